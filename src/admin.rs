@@ -1,0 +1,154 @@
+//! Health, readiness and metrics over HTTP, for probes and scrapers.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /healthz` | 200 while the process lives |
+//! | `GET /readyz` | 200, or 503 while any part is not as it should be; the parts as JSON |
+//! | `GET /metrics` | all metrics, as OpenMetrics text |
+//!
+//! Anything else is 404 or 405, as JSON. Nothing here changes anything, and
+//! nothing secret is shown.
+//!
+//! Always holds: whatever peers do, at most [`CONNECTIONS_MAX`] are served at a
+//! time, each for one request, for at most [`REQUEST_MAX`], with a head of at
+//! most [`HEAD_BYTES_MAX`]. Bodies are not read.
+//!
+//! Left to others: a runtime of its own (`app`), so that a scrape never slows a
+//! call.
+
+use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::readiness::Readiness;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Probes and scrapers are few.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// From a connection's start to its end. A scrape takes milliseconds.
+pub const REQUEST_MAX: Duration = Duration::from_secs(10);
+
+/// What a request's head may take, the request line included.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// After a connection could not be accepted (too many open files, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long open requests may take once the server is told to stop.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
+}
+
+/// The pages.
+pub fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+/// Serves the pages until `shutdown` resolves, then lets open requests end.
+pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(router(state));
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(tokio::time::timeout(
+                        REQUEST_MAX,
+                        serve_one(stream, service.clone()),
+                    ));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin port can't accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What is still open then is aborted with the set.
+    let _ = tokio::time::timeout(STOP_MAX, all).await;
+}
+
+/// One connection, one request: nothing idles on this port.
+async fn serve_one(stream: TcpStream, service: TowerToHyperService<Router>) {
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an admin connection failed");
+    }
+}
+
+async fn healthz() -> Response {
+    json_response(StatusCode::OK, &json!({ "status": "alive" }))
+}
+
+async fn readyz(State(state): State<AdminState>) -> Response {
+    let checks = state.readiness.checks();
+    let ready = checks.iter().all(|check| check.ok);
+    let parts: serde_json::Map<_, _> = checks
+        .iter()
+        .map(|check| (check.name.to_owned(), json!(check.ok)))
+        .collect();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json_response(status, &json!({ "ready": ready, "checks": parts }))
+}
+
+async fn scrape(State(state): State<AdminState>) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))];
+    (headers, state.metrics.encode()).into_response()
+}
+
+async fn not_found() -> Response {
+    let pages = ["/healthz", "/readyz", "/metrics"];
+    json_response(StatusCode::NOT_FOUND, &json!({ "error": "no such page", "pages": pages }))
+}
+
+async fn method_not_allowed() -> Response {
+    let body = json!({ "error": "only GET and HEAD are allowed" });
+    json_response(StatusCode::METHOD_NOT_ALLOWED, &body)
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

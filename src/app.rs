@@ -1,0 +1,111 @@
+//! Wiring: from a configuration to a running process and back down.
+//!
+//! Two runtimes, so that a slow scrape never slows a call: the data runtime
+//! serves Envoy; the admin runtime, on a thread of its own, serves health,
+//! readiness and metrics, and carries traces out.
+//!
+//! Going down: readiness and gRPC health turn first, new streams are refused,
+//! open calls have `drain_timeout` to end, what is left is settled and cut,
+//! and the usage log is closed last.
+
+mod admin_thread;
+mod grpc;
+mod listen;
+mod recovery;
+mod shutdown;
+
+use crate::config::{Config, CountersConfig, UpstreamAuthorization};
+use crate::counters::memory::Memory;
+use crate::counters::redis::{Redis, RedisConfig};
+use crate::counters::Counters;
+use crate::driver::{Driver, Leases, Recorder, Upkeep};
+use crate::exchange::Settings;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use admin_thread::AdminThread;
+use anyhow::Context;
+use grpc::Grpc;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Serves until told to stop; returns when everything is settled and closed.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    let readiness = Arc::new(Readiness::default());
+    let metrics = Arc::new(Metrics::new());
+    let admin = AdminThread::start(&config, &metrics, &readiness)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.server.workers {
+        builder.worker_threads(workers.get());
+    }
+    let runtime = builder
+        .thread_name("weir-data")
+        .enable_all()
+        .build()
+        .context("can't start the data runtime")?;
+    let served = runtime.block_on(run(config, &admin, metrics, readiness));
+    // What is still running is waiting on peers that are gone.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    admin.stop();
+    served
+}
+
+async fn run(
+    config: Config,
+    admin: &AdminThread,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> anyhow::Result<()> {
+    let counters = connect(&config.counters).await?;
+    let (log, interrupted) = recovery::open_log(&config, &metrics, &readiness)?;
+    let recorder = Recorder::new(log, metrics, admin.traces());
+    for model in config.snapshot.models.values() {
+        model.vocabulary.warm();
+    }
+    let settings = settings(&config);
+    let (holds, server) = (config.holds, config.server);
+    let driver = Driver::new(Arc::new(config.snapshot), settings, counters, recorder, Leases::default());
+    recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
+    let stop = CancellationToken::new();
+    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
+    let upkeep = tokio::spawn(Upkeep::new(Arc::clone(&driver), holds.renew_every).run(stop.clone()));
+    readiness.set_started();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let outcome = tokio::select! {
+        signal = shutdown::signalled() => signal.context("can't wait for signals"),
+        ended = grpc.ended() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself"))),
+    };
+    if let Ok(signal) = &outcome {
+        tracing::info!(signal, "draining");
+    }
+    shutdown::drain(&driver, &readiness, &mut grpc, &stop, server.drain_timeout.into()).await;
+    let _ = upkeep.await;
+    driver.recorder().close().await;
+    tracing::info!("stopped");
+    outcome.map(|_| ())
+}
+
+async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
+    match config {
+        CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
+        CountersConfig::Redis { url, response_timeout, connect_timeout } => {
+            let config = RedisConfig {
+                url: url.expose().to_owned(),
+                response_timeout: *response_timeout,
+                connect_timeout: *connect_timeout,
+            };
+            let redis = Redis::connect(&config).await;
+            Ok(Counters::Redis(redis.context("counters.redis")?))
+        }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        body_bytes_max: config.server.body_bytes_max,
+        keep_authorization: config.server.upstream_authorization == UpstreamAuthorization::Keep,
+        trust_ext_authz: config.trust_ext_authz,
+        hold_ttl: config.holds.ttl,
+        lease_ttl: config.holds.lease_ttl,
+        handover_max: config.holds.handover,
+    }
+}

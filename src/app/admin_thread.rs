@@ -1,0 +1,76 @@
+//! The admin runtime: one thread of its own for probes, scrapes and traces.
+
+use crate::admin::{self, AdminState};
+use crate::config::Config;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use crate::telemetry::traces::Traces;
+use anyhow::Context;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A running admin runtime.
+pub(super) struct AdminThread {
+    traces: Option<Arc<Traces>>,
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl AdminThread {
+    /// Opens the admin port and starts the thread; traces too, where configured.
+    #[expect(clippy::disallowed_methods, reason = "the admin runtime has a thread of its own")]
+    pub fn start(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("can't start the admin runtime")?;
+        let address = config.listen.admin;
+        let listener = runtime
+            .block_on(TcpListener::bind(address))
+            .with_context(|| format!("listen.admin: can't listen on {address}"))?;
+        let traces = match &config.telemetry.otlp {
+            Some(otlp) => {
+                let traces = Traces::start(
+                    &otlp.endpoint,
+                    &otlp.service_name,
+                    Arc::clone(metrics),
+                    runtime.handle(),
+                );
+                Some(Arc::new(traces.context("telemetry.otlp")?))
+            }
+            None => None,
+        };
+        let state = AdminState {
+            metrics: Arc::clone(metrics),
+            readiness: Arc::clone(readiness),
+        };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let thread = std::thread::Builder::new()
+            .name("weir-admin".into())
+            .spawn(move || runtime.block_on(admin::serve(listener, state, stopped)))
+            .context("can't start the admin thread")?;
+        Ok(Self { traces, stop, thread })
+    }
+
+    pub fn traces(&self) -> Option<Arc<Traces>> {
+        self.traces.clone()
+    }
+
+    /// Sends the last spans, which needs the runtime, and then ends it.
+    pub fn stop(self) {
+        if let Some(traces) = &self.traces {
+            traces.shutdown();
+        }
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the admin thread failed");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Going down in order, so that no call is lost and none passes unseen.
+
+use super::grpc::Grpc;
+use crate::driver::Driver;
+use crate::telemetry::readiness::Readiness;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long cut sessions may take to settle.
+const CUT_SETTLES_MAX: Duration = Duration::from_secs(5);
+
+/// Resolves at SIGTERM or SIGINT; says which.
+pub(super) async fn signalled() -> std::io::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// Lets open calls end, cuts those that take longer than `drain_timeout`, and
+/// stops the servers.
+pub(super) async fn drain(
+    driver: &Driver,
+    readiness: &Readiness,
+    grpc: &mut Grpc,
+    stop: &CancellationToken,
+    drain_timeout: Duration,
+) {
+    readiness.set_draining();
+    grpc.not_serving().await;
+    if tokio::time::timeout(drain_timeout, driver.idle()).await.is_err() {
+        tracing::warn!(?drain_timeout, "calls are still open; they are settled and cut");
+        driver.cut_sessions();
+        if tokio::time::timeout(CUT_SETTLES_MAX, driver.idle()).await.is_err() {
+            tracing::error!("some calls could not be settled; their holds will expire");
+        }
+    }
+    stop.cancel();
+    // Open connections are closed with the process; only the listeners' end is
+    // waited for, and not for long.
+    let _ = tokio::time::timeout(Duration::from_secs(1), grpc.ended()).await;
+}

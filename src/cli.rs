@@ -1,0 +1,48 @@
+//! The command line: `weir serve`, `weir check`, `weir keys`.
+
+pub mod check;
+pub mod keys;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Limits and meters generative-API traffic for Envoy.
+///
+/// weir is a gRPC sidecar: Envoy asks it about each call over ext_proc (and
+/// ext_authz), and it admits the call, changes it, or refuses it, then reads
+/// the answer and accounts for what was used.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve Envoy until told to stop (SIGTERM or SIGINT).
+    Serve {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a configuration: every problem at once, with its place.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Make API keys and the hashes that configuration keeps of them.
+    Keys(keys::KeysArgs),
+}
+
+/// Runs the program with the process's own arguments.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { config } => serve::run(&config),
+        Command::Check { config } => check::run(&config),
+        Command::Keys(args) => keys::run(&args),
+    }
+}

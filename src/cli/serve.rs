@@ -1,0 +1,38 @@
+//! `weir serve`: load the configuration, set up logging, run.
+
+use crate::app;
+use crate::config::{self, Process};
+use crate::telemetry::logs;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Serves until told to stop. A wrong configuration is reported as `weir check`
+/// reports it.
+pub(super) fn run(path: &Path) -> ExitCode {
+    let config = match config::load_file(path, &Process) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let format = match config.telemetry.log_format {
+        config::LogFormat::Json => logs::LogFormat::Json,
+        config::LogFormat::Human => logs::LogFormat::Human,
+    };
+    if let Err(error) = logs::init(format, config.telemetry.log_level.as_str()) {
+        eprintln!("weir: can't set up logging: {error}");
+        return ExitCode::FAILURE;
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    match app::serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The whole chain: what failed, and why.
+            tracing::error!("weir stops: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

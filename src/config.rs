@@ -1,0 +1,206 @@
+//! The configuration: one YAML file, read whole, wrong in all places at once.
+//!
+//! Three steps: [`yaml`] makes a tree in which every value knows its place,
+//! `raw` reads the fields as they are written, `resolve` checks what they mean
+//! together and builds what the program runs on. Each step goes on after a
+//! problem, so that [`load`] reports all of them.
+//!
+//! Always holds: no text makes loading panic or recurse without bound; no
+//! problem and no `{:?}` of a [`Config`] shows a secret; a `Config` that exists
+//! is valid. Variables and files come in through [`Outside`].
+//!
+//! Left to others: what the values do. Nothing is connected to or bound here.
+
+mod model_names;
+mod outside;
+pub mod problem;
+mod quantity;
+mod raw;
+mod reader;
+mod resolve;
+mod secret;
+mod yaml;
+
+pub use outside::{Outside, Process};
+pub use problem::{Problem, Problems};
+pub use secret::{Secret, SecretError, SecretSource, read_pepper};
+pub use yaml::FILE_BYTES_MAX;
+
+use crate::policy::Snapshot;
+use crate::units::Millis;
+use problem::Findings;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// A whole, valid configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: Listen,
+    pub counters: CountersConfig,
+    /// Where usage events go; `None`: they are not kept.
+    pub usage_log: Option<UsageLog>,
+    pub holds: Holds,
+    /// Whether the principal that `ext_authz` left in Envoy's dynamic metadata
+    /// is taken, instead of judging the key again.
+    pub trust_ext_authz: bool,
+    pub server: Server,
+    pub telemetry: Telemetry,
+    /// Keys, models and plans.
+    pub snapshot: Snapshot,
+    /// How many tenants there are, with and without keys.
+    pub tenants: usize,
+    /// What is allowed but hardly meant, one line each, bounded.
+    pub warnings: Vec<String>,
+}
+
+/// Where weir listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// For Envoy. At least one, all different.
+    pub grpc: Vec<Address>,
+    /// For health checks and metrics, over HTTP.
+    pub admin: SocketAddr,
+}
+
+/// An address to listen at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// Which engine keeps the counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CountersConfig {
+    Memory,
+    Redis {
+        /// `redis://`, `unix://` or `redis+unix://`, perhaps with a password.
+        url: Secret,
+        /// How long one script call may take.
+        response_timeout: Millis,
+        connect_timeout: Millis,
+    },
+}
+
+/// The files of usage events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageLog {
+    /// One JSON line per call that ended.
+    pub path: PathBuf,
+    /// The journal of calls that are open.
+    pub open_path: PathBuf,
+}
+
+/// How long holds and their leases live. `renew_every * 2 <= lease_ttl <= ttl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holds {
+    /// How long a hold lives that nobody renews.
+    pub ttl: Millis,
+    /// How long a concurrency lease lives that nobody renews.
+    pub lease_ttl: Millis,
+    /// How often the calls in flight are renewed.
+    pub renew_every: Millis,
+    /// How long a hold waits for its answer when another filter meters it.
+    pub handover: Millis,
+}
+
+/// How requests are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long open calls may take to finish when weir is told to stop.
+    pub drain_timeout: Millis,
+    /// Threads that serve Envoy; `None`: one per core.
+    pub workers: Option<NonZeroUsize>,
+    pub upstream_authorization: UpstreamAuthorization,
+}
+
+/// What becomes of the caller's `Authorization` header on its way upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamAuthorization {
+    /// It is removed: weir's keys are nobody else's business.
+    Strip,
+    Keep,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    pub log_format: LogFormat,
+    pub log_level: Level,
+    /// Where traces go; `None`: nowhere.
+    pub otlp: Option<Otlp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Human,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+}
+
+/// An OpenTelemetry collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Otlp {
+    /// `http://host:port` (gRPC without TLS).
+    pub endpoint: String,
+    pub service_name: String,
+}
+
+/// Reads a configuration. `file_name` is only for messages.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(text: &str, file_name: &str, outside: &dyn Outside) -> Result<Config, Problems> {
+    let root =
+        yaml::parse(text).map_err(|(place, text)| Problems::whole_file(file_name, place, text))?;
+    let findings = Findings::default();
+    let config = raw::read(&reader::Item::root(&root, &findings))
+        .and_then(|raw| resolve::resolve(raw, outside, &findings));
+    match config {
+        Some(mut config) if !findings.has_problems() => {
+            config.warnings = findings.into_warnings(file_name);
+            Ok(config)
+        }
+        _ => Err(findings.into_problems(file_name)),
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// As [`load`]; a file that can't be read is a problem like any other.
+pub fn load_file(path: &Path, outside: &dyn Outside) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let whole_file = |text| Problems::whole_file(&name, None, text);
+    let bytes = outside
+        .file(path, FILE_BYTES_MAX)
+        .map_err(|error| whole_file(format!("can't be read: {error}")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| whole_file(format!("is not UTF-8: {}", error.utf8_error())))?;
+    load(&text, &name, outside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! The configuration as it is written: which fields there are, and of which
+//! form. What they mean together is `resolve`'s part.
+//!
+//! Every field may be missing here: one that couldn't be read is reported and
+//! then counts as left out.
+
+pub mod policy;
+
+pub use policy::{RawKey, RawLimit, RawModel, RawPlan, RawTenant};
+
+use super::reader::{Fields, Item, Located};
+use super::secret::{Secret, SecretSource};
+use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::units::Millis;
+
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+/// The largest request body that may be allowed: Envoy holds it in memory too.
+const BODY_BYTES_MAX: u64 = 256 << 20;
+
+/// The most worker threads.
+const WORKERS_MAX: u64 = 1_024;
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub struct Raw {
+    pub listen: RawListen,
+    pub counters: Option<RawCounters>,
+    pub usage_log: Option<RawUsageLog>,
+    pub holds: RawHolds,
+    pub pepper: Option<Located<SecretSource>>,
+    pub trust_ext_authz: Option<bool>,
+    pub keys: Option<Located<Vec<RawKey>>>,
+    pub models: Option<Located<Vec<RawModel>>>,
+    pub plans: Option<Located<Vec<RawPlan>>>,
+    pub tenants: Option<Located<Vec<RawTenant>>>,
+    pub server: RawServer,
+    pub telemetry: RawTelemetry,
+}
+
+#[derive(Debug, Default)]
+pub struct RawListen {
+    pub grpc: Option<Located<Vec<Located<String>>>>,
+    pub admin: Option<Located<String>>,
+    pub allow_remote: bool,
+}
+
+#[derive(Debug)]
+pub enum RawCounters {
+    Memory,
+    Redis {
+        url: Option<RawUrl>,
+        response_timeout: Option<Located<Millis>>,
+        connect_timeout: Option<Located<Millis>>,
+    },
+}
+
+/// Where the address of Redis stands.
+#[derive(Debug)]
+pub enum RawUrl {
+    Here(Located<Secret>),
+    Elsewhere(Located<SecretSource>),
+}
+
+#[derive(Debug)]
+pub struct RawUsageLog {
+    pub path: Option<Located<String>>,
+    pub open_path: Option<Located<String>>,
+}
+
+#[derive(Debug, Default)]
+pub struct RawHolds {
+    pub ttl: Option<Located<Millis>>,
+    pub lease_ttl: Option<Located<Millis>>,
+    pub renew_every: Option<Located<Millis>>,
+    pub handover: Option<Located<Millis>>,
+}
+
+#[derive(Debug, Default)]
+pub struct RawServer {
+    pub body_bytes_max: Option<Located<u64>>,
+    pub drain_timeout: Option<Located<Millis>>,
+    pub workers: Option<Located<u64>>,
+    pub upstream_authorization: Option<UpstreamAuthorization>,
+}
+
+#[derive(Debug, Default)]
+pub struct RawTelemetry {
+    pub format: Option<LogFormat>,
+    pub level: Option<Level>,
+    pub otlp: Option<RawOtlp>,
+}
+
+#[derive(Debug)]
+pub struct RawOtlp {
+    pub endpoint: Option<Located<String>>,
+    pub service_name: Option<Located<std::sync::Arc<str>>>,
+}
+
+/// Reads the whole tree.
+pub fn read(root: &Item) -> Option<Raw> {
+    let top = root.fields(&[
+        "listen",
+        "counters",
+        "usage_log",
+        "holds",
+        "identity",
+        "models",
+        "plans",
+        "tenants",
+        "server",
+        "telemetry",
+    ])?;
+    let mut raw = Raw {
+        listen: listen(&top).unwrap_or_default(),
+        counters: counters(&top),
+        usage_log: usage_log(&top),
+        holds: holds(&top).unwrap_or_default(),
+        models: policy::models(&top),
+        plans: policy::plans(&top),
+        tenants: policy::tenants(&top),
+        server: server(&top).unwrap_or_default(),
+        telemetry: telemetry(&top).unwrap_or_default(),
+        ..Raw::default()
+    };
+    identity(&top, &mut raw);
+    Some(raw)
+}
+
+fn listen(top: &Fields) -> Option<RawListen> {
+    let fields = top
+        .required("listen", "where Envoy reaches weir")?
+        .fields(&["grpc", "admin", "allow_remote"])?;
+    let grpc = fields
+        .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
+        .and_then(|item| {
+            let addresses = item.one_or_list()?.iter().filter_map(Item::text).collect();
+            Some(Located {
+                value: addresses,
+                at: item.at,
+            })
+        });
+    Some(RawListen {
+        grpc,
+        admin: fields.optional("admin").and_then(|item| item.text()),
+        allow_remote: fields
+            .optional("allow_remote")
+            .and_then(|item| item.boolean())
+            .is_some_and(|allow| allow.value),
+    })
+}
+
+fn counters(top: &Fields) -> Option<RawCounters> {
+    let fields = top.optional("counters")?.fields(&["memory", "redis"])?;
+    let (kind, item) = fields.one_kind(&["memory", "redis"])?;
+    if kind == "memory" {
+        item.fields(&[])?;
+        return Some(RawCounters::Memory);
+    }
+    let redis = item.fields(&[
+        "url",
+        "url_env",
+        "url_file",
+        "response_timeout",
+        "connect_timeout",
+    ])?;
+    let url = match redis.one_kind(&["url", "url_env", "url_file"]) {
+        Some(("url", item)) => item.secret().map(RawUrl::Here),
+        Some(("url_env", item)) => env_source(&item).map(RawUrl::Elsewhere),
+        Some((_, item)) => file_source(&item).map(RawUrl::Elsewhere),
+        None => None,
+    };
+    let timeout = |name, max| redis.optional(name).and_then(|item| item.span(1..=max));
+    Some(RawCounters::Redis {
+        url,
+        response_timeout: timeout("response_timeout", 10 * SECOND_MS),
+        connect_timeout: timeout("connect_timeout", MINUTE_MS),
+    })
+}
+
+fn env_source(item: &Item) -> Option<Located<SecretSource>> {
+    let name = item.secret()?;
+    Some(Located {
+        value: SecretSource::Env(name.value.expose().to_owned()),
+        at: name.at,
+    })
+}
+
+fn file_source(item: &Item) -> Option<Located<SecretSource>> {
+    let path = item.text()?;
+    Some(Located {
+        value: SecretSource::File(path.value.into()),
+        at: path.at,
+    })
+}
+
+fn usage_log(top: &Fields) -> Option<RawUsageLog> {
+    let fields = top.optional("usage_log")?.fields(&["path", "open_path"])?;
+    Some(RawUsageLog {
+        path: fields
+            .required("path", "the file that usage events are appended to")
+            .and_then(|item| item.text()),
+        open_path: fields.optional("open_path").and_then(|item| item.text()),
+    })
+}
+
+fn holds(top: &Fields) -> Option<RawHolds> {
+    let names = &["ttl", "lease_ttl", "renew_every", "handover"];
+    let fields = top.optional("holds")?.fields(names)?;
+    let span = |name| {
+        let item = fields.optional(name)?;
+        item.span(10..=DAY_MS)
+    };
+    Some(RawHolds {
+        ttl: span("ttl"),
+        lease_ttl: span("lease_ttl"),
+        renew_every: span("renew_every"),
+        handover: span("handover"),
+    })
+}
+
+fn identity(top: &Fields, raw: &mut Raw) {
+    let what = "the keys that callers present";
+    let Some(fields) = top
+        .required("identity", what)
+        .and_then(|item| item.fields(&["pepper", "keys", "trust_ext_authz"]))
+    else {
+        return;
+    };
+    raw.pepper = fields
+        .required("pepper", "the secret that key hashes are made with")
+        .and_then(|item| item.fields(&["env", "file"]))
+        .and_then(|kinds| match kinds.one_kind(&["env", "file"])? {
+            ("env", item) => env_source(&item),
+            (_, item) => file_source(&item),
+        });
+    raw.keys = policy::keys(&fields);
+    raw.trust_ext_authz = fields
+        .optional("trust_ext_authz")
+        .and_then(|item| item.boolean())
+        .map(|trust| trust.value);
+}
+
+fn server(top: &Fields) -> Option<RawServer> {
+    let fields = top.optional("server")?.fields(&[
+        "body_bytes_max",
+        "drain_timeout",
+        "workers",
+        "upstream_authorization",
+    ])?;
+    let words = &[
+        ("strip", UpstreamAuthorization::Strip),
+        ("keep", UpstreamAuthorization::Keep),
+    ];
+    Some(RawServer {
+        body_bytes_max: fields
+            .optional("body_bytes_max")
+            .and_then(|item| item.size_bytes(1_024..=BODY_BYTES_MAX)),
+        drain_timeout: fields
+            .optional("drain_timeout")
+            .and_then(|item| item.span(0..=60 * MINUTE_MS)),
+        workers: fields
+            .optional("workers")
+            .and_then(|item| item.amount(1..=WORKERS_MAX)),
+        upstream_authorization: fields
+            .optional("upstream_authorization")
+            .and_then(|item| item.word(words))
+            .map(|word| word.value),
+    })
+}
+
+fn telemetry(top: &Fields) -> Option<RawTelemetry> {
+    let fields = top.optional("telemetry")?.fields(&["log", "otlp"])?;
+    let mut telemetry = RawTelemetry::default();
+    if let Some(log) = fields
+        .optional("log")
+        .and_then(|item| item.fields(&["format", "level"]))
+    {
+        let formats = &[("json", LogFormat::Json), ("human", LogFormat::Human)];
+        let levels = &[
+            ("error", Level::Error),
+            ("warn", Level::Warn),
+            ("info", Level::Info),
+            ("debug", Level::Debug),
+            ("trace", Level::Trace),
+        ];
+        let format = log.optional("format").and_then(|item| item.word(formats));
+        let level = log.optional("level").and_then(|item| item.word(levels));
+        telemetry.format = format.map(|word| word.value);
+        telemetry.level = level.map(|word| word.value);
+    }
+    telemetry.otlp = fields
+        .optional("otlp")
+        .and_then(|item| item.fields(&["endpoint", "service_name"]))
+        .map(|otlp| RawOtlp {
+            endpoint: otlp
+                .required("endpoint", "where spans go, as http://127.0.0.1:4317")
+                .and_then(|item| item.text()),
+            service_name: otlp.optional("service_name").and_then(|item| item.name()),
+        });
+    Some(telemetry)
+}

@@ -1,0 +1,372 @@
+//! Reads fields out of the tree and reports everything that doesn't fit.
+//!
+//! A reading that fails has reported why and gives `None`; whoever called goes
+//! on with the next field, so that all problems come at once. Each field is
+//! reported at most once: `None` of a required field says nothing more.
+
+use super::problem::{At, Findings, Path, looks_like_key, nearest, shown, shown_bare};
+use super::quantity::{self, AsSize, AsSpan, QuantityError};
+use super::secret::Secret;
+use super::yaml::{Entry, Node, Value};
+use crate::units::Millis;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// The longest name of a tenant, plan, key, user, project, tier, limit or
+/// model. Names are part of counter names, events and refusals.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// The longest address or file name.
+const TEXT_BYTES_MAX: usize = 4096;
+
+/// A value, and where it was written.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    pub value: T,
+    pub at: At,
+}
+
+/// A node of the tree under its path.
+#[derive(Clone)]
+pub struct Item<'a> {
+    node: &'a Node,
+    pub at: At,
+    findings: &'a Findings,
+}
+
+/// The fields of a mapping whose names are fixed.
+pub struct Fields<'a> {
+    pub at: At,
+    found: Vec<(&'static str, Item<'a>)>,
+    /// Fields that an unknown one was taken for: not reported as missing too.
+    meant: Vec<&'static str>,
+    findings: &'a Findings,
+}
+
+impl<'a> Item<'a> {
+    pub fn root(node: &'a Node, findings: &'a Findings) -> Self {
+        let at = At {
+            place: node.place,
+            path: Path::default(),
+        };
+        Self { node, at, findings }
+    }
+
+    fn below(&self, node: &'a Node, path: Path) -> Self {
+        Self {
+            node,
+            at: At {
+                place: node.place,
+                path,
+            },
+            findings: self.findings,
+        }
+    }
+
+    fn located<T>(&self, value: T) -> Located<T> {
+        Located {
+            value,
+            at: self.at.clone(),
+        }
+    }
+
+    fn report<T>(&self, text: impl Into<String>) -> Option<T> {
+        self.findings.problem(&self.at, text);
+        None
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self.node.value, Value::Null)
+    }
+
+    /// The mapping's entries by key; a key given twice is reported and counts
+    /// as the first said.
+    fn distinct_entries(&self) -> Option<Vec<&'a Entry>> {
+        let entries = match &self.node.value {
+            Value::Map(entries) => entries,
+            Value::Null => return Some(Vec::new()),
+            other => return self.report(format!("must be a mapping (got {})", other.kind())),
+        };
+        let mut first: HashMap<&str, &Entry> = HashMap::with_capacity(entries.len());
+        let mut distinct = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(earlier) = first.get(entry.key.as_str()) {
+                let line = earlier.key_place.map_or(0, |place| place.line);
+                let at = self.key_at(entry);
+                self.findings
+                    .problem(&at, format!("is given twice (first in line {line})"));
+            } else {
+                first.insert(&entry.key, entry);
+                distinct.push(entry);
+            }
+        }
+        Some(distinct)
+    }
+
+    fn key_at(&self, entry: &Entry) -> At {
+        At {
+            place: entry.key_place,
+            path: self.at.path.key(&entry.key),
+        }
+    }
+
+    /// The fields of a mapping; reports those that are not `known`.
+    pub fn fields(&self, known: &'static [&'static str]) -> Option<Fields<'a>> {
+        let (mut found, mut meant) = (Vec::new(), Vec::new());
+        for entry in self.distinct_entries()? {
+            match known.iter().find(|name| **name == entry.key) {
+                Some(name) => {
+                    found.push((*name, self.below(&entry.node, self.at.path.field(name))));
+                }
+                None => meant.extend(self.unknown_field(entry, known)),
+            }
+        }
+        Some(Fields {
+            at: self.at.clone(),
+            found,
+            meant,
+            findings: self.findings,
+        })
+    }
+
+    /// Gives the field that was meant, where one is near.
+    fn unknown_field(&self, entry: &Entry, known: &'static [&'static str]) -> Option<&'static str> {
+        let meant = if self.findings.is_full() {
+            None
+        } else {
+            nearest(&entry.key, known.iter().copied())
+        };
+        let text = match meant {
+            Some(name) => format!("unknown field; did you mean {name:?}?"),
+            None if known.is_empty() => "unknown field; none is known here".to_owned(),
+            None => format!("unknown field; known here: {}", known.join(", ")),
+        };
+        self.findings.problem(&self.key_at(entry), text);
+        meant
+    }
+
+    /// The entries of a mapping whose names the operator chose.
+    pub fn named(&self) -> Option<Vec<(Located<Arc<str>>, Item<'a>)>> {
+        let entries = self.distinct_entries()?;
+        let mut named = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let at = self.key_at(entry);
+            match name_fault(&entry.key) {
+                Some(fault) => self.findings.problem(&at, format!("the name {fault}")),
+                None => {
+                    let item = self.below(&entry.node, at.path.clone());
+                    let name = Located {
+                        value: Arc::from(entry.key.as_str()),
+                        at,
+                    };
+                    named.push((name, item));
+                }
+            }
+        }
+        Some(named)
+    }
+
+    pub fn list(&self) -> Option<Vec<Item<'a>>> {
+        match &self.node.value {
+            Value::List(nodes) => Some(
+                nodes
+                    .iter()
+                    .enumerate()
+                    .map(|(index, node)| self.below(node, self.at.path.index(index)))
+                    .collect(),
+            ),
+            other => self.report(format!("must be a list (got {})", other.kind())),
+        }
+    }
+
+    /// One item, or a list of them.
+    pub fn one_or_list(&self) -> Option<Vec<Item<'a>>> {
+        match &self.node.value {
+            Value::List(_) => self.list(),
+            _ => Some(vec![self.clone()]),
+        }
+    }
+
+    fn scalar(&self, what: &str) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Text(text) | Value::Number(text) => Some(text),
+            Value::Bool(value) => self.report(format!("must be {what} (got {value})")),
+            other => self.report(format!("must be {what} (got {})", other.kind())),
+        }
+    }
+
+    fn written(&self, what: &str) -> Option<&'a str> {
+        if let Value::Bool(value) = self.node.value {
+            return self.report(format!(
+                "must be {what}: put {value} in quotes if it is one"
+            ));
+        }
+        self.scalar(what)
+    }
+
+    /// A text of any form: an address, a file name.
+    pub fn text(&self) -> Option<Located<String>> {
+        let text = self.written("a text")?;
+        if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+            return self.report(format!(
+                "must have 1 to {TEXT_BYTES_MAX} bytes and no control characters"
+            ));
+        }
+        Some(self.located(text.to_owned()))
+    }
+
+    /// A text that no problem may repeat.
+    pub fn secret(&self) -> Option<Located<Secret>> {
+        let text = self.written("a text")?;
+        Some(self.located(Secret::new(text.to_owned())))
+    }
+
+    /// A name: of a tenant, a plan, a key and so on.
+    pub fn name(&self) -> Option<Located<Arc<str>>> {
+        let text = self.written("a name")?;
+        match name_fault(text) {
+            Some(fault) => self.report(fault),
+            None => Some(self.located(Arc::from(text))),
+        }
+    }
+
+    /// One of the given words.
+    pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<Located<T>> {
+        let list = || {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("one of {}", names.join(", "))
+        };
+        let text = self.scalar(&list())?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(self.located(*value));
+        }
+        let hint = nearest(text, words.iter().map(|(word, _)| *word))
+            .map(|word| format!("; did you mean {word:?}?"))
+            .unwrap_or_default();
+        self.report(format!("must be {} (got {}){hint}", list(), shown(text)))
+    }
+
+    pub fn boolean(&self) -> Option<Located<bool>> {
+        match &self.node.value {
+            Value::Bool(value) => Some(self.located(*value)),
+            Value::Text(text) | Value::Number(text) => {
+                self.report(format!("must be true or false (got {})", shown(text)))
+            }
+            other => self.report(format!("must be true or false (got {})", other.kind())),
+        }
+    }
+
+    /// A whole number such as `200k`, within the range.
+    pub fn amount(&self, range: RangeInclusive<u64>) -> Option<Located<u64>> {
+        const WHAT: &str = "a whole number such as 600, 200k or 5M";
+        self.quantity(WHAT, quantity::amount, range, |n| n.to_string())
+    }
+
+    /// A number of bytes such as `10MiB`, within the range.
+    pub fn size_bytes(&self, range: RangeInclusive<u64>) -> Option<Located<u64>> {
+        const WHAT: &str = "a size such as 512KiB or 10MiB";
+        self.quantity(WHAT, quantity::size_bytes, range, |n| AsSize(n).to_string())
+    }
+
+    /// A span of time such as `250ms`, within the range.
+    pub fn span(&self, range: RangeInclusive<u64>) -> Option<Located<Millis>> {
+        const WHAT: &str = "a span of time such as 250ms, 10s, 1m, 1h or 1d";
+        let read = |text: &str| quantity::span(text).map(|span| span.0);
+        let ms = self.quantity(WHAT, read, range, |n| AsSpan(Millis(n)).to_string())?;
+        Some(self.located(Millis(ms.value)))
+    }
+
+    fn quantity(
+        &self,
+        what: &str,
+        read: impl Fn(&str) -> Result<u64, QuantityError>,
+        range: RangeInclusive<u64>,
+        print: impl Fn(u64) -> String,
+    ) -> Option<Located<u64>> {
+        let text = self.scalar(what)?;
+        let got = shown_bare(text);
+        let (min, max) = (*range.start(), *range.end());
+        let wrong = match read(text) {
+            Ok(value) if range.contains(&value) => return Some(self.located(value)),
+            Ok(value) if value > max => format!("must be at most {}", print(max)),
+            Err(QuantityError::TooLarge) => format!("must be at most {}", print(max)),
+            Ok(_) | Err(QuantityError::Negative) if min == 0 => "must not be negative".to_owned(),
+            Ok(_) | Err(QuantityError::Negative) if min == 1 => "must be more than 0".to_owned(),
+            Ok(_) | Err(QuantityError::Negative) => format!("must be at least {}", print(min)),
+            Err(QuantityError::NoUnit) => {
+                "needs its unit, as in 250ms, 10s, 1m, 1h or 1d".to_owned()
+            }
+            Err(QuantityError::Other) => format!("must be {what}"),
+        };
+        self.report(format!("{wrong} (got {got})"))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// A field that may be left out; `null` counts as left out.
+    pub fn optional(&self, name: &str) -> Option<Item<'a>> {
+        self.present(name).filter(|item| !item.is_null())
+    }
+
+    /// A field that is there, if only as `name:` with nothing behind it.
+    pub fn present(&self, name: &str) -> Option<Item<'a>> {
+        self.found
+            .iter()
+            .find(|(found, _)| *found == name)
+            .map(|(_, item)| item.clone())
+    }
+
+    /// A field that must be there; `what` says what for.
+    pub fn required(&self, name: &'static str, what: &str) -> Option<Item<'a>> {
+        let item = self.optional(name);
+        if item.is_none() && !self.meant.contains(&name) {
+            let place = self
+                .present(name)
+                .map_or(self.at.place, |item| item.at.place);
+            let at = At {
+                place,
+                path: self.at.path.field(name),
+            };
+            self.findings.problem(&at, format!("is required: {what}"));
+        }
+        item
+    }
+
+    /// The one of several kinds that is set. None or several is reported.
+    pub fn one_kind(&self, kinds: &[&'static str]) -> Option<(&'static str, Item<'a>)> {
+        let mut set = self.found.iter().filter(|(name, _)| kinds.contains(name));
+        match (set.next(), set.next()) {
+            (Some((name, item)), None) => Some((name, item.clone())),
+            (Some(_), Some((_, second))) => second.report(format!(
+                "only one of {} may be set, and another stands before this one",
+                kinds.join(", ")
+            )),
+            (None, _) => {
+                if !self.meant.iter().any(|name| kinds.contains(name)) {
+                    self.findings
+                        .problem(&self.at, format!("must have one of {}", kinds.join(", ")));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong with a name, if anything.
+fn name_fault(name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        let len = name.len();
+        return Some(format!("must have 1 to {NAME_BYTES_MAX} bytes (got {len})"));
+    }
+    if name.contains(char::is_control) {
+        return Some("must not hold control characters".to_owned());
+    }
+    if name.trim() != name {
+        return Some("must not begin or end with white space".to_owned());
+    }
+    if looks_like_key(name) {
+        return Some("looks like an API key; a name stands in logs and events".to_owned());
+    }
+    None
+}

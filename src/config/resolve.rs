@@ -1,0 +1,310 @@
+//! From what is written to what the program runs on: defaults, references,
+//! and rules that span several fields.
+//!
+//! Always holds: `None` comes only after a problem was reported.
+
+mod accounts;
+mod plans;
+
+use super::problem::{At, Findings, Path, shown};
+use super::quantity::AsSpan;
+use super::raw::{Raw, RawCounters, RawHolds, RawListen, RawOtlp, RawUrl, RawUsageLog};
+use super::reader::Located;
+use super::secret::{Secret, read_secret};
+use super::*;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The longest path of a Unix socket: `sun_path` holds 104 bytes on the system
+/// with the least, its closing zero included.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
+
+const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(50);
+const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
+const BODY_BYTES_DEFAULT: u64 = 10 << 20;
+const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
+
+/// How long Envoy waits for one answer of weir unless told otherwise.
+const ENVOY_MESSAGE_TIMEOUT: Millis = Millis(200);
+
+/// Resolves everything, reporting all that is wrong.
+pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
+    let policy = plans::resolve(&raw, findings);
+    let keys = accounts::keys(&raw, outside, findings);
+    let listen = listen(raw.listen, findings);
+    let counters = counters(raw.counters, outside, findings);
+    let usage_log = usage_log(raw.usage_log, findings);
+    let holds = holds(&raw.holds, findings);
+    let otlp = match raw.telemetry.otlp {
+        Some(raw) => otlp(raw, findings).map(Some),
+        None => Some(None),
+    };
+    let (models, plans) = policy?;
+    Some(Config {
+        listen: listen?,
+        counters: counters?,
+        usage_log: usage_log?,
+        holds,
+        trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
+        server: Server {
+            body_bytes_max: usize::try_from(
+                raw.server
+                    .body_bytes_max
+                    .map_or(BODY_BYTES_DEFAULT, |size| size.value),
+            )
+            .ok()?,
+            drain_timeout: raw
+                .server
+                .drain_timeout
+                .map_or(DRAIN_TIMEOUT_DEFAULT, |span| span.value),
+            workers: raw
+                .server
+                .workers
+                .and_then(|workers| NonZeroUsize::new(usize::try_from(workers.value).ok()?)),
+            upstream_authorization: raw
+                .server
+                .upstream_authorization
+                .unwrap_or(UpstreamAuthorization::Strip),
+        },
+        telemetry: Telemetry {
+            log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),
+            log_level: raw.telemetry.level.unwrap_or(Level::Info),
+            otlp: otlp?,
+        },
+        snapshot: Snapshot {
+            keys: keys?,
+            models,
+            plans,
+        },
+        tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
+        warnings: Vec::new(),
+    })
+}
+
+fn listen(raw: RawListen, findings: &Findings) -> Option<Listen> {
+    let mut seen = HashSet::new();
+    let mut grpc = Vec::new();
+    let written = raw.grpc?;
+    if written.value.is_empty() {
+        findings.problem(&written.at, "must have at least one address");
+    }
+    for text in &written.value {
+        let Some(address) = address(text, raw.allow_remote, findings) else {
+            continue;
+        };
+        if seen.insert(address.clone()) {
+            grpc.push(address);
+        } else {
+            findings.problem(&text.at, "is listed twice");
+        }
+    }
+    let admin = match &raw.admin {
+        None => ADMIN_DEFAULT,
+        Some(text) => {
+            let address = socket_address(text, raw.allow_remote, "", findings)?;
+            if address.port() != 0 && seen.contains(&Address::Tcp(address)) {
+                findings.problem(&text.at, "is listened at for gRPC already");
+            }
+            address
+        }
+    };
+    Some(Listen { grpc, admin })
+}
+
+fn address(text: &Located<String>, allow_remote: bool, findings: &Findings) -> Option<Address> {
+    let Some(path) = text.value.strip_prefix("unix:") else {
+        let or_unix = "\"unix:/path\" or ";
+        return socket_address(text, allow_remote, or_unix, findings).map(Address::Tcp);
+    };
+    // `unix:///path` is the same in gRPC's notation.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.len() > SOCKET_PATH_BYTES_MAX {
+        let rule =
+            format!("the path of a Unix socket must have 1 to {SOCKET_PATH_BYTES_MAX} bytes");
+        findings.problem(&text.at, format!("{rule} (got {})", path.len()));
+        return None;
+    }
+    Some(Address::Unix(path.into()))
+}
+
+fn socket_address(
+    text: &Located<String>,
+    allow_remote: bool,
+    or_unix: &str,
+    findings: &Findings,
+) -> Option<SocketAddr> {
+    // The one host name whose meaning needs no lookup.
+    let numeric = match text.value.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.value.clone(),
+    };
+    let Ok(address) = numeric.parse::<SocketAddr>() else {
+        let rule = format!("must be {or_unix}an IP address and a port, as in 127.0.0.1:9000");
+        findings.problem(&text.at, format!("{rule} (got {})", shown(&text.value)));
+        return None;
+    };
+    if !address.ip().is_loopback() && !allow_remote {
+        findings.problem(
+            &text.at,
+            format!(
+                "is not a loopback address: whoever reaches it could speak as Envoy; use a Unix \
+                 socket or 127.0.0.1, or set listen.allow_remote: true (got {})",
+                shown(&text.value)
+            ),
+        );
+        return None;
+    }
+    Some(address)
+}
+
+fn counters(
+    raw: Option<RawCounters>,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<CountersConfig> {
+    let (url, response_timeout, connect_timeout) = match raw {
+        // A `counters` that couldn't be read has been reported.
+        None | Some(RawCounters::Memory) => return Some(CountersConfig::Memory),
+        Some(RawCounters::Redis {
+            url,
+            response_timeout,
+            connect_timeout,
+        }) => (url, response_timeout, connect_timeout),
+    };
+    if let Some(span) = &response_timeout
+        && span.value >= ENVOY_MESSAGE_TIMEOUT
+    {
+        findings.warning(
+            &span.at,
+            "is not shorter than Envoy's default message_timeout of 200ms: calls would fail in \
+             Envoy before weir can answer",
+        );
+    }
+    let url = match url? {
+        RawUrl::Here(url) => {
+            if url.value.expose().contains('@') {
+                let text = "holds a credential in the file; url_env or url_file keep it out";
+                findings.warning(&url.at, text);
+            }
+            url
+        }
+        RawUrl::Elsewhere(source) => Located {
+            value: elsewhere(&source, outside, findings)?,
+            at: source.at,
+        },
+    };
+    if let Some(fault) = redis_url_fault(url.value.expose()) {
+        findings.problem(&url.at, fault);
+        return None;
+    }
+    Some(CountersConfig::Redis {
+        url: url.value,
+        response_timeout: response_timeout.map_or(RESPONSE_TIMEOUT_DEFAULT, |span| span.value),
+        connect_timeout: connect_timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |span| span.value),
+    })
+}
+
+fn elsewhere(
+    source: &Located<SecretSource>,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<Secret> {
+    let read = read_secret(&source.value, outside)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| SecretError::NotUtf8));
+    match read {
+        Ok(text) => Some(Secret::new(text)),
+        Err(error) => {
+            findings.problem(&source.at, error.to_string());
+            None
+        }
+    }
+}
+
+/// Only what can be told without the engine, and never the address itself.
+fn redis_url_fault(url: &str) -> Option<&'static str> {
+    if url.starts_with("rediss://") {
+        return Some("TLS to Redis is not built in: use redis:// in a trusted network");
+    }
+    let rest = ["redis://", "redis+unix://", "unix://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() && !url.contains(char::is_whitespace) => None,
+        _ => Some("must be an address as redis://host:6379/0 or unix:///path (not shown here)"),
+    }
+}
+
+/// The outer `None` after a problem, the inner one where no log is kept.
+fn usage_log(raw: Option<RawUsageLog>, findings: &Findings) -> Option<Option<UsageLog>> {
+    let Some(raw) = raw else {
+        let at = At {
+            place: None,
+            path: Path::default().field("usage_log"),
+        };
+        findings.warning(&at, "is not set: usage events are not kept");
+        return Some(None);
+    };
+    let path = raw.path?.value;
+    let open_path = match raw.open_path {
+        None => format!("{path}.open"),
+        Some(open) if open.value == path => {
+            findings.problem(&open.at, "must be another file than path");
+            return None;
+        }
+        Some(open) => open.value,
+    };
+    Some(Some(UsageLog {
+        path: path.into(),
+        open_path: open_path.into(),
+    }))
+}
+
+fn holds(raw: &RawHolds, findings: &Findings) -> Holds {
+    let or =
+        |span: &Option<Located<Millis>>, default| span.as_ref().map_or(default, |span| span.value);
+    let holds = Holds {
+        ttl: or(&raw.ttl, Millis::from_secs(60)),
+        lease_ttl: or(&raw.lease_ttl, Millis::from_secs(15)),
+        renew_every: or(&raw.renew_every, Millis::from_secs(5)),
+        handover: or(&raw.handover, Millis::from_mins(10)),
+    };
+    let (lease_ttl, ttl) = (AsSpan(holds.lease_ttl), AsSpan(holds.ttl));
+    let renew_every = AsSpan(holds.renew_every);
+    // With the defaults nothing is wrong, so one of each pair is written.
+    if holds.renew_every.0.saturating_mul(2) > holds.lease_ttl.0
+        && let Some(written) = raw.renew_every.as_ref().or(raw.lease_ttl.as_ref())
+    {
+        let rule = "renew_every must be at most half of lease_ttl, so that one renewal may fail";
+        let got = format!("(got {renew_every} and {lease_ttl})");
+        findings.problem(&written.at, format!("{rule} {got}"));
+    }
+    if holds.lease_ttl > holds.ttl
+        && let Some(written) = raw.lease_ttl.as_ref().or(raw.ttl.as_ref())
+    {
+        let rule = "lease_ttl must be at most ttl: a lease belongs to a hold";
+        findings.problem(&written.at, format!("{rule} (got {lease_ttl} and {ttl})"));
+    }
+    holds
+}
+
+fn otlp(raw: RawOtlp, findings: &Findings) -> Option<Otlp> {
+    let endpoint = raw.endpoint?;
+    let rest = endpoint.value.strip_prefix("http://");
+    let fault = match rest {
+        _ if endpoint.value.starts_with("https://") => "TLS to the collector is not built in",
+        Some(rest) if rest.contains('@') => "must not hold credentials",
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => {
+            return Some(Otlp {
+                endpoint: endpoint.value,
+                service_name: raw
+                    .service_name
+                    .map_or_else(|| "weir".to_owned(), |name| name.value.to_string()),
+            });
+        }
+        _ => "must be an address as http://127.0.0.1:4317",
+    };
+    let got = shown(&endpoint.value);
+    findings.problem(&endpoint.at, format!("{fault} (got {got})"));
+    None
+}

@@ -1,0 +1,389 @@
+use super::outside::Given;
+use super::*;
+use crate::identity::Pepper;
+use crate::limits::{Algorithm, Scope, Unit};
+use crate::policy::{OutputField, Vocabulary};
+use proptest::prelude::*;
+
+mod wrong;
+
+const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
+const KEY: &str = "weir_test_for_the_tests";
+
+/// The file that the README shows, whole.
+const GOOD: &str = include_str!("tests/good.yaml");
+
+fn outside() -> Given {
+    Given::default()
+        .with_env("WEIR_PEPPER", PEPPER)
+        .with_env("SHORT", "hunter2")
+        .with_env("EMPTY", "")
+        .with_env("REDIS_URL", "redis://:hunter2@127.0.0.1:6379/0")
+        .with_env("TLS_URL", "rediss://:hunter2@127.0.0.1:6379/0")
+        .with_file("/run/pepper", b"pepper-of-32-bytes-for-the-tests\n")
+        .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
+}
+
+fn hash_of(key: &str) -> String {
+    Pepper::new(PEPPER.as_bytes())
+        .unwrap()
+        .digest(key.as_bytes())
+        .to_string()
+}
+
+fn good() -> Config {
+    load(GOOD, "weir.yaml", &outside()).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_example_loads_as_it_reads() {
+    let config = good();
+    assert_eq!(
+        config.listen,
+        Listen {
+            grpc: vec![
+                Address::Unix("/run/weir/weir.sock".into()),
+                Address::Tcp("127.0.0.1:50051".parse().unwrap())
+            ],
+            admin: "127.0.0.1:9090".parse().unwrap(),
+        }
+    );
+    assert_eq!(config.counters, CountersConfig::Memory);
+    assert_eq!(
+        config.usage_log,
+        Some(UsageLog {
+            path: "usage.jsonl".into(),
+            open_path: "usage.jsonl.open".into()
+        })
+    );
+    assert_eq!(config.server.body_bytes_max, 10 << 20);
+    assert_eq!(config.tenants, 2);
+    assert_eq!(config.warnings, Vec::<String>::new());
+
+    let plan = &config.snapshot.plans["team"];
+    let limits: Vec<_> = plan
+        .limits
+        .iter()
+        .map(|limit| {
+            (
+                &*limit.name,
+                limit.scope,
+                limit.unit,
+                limit.amount,
+                limit.algorithm,
+            )
+        })
+        .collect();
+    let every = Millis::from_mins(1);
+    let window = Algorithm::SlidingWindow { every };
+    let bucket = |burst| Algorithm::TokenBucket { every, burst };
+    assert_eq!(
+        limits,
+        [
+            (
+                "tenant-requests",
+                Scope::Tenant,
+                Unit::Requests,
+                600,
+                window
+            ),
+            (
+                "tenant-tokens",
+                Scope::Tenant,
+                Unit::Tokens,
+                200_000,
+                bucket(50_000)
+            ),
+            (
+                "user-tokens",
+                Scope::User,
+                Unit::Tokens,
+                20_000,
+                bucket(20_000)
+            ),
+            (
+                "tenant-concurrency",
+                Scope::Tenant,
+                Unit::Concurrency,
+                20,
+                Algorithm::Concurrency
+            ),
+        ]
+    );
+    assert_eq!(plan.output.max_tokens_default, Some(1_024));
+    assert_eq!(plan.output.max_tokens_cap, Some(8_192));
+    assert_eq!(plan.output.choices_cap, 4);
+
+    let model = &config.snapshot.models["gpt-4o"];
+    assert_eq!(model.vocabulary, Vocabulary::O200kBase);
+    assert_eq!(model.output_field, OutputField::MaxTokens);
+    assert_eq!(model.tier.as_deref(), Some("premium"));
+    assert!(model.inject_include_usage);
+    assert_eq!(
+        config.snapshot.models["llama-3.1-70b"].max_output_tokens,
+        Some(4_096)
+    );
+}
+
+#[test]
+fn the_keys_of_the_example_authenticate() {
+    let config = good();
+    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    assert_eq!(&*principal.tenant, "acme");
+    assert_eq!(principal.user.as_deref(), Some("ada"));
+    assert_eq!(&*principal.plan, "team");
+    assert!(
+        config
+            .snapshot
+            .keys
+            .authenticate(b"weir_test_other")
+            .is_none()
+    );
+    let hash = hash_of(KEY);
+    assert!(
+        config.snapshot.keys.authenticate(hash.as_bytes()).is_none(),
+        "a stored hash is no key"
+    );
+}
+
+#[test]
+fn the_shortest_file_gets_the_defaults() {
+    let text = format!(
+        "listen: {{ grpc: '127.0.0.1:0' }}\n\
+         identity: {{ pepper: {{ file: /run/pepper }}, keys: [ {{ id: k, tenant: 007, hash: {} }} ] }}\n\
+         models: {{ gpt-4o: , text-embedding-3-small: }}\n\
+         plans: {{ p: {{ output: {{ max_tokens: {{ default: 100 }} }} }} }}\n\
+         tenants: {{ 007: {{ plan: p }} }}\n",
+        hash_of(KEY)
+    );
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    assert_eq!(&*principal.tenant, "007", "a name is what is written");
+    assert!(config.trust_ext_authz);
+    assert_eq!(
+        config.holds,
+        Holds {
+            ttl: Millis(60_000),
+            lease_ttl: Millis(15_000),
+            renew_every: Millis(5_000),
+            handover: Millis(600_000)
+        }
+    );
+    assert_eq!(
+        config.server,
+        Server {
+            body_bytes_max: 10 << 20,
+            drain_timeout: Millis(30_000),
+            workers: None,
+            upstream_authorization: UpstreamAuthorization::Strip
+        }
+    );
+    assert_eq!(config.telemetry.log_format, LogFormat::Json);
+    assert_eq!(config.telemetry.otlp, None);
+    assert_eq!(
+        config.snapshot.models["text-embedding-3-small"].max_output_tokens,
+        Some(0)
+    );
+    assert_eq!(
+        config.warnings,
+        [
+            "weir.yaml: usage_log: is not set: usage events are not kept",
+            "weir.yaml:4:10: plans.p: the plan has no limits",
+        ]
+    );
+}
+
+#[test]
+fn an_anchor_shares_limits_between_plans() {
+    let text = GOOD
+        .replace(
+            "    limits:\n      - { per: tenant, unit: requests",
+            "    limits: &shared\n      - { per: tenant, unit: requests",
+        )
+        .replace(
+            "tenants:\n",
+            "  other: { limits: *shared, output: { max_tokens: { default: 9 } } }\ntenants:\n",
+        );
+    assert_ne!(text, GOOD);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(
+        config.snapshot.plans["team"].limits,
+        config.snapshot.plans["other"].limits
+    );
+}
+
+#[test]
+fn redis_by_variable_keeps_its_password_to_itself() {
+    let text = GOOD.replace("{ memory: {} }", "{ redis: { url_env: REDIS_URL } }");
+    let config = load(&text, "weir.yaml", &outside()).unwrap();
+    let CountersConfig::Redis {
+        url,
+        response_timeout,
+        connect_timeout,
+    } = &config.counters
+    else {
+        panic!("{:?}", config.counters)
+    };
+    assert_eq!(url.expose(), "redis://:hunter2@127.0.0.1:6379/0");
+    assert_eq!((response_timeout.0, connect_timeout.0), (50, 1_000));
+    let debug = format!("{config:?}");
+    assert!(
+        !debug.contains("hunter2") && !debug.contains(PEPPER) && !debug.contains(&hash_of(KEY))
+    );
+}
+
+#[test]
+fn what_is_allowed_but_hardly_meant_is_a_warning() {
+    let text = GOOD
+        .replace(
+            "{ memory: {} }",
+            "{ redis: { url: 'redis://:hunter2@h', response_timeout: 1s } }",
+        )
+        .replace("burst: 50k", "burst: 1k")
+        .replace(
+            "tenants:\n",
+            "  idle: {}\ntenants:\n  lonely: { plan: team }\n",
+        );
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let texts = config.warnings.join("\n");
+    for part in [
+        "counters.redis.url: holds a credential in the file",
+        "counters.redis.response_timeout: is not shorter than Envoy's",
+        "plans.team.limits[1]: never holds more than 1000",
+        "plans.idle: no tenant is on this plan",
+        "plans.idle: the plan has no limits",
+        "tenants.lonely: no key belongs to this tenant",
+    ] {
+        assert!(texts.contains(part), "{part} is not in\n{texts}");
+    }
+    assert!(!texts.contains("hunter2"));
+}
+
+#[test]
+fn a_file_is_read_by_name_and_named_in_problems() {
+    let bytes = GOOD.as_bytes();
+    let outside = outside()
+        .with_file("good.yaml", bytes)
+        .with_file("latin.yaml", b"a: \xe4\n");
+    assert!(load_file(Path::new("good.yaml"), &outside).is_ok());
+    let problem = |name: &str| {
+        load_file(Path::new(name), &outside)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        problem("no.yaml"),
+        "no.yaml: can't be read: entity not found\nno.yaml: 1 problem"
+    );
+    assert!(problem("latin.yaml").starts_with("latin.yaml: is not UTF-8: "));
+}
+
+/// A million tenants must be no problem; a tenth of them is enough to see
+/// anything quadratic.
+#[test]
+fn many_tenants_with_the_same_fault_are_all_counted() {
+    let tenants: String = (0..100_000)
+        .map(|n| format!("  t{n}: {{ plan: tean }}\n"))
+        .collect();
+    let text = GOOD.replace("tenants:\n", &format!("tenants:\n{tenants}"));
+    let problems = load(&text, "weir.yaml", &outside()).unwrap_err();
+    assert_eq!(problems.list().len(), problem::PROBLEMS_MAX);
+    assert_eq!(problems.count(), 100_000);
+    let last = problems.to_string();
+    assert!(last.ends_with("... and 99800 more\nweir.yaml: 100000 problems"));
+}
+
+/// One change of the good file: bytes cut out, a line doubled, a value put in
+/// place of what stands behind a colon.
+#[derive(Debug, Clone)]
+enum Change {
+    Cut(prop::sample::Index, usize),
+    Double(prop::sample::Index),
+    DropLine(prop::sample::Index),
+    Value(prop::sample::Index, String),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let index = any::<prop::sample::Index>;
+    let value = prop_oneof![
+        Just("[]".to_owned()),
+        Just("{}".to_owned()),
+        Just("~".to_owned()),
+        Just("-5".to_owned()),
+        Just("0".to_owned()),
+        Just("99999999999999999999999".to_owned()),
+        Just("1e999".to_owned()),
+        Just("*x".to_owned()),
+        Just("&x [".to_owned()),
+        Just("!!binary //8=".to_owned()),
+        Just("{<<: {a: 1}}".to_owned()),
+        "[ -~äß€😀]{0,12}",
+    ];
+    prop_oneof![
+        (index(), 1usize..40).prop_map(|(at, len)| Change::Cut(at, len)),
+        index().prop_map(Change::Double),
+        index().prop_map(Change::DropLine),
+        (index(), value).prop_map(|(at, value)| Change::Value(at, value)),
+    ]
+}
+
+fn changed(text: &str, change: &Change) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    match change {
+        Change::Cut(at, len) => {
+            let chars: Vec<char> = text.chars().collect();
+            let from = at.index(chars.len());
+            let to = (from + len).min(chars.len());
+            return chars[..from].iter().chain(&chars[to..]).collect();
+        }
+        Change::Double(at) => {
+            let at = at.index(lines.len());
+            lines.insert(at, lines[at].clone());
+        }
+        Change::DropLine(at) => {
+            lines.remove(at.index(lines.len()));
+        }
+        Change::Value(at, value) => {
+            let colons: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+            let from = colons[at.index(colons.len())];
+            let len = text[from..].find([',', '\n', '}']).unwrap_or(0);
+            return format!("{}{value}{}", &text[..from], &text[from + len..]);
+        }
+    }
+    lines.join("\n")
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in prop_oneof![".{0,200}", "[ \n:{}\\[\\]\"'*&!|>#a-c0-9-]{0,300}"]) {
+        let _ = load(&text, "weir.yaml", &outside());
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_panics(changes in prop::collection::vec(change(), 1..6)) {
+        let mut text = GOOD.to_owned();
+        for change in &changes {
+            if text.len() > 2 && text.contains(": ") {
+                text = changed(&text, change);
+            }
+        }
+        if let Err(problems) = load(&text, "weir.yaml", &outside()) {
+            prop_assert!(problems.count() > 0);
+            prop_assert_eq!(problems.to_string().lines().count(), problems.count() + 1);
+        }
+    }
+
+    /// Whatever one field becomes, the file is either fine or says why not, and
+    /// never repeats a secret.
+    #[test]
+    fn a_secret_in_any_place_is_not_repeated(at in any::<prop::sample::Index>()) {
+        for secret in ["redis://:hunter2@h:1/0", "weir_live_hunter2"] {
+            let change = Change::Value(at, format!("\"{secret}\""));
+            let text = changed(GOOD, &change);
+            if let Err(problems) = load(&text, "weir.yaml", &outside()) {
+                let shown = problems.to_string();
+                prop_assert!(!shown.contains("hunter2"), "{shown}");
+            }
+        }
+    }
+}

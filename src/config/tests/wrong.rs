@@ -1,0 +1,414 @@
+//! Every wrong file says exactly what is wrong with it.
+
+use super::*;
+
+/// A change to the good file (what stands there, what is put in its place) and
+/// all that is said of it. `HASH1` and `HASH2` are the hashes in the file,
+/// `KEYS`, `MODELS` and `PLANS` the whole sections, `FILE` everything.
+#[rustfmt::skip]
+const WRONG: &[(&str, &str, &[&str])] = &[
+    ("amount: 600,", "amount: -5,", &[
+        "19:48: plans.team.limits[0].amount: must be more than 0 (got -5)",
+    ]),
+    ("amount: 600,", "amount: 0,", &[
+        "19:48: plans.team.limits[0].amount: must be more than 0 (got 0)",
+    ]),
+    ("amount: 600,", "ammount: 600,", &[
+        r#"19:40: plans.team.limits[0].ammount: unknown field; did you mean "amount"?"#,
+    ]),
+    ("amount: 600,", "", &[
+        "19:9: plans.team.limits[0].amount: is required: how many",
+    ]),
+    ("amount: 600,", "amount: lots,", &[
+        "19:48: plans.team.limits[0].amount: must be a whole number such as 600, 200k or 5M (got lots)",
+    ]),
+    ("amount: 600,", "amount: 1.5k,", &[
+        "19:48: plans.team.limits[0].amount: must be a whole number such as 600, 200k or 5M (got 1.5k)",
+    ]),
+    ("amount: 600,", "amount: true,", &[
+        "19:48: plans.team.limits[0].amount: must be a whole number such as 600, 200k or 5M (got true)",
+    ]),
+    ("amount: 600,", "amount: [600],", &[
+        "19:48: plans.team.limits[0].amount: must be a whole number such as 600, 200k or 5M (got a list)",
+    ]),
+    ("amount: 600,", "amount: 10_000_000G,", &[
+        "19:48: plans.team.limits[0].amount: must be at most 9007199254740991 (got 10_000_000G)",
+    ]),
+    ("amount: 600,", "amount: 600, amount: 700,", &[
+        "19:53: plans.team.limits[0].amount: is given twice (first in line 19)",
+    ]),
+    ("per: tenant, unit: requests", "per: team, unit: requests", &[
+        r#"19:16: plans.team.limits[0].per: must be one of tenant, user (got "team")"#,
+    ]),
+    ("unit: requests", "unit: request", &[
+        r#"19:30: plans.team.limits[0].unit: must be one of requests, tokens, concurrency (got "request"); did you mean "requests"?"#,
+    ]),
+    ("unit: requests", "unit: dollars", &[
+        r#"19:30: plans.team.limits[0].unit: must be one of requests, tokens, concurrency (got "dollars")"#,
+    ]),
+    ("every: 1m, algorithm: sliding_window", "every: 60, algorithm: sliding_window", &[
+        "19:60: plans.team.limits[0].every: needs its unit, as in 250ms, 10s, 1m, 1h or 1d (got 60)",
+    ]),
+    ("every: 1m, algorithm: sliding_window", "algorithm: sliding_window", &[
+        "19:9: plans.team.limits[0].every: is required: the time that the amount is for, as 1m",
+    ]),
+    ("every: 1m, algorithm: sliding_window", "every: 5ms, algorithm: sliding_window", &[
+        "19:60: plans.team.limits[0].every: must be at least 12ms for a sliding window (got 5ms)",
+    ]),
+    ("every: 1m, algorithm: sliding_window", "every: 500d, algorithm: sliding_window", &[
+        "19:60: plans.team.limits[0].every: must be at most 400d (got 500d)",
+    ]),
+    ("algorithm: sliding_window", "algorithm: leaky_bucket", &[
+        r#"19:75: plans.team.limits[0].algorithm: must be one of sliding_window, token_bucket (got "leaky_bucket")"#,
+    ]),
+    ("algorithm: sliding_window", "algorithm: sliding_window, burst: 5", &[
+        "19:98: plans.team.limits[0].burst: has a meaning only with algorithm: token_bucket",
+    ]),
+    ("burst: 50k", "burst: 0", &[
+        "20:95: plans.team.limits[1].burst: must be more than 0 (got 0)",
+    ]),
+    ("amount: 20 }", "amount: 20, every: 1m, burst: 3 }", &[
+        "22:62: plans.team.limits[3].every: has no meaning with unit: concurrency, which counts calls in flight",
+        "22:73: plans.team.limits[3].burst: has no meaning with unit: concurrency, which counts calls in flight",
+    ]),
+    ("unit: tokens, amount: 20k", "name: tenant-tokens, unit: tokens, amount: 20k", &[
+        r#"21:28: plans.team.limits[2].name: plans.team.limits[1] is named "tenant-tokens" already; give one of them another name"#,
+    ]),
+    ("unit: tokens, amount: 20k", r#"name: "a\nb", unit: tokens, amount: 20k"#, &[
+        "21:28: plans.team.limits[2].name: must not hold control characters",
+    ]),
+    ("default: 1024, cap: 8192", "default: 9000, cap: 8192", &[
+        "23:38: plans.team.output.max_tokens.default: must be at most the cap of 8192 (got 9000)",
+    ]),
+    ("default: 1024, cap: 8192", "cap: 8192", &[
+        r#"17:3: plans.team.output.max_tokens.default: is required, as nothing else bounds the output of "gpt-4o", "gpt-4o-mini": set it, or set max_output_tokens of each of these models"#,
+    ]),
+    ("choices: { cap: 4 }", "choices: { cap: 200 }", &[
+        "23:73: plans.team.output.choices.cap: must be at most 128 (got 200)",
+    ]),
+    ("acme: { plan: team }", "acme: { plan: tean }", &[
+        r#"25:17: tenants.acme.plan: there is no plan "tean"; did you mean "team"?"#,
+    ]),
+    ("acme: { plan: team }", "acme: { plan: gold }", &[
+        r#"25:17: tenants.acme.plan: there is no plan "gold""#,
+    ]),
+    ("acme: { plan: team }", "acme:", &[
+        "25:7: tenants.acme.plan: is required: the name of one of the plans",
+    ]),
+    ("acme: { plan: team }", "acme: team", &[
+        "25:9: tenants.acme: must be a mapping (got a text)",
+    ]),
+    ("tenant: acme, user: ada", "tenant: acmee, user: ada", &[
+        r#"9:33: identity.keys[0].tenant: there is no tenant "acmee"; did you mean "acme"?"#,
+    ]),
+    ("id: support-bot", "id: ada-laptop", &[
+        "10:13: identity.keys[1].id: another key has this id (in line 9)",
+    ]),
+    ("HASH2", "HASH1", &[
+        "10:66: identity.keys[1].hash: another key has this hash (in line 9)",
+    ]),
+    ("HASH2", "abc", &[
+        "10:66: identity.keys[1].hash: must be 64 hexadecimal digits, as `weir keys hash` prints them (got 3 characters)",
+    ]),
+    ("HASH2", "weir_live_hunter2", &[
+        "10:66: identity.keys[1].hash: is a key itself, not its hash: it must be replaced by a new one, of which `weir keys hash` prints the hash",
+    ]),
+    (", hash: HASH2", "", &[
+        "10:7: identity.keys[1].hash: is required: what `weir keys hash` prints for the key",
+    ]),
+    ("id: support-bot", "id: weir_live_hunter2", &[
+        "10:13: identity.keys[1].id: looks like an API key; a name stands in logs and events",
+    ]),
+    ("KEYS", "keys: []", &[
+        "8:9: identity.keys: must have at least one key, or nobody can call",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{ env: NOT_SET }", &[
+        "7:18: identity.pepper.env: names an environment variable that is not set",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{ env: SHORT }", &[
+        "7:18: identity.pepper.env: is too short for a pepper: at least 16 bytes are needed (got 7)",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{ env: EMPTY }", &[
+        "7:18: identity.pepper.env: is empty",
+    ]),
+    ("{ env: WEIR_PEPPER }", r#"{ env: "hunter2/hunter2==" }"#, &[
+        "7:18: identity.pepper.env: must be the name of an environment variable (letters, digits and _)",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{ env: WEIR_PEPPER, file: /run/pepper }", &[
+        "7:37: identity.pepper.file: only one of env, file may be set, and another stands before this one",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{ file: /run/none }", &[
+        "7:19: identity.pepper.file: names a file that can't be read: entity not found",
+    ]),
+    ("{ env: WEIR_PEPPER }", "{}", &[
+        "7:11: identity.pepper: must have one of env, file",
+    ]),
+    ("{ env: WEIR_PEPPER }", "hunter2", &[
+        "7:11: identity.pepper: must be a mapping (got a text)",
+    ]),
+    ("{ memory: {} }", "{ memory: {}, redis: { url: 'redis://h' } }", &[
+        "4:32: counters.redis: only one of memory, redis may be set, and another stands before this one",
+    ]),
+    ("{ memory: {} }", "{ reddis: { url: 'redis://:hunter2@h' } }", &[
+        r#"4:13: counters.reddis: unknown field; did you mean "redis"?"#,
+    ]),
+    ("{ memory: {} }", "{ redis: {} }", &[
+        "4:20: counters.redis: must have one of url, url_env, url_file",
+    ]),
+    ("{ memory: {} }", "{ redis: { url: 'http://:hunter2@h' } }", &[
+        "4:27: counters.redis.url: must be an address as redis://host:6379/0 or unix:///path (not shown here)",
+    ]),
+    ("{ memory: {} }", "{ redis: { url_env: TLS_URL } }", &[
+        "4:31: counters.redis.url_env: TLS to Redis is not built in: use redis:// in a trusted network",
+    ]),
+    ("{ memory: {} }", "{ redis: { url_file: /run/not-utf8 } }", &[
+        "4:32: counters.redis.url_file: is not UTF-8",
+    ]),
+    ("{ memory: {} }", "{ redis: { url: 'redis://h', response_timeout: 11s } }", &[
+        "4:58: counters.redis.response_timeout: must be at most 10s (got 11s)",
+    ]),
+    (r#""127.0.0.1:50051""#, r#""0.0.0.0:50051""#, &[
+        r#"2:38: listen.grpc[1]: is not a loopback address: whoever reaches it could speak as Envoy; use a Unix socket or 127.0.0.1, or set listen.allow_remote: true (got "0.0.0.0:50051")"#,
+    ]),
+    (r#""127.0.0.1:50051""#, r#""weir.example:50051""#, &[
+        r#"2:38: listen.grpc[1]: must be "unix:/path" or an IP address and a port, as in 127.0.0.1:9000 (got "weir.example:50051")"#,
+    ]),
+    (r#""127.0.0.1:50051""#, r#""127.0.0.1:9090""#, &[
+        "3:10: listen.admin: is listened at for gRPC already",
+    ]),
+    (r#""127.0.0.1:50051""#, r#""unix:/run/weir/weir.sock""#, &[
+        "2:38: listen.grpc[1]: is listed twice",
+    ]),
+    (r#""127.0.0.1:50051""#, r#""unix:""#, &[
+        "2:38: listen.grpc[1]: the path of a Unix socket must have 1 to 103 bytes (got 0)",
+    ]),
+    (r#"["unix:/run/weir/weir.sock", "127.0.0.1:50051"]"#, "[]", &[
+        "2:9: listen.grpc: must have at least one address",
+    ]),
+    (r#"["unix:/run/weir/weir.sock", "127.0.0.1:50051"]"#, "", &[
+        r#"2:7: listen.grpc: is required: "unix:/path" or "host:port", or a list of them"#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "usage_log: usage.jsonl", &[
+        "5:12: usage_log: must be a mapping (got a text)",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "usage_log: { path: a, open_path: a }", &[
+        "5:34: usage_log.open_path: must be another file than path",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "holds: { renew_every: 10s }", &[
+        "5:23: holds.renew_every: renew_every must be at most half of lease_ttl, so that one renewal may fail (got 10s and 15s)",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "holds: { lease_ttl: 2m }", &[
+        "5:21: holds.lease_ttl: lease_ttl must be at most ttl: a lease belongs to a hold (got 2m and 1m)",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "holds: { ttl: 1ms }", &[
+        "5:15: holds.ttl: must be at least 10ms (got 1ms)",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "server: { body_bytes_max: 10MB, workers: 0, upstream_authorization: drop }", &[
+        "5:27: server.body_bytes_max: must be a size such as 512KiB or 10MiB (got 10MB)",
+        "5:42: server.workers: must be more than 0 (got 0)",
+        r#"5:69: server.upstream_authorization: must be one of strip, keep (got "drop")"#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "telemetry: { log: { format: xml, level: inof }, otlp: { endpoint: 'https://c:4317' } }", &[
+        r#"5:29: telemetry.log.format: must be one of json, human (got "xml")"#,
+        r#"5:41: telemetry.log.level: must be one of error, warn, info, debug, trace (got "inof"); did you mean "info"?"#,
+        r#"5:67: telemetry.otlp.endpoint: TLS to the collector is not built in (got "https://c:4317")"#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "usage_logs: { path: usage.jsonl }", &[
+        r#"5:1: usage_logs: unknown field; did you mean "usage_log"?"#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "budgets: {}", &[
+        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, server, telemetry",
+    ]),
+    ("tier: premium", "tier: ''", &[
+        "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
+    ]),
+    ("vocabulary: cl100k_base", "vocabulary: cl100k", &[
+        r#"14:32: models."llama-3.1-70b".vocabulary: must be one of o200k_base, cl100k_base (got "cl100k")"#,
+    ]),
+    ("image_tokens: 1_500", "image_tokens: 0, inject_include_usage: yes", &[
+        "12:42: models.gpt-4o.image_tokens: must be more than 0 (got 0)",
+        r#"12:67: models.gpt-4o.inject_include_usage: must be true or false (got "yes")"#,
+    ]),
+    ("  gpt-4o-mini:", "  gpt-4o:", &[
+        "13:3: models.gpt-4o: is given twice (first in line 12)",
+    ]),
+    ("  gpt-4o-mini:", "  ' gpt-4o-mini':", &[
+        r#"13:3: models." gpt-4o-mini": the name must not begin or end with white space"#,
+    ]),
+    ("MODELS", "models: {}", &[
+        "11:9: models: must have at least one model",
+    ]),
+    ("PLANS", "plans: {}", &[
+        "16:8: plans: must have at least one plan",
+        r#"18:17: tenants.acme.plan: there is no plan "team""#,
+        r#"19:19: tenants.globex.plan: there is no plan "team""#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "usage_log: { path: usage.jsonl", &[
+        "6:9: is not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'",
+    ]),
+    ("usage_log: { path: usage.jsonl }", "usage_log: !file usage.jsonl", &[
+        "5:18: has a tag of no meaning here; a text that begins with ! goes in quotes",
+    ]),
+    ("tier: premium", "tier: true", &[
+        "12:19: models.gpt-4o.tier: must be a name: put true in quotes if it is one",
+    ]),
+    ("amount: 600,", "amount: 600xyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy,", &[
+        r#"19:48: plans.team.limits[0].amount: must be a whole number such as 600, 200k or 5M (got "600xyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy...")"#,
+    ]),
+    ("{ memory: {} }", "{ memory: { size: 1 } }", &[
+        "4:23: counters.memory.size: unknown field; none is known here",
+    ]),
+    ("FILE", "- a", &[
+        "1:1: must be a mapping (got a list)",
+    ]),
+];
+
+fn wrong(old: &str, new: &str) -> String {
+    let (first, second) = (hash_of(KEY), hash_of("weir_test_for_the_bot"));
+    let named = |text: &str| text.replace("HASH1", &first).replace("HASH2", &second);
+    let text = match old {
+        "KEYS" => section(GOOD, "  keys:", "models:", new),
+        "MODELS" => section(GOOD, "models:", "plans:", new),
+        "PLANS" => section(GOOD, "plans:", "tenants:", new),
+        "FILE" => new.to_owned(),
+        _ => GOOD.replacen(&named(old), &named(new), 1),
+    };
+    assert_ne!(text, GOOD, "{old} stands nowhere");
+    text
+}
+
+/// Puts `new` in place of what begins with `from` and ends before `to`.
+fn section(text: &str, from: &str, to: &str, new: &str) -> String {
+    let (before, rest) = text.split_once(from).unwrap();
+    let (_, after) = rest.split_once(to).unwrap();
+    let indent = " ".repeat(from.len() - from.trim_start().len());
+    format!("{before}{indent}{new}\n{to}{after}")
+}
+
+fn lines_of(text: &str) -> Vec<String> {
+    let problems = load(text, "weir.yaml", &outside())
+        .expect_err(text)
+        .to_string();
+    problems.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_wrong_file_says_exactly_what_is_wrong() {
+    assert!(WRONG.len() >= 40);
+    for (old, new, expected) in WRONG {
+        let mut lines = lines_of(&wrong(old, new));
+        let count = lines.pop().unwrap();
+        let expected: Vec<String> = expected.iter().map(|p| format!("weir.yaml:{p}")).collect();
+        assert_eq!(lines, expected, "{old} -> {new}");
+        let plural = if expected.len() == 1 { "" } else { "s" };
+        assert_eq!(
+            count,
+            format!("weir.yaml: {} problem{plural}", expected.len())
+        );
+        assert!(!lines.concat().contains("hunter2"), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_empty_file_lacks_every_section() {
+    assert_eq!(
+        lines_of(""),
+        [
+            "weir.yaml:1:1: listen: is required: where Envoy reaches weir",
+            "weir.yaml:1:1: models: is required: the models that calls may name",
+            "weir.yaml:1:1: plans: is required: what tenants may use",
+            "weir.yaml:1:1: tenants: is required: who may call, and on which plan",
+            "weir.yaml:1:1: identity: is required: the keys that callers present",
+            "weir.yaml: 5 problems",
+        ]
+    );
+}
+
+#[test]
+fn all_problems_of_a_file_come_at_once_and_in_its_order() {
+    let mut text = GOOD.to_owned();
+    let hash = hash_of("weir_test_for_the_bot");
+    for (old, new) in [
+        ("127.0.0.1:50051", "10.0.0.1:50051"),
+        (
+            "{ memory: {} }",
+            "{ memory: {}, redis: { url: 'redis://h' } }",
+        ),
+        ("WEIR_PEPPER", "NOT_SET"),
+        ("tenant: globex", "tenant: globeks"),
+        (hash.as_str(), "12ab"),
+        ("vocabulary: cl100k_base", "vocabulry: cl100k_base"),
+        ("amount: 600", "amount: -5"),
+        ("unit: tokens, amount: 20k", "unit: token, amount: 20k"),
+        ("amount: 20 }", "amount: 20, every: 1m }"),
+        ("default: 1024", "default: 10k"),
+        (
+            "globex: { plan: team }",
+            "globex: { plan: teem, projects: {} }",
+        ),
+    ] {
+        assert!(text.contains(old), "{old}");
+        text = text.replacen(old, new, 1);
+    }
+    let lines = lines_of(&text);
+    let expected = [
+        "2:38: listen.grpc[1]: is not a loopback address",
+        "4:32: counters.redis: only one of memory, redis",
+        "7:18: identity.pepper.env: names an environment variable that is not set",
+        "10:34: identity.keys[1].tenant: there is no tenant \"globeks\"; did you mean \"globex\"?",
+        "10:67: identity.keys[1].hash: must be 64 hexadecimal digits",
+        "14:20: models.\"llama-3.1-70b\".vocabulry: unknown field; did you mean \"vocabulary\"?",
+        "19:48: plans.team.limits[0].amount: must be more than 0 (got -5)",
+        "21:28: plans.team.limits[2].unit: must be one of requests, tokens, concurrency",
+        "22:62: plans.team.limits[3].every: has no meaning with unit: concurrency",
+        "23:38: plans.team.output.max_tokens.default: must be at most the cap of 8192 (got 10000)",
+        "26:19: tenants.globex.plan: there is no plan \"teem\"; did you mean \"team\"?",
+        "26:25: tenants.globex.projects: unknown field; known here: plan",
+        "12 problems",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, part) in lines.iter().zip(expected) {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+}
+
+#[test]
+fn a_bucket_that_could_not_be_counted_exactly_is_refused() {
+    let every = "every: 399d, algorithm: token_bucket, burst: 9_000_000";
+    let lines = lines_of(&wrong(
+        "amount: 200k, every: 1m, algorithm: token_bucket, burst: 50k",
+        &format!("amount: 200_003, {every}"),
+    ));
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines[0].starts_with("weir.yaml:20:9: plans.team.limits[1]: "),
+        "{}",
+        lines[0]
+    );
+}
+
+#[test]
+fn more_limits_than_a_call_may_be_charged_are_refused() {
+    let limits: String = (0..33)
+        .map(|n| {
+            format!("      - {{ name: l{n}, per: tenant, unit: requests, amount: 1, every: 1m }}\n")
+        })
+        .collect();
+    let lines = lines_of(&wrong("    limits:\n", &format!("    limits:\n{limits}")));
+    assert_eq!(
+        lines[0],
+        "weir.yaml:19:7: plans.team.limits: must have at most 32 limits (got 37)"
+    );
+}
+
+#[test]
+fn a_remote_address_is_fine_where_it_is_allowed() {
+    let text = GOOD
+        .replace("127.0.0.1:50051", "0.0.0.0:50051")
+        .replace("admin:", "allow_remote: true\n  admin:");
+    let config = load(&text, "weir.yaml", &outside()).unwrap();
+    assert_eq!(
+        config.listen.grpc[1],
+        Address::Tcp("0.0.0.0:50051".parse().unwrap())
+    );
+}

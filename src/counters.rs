@@ -1,0 +1,178 @@
+//! Where counters live: in memory, or in Redis for many sidecars together.
+//!
+//! Both engines answer alike; `tests/conformance.rs` runs them against each
+//! other. What they agree on:
+//!
+//! - A reservation is taken whole or not at all. The same hold again, while it
+//!   is open, is admitted again and charges nothing; once it has ended the
+//!   answer is [`Decision::Ended`].
+//! - A hold stays open until someone ends it, even past its expiry: a
+//!   settlement or a renewal that comes before `expire_due` took it still
+//!   counts. Whoever ends it first wins.
+//! - A lease is another matter: past its expiry its slot may be another
+//!   call's, so a renewal never brings it back. The hold goes on without it.
+//! - Settling an unknown hold marks it as ended, so that a reservation which
+//!   was overtaken by its own settlement takes nothing. An ended hold is
+//!   remembered for [`ENDED_KEPT`].
+//! - A limit whose parameters change keeps what is charged to it. Counters of
+//!   different algorithms are never mixed up; a limit that changes its unit
+//!   should change its name.
+//!
+//! Left to others: which charges a call has (`policy`), what is done when an
+//! engine fails (`driver`), the algorithms (`limits`).
+
+pub mod memory;
+pub mod redis;
+
+use crate::limits::counter::Unfit;
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::units::{Millis, UnixMillis};
+use std::sync::Arc;
+
+/// How long an ended hold is remembered. Far longer than any message is late.
+pub const ENDED_KEPT: Millis = Millis::from_secs(60);
+
+/// A counter store.
+#[derive(Debug)]
+pub enum Counters {
+    Memory(memory::Memory),
+    Redis(redis::Redis),
+}
+
+/// A hold that nobody settled, handed to exactly one caller to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredHold {
+    /// Empty, as `context` is, where the store had lost the hold's record.
+    pub slot: Arc<str>,
+    pub hold: HoldId,
+    pub context: Arc<str>,
+}
+
+/// Why a store gave no answer. Never means "admitted". Holds no id, address or
+/// credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CounterError {
+    #[error("the counter store can't be reached: {0}")]
+    Unavailable(String),
+    #[error("the counter store did not answer within {} ms", .0.0)]
+    Timeout(Millis),
+    #[error("the counter store refused: {0}")]
+    Refused(String),
+    #[error("the counter store holds or answered what can't be read: {0}")]
+    Corrupt(String),
+    #[error("the counter store would evict counters: maxmemory-policy is {0}, must be noeviction")]
+    Eviction(String),
+    #[error("the counter store's configuration: {0}")]
+    Config(String),
+    #[error("a reservation that can't be counted: {0}")]
+    Unfit(#[from] Unfit),
+}
+
+impl CounterError {
+    /// A fixed word for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CounterError::Unavailable(_) => "unavailable",
+            CounterError::Timeout(_) => "timeout",
+            CounterError::Refused(_) => "refused",
+            CounterError::Corrupt(_) => "corrupt",
+            CounterError::Eviction(_) => "eviction",
+            CounterError::Config(_) => "config",
+            CounterError::Unfit(_) => "unfit",
+        }
+    }
+}
+
+impl Counters {
+    /// Takes all charges or none. `now` is used by memory; Redis has its own.
+    pub async fn reserve(
+        &self,
+        reservation: &Reservation,
+        now: UnixMillis,
+    ) -> Result<Decision, CounterError> {
+        match self {
+            Counters::Memory(memory) => memory.reserve(reservation, now),
+            Counters::Redis(redis) => redis.reserve(reservation).await.map(|at| at.answer),
+        }
+    }
+
+    /// Ends a hold: each charge becomes what was used, leases are released.
+    pub async fn settle(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        actual: Actual,
+        now: UnixMillis,
+    ) -> Result<Settled, CounterError> {
+        match self {
+            Counters::Memory(memory) => Ok(memory.settle(slot, hold, actual, now)),
+            Counters::Redis(redis) => redis.settle(slot, hold, actual).await.map(|at| at.answer),
+        }
+    }
+
+    /// Moves an open hold's expiry, and that of its leases which are still
+    /// there, to at least the given time from now. Says whether it is open.
+    pub async fn renew(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+        now: UnixMillis,
+    ) -> Result<bool, CounterError> {
+        match self {
+            Counters::Memory(memory) => Ok(memory.renew(slot, hold, hold_ttl, lease_ttl, now)),
+            Counters::Redis(redis) => {
+                let renewed = redis.renew(slot, hold, hold_ttl, lease_ttl).await;
+                renewed.map(|at| at.answer)
+            }
+        }
+    }
+
+    /// [`Counters::renew`] for many holds, on their way together; one answer
+    /// each, in order.
+    pub async fn renew_all(
+        &self,
+        holds: &[(HoldId, Arc<str>)],
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+        now: UnixMillis,
+    ) -> Vec<Result<bool, CounterError>> {
+        match self {
+            Counters::Memory(memory) => holds
+                .iter()
+                .map(|(hold, slot)| Ok(memory.renew(slot, *hold, hold_ttl, lease_ttl, now)))
+                .collect(),
+            Counters::Redis(redis) => redis.renew_all(holds, hold_ttl, lease_ttl).await,
+        }
+    }
+
+    /// Ends at most `max` holds that are past their expiry, keeping what they
+    /// charged, and hands each to this caller alone.
+    pub async fn expire_due(
+        &self,
+        now: UnixMillis,
+        max: usize,
+    ) -> Result<Vec<ExpiredHold>, CounterError> {
+        match self {
+            Counters::Memory(memory) => Ok(memory.expire_due(now, max)),
+            Counters::Redis(redis) => redis.expire_due(max).await.map(|at| at.answer),
+        }
+    }
+
+    /// How many holds are open, over all sidecars of the store.
+    pub async fn open_holds(&self) -> Result<u64, CounterError> {
+        match self {
+            Counters::Memory(memory) => Ok(memory.open_holds()),
+            Counters::Redis(redis) => redis.open_holds().await,
+        }
+    }
+
+    /// Whether the store answers.
+    pub async fn check(&self) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(()),
+            Counters::Redis(redis) => redis.check().await,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Counters in memory: for one sidecar, with nothing to install.
+//!
+//! All counters and holds of a slot are in one shard behind one lock, so a
+//! reservation is atomic; the lock is held for that and never across an await.
+//! Time is the caller's.
+//!
+//! Memory is bounded: counters back at rest are dropped as others are used,
+//! ended holds are remembered for a while and at most so many of them. What is
+//! left grows only with what is charged and open.
+
+mod shard;
+mod slot;
+
+use super::{CounterError, ExpiredHold};
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, counter};
+use crate::units::{Millis, UnixMillis};
+use shard::Shard;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+/// Shards, so that calls seldom meet on one lock.
+const SHARDS: usize = 64;
+
+/// Counters in memory.
+pub struct Memory {
+    shards: Vec<Mutex<Shard>>,
+    /// Keyed at random, so that no one can choose their shard.
+    hasher: RandomState,
+    /// Where the next look for expired holds begins.
+    turn: AtomicUsize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    pub fn reserve(
+        &self,
+        reservation: &Reservation,
+        now: UnixMillis,
+    ) -> Result<Decision, CounterError> {
+        let rules = counter::rules(reservation)?;
+        Ok(self.shard(&reservation.slot).reserve(reservation, &rules, now))
+    }
+
+    pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
+        self.shard(slot).settle(hold, actual, now)
+    }
+
+    pub fn renew(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+        now: UnixMillis,
+    ) -> bool {
+        let hold_ttl = hold_ttl.min(counter::HOLD_TTL_MAX);
+        let lease_ttl = lease_ttl.min(counter::HOLD_TTL_MAX);
+        self.shard(slot).renew(hold, now + hold_ttl, now + lease_ttl, now)
+    }
+
+    pub fn expire_due(&self, now: UnixMillis, max: usize) -> Vec<ExpiredHold> {
+        let mut expired = Vec::new();
+        // Another shard first each time, so that none starves the others.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        for shard in self.shards.iter().cycle().skip(first).take(SHARDS) {
+            lock(shard).expire_due(now, max, &mut expired);
+        }
+        expired
+    }
+
+    pub fn open_holds(&self) -> u64 {
+        let open = self.shards.iter().map(|shard| lock(shard).open_holds());
+        u64::try_from(open.sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// How many counters are not known to be at rest.
+    pub fn counters(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).counters()).sum()
+    }
+
+    fn shard(&self, slot: &str) -> MutexGuard<'_, Shard> {
+        let shards = u64::try_from(self.shards.len()).unwrap_or(1);
+        let index = usize::try_from(self.hasher.hash_one(slot) % shards).unwrap_or(0);
+        lock(&self.shards[index])
+    }
+}
+
+/// Nothing that runs under the lock panics; were it to, what is counted is
+/// still the best there is.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests;

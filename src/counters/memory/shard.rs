@@ -1,0 +1,241 @@
+//! What is behind one lock: some slots' counters, and their holds.
+
+use super::slot::{Slot, Taken};
+use crate::counters::{ENDED_KEPT, ExpiredHold};
+use crate::limits::counter::{Counter, Rule, judge};
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::units::{Millis, UnixMillis};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Ended holds that a shard remembers. A message inside one process is late by
+/// milliseconds; this many calls take longer than that.
+const ENDED_MAX: usize = 8_192;
+
+/// How often a slot is looked through for counters at rest, at most.
+const SWEEP_EVERY: Millis = Millis::from_secs(60);
+
+/// Slots swept with each reservation. More than the one that it may add.
+const SWEPT_WITH_A_CALL: usize = 2;
+
+/// Slots of a shard swept by the upkeep at a time.
+const SWEPT_BY_UPKEEP: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    slots: HashMap<Arc<str>, Slot>,
+    /// Every slot once, the longest unswept first.
+    to_sweep: VecDeque<(UnixMillis, Arc<str>)>,
+    holds: HashMap<HoldId, Hold>,
+    by_expiry: BTreeSet<(UnixMillis, HoldId)>,
+    ended: HashSet<HoldId>,
+    /// The same holds, the longest ended first.
+    ended_at: VecDeque<(UnixMillis, HoldId)>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    slot: Arc<str>,
+    expiry: UnixMillis,
+    taken: Vec<Taken>,
+    context: Arc<str>,
+}
+
+impl Shard {
+    pub(super) fn reserve(
+        &mut self,
+        reservation: &Reservation,
+        rules: &[Rule],
+        now: UnixMillis,
+    ) -> Decision {
+        self.forget(now);
+        self.sweep(now, SWEPT_WITH_A_CALL);
+        let hold = reservation.hold;
+        if self.ended.contains(&hold) {
+            return Decision::Ended;
+        }
+        let mut counters = self.read(reservation, rules, now);
+        if !self.holds.contains_key(&hold) {
+            if let Some(refusal) = judge(&reservation.charges, &counters, now) {
+                return Decision::Refused(refusal);
+            }
+            self.take(reservation, &mut counters, now);
+        }
+        Decision::Admitted(counters.iter().map(|counter| counter.standing(now)).collect())
+    }
+
+    pub(super) fn settle(&mut self, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
+        self.forget(now);
+        let Some(open) = self.end(hold, now) else {
+            return Settled::Already;
+        };
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &open.slot, now);
+        for taken in open.taken {
+            slot.correct(taken, hold, actual, now);
+        }
+        Settled::Applied
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        hold: HoldId,
+        expiry: UnixMillis,
+        lease_expiry: UnixMillis,
+        now: UnixMillis,
+    ) -> bool {
+        let Some(open) = self.holds.get_mut(&hold) else {
+            return false;
+        };
+        self.by_expiry.remove(&(open.expiry, hold));
+        open.expiry = open.expiry.max(expiry);
+        self.by_expiry.insert((open.expiry, hold));
+        if let Some(slot) = self.slots.get_mut(&open.slot) {
+            for taken in &mut open.taken {
+                slot.renew(taken, hold, lease_expiry, now);
+            }
+        }
+        true
+    }
+
+    /// Adds to `expired` until it has `max`.
+    pub(super) fn expire_due(
+        &mut self,
+        now: UnixMillis,
+        max: usize,
+        expired: &mut Vec<ExpiredHold>,
+    ) {
+        self.forget(now);
+        while expired.len() < max {
+            let due = self.by_expiry.first().filter(|(expiry, _)| *expiry <= now);
+            let Some((_, hold)) = due.copied() else {
+                break;
+            };
+            let Some(open) = self.end(hold, now) else {
+                break;
+            };
+            if let Some(slot) = self.slots.get_mut(&open.slot) {
+                for taken in &open.taken {
+                    slot.release(taken, hold);
+                }
+            }
+            expired.push(ExpiredHold {
+                slot: open.slot,
+                hold,
+                context: open.context,
+            });
+        }
+        self.sweep(now, SWEPT_BY_UPKEEP);
+    }
+
+    pub(super) fn open_holds(&self) -> usize {
+        self.holds.len()
+    }
+
+    pub(super) fn counters(&self) -> usize {
+        self.slots.values().map(Slot::counters).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn ended(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// The counters of a reservation as they stand.
+    fn read(&mut self, reservation: &Reservation, rules: &[Rule], now: UnixMillis) -> Vec<Counter> {
+        let at_rest = Slot::default();
+        let charges = reservation.charges.iter().zip(rules);
+        let slot = match self.slots.get_mut(&reservation.slot) {
+            Some(slot) => {
+                for charge in &reservation.charges {
+                    slot.advance_leases(&charge.counter, now);
+                }
+                slot
+            }
+            None => &at_rest,
+        };
+        charges.map(|(charge, rule)| slot.read(*rule, &charge.counter, now)).collect()
+    }
+
+    fn take(&mut self, reservation: &Reservation, counters: &mut [Counter], now: UnixMillis) {
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &reservation.slot, now);
+        let hold = reservation.hold;
+        let lease_expiry = now + reservation.lease_ttl;
+        let charges = reservation.charges.iter().zip(counters);
+        let taken = charges
+            .map(|(charge, counter)| slot.take(charge, counter, hold, lease_expiry))
+            .collect();
+        let expiry = now + reservation.hold_ttl;
+        let open = Hold {
+            slot: Arc::clone(&reservation.slot),
+            expiry,
+            taken,
+            context: Arc::clone(&reservation.context),
+        };
+        self.by_expiry.insert((expiry, hold));
+        self.holds.insert(hold, open);
+    }
+
+    /// Takes a hold out for good and remembers that it ended.
+    fn end(&mut self, hold: HoldId, now: UnixMillis) -> Option<Hold> {
+        let open = self.holds.remove(&hold);
+        if let Some(open) = &open {
+            self.by_expiry.remove(&(open.expiry, hold));
+        }
+        if self.ended.insert(hold) {
+            self.ended_at.push_back((now, hold));
+        }
+        open
+    }
+
+    /// Forgets holds that ended long ago.
+    fn forget(&mut self, now: UnixMillis) {
+        while let Some((ended_at, hold)) = self.ended_at.front().copied() {
+            let kept = now.since(ended_at) < ENDED_KEPT && self.ended_at.len() <= ENDED_MAX;
+            if kept {
+                break;
+            }
+            self.ended_at.pop_front();
+            self.ended.remove(&hold);
+        }
+    }
+
+    /// Looks through slots that are due, `max` at most.
+    fn sweep(&mut self, now: UnixMillis, max: usize) {
+        for _ in 0..max {
+            let Some((swept_at, _)) = self.to_sweep.front() else {
+                return;
+            };
+            // A clock that stepped back must not stop the sweeping.
+            let early = *swept_at <= now && now.since(*swept_at) < SWEEP_EVERY;
+            if early {
+                return;
+            }
+            let Some((_, name)) = self.to_sweep.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.slots.get_mut(&name) else {
+                continue;
+            };
+            slot.sweep(now);
+            if slot.counters() == 0 {
+                self.slots.remove(&name);
+            } else {
+                self.to_sweep.push_back((now, name));
+            }
+        }
+    }
+}
+
+/// The slot of this name, made where there is none. Takes the shard's parts, as
+/// its holds are in use beside it.
+fn slot<'a>(
+    slots: &'a mut HashMap<Arc<str>, Slot>,
+    to_sweep: &mut VecDeque<(UnixMillis, Arc<str>)>,
+    name: &Arc<str>,
+    now: UnixMillis,
+) -> &'a mut Slot {
+    slots.entry(Arc::clone(name)).or_insert_with(|| {
+        to_sweep.push_back((now, Arc::clone(name)));
+        Slot::default()
+    })
+}

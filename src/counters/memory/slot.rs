@@ -1,0 +1,190 @@
+//! The counters of one slot.
+
+use crate::limits::concurrency::Leases;
+use crate::limits::counter::{Counter, Rule};
+use crate::limits::sliding_window::{TakenIn, Window};
+use crate::limits::token_bucket::{Bucket, Rate};
+use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
+use crate::units::UnixMillis;
+use std::collections::HashMap;
+
+/// By counter name. A counter that isn't there is at rest.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    windows: HashMap<String, Window>,
+    buckets: HashMap<String, Bucket>,
+    leases: HashMap<String, Leases>,
+}
+
+/// What a hold took from one counter.
+#[derive(Debug)]
+pub(super) struct Taken {
+    counter: String,
+    unit: Unit,
+    held: u64,
+    from: From,
+}
+
+#[derive(Debug)]
+enum From {
+    Window(TakenIn),
+    Bucket(Rate),
+    Lease(UnixMillis),
+}
+
+impl Slot {
+    /// A counter as it stands, brought up to now; stores nothing.
+    pub(super) fn read(&self, rule: Rule, name: &str, now: UnixMillis) -> Counter {
+        match rule {
+            Rule::Window { limit, sub_ms } => {
+                let stored = self.windows.get(name).copied();
+                let mut window = stored.unwrap_or_else(|| Window::empty(sub_ms, now));
+                window.advance(now);
+                window.adopt(sub_ms, now);
+                Counter::Window { limit, window }
+            }
+            Rule::Bucket(rate) => {
+                let stored = self.buckets.get(name).copied();
+                let mut bucket = stored.unwrap_or_else(|| Bucket::full(rate, now));
+                bucket.advance(now);
+                bucket.adopt(rate);
+                Counter::Bucket(bucket)
+            }
+            Rule::Leases { limit } => {
+                let stored = self.leases.get(name);
+                let occupancy = stored.map(Leases::occupancy).unwrap_or_default();
+                Counter::Leases { limit, occupancy }
+            }
+        }
+    }
+
+    /// Forgets the leases that have expired. Before [`Slot::read`].
+    pub(super) fn advance_leases(&mut self, name: &str, now: UnixMillis) {
+        if let Some(leases) = self.leases.get_mut(name) {
+            leases.advance(now);
+        }
+    }
+
+    /// Charges a counter that admits, and stores it.
+    pub(super) fn take(
+        &mut self,
+        charge: &Charge,
+        counter: &mut Counter,
+        hold: HoldId,
+        lease_expiry: UnixMillis,
+    ) -> Taken {
+        let from = match counter {
+            Counter::Window { window, .. } => {
+                let taken_in = window.take(charge.amount);
+                put(&mut self.windows, &charge.counter, *window);
+                From::Window(taken_in)
+            }
+            Counter::Bucket(bucket) => {
+                bucket.take(charge.amount);
+                put(&mut self.buckets, &charge.counter, *bucket);
+                From::Bucket(bucket.rate())
+            }
+            Counter::Leases { occupancy, .. } => {
+                occupancy.take(lease_expiry);
+                let leases = self.leases.entry(charge.counter.clone()).or_default();
+                leases.take(hold, lease_expiry);
+                From::Lease(lease_expiry)
+            }
+        };
+        Taken {
+            counter: charge.counter.clone(),
+            unit: charge.limit.unit,
+            held: charge.amount,
+            from,
+        }
+    }
+
+    /// Replaces what was held by what was used.
+    pub(super) fn correct(&mut self, taken: Taken, hold: HoldId, actual: Actual, now: UnixMillis) {
+        let used = actual.of(taken.unit).min(AMOUNT_MAX);
+        let held = taken.held;
+        match taken.from {
+            From::Lease(_) => self.release(&taken, hold),
+            _ if used == held => {}
+            From::Window(taken_in) => {
+                let stored = self.windows.get(&taken.counter).copied();
+                // Where nothing is stored any more, a refund has nowhere to go.
+                let fresh = (used > held).then(|| Window::empty(taken_in.sub_ms, now));
+                if let Some(mut window) = stored.or(fresh) {
+                    window.advance(now);
+                    window.correct(taken_in, held, used);
+                    self.windows.insert(taken.counter, window);
+                }
+            }
+            From::Bucket(rate) => {
+                let stored = self.buckets.get(&taken.counter).copied();
+                let fresh = (used > held).then(|| Bucket::full(rate, now));
+                if let Some(mut bucket) = stored.or(fresh) {
+                    bucket.advance(now);
+                    bucket.correct(held, used);
+                    self.buckets.insert(taken.counter, bucket);
+                }
+            }
+        }
+    }
+
+    /// Gives back a lease, where this is one.
+    pub(super) fn release(&mut self, taken: &Taken, hold: HoldId) {
+        if let From::Lease(expiry) = taken.from
+            && let Some(leases) = self.leases.get_mut(&taken.counter)
+        {
+            leases.release(hold, expiry);
+            if leases.at_rest() {
+                self.leases.remove(&taken.counter);
+            }
+        }
+    }
+
+    /// Moves a lease that is still there to a later expiry, where this is one.
+    pub(super) fn renew(
+        &mut self,
+        taken: &mut Taken,
+        hold: HoldId,
+        later: UnixMillis,
+        now: UnixMillis,
+    ) {
+        if let From::Lease(expiry) = &mut taken.from
+            && let Some(leases) = self.leases.get_mut(&taken.counter)
+        {
+            leases.advance(now);
+            if leases.renew(hold, *expiry, later) {
+                *expiry = later.max(*expiry);
+            }
+        }
+    }
+
+    /// Drops counters that are back at rest.
+    pub(super) fn sweep(&mut self, now: UnixMillis) {
+        self.windows.retain(|_, window| {
+            window.advance(now);
+            !window.at_rest()
+        });
+        self.buckets.retain(|_, bucket| {
+            bucket.advance(now);
+            !bucket.at_rest()
+        });
+        self.leases.retain(|_, leases| {
+            leases.advance(now);
+            !leases.at_rest()
+        });
+    }
+
+    pub(super) fn counters(&self) -> usize {
+        self.windows.len() + self.buckets.len() + self.leases.len()
+    }
+}
+
+/// Without a new key where there is one.
+fn put<T>(map: &mut HashMap<String, T>, name: &str, value: T) {
+    match map.get_mut(name) {
+        Some(stored) => *stored = value,
+        None => {
+            map.insert(name.to_owned(), value);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Counters in Redis or Valkey: one script call for each admission and each
+//! settlement, whatever the number of limits.
+//!
+//! Time is the server's. A script is tried once; a time-out after the server
+//! applied it is safe, because the same hold again changes nothing more. A
+//! lost script (`NOSCRIPT`) is loaded again. Every other odd answer is an
+//! error, never an admission.
+//!
+//! Always holds: a call waits at most `response_timeout`, reconnecting
+//! included; no error and no `Debug` output holds the address or a credential.
+//! Cluster redirections are not followed yet.
+
+mod connect;
+pub mod keys;
+mod scripts;
+
+use super::{CounterError, ExpiredHold};
+use crate::limits::counter::{self, Counter};
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::units::{Millis, UnixMillis};
+use ::redis::aio::ConnectionManager;
+use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
+use futures_util::{StreamExt, stream};
+use keys::Bucket;
+use scripts::{Parts, Reserved, Scripts};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Calls of one sweep that are on their way together.
+const TOGETHER_MAX: usize = 64;
+
+/// The upkeep's calls may wait this many times longer than an admission's: no
+/// client waits for them, and what a lost answer handed over is handed over.
+const UPKEEP_PATIENCE: u64 = 20;
+
+/// How to reach the server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// `redis://`, `redis+unix://` or `unix://`; may hold a password.
+    pub url: String,
+    /// How long one call may take, from asking to the answer.
+    pub response_timeout: Millis,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Millis,
+}
+
+impl RedisConfig {
+    pub const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(50);
+    pub const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
+
+    /// With the default time-outs.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            response_timeout: Self::RESPONSE_TIMEOUT_DEFAULT,
+            connect_timeout: Self::CONNECT_TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("response_timeout", &self.response_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer, and the server's time at which it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    pub answer: T,
+    pub now: UnixMillis,
+}
+
+/// Counters in Redis.
+pub struct Redis {
+    connection: ConnectionManager,
+    scripts: Scripts,
+    response_timeout: Millis,
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Connects and refuses a server that would evict counters. Later losses of
+    /// the connection are mended in the background.
+    pub async fn connect(config: &RedisConfig) -> Result<Self, CounterError> {
+        let connection = connect::open(config).await?;
+        let redis = Self {
+            connection,
+            scripts: Scripts::new(),
+            response_timeout: config.response_timeout,
+        };
+        redis.bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.connection.clone())).await?;
+        Ok(redis)
+    }
+
+    pub async fn reserve(&self, reservation: &Reservation) -> Result<At<Decision>, CounterError> {
+        let rules = counter::rules(reservation)?;
+        let parts = self.run(1, &self.scripts.reserve(reservation, &rules)).await?;
+        let (reserved, now) = scripts::reserved(&parts, &rules)?;
+        let answer = match reserved {
+            Reserved::Ended => Decision::Ended,
+            Reserved::Admitted(counters) => {
+                Decision::Admitted(counters.iter().map(|counter| counter.standing(now)).collect())
+            }
+            Reserved::Refused(counters) => refusal(reservation, &counters, now)?,
+        };
+        Ok(At { answer, now })
+    }
+
+    pub async fn settle(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        actual: Actual,
+    ) -> Result<At<Settled>, CounterError> {
+        let parts = self.run(1, &self.scripts.settle(slot, hold, actual)).await?;
+        let (applied, now) = scripts::flag(&parts)?;
+        let answer = if applied {
+            Settled::Applied
+        } else {
+            Settled::Already
+        };
+        Ok(At { answer, now })
+    }
+
+    pub async fn renew(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+    ) -> Result<At<bool>, CounterError> {
+        let call = self.scripts.renew(slot, hold, hold_ttl, lease_ttl);
+        let parts = self.run(UPKEEP_PATIENCE, &call).await?;
+        let (answer, now) = scripts::flag(&parts)?;
+        Ok(At { answer, now })
+    }
+
+    pub async fn renew_all(
+        &self,
+        holds: &[(HoldId, Arc<str>)],
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+    ) -> Vec<Result<bool, CounterError>> {
+        // Owned, so that the future asks nothing of its borrower's lifetime.
+        stream::iter(holds.to_vec())
+            .map(|(hold, slot)| async move {
+                let renewed = self.renew(&slot, hold, hold_ttl, lease_ttl).await;
+                renewed.map(|at| at.answer)
+            })
+            .buffered(TOGETHER_MAX)
+            .collect()
+            .await
+    }
+
+    /// `now` is that of the last script that took something, or of the look
+    /// that found nothing.
+    pub async fn expire_due(&self, max: usize) -> Result<At<Vec<ExpiredHold>>, CounterError> {
+        let due = self.due_buckets().await?;
+        let mut expired = At {
+            answer: Vec::new(),
+            now: due.now,
+        };
+        for bucket in due.answer {
+            let room = max.saturating_sub(expired.answer.len());
+            if room == 0 {
+                break;
+            }
+            match self.expire_bucket(bucket, room).await {
+                Ok(taken) => {
+                    expired.answer.extend(taken.answer);
+                    expired.now = taken.now;
+                }
+                // What has been taken must reach the caller.
+                Err(_) if !expired.answer.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(expired)
+    }
+
+    pub async fn open_holds(&self) -> Result<u64, CounterError> {
+        let counts = self.each_bucket(|bucket| {
+            let mut count = ::redis::cmd("ZCARD");
+            count.arg(bucket.open());
+            count
+        });
+        let counts: Vec<(Bucket, u64)> = counts.await?;
+        Ok(counts.iter().map(|(_, count)| count).sum())
+    }
+
+    pub async fn check(&self) -> Result<(), CounterError> {
+        let _: ::redis::Value = self.query(1, ::redis::cmd("PING")).await?;
+        Ok(())
+    }
+
+    async fn expire_bucket(
+        &self,
+        bucket: Bucket,
+        max: usize,
+    ) -> Result<At<Vec<ExpiredHold>>, CounterError> {
+        let parts = self.run(UPKEEP_PATIENCE, &self.scripts.expire(bucket, max)).await?;
+        let (answer, now) = scripts::expired(&parts)?;
+        Ok(At { answer, now })
+    }
+
+    /// The buckets that have holds past their expiry. Only a hint, so it asks
+    /// without a script: the script that takes them decides.
+    async fn due_buckets(&self) -> Result<At<Vec<Bucket>>, CounterError> {
+        let (secs, micros): (u64, u64) =
+            self.query(UPKEEP_PATIENCE, ::redis::cmd("TIME")).await?;
+        let now = secs.saturating_mul(1_000).saturating_add(micros / 1_000);
+        let due: Vec<(Bucket, u64)> = self
+            .each_bucket(|bucket| {
+                let mut count = ::redis::cmd("ZCOUNT");
+                count.arg(bucket.open()).arg("-inf").arg(now);
+                count
+            })
+            .await?;
+        let due = due.into_iter().filter(|(_, count)| *count > 0);
+        Ok(At {
+            answer: due.map(|(bucket, _)| bucket).collect(),
+            now: UnixMillis(now),
+        })
+    }
+
+    async fn each_bucket(
+        &self,
+        command: impl Fn(Bucket) -> Cmd,
+    ) -> Result<Vec<(Bucket, u64)>, CounterError> {
+        let commands: Vec<(Bucket, Cmd)> = Bucket::all().map(|b| (b, command(b))).collect();
+        let answers = stream::iter(commands)
+            .map(|(bucket, command)| async move {
+                let count: u64 = self.query(UPKEEP_PATIENCE, command).await?;
+                Ok((bucket, count))
+            })
+            .buffered(TOGETHER_MAX)
+            .collect::<Vec<Result<_, CounterError>>>()
+            .await;
+        answers.into_iter().collect()
+    }
+
+    async fn run(&self, patience: u64, call: &ScriptInvocation<'_>) -> Result<Parts, CounterError> {
+        let mut connection = self.connection.clone();
+        // Loads the script and asks again if the server doesn't know it.
+        self.bounded(patience, async move {
+            call.invoke_async(&mut connection).await.map_err(connect::error)
+        })
+        .await
+    }
+
+    async fn query<T: FromRedisValue>(&self, patience: u64, cmd: Cmd) -> Result<T, CounterError> {
+        let mut connection = self.connection.clone();
+        self.bounded(patience, async move {
+            cmd.query_async(&mut connection).await.map_err(connect::error)
+        })
+        .await
+    }
+
+    async fn bounded<T>(
+        &self,
+        patience: u64,
+        work: impl Future<Output = Result<T, CounterError>>,
+    ) -> Result<T, CounterError> {
+        let limit = Millis(self.response_timeout.0.saturating_mul(patience));
+        match tokio::time::timeout(limit.into(), work).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CounterError::Timeout(limit)),
+        }
+    }
+}
+
+/// The script decided; the pure rules say why, from the state that it saw.
+fn refusal(
+    reservation: &Reservation,
+    counters: &[Counter],
+    now: UnixMillis,
+) -> Result<Decision, CounterError> {
+    counter::judge(&reservation.charges, counters, now)
+        .map(Decision::Refused)
+        .ok_or_else(|| CounterError::Corrupt("a refusal without a reason".into()))
+}

@@ -1,0 +1,105 @@
+//! The names of keys. They are an interface: other releases read them.
+//!
+//! All keys of a slot (a tenant) carry one Cluster hash tag, `{weirNN}`, so
+//! that one script may touch them all. NN is a stable hash of the slot into
+//! [`BUCKETS`], computed here: the tag comes first in the key, so nothing in a
+//! name can steer where its keys live, whatever braces it holds.
+//!
+//! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `b` a bucket, `c`
+//! leases, `h` a hold, `open` the open holds of the bucket. Names are preceded
+//! by their length in bytes, so no two lists of names make one key. The number
+//! is the version of what the keys hold: it changes when an older release
+//! could not read it.
+
+use crate::limits::HoldId;
+use crate::limits::counter::Rule;
+use std::ops::Range;
+
+/// How many hash tags there are: enough to spread over a Cluster, few enough to
+/// look through for expired holds every second.
+pub const BUCKETS: u8 = 64;
+
+/// Which hash tag a key carries; less than [`BUCKETS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket(u8);
+
+impl Bucket {
+    /// FNV-1a, 64 bit: <http://www.isthe.com/chongo/tech/comp/fnv/>. Fixed for
+    /// good, as sidecars of different releases must agree.
+    pub fn of(slot: &str) -> Self {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in slot.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        // The high half is mixed in: the low bits alone depend on few.
+        let mixed = (hash ^ (hash >> 32)) % u64::from(BUCKETS);
+        Self(u8::try_from(mixed).unwrap_or(0))
+    }
+
+    pub fn all() -> std::iter::Map<Range<u8>, fn(u8) -> Bucket> {
+        (0..BUCKETS).map(Bucket)
+    }
+
+    pub fn open(self) -> String {
+        format!("weir:1:{{weir{:02}}}:open", self.0)
+    }
+
+    pub fn hold(self, hold: HoldId) -> String {
+        format!("{}{hold}", self.hold_prefix())
+    }
+
+    pub fn hold_prefix(self) -> String {
+        format!("weir:1:{{weir{:02}}}:h:", self.0)
+    }
+
+    /// `counter` is unique in its slot.
+    pub fn counter(self, rule: Rule, slot: &str, counter: &str) -> String {
+        let algorithm = letter(rule);
+        let len = slot.len();
+        format!("weir:1:{{weir{:02}}}:{algorithm}:{len}:{slot},{counter}", self.0)
+    }
+}
+
+/// An algorithm's letter in keys and scripts.
+pub fn letter(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Window { .. } => "w",
+        Rule::Bucket(_) => "b",
+        Rule::Leases { .. } => "c",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_spread_and_never_change() {
+        assert_eq!(Bucket::of("acme").open(), "weir:1:{weir12}:open");
+        let mut seen = [0_u32; 64];
+        for n in 0..6_400 {
+            seen[usize::from(Bucket::of(&format!("tenant-{n}")).0)] += 1;
+        }
+        assert!(seen.iter().all(|count| (40..200).contains(count)), "{seen:?}");
+        assert_eq!(Bucket::all().count(), 64);
+    }
+
+    #[test]
+    fn no_name_steers_its_hash_tag() {
+        let rule = Rule::Leases { limit: 1 };
+        for slot in ["{x}", "}{weir00}", "a\n\0{", "{weir63}"] {
+            let bucket = Bucket::of(slot);
+            let key = bucket.counter(rule, slot, "1:{,1:},");
+            let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+            assert_eq!(tag.map(|tag| tag.0.to_owned()), Some(format!("weir{:02}", bucket.0)));
+        }
+    }
+
+    #[test]
+    fn names_that_look_like_separators_stay_apart() {
+        let bucket = Bucket(0);
+        let rule = Rule::Leases { limit: 1 };
+        assert_ne!(bucket.counter(rule, "a,1:b", "c"), bucket.counter(rule, "a", "1:b,c"));
+        assert_ne!(bucket.counter(rule, "a,b", "c"), bucket.counter(rule, "a", "b,c"));
+    }
+}

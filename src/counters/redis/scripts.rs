@@ -1,0 +1,274 @@
+//! The scripts, what they are given, and how their answers are read.
+//!
+//! A script's first line is its name and version, and a script is called by
+//! the hash of its text: two releases share a server without meeting. What
+//! both must agree on is in the keys (see `keys`).
+//!
+//! Always holds: an answer of any other shape is [`CounterError::Corrupt`],
+//! never a guess.
+
+use super::keys::{Bucket, letter};
+use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
+use crate::limits::concurrency::Occupancy;
+use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
+use crate::limits::sliding_window::{COUNTS, Window};
+use crate::limits::token_bucket;
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Unit};
+use crate::units::{Millis, UnixMillis};
+use redis::{Script, ScriptInvocation, Value};
+
+/// How long a hold's record is kept unrenewed: twice the longest life, so that
+/// a fleet that was down for days still finds what it owes.
+const HOLD_KEPT: Millis = Millis(2 * HOLD_TTL_MAX.0);
+
+/// The scripts, with their hashes.
+#[derive(Debug)]
+pub struct Scripts {
+    pub reserve: Script,
+    pub settle: Script,
+    pub renew: Script,
+    pub expire: Script,
+}
+
+macro_rules! script {
+    ($name:literal, $version:literal) => {
+        Script::new(concat!(
+            "-- weir ",
+            $name,
+            " ",
+            $version,
+            "\n",
+            include_str!("state.lua"),
+            include_str!(concat!($name, ".lua")),
+        ))
+    };
+}
+
+impl Scripts {
+    pub fn new() -> Self {
+        Self {
+            reserve: script!("reserve", 1),
+            settle: script!("settle", 1),
+            renew: script!("renew", 1),
+            expire: script!("expire", 1),
+        }
+    }
+
+    pub fn reserve(&self, reservation: &Reservation, rules: &[Rule]) -> ScriptInvocation<'_> {
+        let bucket = Bucket::of(&reservation.slot);
+        let mut call = self.reserve.prepare_invoke();
+        call.key(bucket.hold(reservation.hold)).key(bucket.open());
+        call.arg(reservation.hold.to_string())
+            .arg(&*reservation.slot)
+            .arg(&*reservation.context)
+            .arg(reservation.hold_ttl.0)
+            .arg(reservation.lease_ttl.0)
+            .arg(HOLD_KEPT.0);
+        for (charge, rule) in reservation.charges.iter().zip(rules) {
+            call.key(bucket.counter(*rule, &reservation.slot, &charge.counter));
+            let (p1, p2, p3) = match rule {
+                Rule::Window { limit, sub_ms } => (*limit, *sub_ms, 0),
+                Rule::Bucket(rate) => rate.parts(),
+                Rule::Leases { limit } => (*limit, 0, 0),
+            };
+            // One more than any limit: refused there as it would be here.
+            let amount = charge.amount.min(AMOUNT_MAX + 1);
+            call.arg(letter(*rule)).arg(unit_letter(charge.limit.unit));
+            call.arg(amount).arg(p1).arg(p2).arg(p3);
+        }
+        call
+    }
+
+    pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual) -> ScriptInvocation<'_> {
+        let bucket = Bucket::of(slot);
+        let mut call = self.settle.key(bucket.hold(hold));
+        call.key(bucket.open())
+            .arg(hold.to_string())
+            .arg(actual.requests.min(AMOUNT_MAX))
+            .arg(actual.tokens.min(AMOUNT_MAX))
+            .arg(ENDED_KEPT.0);
+        call
+    }
+
+    pub fn renew(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        hold_ttl: Millis,
+        lease_ttl: Millis,
+    ) -> ScriptInvocation<'_> {
+        let bucket = Bucket::of(slot);
+        let mut call = self.renew.key(bucket.hold(hold));
+        call.key(bucket.open())
+            .arg(hold.to_string())
+            .arg(hold_ttl.0.min(HOLD_TTL_MAX.0))
+            .arg(lease_ttl.0.min(HOLD_TTL_MAX.0))
+            .arg(HOLD_KEPT.0);
+        call
+    }
+
+    pub fn expire(&self, bucket: Bucket, max: usize) -> ScriptInvocation<'_> {
+        let mut call = self.expire.key(bucket.open());
+        call.arg(bucket.hold_prefix()).arg(max).arg(ENDED_KEPT.0);
+        call
+    }
+}
+
+fn unit_letter(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Requests => "r",
+        Unit::Tokens => "t",
+        Unit::Concurrency => "c",
+    }
+}
+
+/// An answer's parts.
+pub type Parts = Vec<Value>;
+
+/// `{number, now}`: whether the number is 1.
+pub fn flag(parts: &Parts) -> Result<(bool, UnixMillis), CounterError> {
+    match (int(parts.first())?, whole(parts.get(1))?) {
+        (0, now) => Ok((false, UnixMillis(now))),
+        (1, now) => Ok((true, UnixMillis(now))),
+        _ => Err(odd("a status")),
+    }
+}
+
+/// What `reserve.lua` answered.
+#[derive(Debug)]
+pub enum Reserved {
+    Refused(Vec<Counter>),
+    Admitted(Vec<Counter>),
+    Ended,
+}
+
+pub fn reserved(parts: &Parts, rules: &[Rule]) -> Result<(Reserved, UnixMillis), CounterError> {
+    let now = UnixMillis(whole(parts.get(1))?);
+    let status = int(parts.first())?;
+    if status == 2 {
+        return Ok((Reserved::Ended, now));
+    }
+    if parts.len() != rules.len() + 2 {
+        return Err(odd("a number of counters"));
+    }
+    let states = parts.iter().skip(2);
+    let counters = rules.iter().zip(states).map(|(rule, state)| counter(*rule, state));
+    let counters = counters.collect::<Result<Vec<_>, _>>()?;
+    match status {
+        0 => Ok((Reserved::Refused(counters), now)),
+        1 => Ok((Reserved::Admitted(counters), now)),
+        _ => Err(odd("a status")),
+    }
+}
+
+fn counter(rule: Rule, state: &Value) -> Result<Counter, CounterError> {
+    let Value::Array(parts) = state else {
+        return Err(odd("a counter"));
+    };
+    match rule {
+        Rule::Window { limit, .. } => {
+            let mut counts = [0; COUNTS];
+            if parts.len() != COUNTS + 2 {
+                return Err(odd("a window"));
+            }
+            for (count, part) in counts.iter_mut().zip(parts.iter().skip(2)) {
+                *count = whole(Some(part))?;
+            }
+            let window = Window::from_parts(whole(parts.first())?, whole(parts.get(1))?, counts);
+            let window = window.ok_or_else(|| odd("a window"))?;
+            Ok(Counter::Window { limit, window })
+        }
+        Rule::Bucket(rate) => {
+            let last = UnixMillis(whole(parts.get(1))?);
+            let bucket = token_bucket::Bucket::from_parts(rate, int(parts.first())?, last);
+            bucket.map(Counter::Bucket).ok_or_else(|| odd("a bucket"))
+        }
+        Rule::Leases { limit } => {
+            let occupancy = Occupancy {
+                used: whole(parts.first())?,
+                last_expiry: UnixMillis(whole(parts.get(1))?),
+            };
+            Ok(Counter::Leases { limit, occupancy })
+        }
+    }
+}
+
+/// What `expire.lua` handed over.
+pub fn expired(parts: &Parts) -> Result<(Vec<ExpiredHold>, UnixMillis), CounterError> {
+    let now = UnixMillis(whole(parts.first())?);
+    // One unreadable entry must not lose the others.
+    Ok((parts.iter().skip(1).filter_map(expired_hold).collect(), now))
+}
+
+fn expired_hold(entry: &Value) -> Option<ExpiredHold> {
+    let Value::Array(parts) = entry else {
+        return None;
+    };
+    let hold = HoldId::parse(&text(parts.first())?)?;
+    Some(ExpiredHold {
+        hold,
+        slot: text(parts.get(1))?.into(),
+        context: text(parts.get(2))?.into(),
+    })
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    match value {
+        Some(Value::BulkString(bytes)) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
+}
+
+fn int(value: Option<&Value>) -> Result<i64, CounterError> {
+    match value {
+        Some(Value::Int(number)) => Ok(*number),
+        _ => Err(odd("a number")),
+    }
+}
+
+fn whole(value: Option<&Value>) -> Result<u64, CounterError> {
+    u64::try_from(int(value)?).map_err(|_| odd("a number"))
+}
+
+fn odd(what: &str) -> CounterError {
+    CounterError::Corrupt(format!("{what} of an unexpected shape"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_begins_with_its_name_and_version() {
+        let scripts = Scripts::new();
+        let hashes: std::collections::HashSet<&str> =
+            [&scripts.reserve, &scripts.settle, &scripts.renew, &scripts.expire]
+                .iter()
+                .map(|script| script.get_hash())
+                .collect();
+        assert_eq!(hashes.len(), 4);
+        let text = format!("{:?}", scripts.reserve);
+        assert!(text.contains("-- weir reserve 1\\n-- The algorithms"), "{text}");
+    }
+
+    #[test]
+    fn odd_answers_are_corrupt_and_never_an_admission() {
+        let rules = [Rule::Leases { limit: 1 }];
+        let leases = Value::Array(vec![Value::Int(0), Value::Int(0)]);
+        let good = vec![Value::Int(1), Value::Int(5), leases.clone()];
+        assert!(matches!(reserved(&good, &rules), Ok((Reserved::Admitted(_), UnixMillis(5)))));
+        let odd: [Parts; 7] = [
+            vec![],
+            vec![Value::Nil, Value::Nil],
+            vec![Value::Int(1), Value::Int(5)],
+            vec![Value::Int(3), Value::Int(5), leases.clone()],
+            vec![Value::Int(1), Value::Int(-5), leases.clone()],
+            vec![Value::Double(f64::NAN), Value::Int(5), leases],
+            vec![Value::Int(1), Value::Int(5), Value::Array(vec![Value::Int(-1)])],
+        ];
+        for parts in odd {
+            let read = reserved(&parts, &rules);
+            assert!(matches!(read, Err(CounterError::Corrupt(_))), "{parts:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The one place where time and randomness come from.
+//!
+//! Time is Unix time read once at start and carried on by the monotonic clock,
+//! so that a step of the wall clock can't end leases or open windows. A process
+//! that runs for long follows the wall clock's drift by at most
+//! [`DRIFT_FOLLOWED_MAX`] at each reading; a larger jump is a step and is not
+//! followed.
+
+use crate::units::{Millis, UnixMillis};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The largest difference between wall clock and carried time that counts as
+/// drift rather than as a step.
+const DRIFT_FOLLOWED_MAX: Millis = Millis(500);
+
+/// Unix time that never jumps.
+#[derive(Debug)]
+pub struct Clock {
+    /// Unix time at `anchor`, corrected for drift.
+    base_ms: AtomicU64,
+    anchor: Instant,
+}
+
+/// Fresh random bits for one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Random {
+    pub id: [u8; 10],
+    pub seed: u64,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Self {
+        Self {
+            base_ms: AtomicU64::new(wall_ms(SystemTime::now())),
+            anchor: Instant::now(),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn now(&self) -> UnixMillis {
+        let elapsed = u64::try_from(Instant::now().duration_since(self.anchor).as_millis());
+        let base = self.base_ms.load(Ordering::Relaxed);
+        UnixMillis(base.saturating_add(elapsed.unwrap_or(u64::MAX)))
+    }
+
+    /// For measuring how long something takes.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Follows the wall clock's slow drift. Called now and then.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn follow_drift(&self) {
+        let (carried, wall) = (self.now().0, wall_ms(SystemTime::now()));
+        if wall > carried && wall - carried <= DRIFT_FOLLOWED_MAX.0 {
+            self.base_ms.fetch_add(wall - carried, Ordering::Relaxed);
+        }
+    }
+}
+
+fn wall_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Random bits from the operating system. Where it gives none, ids would
+/// repeat and one call would settle another's hold: the process must not go on.
+#[expect(clippy::expect_used, reason = "without randomness nothing here is safe")]
+pub fn random() -> Random {
+    let mut bytes = [0u8; 18];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    let (mut id, mut seed) = ([0u8; 10], [0u8; 8]);
+    id.copy_from_slice(&bytes[..10]);
+    seed.copy_from_slice(&bytes[10..]);
+    Random {
+        id,
+        seed: u64::from_le_bytes(seed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_only_goes_on() {
+        let clock = Clock::start();
+        let mut last = clock.now();
+        for _ in 0..1_000 {
+            clock.follow_drift();
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn random_bits_differ() {
+        assert_ne!(random().id, random().id);
+    }
+}

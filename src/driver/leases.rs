@@ -1,0 +1,84 @@
+//! The holds that this process keeps alive.
+//!
+//! An open hold is renewed every few seconds by the process that answers for
+//! it, so that a long answer never loses its slot while its sidecar lives, and
+//! a dead sidecar's slots come back soon.
+
+use crate::limits::HoldId;
+use crate::units::UnixMillis;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Shards, so that calls seldom meet on one lock.
+const SHARDS: usize = 16;
+
+/// Holds under this process's care.
+#[derive(Default)]
+pub struct Leases {
+    shards: [Mutex<HashMap<HoldId, Lease>>; SHARDS],
+}
+
+/// One hold under care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub slot: Arc<str>,
+    /// Handed over by a door: kept alive until then, for a meter to adopt.
+    pub until: Option<UnixMillis>,
+}
+
+impl Leases {
+    pub(super) fn keep(&self, hold: HoldId, lease: Lease) {
+        self.shard(hold).insert(hold, lease);
+    }
+
+    pub(super) fn release(&self, hold: HoldId) {
+        self.shard(hold).remove(&hold);
+    }
+
+    /// All holds to renew; those whose time is over are given up.
+    pub(super) fn due(&self, now: UnixMillis) -> Vec<(HoldId, Arc<str>)> {
+        let mut due = Vec::new();
+        for shard in &self.shards {
+            let mut leases = lock(shard);
+            leases.retain(|_, lease| lease.until.is_none_or(|until| now < until));
+            due.extend(leases.iter().map(|(hold, lease)| (*hold, Arc::clone(&lease.slot))));
+        }
+        due
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn shard(&self, hold: HoldId) -> MutexGuard<'_, HashMap<HoldId, Lease>> {
+        // The last byte of an id is random.
+        let index = usize::from(hold.0.as_bytes()[15]) % SHARDS;
+        lock(&self.shards[index])
+    }
+}
+
+/// A panic while a shard was locked left its map whole: each change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(n: u8) -> HoldId {
+        HoldId::new(UnixMillis(1), &[n; 10])
+    }
+
+    #[test]
+    fn a_handed_over_hold_is_kept_until_its_time_and_no_longer() {
+        let leases = Leases::default();
+        let slot: Arc<str> = "acme".into();
+        leases.keep(hold(1), Lease { slot: Arc::clone(&slot), until: None });
+        leases.keep(hold(2), Lease { slot, until: Some(UnixMillis(100)) });
+        assert_eq!(leases.due(UnixMillis(99)).len(), 2);
+        assert_eq!(leases.due(UnixMillis(100)), vec![(hold(1), "acme".into())]);
+        leases.release(hold(1));
+        assert_eq!(leases.len(), 0);
+    }
+}

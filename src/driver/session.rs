@@ -1,0 +1,130 @@
+//! One exchange with its driver: events in, replies out, effects carried out.
+
+use super::leases::Lease;
+use super::{Driver, settle};
+use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
+use crate::limits::{Decision, Reservation};
+use std::sync::Arc;
+
+/// One call's exchange, driven. Dropping it settles what it owes.
+pub struct Session {
+    driver: Arc<Driver>,
+    exchange: Option<Exchange>,
+    role: Role,
+}
+
+impl Session {
+    pub(super) fn new(driver: Arc<Driver>, exchange: Exchange, role: Role) -> Self {
+        driver.open.enter();
+        driver.recorder.opened();
+        Self {
+            driver,
+            exchange: Some(exchange),
+            role,
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    /// Whether the door's work is done and its stream may be ended cleanly.
+    pub fn is_over(&self) -> bool {
+        self.exchange.as_ref().is_none_or(Exchange::is_over)
+    }
+
+    /// Takes one event and carries out what follows from it.
+    pub async fn step(&mut self, event: Event) -> Option<Reply> {
+        let mut event = event;
+        loop {
+            let now = self.driver.clock.now();
+            let Step { reply, effects } = self.exchange.as_mut()?.step(event, now);
+            let mut answer = None;
+            for effect in effects {
+                if let Some(next) = self.perform(effect).await {
+                    answer = Some(next);
+                }
+            }
+            match answer {
+                Some(next) => event = next,
+                None => return reply,
+            }
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Reserve(reservation) => Some(self.reserve(reservation).await),
+            Effect::Settle(settlement) => {
+                settle::run(&self.driver, *settlement).await;
+                None
+            }
+            Effect::Adopt { hold, slot } => {
+                let lease = Lease { slot, until: None };
+                self.driver.leases.keep(hold, lease);
+                None
+            }
+            Effect::Record(event) => {
+                self.driver.recorder.record(*event);
+                None
+            }
+        }
+    }
+
+    async fn reserve(&self, reservation: Reservation) -> Event {
+        let driver = &self.driver;
+        let started = driver.clock.instant();
+        let decision = driver.counters.reserve(&reservation, driver.clock.now()).await;
+        driver.recorder.decided(started.elapsed());
+        match decision {
+            Ok(decision @ Decision::Admitted(_)) => {
+                let noted = self.admitted(&reservation).await;
+                // A call that can't be accounted for is not let through.
+                Event::Decided(noted.then_some(decision))
+            }
+            Ok(decision) => Event::Decided(Some(decision)),
+            Err(error) => {
+                driver.recorder.counter_error(&error);
+                tracing::warn!(%error, "a reservation failed; the call is refused");
+                Event::Decided(None)
+            }
+        }
+    }
+
+    /// Takes the hold into care; false where it can't be written down.
+    async fn admitted(&self, reservation: &Reservation) -> bool {
+        let until = match self.role {
+            Role::Door => Some(self.driver.clock.now() + self.driver.settings.handover_max),
+            Role::Full | Role::Meter => None,
+        };
+        let slot = Arc::clone(&reservation.slot);
+        self.driver.leases.keep(reservation.hold, Lease { slot, until });
+        self.driver.recorder.admitted(reservation.hold, &reservation.context).await
+    }
+}
+
+impl Drop for Session {
+    #[expect(clippy::disallowed_methods, reason = "a dropped session settles in a task of its own")]
+    fn drop(&mut self) {
+        self.driver.recorder.closed();
+        let owing = self.exchange.take().filter(Exchange::owes_settlement);
+        let driver = Arc::clone(&self.driver);
+        let Some(mut exchange) = owing else {
+            driver.open.leave();
+            return;
+        };
+        tokio::spawn(async move {
+            let step = exchange.step(Event::Closed, driver.clock.now());
+            for effect in step.effects {
+                if let Effect::Settle(settlement) = effect {
+                    settle::run(&driver, *settlement).await;
+                }
+            }
+            driver.open.leave();
+        });
+    }
+}

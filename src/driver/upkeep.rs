@@ -1,0 +1,91 @@
+//! What must happen at intervals: leases renewed, expired holds recorded.
+
+use super::Driver;
+use crate::exchange::{OpenCall, expired_event};
+use crate::units::Millis;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// How often expired holds are looked for.
+const EXPIRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The most expired holds that one look takes over.
+const EXPIRED_BATCH_MAX: usize = 1_000;
+
+/// The intervals' work.
+pub struct Upkeep {
+    driver: Arc<Driver>,
+    renew_every: Millis,
+}
+
+impl Upkeep {
+    pub fn new(driver: Arc<Driver>, renew_every: Millis) -> Self {
+        Self { driver, renew_every }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut renew = ticker(self.renew_every.into());
+        let mut expire = ticker(EXPIRY_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = renew.tick() => self.renew().await,
+                _ = expire.tick() => self.expire().await,
+            }
+        }
+    }
+
+    async fn renew(&self) {
+        let driver = &self.driver;
+        driver.clock.follow_drift();
+        let now = driver.clock.now();
+        let settings = driver.settings;
+        for (hold, slot) in driver.leases.due(now) {
+            let renewed = driver
+                .counters
+                .renew(&slot, hold, settings.hold_ttl, settings.lease_ttl, now)
+                .await;
+            match renewed {
+                Ok(true) => {}
+                // Settled elsewhere: nothing is left to keep alive.
+                Ok(false) => driver.leases.release(hold),
+                Err(error) => {
+                    driver.recorder.counter_error(&error);
+                    tracing::warn!(%error, "leases could not be renewed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes over holds that nobody settled, whoever opened them, and records
+    /// each as an estimated call.
+    async fn expire(&self) {
+        let driver = &self.driver;
+        driver.recorder.open_holds(driver.leases.len());
+        let now = driver.clock.now();
+        let expired = match driver.counters.expire_due(now, EXPIRED_BATCH_MAX).await {
+            Ok(expired) => expired,
+            Err(error) => {
+                driver.recorder.counter_error(&error);
+                return;
+            }
+        };
+        for hold in expired {
+            driver.leases.release(hold.hold);
+            match OpenCall::from_json(&hold.context) {
+                Some(call) => driver.recorder.record(expired_event(&call, now)),
+                None => tracing::error!(hold = %hold.hold, "an expired hold's call can't be read"),
+            }
+        }
+    }
+}
+
+fn ticker(every: Duration) -> tokio::time::Interval {
+    let mut ticker = tokio::time::interval(every);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}

@@ -1,0 +1,123 @@
+//! `envoy.service.auth.v3`: the judgement of a call's head, before the call.
+//!
+//! Alone it keeps strangers out; in front of ext_proc it hands the principal
+//! on by dynamic metadata, which no client can write, so that the key is
+//! judged once.
+
+use super::headers::{header_map, set_text};
+use super::structs::{object, text};
+use crate::driver::{Driver, clock};
+use crate::exchange::door::{Judgement, judge};
+use crate::exchange::message::Headers;
+use crate::exchange::{HeaderEdits, RequestHead};
+use crate::limits::HoldId;
+use crate::protocol::denial::Rendered;
+use crate::telemetry::readiness::Readiness;
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::{
+    Authorization, AuthorizationServer,
+};
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{
+    CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
+};
+use envoy_types::pb::google::rpc::Status as RpcStatus;
+use std::sync::Arc;
+use tonic::{Code, Request, Response, Status};
+
+/// The service.
+#[derive(Clone)]
+pub struct ExtAuthz {
+    driver: Arc<Driver>,
+    readiness: Arc<Readiness>,
+}
+
+impl ExtAuthz {
+    /// The service, ready to be mounted.
+    pub fn server(driver: Arc<Driver>, readiness: Arc<Readiness>) -> AuthorizationServer<Self> {
+        AuthorizationServer::new(Self { driver, readiness })
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for ExtAuthz {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        if self.readiness.is_draining() {
+            return Err(Status::unavailable("weir is shutting down"));
+        }
+        let http = request
+            .into_inner()
+            .attributes
+            .and_then(|attributes| attributes.request?.http)
+            .ok_or_else(|| Status::invalid_argument("a check needs attributes.request.http"))?;
+        let head = RequestHead {
+            headers: headers(http),
+            end: false,
+            judged_key_id: None,
+        };
+        let driver = &self.driver;
+        let now = driver.clock().now();
+        let id = HoldId::new(now, &clock::random().id);
+        let settings = driver.settings();
+        match judge(&head, &driver.snapshot(), settings, id, now) {
+            Judgement::Passed { principal, edits } => Ok(Response::new(passed(&principal.key_id, edits))),
+            Judgement::Refused { rendered, event } => {
+                driver.recorder().record(*event);
+                Ok(Response::new(refused(rendered)))
+            }
+        }
+    }
+}
+
+/// All headers, pseudo-headers included, whichever form Envoy sends them in:
+/// with `encode_raw_headers` one by one, else joined by name.
+fn headers(http: HttpRequest) -> Headers {
+    let mut headers: Headers = match http.header_map {
+        Some(map) => header_map(map),
+        None => http
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name, value.into_bytes()))
+            .collect(),
+    };
+    for (name, value) in [(":path", http.path), (":method", http.method)] {
+        if !headers.iter().any(|(n, _)| n == name) {
+            headers.push((name.to_owned(), value.into_bytes()));
+        }
+    }
+    headers
+}
+
+fn passed(key_id: &str, edits: HeaderEdits) -> CheckResponse {
+    CheckResponse {
+        status: Some(status(Code::Ok)),
+        dynamic_metadata: Some(object([("weir_key_id", text(key_id))])),
+        http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
+            headers_to_remove: edits.remove,
+            ..OkHttpResponse::default()
+        })),
+    }
+}
+
+fn refused(rendered: Rendered) -> CheckResponse {
+    let headers = rendered.headers.into_iter().map(|(name, value)| set_text(name, value));
+    CheckResponse {
+        status: Some(status(Code::PermissionDenied)),
+        dynamic_metadata: None,
+        http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
+            status: Some(HttpStatus {
+                code: i32::from(rendered.status),
+            }),
+            headers: headers.collect(),
+            body: String::from_utf8(rendered.body).unwrap_or_default(),
+        })),
+    }
+}
+
+fn status(code: Code) -> RpcStatus {
+    RpcStatus {
+        code: code.into(),
+        ..RpcStatus::default()
+    }
+}

@@ -1,0 +1,206 @@
+//! Between Envoy's messages and the exchange's: moved, never judged.
+
+use super::phase::Kind;
+use crate::envoy::headers::{header_map, set};
+use crate::envoy::structs::{nested, number, object, text, text_of};
+use crate::envoy::{AUTHZ_NAMESPACE, METADATA_NAMESPACE};
+use crate::exchange::message::Headers;
+use crate::exchange::{
+    Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead,
+};
+use crate::protocol::denial::Rendered;
+use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request;
+use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
+use envoy_types::pb::envoy::service::ext_proc::v3::{
+    BodyMutation, BodyResponse, CommonResponse, HeaderMutation, HeadersResponse, HttpHeaders,
+    ImmediateResponse, ProcessingRequest, ProcessingResponse, TrailersResponse, body_mutation,
+};
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+use envoy_types::pb::google::protobuf::Struct;
+use std::collections::HashMap;
+
+/// Where Envoy puts the attributes that the filter's configuration asks for.
+const ATTRIBUTES_NAMESPACE: &str = "envoy.filters.http.ext_proc";
+
+/// The event of a message, and its kind. `None`: it carries none (flow control
+/// alone).
+pub(super) fn event(request: ProcessingRequest) -> Option<(Kind, Event)> {
+    let ProcessingRequest { metadata_context, attributes, request, .. } = request;
+    Some(match request? {
+        Request::RequestHeaders(message) => {
+            let head = RequestHead {
+                judged_key_id: metadata_text(metadata_context.as_ref(), AUTHZ_NAMESPACE, "weir_key_id"),
+                end: message.end_of_stream,
+                headers: headers(message),
+            };
+            (Kind::RequestHeaders { end: head.end }, Event::RequestHeaders(head))
+        }
+        Request::RequestBody(message) => {
+            let end = message.end_of_stream;
+            let body = message.body;
+            (Kind::RequestBody { end }, Event::RequestBody { body, end })
+        }
+        Request::RequestTrailers(_) => (Kind::RequestTrailers, Event::RequestTrailers),
+        Request::ResponseHeaders(message) => {
+            let head = ResponseHead {
+                handed_over: metadata_text(metadata_context.as_ref(), METADATA_NAMESPACE, "handover"),
+                origin: origin(&attributes),
+                end: message.end_of_stream,
+                headers: headers(message),
+            };
+            (Kind::ResponseHeaders { end: head.end }, Event::ResponseHeaders(head))
+        }
+        Request::ResponseBody(message) => {
+            let end = message.end_of_stream;
+            let body = message.body;
+            (Kind::ResponseBody { end }, Event::ResponseBody { body, end })
+        }
+        Request::ResponseTrailers(_) => (Kind::ResponseTrailers, Event::ResponseTrailers),
+    })
+}
+
+fn headers(message: HttpHeaders) -> Headers {
+    header_map(message.headers.unwrap_or_default())
+}
+
+fn metadata_text(metadata: Option<&EnvoyMetadata>, namespace: &str, name: &str) -> Option<String> {
+    let object = metadata?.filter_metadata.get(namespace)?;
+    text_of(object, name).map(str::to_owned)
+}
+
+/// Where an answer came from, by Envoy's `response.code_details`: an answer of
+/// the provider says `via_upstream`, one of Envoy's own says what went wrong.
+fn origin(attributes: &HashMap<String, Struct>) -> Origin {
+    let details = attributes
+        .get(ATTRIBUTES_NAMESPACE)
+        .and_then(|object| text_of(object, "response.code_details"));
+    match details {
+        None => Origin::Unknown,
+        Some("via_upstream") => Origin::Upstream,
+        Some(details) if never_reached(details) => Origin::NeverSent,
+        Some(_) => Origin::Lost,
+    }
+}
+
+/// Envoy's words for an upstream that no byte of the request was sent to.
+/// Source: Envoy's documentation, "Response code details".
+fn never_reached(details: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "connection_failure",
+        "connection_timeout",
+        "no_healthy_upstream",
+        "cluster_not_found",
+        "route_not_found",
+        "maintenance_mode",
+        "upstream_reset_before_response_started{overflow",
+    ];
+    WORDS.iter().any(|word| details.contains(word))
+}
+
+/// Envoy's form of a reply.
+pub(super) fn reply(reply: Reply) -> ProcessingResponse {
+    let (response, metadata) = match reply {
+        Reply::RequestHeaders(edits) => (Response::RequestHeaders(headers_response(edits)), None),
+        Reply::RequestBody { body, metadata } => {
+            // Envoy answers 500 where the length that stays isn't the new one.
+            let length = body.as_ref().map(|body| set("content-length", body.len().to_string()));
+            let mut response = body_response(body);
+            if let (Some(common), Some(length)) = (response.response.as_mut(), length) {
+                common.header_mutation = Some(HeaderMutation {
+                    set_headers: vec![length],
+                    ..HeaderMutation::default()
+                });
+            }
+            (Response::RequestBody(response), metadata)
+        }
+        Reply::RequestTrailers => (Response::RequestTrailers(TrailersResponse::default()), None),
+        Reply::Refuse { rendered, metadata } => {
+            let details = format!("weir_{}", metadata.decision);
+            (Response::ImmediateResponse(immediate(rendered, details)), Some(metadata))
+        }
+        Reply::ResponseHeaders { edits, metadata } => {
+            (Response::ResponseHeaders(headers_response(edits)), metadata)
+        }
+        Reply::ResponseBody { replacement, metadata } => {
+            (Response::ResponseBody(body_response(replacement)), metadata)
+        }
+        Reply::ResponseTrailers { metadata } => {
+            (Response::ResponseTrailers(TrailersResponse::default()), metadata)
+        }
+    };
+    ProcessingResponse {
+        dynamic_metadata: metadata.map(|metadata| {
+            object([(METADATA_NAMESPACE, nested(fields(metadata)))])
+        }),
+        response: Some(response),
+        ..ProcessingResponse::default()
+    }
+}
+
+fn headers_response(edits: HeaderEdits) -> HeadersResponse {
+    let unchanged = edits.remove.is_empty() && edits.set.is_empty();
+    HeadersResponse {
+        response: (!unchanged).then(|| CommonResponse {
+            header_mutation: Some(mutation(edits)),
+            ..CommonResponse::default()
+        }),
+    }
+}
+
+fn body_response(replacement: Option<Vec<u8>>) -> BodyResponse {
+    BodyResponse {
+        response: replacement.map(|body| CommonResponse {
+            body_mutation: Some(BodyMutation {
+                mutation: Some(body_mutation::Mutation::Body(body)),
+            }),
+            ..CommonResponse::default()
+        }),
+    }
+}
+
+fn mutation(edits: HeaderEdits) -> HeaderMutation {
+    HeaderMutation {
+        remove_headers: edits.remove,
+        set_headers: edits.set.into_iter().map(|(name, value)| set(name, value)).collect(),
+    }
+}
+
+fn immediate(rendered: Rendered, details: String) -> ImmediateResponse {
+    let set_headers = rendered.headers.into_iter().map(|(name, value)| set(name, value)).collect();
+    ImmediateResponse {
+        status: Some(HttpStatus {
+            code: i32::from(rendered.status),
+        }),
+        headers: Some(HeaderMutation {
+            set_headers,
+            ..HeaderMutation::default()
+        }),
+        body: rendered.body,
+        details,
+        ..ImmediateResponse::default()
+    }
+}
+
+/// The fields of the namespace `weir`, as access logs name them.
+fn fields(metadata: Metadata) -> Struct {
+    let mut usage = Vec::new();
+    if let (Some(input), Some(output)) = (metadata.input_tokens, metadata.output_tokens.or(Some(0))) {
+        usage.push(("input_tokens", number(input)));
+        usage.push(("output_tokens", number(output)));
+        usage.push(("total_tokens", number(input.saturating_add(output))));
+    }
+    let optional = [
+        ("tenant", metadata.tenant.map(|name| text(&*name))),
+        ("model", metadata.model.map(|name| text(&*name))),
+        ("outcome", metadata.outcome.map(text)),
+        ("handover", metadata.handover.map(text)),
+        ("usage", (!usage.is_empty()).then(|| nested(object(usage)))),
+    ];
+    let always = [
+        ("decision", text(&*metadata.decision)),
+        ("id", text(metadata.id.to_string())),
+    ];
+    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    object(always.into_iter().chain(optional))
+}

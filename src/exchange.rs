@@ -1,0 +1,303 @@
+//! One call from its first byte to its last, without I/O.
+//!
+//! An [`Exchange`] is a value that steps: [`Event`]s go in, a [`Reply`] for the
+//! gateway and [`Effect`]s for the driver come out. Time, ids and the results
+//! of effects are events or arguments, so any interleaving is a table test.
+//!
+//! ```text
+//! RequestHeaders -> who calls, where to             reply, or refuse
+//! RequestBody    -> what it asks, what it may cost  Effect::Reserve
+//! Decided        -> admitted or not                 reply (edited body), or refuse
+//! ResponseHeaders-> what comes back                 reply (rate headers)
+//! ResponseBody*  -> read as it passes               reply at once
+//! end, or Closed -> what was used                   Effect::Settle, once
+//! ```
+//!
+//! Always holds: an admitted hold gets exactly one `Effect::Settle`, however
+//! the call ends, unless it was handed over; a refused call gets exactly one
+//! `Effect::Record`; nothing that came from a client is in an event but the
+//! names that configuration knows.
+
+mod admit;
+mod answering;
+pub mod door;
+pub mod event;
+mod head;
+pub mod message;
+pub mod open_call;
+mod verdict;
+
+pub use event::UsageEvent;
+pub use message::{
+    Effect, Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead, Settlement,
+    Step,
+};
+pub use open_call::OpenCall;
+pub use verdict::expired as expired_event;
+
+use crate::limits::{Decision, HoldId};
+use crate::policy::Snapshot;
+use crate::units::{Millis, UnixMillis};
+use admit::Deciding;
+use answering::Answering;
+use head::Identified;
+use std::sync::Arc;
+
+/// Which part of a call this exchange sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// The whole of it.
+    #[default]
+    Full,
+    /// The request only; the hold is handed over to a meter.
+    Door,
+    /// The response only, with a hold that a door handed over.
+    Meter,
+}
+
+/// What holds for every exchange of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// A larger request body is refused.
+    pub body_bytes_max: usize,
+    /// Let the caller's own `authorization` travel on to the provider.
+    pub keep_authorization: bool,
+    /// Take the principal from what ext_authz put into dynamic metadata.
+    pub trust_ext_authz: bool,
+    pub hold_ttl: Millis,
+    pub lease_ttl: Millis,
+    /// How long a door's hold is kept alive for a meter to adopt.
+    pub handover_max: Millis,
+}
+
+/// One call. See the module's text.
+#[derive(Debug)]
+pub struct Exchange {
+    role: Role,
+    settings: Settings,
+    snapshot: Arc<Snapshot>,
+    hold: HoldId,
+    /// Random: which blocks of a huge prompt are counted.
+    seed: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Start,
+    Identified(Box<Identified>),
+    Deciding(Box<Deciding>),
+    /// Admitted; the answer hasn't begun.
+    Upstream(Box<OpenCall>),
+    Answering(Box<Answering>),
+    /// Settled, handed over, refused, or never weir's business.
+    Over,
+}
+
+impl Exchange {
+    pub fn new(
+        role: Role,
+        settings: Settings,
+        snapshot: Arc<Snapshot>,
+        hold: HoldId,
+        seed: u64,
+    ) -> Self {
+        Self {
+            role,
+            settings,
+            snapshot,
+            hold,
+            seed,
+            state: State::Start,
+        }
+    }
+
+    /// Whether this exchange owes anything: while it does, its stream must not
+    /// be ended cleanly.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Whether a hold is open that nobody else will settle.
+    pub fn owes_settlement(&self) -> bool {
+        matches!(
+            self.state,
+            State::Deciding(_) | State::Upstream(_) | State::Answering(_)
+        )
+    }
+
+    /// Takes one event. A reply is due to every event but [`Event::Closed`] and
+    /// to [`Event::RequestBody`] while a reservation is under way.
+    pub fn step(&mut self, event: Event, now: UnixMillis) -> Step {
+        let state = std::mem::replace(&mut self.state, State::Over);
+        match (state, event) {
+            (State::Start, Event::RequestHeaders(head)) => self.on_request_headers(head, now),
+            (State::Start, Event::ResponseHeaders(head)) => self.on_first_response(head, now),
+            (State::Identified(who), Event::RequestBody { body, end }) => {
+                self.on_request_body(*who, body, end, now)
+            }
+            (State::Identified(who), Event::ResponseHeaders(head))
+                if head.origin == Origin::Upstream =>
+            {
+                admit::refuse(who.unmetered(), self.hold, now)
+            }
+            (State::Deciding(deciding), Event::Decided(decision)) => {
+                self.on_decided(*deciding, decision, now)
+            }
+            (State::Deciding(deciding), Event::Closed) => deciding.abandon(now),
+            (State::Upstream(call), Event::ResponseHeaders(head)) => {
+                self.on_response_headers(*call, head, now)
+            }
+            (State::Upstream(call), Event::Closed) => {
+                Step::effect(verdict::unseen(*call, Origin::Unknown, now))
+            }
+            (State::Answering(answering), Event::ResponseBody { body, end }) => {
+                self.on_response_body(answering, body, end, now)
+            }
+            (State::Answering(answering), Event::ResponseTrailers) => {
+                let (settle, metadata) = answering.finish(answering::End::OfAnswer, now);
+                let metadata = Some(metadata);
+                Step {
+                    reply: Some(Reply::ResponseTrailers { metadata }),
+                    effects: vec![settle],
+                }
+            }
+            (State::Answering(answering), Event::Closed) => {
+                Step::effect(answering.finish(answering::End::Cut, now).0)
+            }
+            // A message that means nothing here (a refused call's own answer,
+            // trailers, a body nobody asked for) passes as it is. What was
+            // under way stays under way.
+            (state, event) => {
+                self.state = state;
+                Step {
+                    reply: event.pass(),
+                    effects: Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn on_request_headers(&mut self, head: RequestHead, now: UnixMillis) -> Step {
+        match head::judge(&head, &self.snapshot, self.settings, now) {
+            Ok((identified, edits)) => {
+                self.state = State::Identified(Box::new(identified));
+                Step::reply(Reply::RequestHeaders(edits))
+            }
+            Err(refused) => admit::refuse(refused, self.hold, now),
+        }
+    }
+
+    fn on_request_body(
+        &mut self,
+        who: Identified,
+        body: Vec<u8>,
+        end: bool,
+        now: UnixMillis,
+    ) -> Step {
+        let admission = admit::Admission {
+            settings: self.settings,
+            snapshot: &self.snapshot,
+            hold: self.hold,
+            seed: self.seed,
+        };
+        match admission.judge(who, body, end) {
+            Ok((deciding, reservation)) => {
+                self.state = State::Deciding(Box::new(deciding));
+                Step::effect(Effect::Reserve(reservation))
+            }
+            Err(refused) => admit::refuse(refused, self.hold, now),
+        }
+    }
+
+    fn on_decided(
+        &mut self,
+        deciding: Deciding,
+        decision: Option<Decision>,
+        now: UnixMillis,
+    ) -> Step {
+        match deciding.decide(decision, now) {
+            Ok((call, body)) => {
+                let hand_over = self.role == Role::Door;
+                let metadata = hand_over.then(|| Metadata::handing_over(&call));
+                if !hand_over {
+                    self.state = State::Upstream(Box::new(call));
+                }
+                Step::reply(Reply::RequestBody { body, metadata })
+            }
+            Err(step) => step,
+        }
+    }
+
+    /// A response without a request: the meter's first message, or the answer
+    /// of an earlier filter that refused the call, which costs nothing.
+    fn on_first_response(&mut self, head: ResponseHead, now: UnixMillis) -> Step {
+        let handed_over = match self.role {
+            Role::Meter => head.handed_over.as_deref().and_then(OpenCall::from_json),
+            Role::Full | Role::Door => None,
+        };
+        match handed_over {
+            Some(call) => {
+                let adopt = Effect::Adopt {
+                    hold: call.id,
+                    slot: Arc::clone(&call.tenant),
+                };
+                let mut step = self.on_response_headers(call, head, now);
+                step.effects.insert(0, adopt);
+                step
+            }
+            None => Step::reply(Reply::ResponseHeaders {
+                edits: HeaderEdits::default(),
+                metadata: None,
+            }),
+        }
+    }
+
+    fn on_response_headers(&mut self, call: OpenCall, head: ResponseHead, now: UnixMillis) -> Step {
+        let ended = head.end;
+        let (answering, edits) = Answering::begin(call, head);
+        if ended {
+            let (settle, metadata) = answering.finish(answering::End::OfAnswer, now);
+            return Step {
+                reply: Some(Reply::ResponseHeaders {
+                    edits,
+                    metadata: Some(metadata),
+                }),
+                effects: vec![settle],
+            };
+        }
+        self.state = State::Answering(Box::new(answering));
+        Step::reply(Reply::ResponseHeaders {
+            edits,
+            metadata: None,
+        })
+    }
+
+    fn on_response_body(
+        &mut self,
+        mut answering: Box<Answering>,
+        body: Vec<u8>,
+        end: bool,
+        now: UnixMillis,
+    ) -> Step {
+        let replacement = answering.read(&body, end, now);
+        if !end {
+            self.state = State::Answering(answering);
+            return Step::reply(Reply::ResponseBody {
+                replacement,
+                metadata: None,
+            });
+        }
+        let (settle, metadata) = answering.finish(answering::End::OfAnswer, now);
+        Step {
+            reply: Some(Reply::ResponseBody {
+                replacement,
+                metadata: Some(metadata),
+            }),
+            effects: vec![settle],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

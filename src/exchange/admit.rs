@@ -1,0 +1,383 @@
+//! Judging a request's body: what it asks, what it may cost, what it reserves;
+//! and what the store's decision makes of it.
+
+use super::event::UsageEvent;
+use super::head::Identified;
+use super::message::{Effect, Metadata, Reply, Settlement, Step};
+use super::open_call::OpenCall;
+use super::{Settings, verdict};
+use crate::identity::Principal;
+use crate::limits::{Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit};
+use crate::policy::{Estimate, Model, Plan, Snapshot};
+use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit, Rendered};
+use crate::protocol::openai::{rate_headers, refusal, request};
+use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
+use crate::tokens::{Tally, chat_overhead_tokens};
+use crate::units::UnixMillis;
+use std::sync::Arc;
+
+/// How long a caller is asked to wait for a slot, which nobody can foresee.
+const SLOT_RETRY_HINT_MS: u64 = 1_000;
+
+/// A call that won't be let through, and on whose account.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub denial: Denial,
+    pub principal: Option<Arc<Principal>>,
+    pub endpoint: Option<Endpoint>,
+    pub model: Option<Arc<str>>,
+    pub started_at: UnixMillis,
+}
+
+/// A reservation under way.
+#[derive(Debug)]
+pub(super) struct Deciding {
+    call: OpenCall,
+    charges: Vec<Charge>,
+    principal: Arc<Principal>,
+    /// The client's body with weir's edits; `None` where there are none.
+    edited: Option<Vec<u8>>,
+}
+
+/// What judging a body needs.
+pub(super) struct Admission<'a> {
+    pub settings: Settings,
+    pub snapshot: &'a Snapshot,
+    pub hold: HoldId,
+    pub seed: u64,
+}
+
+impl Refused {
+    pub fn new(
+        denial: Denial,
+        principal: Option<&Arc<Principal>>,
+        endpoint: Option<Endpoint>,
+        started_at: UnixMillis,
+    ) -> Self {
+        Self {
+            denial,
+            principal: principal.cloned(),
+            endpoint,
+            model: None,
+            started_at,
+        }
+    }
+}
+
+/// The step that refuses a call.
+pub(super) fn refuse(refused: Refused, id: HoldId, now: UnixMillis) -> Step {
+    let (rendered, metadata, event) = refusal_of(refused, id, now);
+    Step {
+        reply: Some(Reply::Refuse { rendered, metadata }),
+        effects: vec![Effect::Record(Box::new(event))],
+    }
+}
+
+/// A refusal in its three forms: for the caller, for the access log, for the
+/// record.
+pub(super) fn refusal_of(
+    refused: Refused,
+    id: HoldId,
+    now: UnixMillis,
+) -> (Rendered, Metadata, UsageEvent) {
+    let mut rendered = refusal::render(&refused.denial);
+    let decision: Arc<str> = match &refused.denial {
+        Denial::Rate(rate) => Arc::clone(&rate.limit_name),
+        other => Arc::from(other.reason()),
+    };
+    rendered.headers.extend([
+        ("content-type", "application/json".to_owned()),
+        ("x-weir-decision", decision.to_string()),
+        ("x-weir-decision-id", id.to_string()),
+    ]);
+    let metadata = Metadata {
+        decision: Arc::clone(&decision),
+        id,
+        tenant: refused.principal.as_ref().map(|who| Arc::clone(&who.tenant)),
+        model: refused.model.clone(),
+        outcome: Some("refused"),
+        input_tokens: None,
+        output_tokens: None,
+        handover: None,
+    };
+    let event = verdict::refused(refused, decision, rendered.status, id, now);
+    (rendered, metadata, event)
+}
+
+impl Admission<'_> {
+    pub fn judge(
+        &self,
+        who: Identified,
+        body: Vec<u8>,
+        end: bool,
+    ) -> Result<(Deciding, Reservation), Refused> {
+        let refused =
+            |denial| Refused::new(denial, Some(&who.principal), Some(who.endpoint), who.started_at);
+        // A body that isn't whole is never parsed: what follows could change
+        // its meaning.
+        if !end || body.len() > self.settings.body_bytes_max {
+            return Err(refused(Denial::BodyTooLarge {
+                bytes_max: self.settings.body_bytes_max,
+            }));
+        }
+        let facts = request::read(who.endpoint, &body).map_err(|e| refused(Denial::Body(e)))?;
+        let model = self.snapshot.models.get(facts.model.as_str());
+        let plan = self.snapshot.plans.get(&who.principal.plan);
+        let (Some(model), Some(plan)) = (model, plan) else {
+            return Err(refused(Denial::UnknownModel));
+        };
+        let deciding = self
+            .plan_call(&who, plan, model, &facts, &body)
+            .map_err(|denial| Refused {
+                model: Some(Arc::clone(&model.name)),
+                ..refused(denial)
+            })?;
+        let reservation = Reservation {
+            hold: self.hold,
+            slot: Arc::clone(&who.principal.tenant),
+            charges: deciding.charges.clone(),
+            hold_ttl: self.settings.hold_ttl,
+            lease_ttl: self.settings.lease_ttl,
+            context: deciding.call.to_json().into(),
+        };
+        Ok((deciding, reservation))
+    }
+
+    fn plan_call(
+        &self,
+        who: &Identified,
+        plan: &Plan,
+        model: &Model,
+        facts: &CallFacts,
+        body: &[u8],
+    ) -> Result<Deciding, Denial> {
+        let cap = Cap::of(plan, model, facts, who.endpoint)?;
+        let strip_usage = facts.stream && !facts.include_usage && model.inject_include_usage;
+        let edits = request::edits(facts, cap.written, strip_usage);
+        let estimate = Estimate {
+            input_tokens: self.input_tokens(model, facts, body)?,
+            output_tokens: cap.tokens.saturating_mul(facts.answers),
+        };
+        let call = OpenCall {
+            id: self.hold,
+            started_at: who.started_at,
+            tenant: Arc::clone(&who.principal.tenant),
+            project: who.principal.project.clone(),
+            user: who.principal.user.clone(),
+            key_id: Arc::clone(&who.principal.key_id),
+            plan: Arc::clone(&plan.name),
+            endpoint: who.endpoint,
+            model: Arc::clone(&model.name),
+            vocabulary: model.vocabulary,
+            stream: facts.stream,
+            strip_usage,
+            input_tokens: estimate.input_tokens,
+            output_tokens: estimate.output_tokens,
+            request_bytes: body.len() as u64,
+            traceparent: who.traceparent.clone(),
+            rate_headers: Vec::new(),
+        };
+        Ok(Deciding {
+            call,
+            charges: plan.charges(&who.principal, estimate),
+            principal: Arc::clone(&who.principal),
+            edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
+        })
+    }
+
+    fn input_tokens(&self, model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
+        let image_tokens = match (facts.images, model.image_tokens) {
+            (0, _) => 0,
+            (images, Some(tokens)) => images.saturating_mul(tokens),
+            (_, None) => return Err(unpriced_image()),
+        };
+        let text_bytes = facts.texts.iter().map(|text| text.span.len()).sum();
+        let mut tally = Tally::new(model.vocabulary, text_bytes, self.seed);
+        for text in &facts.texts {
+            tally.add(&json::text(body, text));
+        }
+        Ok(tally
+            .finish()
+            .tokens
+            .saturating_add(chat_overhead_tokens(facts.messages, facts.names))
+            .saturating_add(facts.token_ids)
+            .saturating_add(image_tokens))
+    }
+}
+
+fn unpriced_image() -> Denial {
+    Denial::Body(BodyError {
+        message: "Images are not enabled for this model at this gateway.".into(),
+        param: Some("messages".into()),
+    })
+}
+
+/// The cap on one answer's output.
+struct Cap<'a> {
+    tokens: u64,
+    /// What is written into the body, and under which field.
+    written: Option<(u64, &'a str)>,
+}
+
+impl Cap<'_> {
+    fn of(plan: &Plan, model: &Model, facts: &CallFacts, endpoint: Endpoint) -> Result<Self, Denial> {
+        if endpoint == Endpoint::Embeddings {
+            return Ok(Cap { tokens: 0, written: None });
+        }
+        if model.max_output_tokens == Some(0) {
+            return Err(no_output());
+        }
+        let rule = plan.output;
+        if facts.choices > rule.choices_cap {
+            return Err(Denial::Body(BodyError {
+                message: format!(
+                    "At most {} choices may be asked for at once (got {}).",
+                    rule.choices_cap, facts.choices
+                ),
+                param: Some("n".into()),
+            }));
+        }
+        let field = match endpoint {
+            Endpoint::ChatCompletions => model.output_field.as_str(),
+            Endpoint::Completions | Endpoint::Embeddings => "max_tokens",
+        };
+        let asked = facts.output_max.as_ref().map(|max| max.tokens);
+        let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));
+        let written = match (asked, rule.max_tokens_default) {
+            (Some(asked), _) => (capped(asked) < asked).then(|| capped(asked)),
+            (None, Some(default)) => Some(capped(default)),
+            (None, None) => rule.max_tokens_cap,
+        };
+        // Configuration sees to it that one of these is known for every plan
+        // and model; without any, the call can't be bounded.
+        let bound = written.or(asked).or(model.max_output_tokens).ok_or_else(unbounded_output)?;
+        let tokens = model.max_output_tokens.map_or(bound, |max| bound.min(max));
+        Ok(Cap {
+            tokens,
+            written: written.map(|tokens| (tokens, field)),
+        })
+    }
+}
+
+fn no_output() -> Denial {
+    Denial::Body(BodyError {
+        message: "This model produces no text; it can't be used with this endpoint.".into(),
+        param: Some("model".into()),
+    })
+}
+
+fn unbounded_output() -> Denial {
+    Denial::Body(BodyError {
+        message: "max_tokens is required for this model.".into(),
+        param: Some("max_tokens".into()),
+    })
+}
+
+impl Deciding {
+    /// What the store's decision makes of the call: the open call and the body
+    /// to send on, or the step that refuses it.
+    pub fn decide(
+        self,
+        decision: Option<Decision>,
+        now: UnixMillis,
+    ) -> Result<(OpenCall, Option<Vec<u8>>), Step> {
+        match decision {
+            Some(Decision::Admitted(standings)) => {
+                let mut call = self.call;
+                call.rate_headers = tightest(&self.charges, &standings);
+                Ok((call, self.edited))
+            }
+            Some(Decision::Refused(refusal)) => {
+                let denial = rate_denial(&self.charges, refusal, &self.call);
+                let (id, refused) = self.refused(denial);
+                Err(refuse(refused, id, now))
+            }
+            // The store may have taken the reservation without saying so:
+            // whatever it holds is given back.
+            Some(Decision::Ended) | None => {
+                let void = self.void(None);
+                let (id, refused) = self.refused(Denial::LimitsUnavailable);
+                let mut step = refuse(refused, id, now);
+                step.effects.insert(0, void);
+                Err(step)
+            }
+        }
+    }
+
+    /// The client left while the store was deciding: nothing was sent.
+    pub fn abandon(self, now: UnixMillis) -> Step {
+        let event = verdict::void(&self.call, now);
+        Step::effect(self.void(Some(event)))
+    }
+
+    fn void(&self, event: Option<UsageEvent>) -> Effect {
+        Effect::Settle(Box::new(Settlement {
+            slot: Arc::clone(&self.call.tenant),
+            hold: self.call.id,
+            actual: Actual::VOID,
+            event,
+        }))
+    }
+
+    fn refused(self, denial: Denial) -> (HoldId, Refused) {
+        let refused = Refused {
+            denial,
+            principal: Some(self.principal),
+            endpoint: Some(self.call.endpoint),
+            model: Some(self.call.model),
+            started_at: self.call.started_at,
+        };
+        (self.call.id, refused)
+    }
+}
+
+fn rate_denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial {
+    let Some(charge) = charges.get(refusal.charge) else {
+        return Denial::LimitsUnavailable;
+    };
+    Denial::Rate(RateDenial {
+        unit: match charge.limit.unit {
+            Unit::Requests => RateUnit::Requests,
+            Unit::Tokens => RateUnit::Tokens,
+            Unit::Concurrency => RateUnit::Concurrency,
+        },
+        limit_name: Arc::clone(&charge.limit.name),
+        tenant: Arc::clone(&call.tenant),
+        model: Arc::clone(&call.model),
+        limit: charge.limit.amount,
+        used: refusal.used,
+        requested: refusal.requested,
+        retry: match refusal.retry {
+            Retry::After(span) => RateRetry::AfterMillis(span.0),
+            Retry::WhenOneEnds => RateRetry::WhenOneEnds {
+                hint_ms: SLOT_RETRY_HINT_MS,
+            },
+            Retry::Never => RateRetry::Never,
+        },
+    })
+}
+
+/// The rate headers of an admitted call: for requests and for tokens, those of
+/// the limit with the least left.
+fn tightest(charges: &[Charge], standings: &[Standing]) -> Vec<(String, String)> {
+    let of = |unit: Unit| {
+        charges
+            .iter()
+            .zip(standings)
+            .filter(|(charge, _)| charge.limit.unit == unit)
+            .min_by_key(|(_, standing)| standing.remaining)
+            .map(|(charge, standing)| RateStanding {
+                limit: charge.limit.amount,
+                remaining: standing.remaining,
+                reset_ms: standing.reset_after.0,
+            })
+    };
+    let requests = of(Unit::Requests).map(rate_headers::requests);
+    let tokens = of(Unit::Tokens).map(rate_headers::tokens);
+    requests
+        .into_iter()
+        .chain(tokens)
+        .flatten()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

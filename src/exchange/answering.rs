@@ -1,0 +1,151 @@
+//! Reading an answer as it passes, and what it turns out to have used.
+
+use super::head::single;
+use super::message::{Effect, HeaderEdits, Metadata, Origin, ResponseHead};
+use super::open_call::OpenCall;
+use super::verdict::{self, Seen};
+use crate::protocol::inflate::Encoding;
+use crate::protocol::openai::answer::{AnswerKind, AnswerReader, Pass};
+use crate::tokens::Tally;
+use crate::units::UnixMillis;
+use std::fmt;
+
+/// Text of an answer that is kept before it is counted. Most answers bring
+/// their usage and end below this, so nothing is counted for them at all.
+const TEXT_KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The gateway passed its last byte on.
+    OfAnswer,
+    /// Client, provider or gateway went away before.
+    Cut,
+}
+
+/// An answer being read.
+pub(super) struct Answering {
+    call: OpenCall,
+    status: u16,
+    origin: Origin,
+    /// `None` where the answer is in a coding that can't be read.
+    reader: Option<AnswerReader>,
+    /// The reader has been told that nothing follows.
+    read_to_end: bool,
+    first_token_at: Option<UnixMillis>,
+    /// Output tokens counted from text that is no longer kept.
+    counted_tokens: u64,
+}
+
+/// Names the call; of the answer there is nothing that may be shown.
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, status, .. } = self;
+        f.debug_struct("Answering").field("call", &call.id).field("status", status).finish_non_exhaustive()
+    }
+}
+
+impl Answering {
+    pub fn begin(call: OpenCall, head: ResponseHead) -> (Self, HeaderEdits) {
+        let header = |name| single(&head.headers, name).ok().flatten();
+        let status = header(":status").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let kind = answer_kind(header("content-type"));
+        let encoding = Encoding::from_header(header("content-encoding").unwrap_or(""));
+        let strip_usage = call.strip_usage && kind == AnswerKind::Sse && status < 300;
+        let reader = encoding.map(|encoding| AnswerReader::new(kind, encoding, strip_usage));
+        let mut remove = Vec::new();
+        if strip_usage && reader.is_some() {
+            remove.push("content-length".to_owned());
+        }
+        if reader.as_ref().is_some_and(AnswerReader::decodes) {
+            remove.push("content-encoding".to_owned());
+        }
+        let set = call.rate_headers.iter().filter_map(known_rate_header).collect();
+        let answering = Self {
+            call,
+            status,
+            origin: head.origin,
+            reader,
+            read_to_end: false,
+            first_token_at: None,
+            counted_tokens: 0,
+        };
+        (answering, HeaderEdits { remove, set })
+    }
+
+    /// Reads one chunk; what the client gets in its place, if anything else.
+    pub fn read(&mut self, chunk: &[u8], end: bool, now: UnixMillis) -> Option<Vec<u8>> {
+        let reader = self.reader.as_mut()?;
+        let pass = reader.push(chunk, end);
+        self.read_to_end = end;
+        if self.first_token_at.is_none() && reader.has_content() {
+            self.first_token_at = Some(now);
+        }
+        if reader.text_len() > TEXT_KEPT_BYTES_MAX {
+            self.count_text();
+        }
+        match pass {
+            Pass::Unchanged => None,
+            Pass::Replace(bytes) => Some(bytes),
+        }
+    }
+
+    /// The settlement, and what the access log learns.
+    pub fn finish(mut self, end: End, now: UnixMillis) -> (Effect, Metadata) {
+        if !self.read_to_end {
+            // Trailers or a break ended it: what has come is all there is.
+            self.read(&[], true, now);
+        }
+        let usage_known = self.reader.as_ref().is_some_and(|reader| {
+            let answer = reader.answer();
+            answer.complete && !answer.unreadable && answer.usage.is_some()
+        });
+        if !usage_known {
+            self.count_text();
+        }
+        let dropped_bytes = self.reader.as_ref().map_or(0, AnswerReader::text_dropped_bytes);
+        let seen = Seen {
+            status: self.status,
+            origin: self.origin,
+            whole: end == End::OfAnswer,
+            answer: self.reader.as_ref().map(|reader| reader.answer().clone()).unwrap_or_default(),
+            // A token is at least a byte.
+            counted_tokens: self.counted_tokens.saturating_add(dropped_bytes),
+            first_token_at: self.first_token_at,
+        };
+        verdict::settle(self.call, seen, now)
+    }
+
+    fn count_text(&mut self) {
+        let Some(reader) = self.reader.as_mut() else {
+            return;
+        };
+        let text = reader.take_text();
+        let mut tally = Tally::new(self.call.vocabulary, text.len(), 0);
+        tally.add(&text);
+        self.counted_tokens = self.counted_tokens.saturating_add(tally.finish().tokens);
+    }
+}
+
+fn answer_kind(content_type: Option<&str>) -> AnswerKind {
+    let essence = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("text/event-stream") {
+        AnswerKind::Sse
+    } else {
+        AnswerKind::Json
+    }
+}
+
+/// The headers that a door handed over are set only under their known names.
+fn known_rate_header((name, value): &(String, String)) -> Option<(&'static str, String)> {
+    const NAMES: [&str; 6] = [
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-tokens",
+    ];
+    let known = NAMES.into_iter().find(|known| known == name)?;
+    Some((known, value.clone()))
+}

@@ -1,0 +1,172 @@
+//! The usage event: one row for every call, and what it is billed from.
+//!
+//! Written as one line of JSON. Field names are a contract with whoever reads
+//! the file: they are only ever added to, and [`SCHEMA`] changes if one must
+//! change its meaning. A token count that nobody knows is absent, never 0.
+//! No prompt, no answer, no key.
+
+use crate::limits::HoldId;
+use crate::protocol::Endpoint;
+use crate::units::UnixMillis;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
+
+/// The form of this event.
+pub const SCHEMA: &str = "weir.usage.v1";
+
+/// How a call ended, as far as money goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The provider said what was used.
+    Exact,
+    /// What was used had to be counted or taken from the reservation.
+    Estimated,
+    /// Surely nothing is billed.
+    Void,
+    /// weir didn't let the call through.
+    Refused,
+}
+
+/// Where the token counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// From the provider's answer.
+    Provider,
+    /// weir counted the texts that went by.
+    Counted,
+    /// From the reservation: the most that the call could use.
+    Reserved,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageEvent {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// weir's own id of the call (a UUIDv7, as 32 hexadecimal digits), which is
+    /// the hold's id too. No two events share one.
+    #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
+    pub id: HoldId,
+    pub outcome: Outcome,
+    /// The limit or reason that refused the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<Arc<str>>,
+    /// The request's head reached weir: Unix time in milliseconds.
+    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
+    pub started_at_ms: UnixMillis,
+    /// The first output passed weir: Unix time in milliseconds.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "write_time_option",
+        deserialize_with = "read_time_option"
+    )]
+    pub first_token_at_ms: Option<UnixMillis>,
+    /// The call was over for weir: Unix time in milliseconds.
+    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
+    pub ended_at_ms: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    /// The name of the key, never the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// The form of API that was spoken: `openai`.
+    pub dialect: Arc<str>,
+    /// The model that the caller asked for, if configuration knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Arc<str>>,
+    /// The model that the provider says served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_served: Option<String>,
+    pub stream: bool,
+    /// The HTTP status the caller got; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The provider's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Absent where nothing was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+    /// All prompt tokens, cached ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Part of `input_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<u64>,
+    /// Part of `input_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// All produced tokens, reasoning included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Part of `output_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+    /// What was reserved: the counted input and the largest possible output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_tokens: Option<u64>,
+    pub request_bytes: u64,
+    /// The caller's W3C trace context, for linking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Exact => "exact",
+            Outcome::Estimated => "estimated",
+            Outcome::Void => "void",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
+impl UsageEvent {
+    /// Input and output together: what limits on tokens are charged.
+    pub fn total_tokens(&self) -> u64 {
+        let input = self.input_tokens.unwrap_or(0);
+        input.saturating_add(self.output_tokens.unwrap_or(0))
+    }
+}
+
+fn write_id<S: Serializer>(id: &HoldId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HoldId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HoldId::parse(&text).ok_or_else(|| serde::de::Error::custom("not an event id"))
+}
+
+fn write_time<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.0)
+}
+
+fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+    u64::deserialize(deserializer).map(UnixMillis)
+}
+
+fn write_time_option<S: Serializer>(
+    time: &Option<UnixMillis>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.0).serialize(serializer)
+}
+
+fn read_time_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<UnixMillis>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(UnixMillis))
+}

@@ -1,0 +1,178 @@
+//! Judging a request's head: who calls, and is it a call that weir meters.
+
+use super::admit::Refused;
+use super::message::{HeaderEdits, Headers, RequestHead};
+use super::Settings;
+use crate::identity::Principal;
+use crate::policy::Snapshot;
+use crate::protocol::Endpoint;
+use crate::protocol::denial::{Credential, Denial};
+use crate::units::UnixMillis;
+use std::sync::Arc;
+
+/// Headers of this prefix are the gateway's own; a client's are removed.
+const INTERNAL_PREFIX: &str = "x-weir-";
+
+/// A call whose sender and purpose are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identified {
+    pub principal: Arc<Principal>,
+    pub endpoint: Endpoint,
+    pub started_at: UnixMillis,
+    pub traceparent: Option<String>,
+}
+
+impl Identified {
+    /// The provider answered a body that weir was never shown: the gateway is
+    /// set up so that calls could pass unmetered, and this one must not.
+    pub fn unmetered(self) -> Refused {
+        let Self { principal, endpoint, started_at, .. } = self;
+        Refused::new(Denial::Unmetered, Some(&principal), Some(endpoint), started_at)
+    }
+}
+
+/// Judges a head. In order: can it be read, who is it, where does it go, what
+/// does it bring.
+pub(super) fn judge(
+    head: &RequestHead,
+    snapshot: &Snapshot,
+    settings: Settings,
+    now: UnixMillis,
+) -> Result<(Identified, HeaderEdits), Refused> {
+    let anonymous = |denial| Refused::new(denial, None, None, now);
+    let values_ok = head.headers.iter().all(|(_, value)| is_text(value));
+    if !values_ok {
+        return Err(anonymous(Denial::BadHeader("a value is not UTF-8, or holds a NUL")));
+    }
+    let principal = authenticate(head, snapshot, settings)
+        .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
+    let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
+    let endpoint = endpoint(&head.headers).map_err(|denial| refused(denial, None))?;
+    content(head, settings.body_bytes_max).map_err(|denial| refused(denial, Some(endpoint)))?;
+    let edits = edits(&head.headers, settings);
+    let traceparent = single(&head.headers, "traceparent")
+        .ok()
+        .flatten()
+        .filter(|value| value.len() <= 128 && value.is_ascii())
+        .map(str::to_owned);
+    let identified = Identified {
+        principal,
+        endpoint,
+        started_at: now,
+        traceparent,
+    };
+    Ok((identified, edits))
+}
+
+/// The principal of a head: from ext_authz where that is trusted and has
+/// judged, else from the bearer key.
+pub(super) fn authenticate(
+    head: &RequestHead,
+    snapshot: &Snapshot,
+    settings: Settings,
+) -> Result<Arc<Principal>, Credential> {
+    if let Some(key_id) = head.judged_key_id.as_deref().filter(|_| settings.trust_ext_authz) {
+        // A key that was withdrawn since is as good as unknown.
+        let principal = snapshot.keys.by_id(key_id);
+        return principal.cloned().ok_or(Credential::Unknown);
+    }
+    let value = match single(&head.headers, "authorization") {
+        Ok(Some(value)) => value,
+        Ok(None) => return Err(Credential::Missing),
+        Err(Several) => return Err(Credential::Several),
+    };
+    let key = bearer(value).ok_or(Credential::Malformed)?;
+    let principal = snapshot.keys.authenticate(key.as_bytes());
+    principal.cloned().ok_or(Credential::Unknown)
+}
+
+/// The token of `Bearer TOKEN`. A comma would be two headers joined into one.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim_start();
+    let well_formed = !token.is_empty() && !token.contains([' ', ',', '\t']);
+    (scheme.eq_ignore_ascii_case("bearer") && well_formed).then_some(token)
+}
+
+fn endpoint(headers: &Headers) -> Result<Endpoint, Denial> {
+    let path = single(headers, ":path").ok().flatten().unwrap_or("");
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let endpoint = Endpoint::from_path(path).ok_or(Denial::UnknownEndpoint)?;
+    match single(headers, ":method") {
+        Ok(Some("POST")) => Ok(endpoint),
+        _ => Err(Denial::MethodNotAllowed),
+    }
+}
+
+/// One JSON content type, no coding, a length within the bound, a body.
+fn content(head: &RequestHead, body_bytes_max: usize) -> Result<(), Denial> {
+    let content_type = single(&head.headers, "content-type")
+        .map_err(|Several| Denial::UnsupportedMediaType)?
+        .ok_or(Denial::UnsupportedMediaType)?;
+    if !is_json(content_type) {
+        return Err(Denial::UnsupportedMediaType);
+    }
+    let encoding = single(&head.headers, "content-encoding").map_err(|Several| Denial::UnsupportedEncoding)?;
+    if encoding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Denial::UnsupportedEncoding);
+    }
+    let length = single(&head.headers, "content-length").map_err(|Several| Denial::BadHeader("several content-length"))?;
+    let length = length.and_then(|text| text.parse::<usize>().ok());
+    if length.is_some_and(|bytes| bytes > body_bytes_max) {
+        return Err(Denial::BodyTooLarge {
+            bytes_max: body_bytes_max,
+        });
+    }
+    if head.end {
+        return Err(Denial::Body(crate::protocol::BodyError {
+            message: "The request has no body; a JSON object is expected.".into(),
+            param: None,
+        }));
+    }
+    Ok(())
+}
+
+/// `application/json`, with no charset or UTF-8.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';');
+    let essence = parts.next().unwrap_or("").trim();
+    let charset_ok = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    essence.eq_ignore_ascii_case("application/json") && charset_ok
+}
+
+fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
+    let mut remove: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| name.starts_with(INTERNAL_PREFIX))
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !settings.keep_authorization {
+        remove.push("authorization".to_owned());
+    }
+    // An answer that isn't compressed is read without inflating, and the usage
+    // that weir asked for can be cut out of it in place.
+    let set = vec![("accept-encoding", "identity".to_owned())];
+    HeaderEdits { remove, set }
+}
+
+/// There are several headers of a name that may come once.
+pub(super) struct Several;
+
+/// The value of a header that may come once.
+pub(super) fn single<'a>(headers: &'a Headers, name: &str) -> Result<Option<&'a str>, Several> {
+    let mut found = headers.iter().filter(|(n, _)| n == name);
+    match (found.next(), found.next()) {
+        (None, _) => Ok(None),
+        (Some((_, value)), None) => Ok(Some(std::str::from_utf8(value).unwrap_or(""))),
+        (Some(_), Some(_)) => Err(Several),
+    }
+}
+
+fn is_text(value: &[u8]) -> bool {
+    !value.contains(&0) && std::str::from_utf8(value).is_ok()
+}

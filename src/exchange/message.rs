@@ -1,0 +1,193 @@
+//! What goes into an exchange and what comes out: the gateway's words without
+//! its protobuf.
+
+use super::event::UsageEvent;
+use super::open_call::OpenCall;
+use crate::limits::{Actual, Decision, HoldId, Reservation};
+use crate::protocol::denial::Rendered;
+use std::sync::Arc;
+
+/// Header names are lower case; a value is bytes as they came.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// The head of a request, pseudo-headers included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestHead {
+    pub headers: Headers,
+    /// There is no body.
+    pub end: bool,
+    /// The name of the key that ext_authz has judged already.
+    pub judged_key_id: Option<String>,
+}
+
+/// Where an answer came from, as far as the gateway knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// The provider answered.
+    Upstream,
+    /// The gateway answered, as the provider was never reached.
+    NeverSent,
+    /// The gateway answered, as the provider was reached and then lost.
+    Lost,
+    #[default]
+    Unknown,
+}
+
+/// The head of an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResponseHead {
+    pub headers: Headers,
+    pub end: bool,
+    pub origin: Origin,
+    /// The open call that a door handed over, as it left it.
+    pub handed_over: Option<String>,
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    RequestHeaders(RequestHead),
+    /// The whole body, if `end`; weir asks the gateway for whole bodies.
+    RequestBody { body: Vec<u8>, end: bool },
+    RequestTrailers,
+    /// The answer to [`Effect::Reserve`]; `None` where the store gave none.
+    Decided(Option<Decision>),
+    ResponseHeaders(ResponseHead),
+    ResponseBody { body: Vec<u8>, end: bool },
+    ResponseTrailers,
+    /// The stream is gone: client away, gateway gone, or just over.
+    Closed,
+}
+
+/// Headers to remove and to set (overwriting, never appending).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    pub remove: Vec<String>,
+    pub set: Vec<(&'static str, String)>,
+}
+
+/// What the gateway is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    RequestHeaders(HeaderEdits),
+    RequestBody {
+        /// Sent on in place of the client's body.
+        body: Option<Vec<u8>>,
+        metadata: Option<Metadata>,
+    },
+    RequestTrailers,
+    /// Answered here; the call ends.
+    Refuse { rendered: Rendered, metadata: Metadata },
+    ResponseHeaders {
+        edits: HeaderEdits,
+        metadata: Option<Metadata>,
+    },
+    ResponseBody {
+        replacement: Option<Vec<u8>>,
+        metadata: Option<Metadata>,
+    },
+    ResponseTrailers { metadata: Option<Metadata> },
+}
+
+/// What the gateway's access log learns of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// `admitted`, or the reason or limit that refused.
+    pub decision: Arc<str>,
+    pub id: HoldId,
+    pub tenant: Option<Arc<str>>,
+    pub model: Option<Arc<str>>,
+    pub outcome: Option<&'static str>,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    /// The open call, for whoever meters the answer.
+    pub handover: Option<String>,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Answer with [`Event::Decided`].
+    Reserve(Reservation),
+    Settle(Box<Settlement>),
+    /// The hold was opened by another exchange; keep it alive from here.
+    Adopt { hold: HoldId, slot: Arc<str> },
+    /// A refused call.
+    Record(Box<UsageEvent>),
+}
+
+/// The end of a hold. The event is recorded only if this settlement is the one
+/// that ends the hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    pub slot: Arc<str>,
+    pub hold: HoldId,
+    pub actual: Actual,
+    /// `None` where the call is told of by another event.
+    pub event: Option<UsageEvent>,
+}
+
+/// What one event leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    pub reply: Option<Reply>,
+    /// In order. A settlement is done before the reply goes out, so that the
+    /// client's next call finds its slot free.
+    pub effects: Vec<Effect>,
+}
+
+impl Step {
+    pub(super) fn reply(reply: Reply) -> Self {
+        Self {
+            reply: Some(reply),
+            effects: Vec::new(),
+        }
+    }
+
+    pub(super) fn effect(effect: Effect) -> Self {
+        Self {
+            reply: None,
+            effects: vec![effect],
+        }
+    }
+}
+
+impl Event {
+    /// The reply that changes nothing.
+    pub(super) fn pass(&self) -> Option<Reply> {
+        Some(match self {
+            Event::RequestHeaders(_) => Reply::RequestHeaders(HeaderEdits::default()),
+            Event::RequestBody { .. } => Reply::RequestBody {
+                body: None,
+                metadata: None,
+            },
+            Event::RequestTrailers => Reply::RequestTrailers,
+            Event::ResponseHeaders(_) => Reply::ResponseHeaders {
+                edits: HeaderEdits::default(),
+                metadata: None,
+            },
+            Event::ResponseBody { .. } => Reply::ResponseBody {
+                replacement: None,
+                metadata: None,
+            },
+            Event::ResponseTrailers => Reply::ResponseTrailers { metadata: None },
+            Event::Decided(_) | Event::Closed => return None,
+        })
+    }
+}
+
+impl Metadata {
+    /// What a door leaves for the meter.
+    pub(super) fn handing_over(call: &OpenCall) -> Self {
+        Self {
+            decision: Arc::from("admitted"),
+            id: call.id,
+            tenant: Some(Arc::clone(&call.tenant)),
+            model: Some(Arc::clone(&call.model)),
+            outcome: None,
+            input_tokens: None,
+            output_tokens: None,
+            handover: Some(call.to_json()),
+        }
+    }
+}

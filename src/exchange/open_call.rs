@@ -1,0 +1,81 @@
+//! What is known of an admitted call: all that settling it needs, wherever
+//! that happens.
+//!
+//! It travels with the hold in the counter store, in the journal of open
+//! calls, and from a door to a meter, as JSON. It holds names, numbers and
+//! times; never a prompt, an answer or a key.
+
+use crate::limits::HoldId;
+use crate::policy::Estimate;
+use crate::protocol::Endpoint;
+use crate::tokens::Vocabulary;
+use crate::units::UnixMillis;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
+
+/// An admitted call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCall {
+    #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
+    pub id: HoldId,
+    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
+    pub started_at: UnixMillis,
+    pub tenant: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    pub key_id: Arc<str>,
+    pub plan: Arc<str>,
+    pub endpoint: Endpoint,
+    pub model: Arc<str>,
+    pub vocabulary: Vocabulary,
+    pub stream: bool,
+    /// weir asked for the stream's usage; the client did not, and doesn't get it.
+    pub strip_usage: bool,
+    pub input_tokens: u64,
+    /// The most that the call can produce: what is held besides the input.
+    pub output_tokens: u64,
+    pub request_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The rate limit headers of the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_headers: Vec<(String, String)>,
+}
+
+impl OpenCall {
+    pub fn estimate(&self) -> Estimate {
+        Estimate {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        // Names and numbers always serialise; an empty text reads back as none.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`OpenCall::to_json`] wrote; `None` where it is anything else.
+    pub fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+fn write_id<S: Serializer>(id: &HoldId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HoldId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HoldId::parse(&text).ok_or_else(|| serde::de::Error::custom("not a hold id"))
+}
+
+fn write_time<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.0)
+}
+
+fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+    u64::deserialize(deserializer).map(UnixMillis)
+}

@@ -1,0 +1,93 @@
+//! What a body asks, what is written into it, and what is refused.
+
+use super::*;
+
+fn judge(path: &str, bytes: Vec<u8>) -> Step {
+    let mut exchange = exchange(Role::Full);
+    let events = vec![Event::RequestHeaders(request_head(path)), body(bytes)];
+    run(&mut exchange, events).pop().unwrap()
+}
+
+fn reserved(step: &Step) -> u64 {
+    match step.effects.first() {
+        Some(Effect::Reserve(reservation)) => reservation.charges[1].amount,
+        other => panic!("no reservation: {other:?} {:?}", step.reply),
+    }
+}
+
+/// The body that goes on to the provider.
+fn sent(path: &str, bytes: Vec<u8>) -> Option<serde_json::Value> {
+    let mut exchange = exchange(Role::Full);
+    let events = vec![Event::RequestHeaders(request_head(path)), body(bytes), admitted()];
+    match run(&mut exchange, events).pop().unwrap().reply {
+        Some(Reply::RequestBody { body, .. }) => body.map(|b| serde_json::from_slice(&b).unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+const CHAT: &str = "/v1/chat/completions";
+
+#[test]
+fn bodies_that_are_refused() {
+    let table: Vec<(&str, Vec<u8>, u16, &str)> = vec![
+        ("not JSON", b"hello".to_vec(), 400, "invalid_request_body"),
+        ("junk behind", [chat(""), b"x".to_vec()].concat(), 400, "invalid_request_body"),
+        ("a second model", chat(r#","model":"gpt-5""#), 400, "invalid_request_body"),
+        ("a second model, hidden", chat(r#","\u006dodel":"gpt-5""#), 400, "invalid_request_body"),
+        ("unknown model", br#"{"model":"none","messages":[{"role":"user","content":"x"}]}"#.to_vec(), 404, "model_not_found"),
+        ("too many choices", chat(r#","n":5"#), 400, "invalid_request_body"),
+        ("zero output", chat(r#","max_tokens":0"#), 400, "invalid_request_body"),
+        ("text output", chat(r#","max_tokens":"9""#), 400, "invalid_request_body"),
+        ("an image", br#"{"model":"gpt-4o","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:"}}]}]}"#.to_vec(), 400, "invalid_request_body"),
+        ("deep", format!("{{\"model\":\"gpt-4o\",\"x\":{}1{}}}", "[".repeat(70), "]".repeat(70)).into_bytes(), 400, "invalid_request_body"),
+        ("too large", vec![b' '; 4097], 413, "request_too_large"),
+    ];
+    for (name, bytes, status, code) in table {
+        let step = judge(CHAT, bytes);
+        assert_eq!(refusal(&step), (status, code.to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_whole_is_never_parsed() {
+    let mut exchange = exchange(Role::Full);
+    let part = Event::RequestBody { body: chat(""), end: false };
+    let steps = run(&mut exchange, vec![Event::RequestHeaders(request_head(CHAT)), part]);
+    assert_eq!(refusal(&steps[1]).0, 413);
+}
+
+#[test]
+fn the_output_that_is_held() {
+    // The input is 9 tokens; the plan's default is 100, its cap 200.
+    for (extra, tokens) in [
+        ("", 9 + 100),
+        (r#","max_tokens":null"#, 9 + 100),
+        (r#","max_tokens":50"#, 9 + 50),
+        (r#","max_tokens":5000"#, 9 + 200),
+        (r#","max_completion_tokens":60"#, 9 + 60),
+        (r#","max_tokens":50,"n":3"#, 9 + 150),
+        (r#","n":2"#, 9 + 200),
+    ] {
+        assert_eq!(reserved(&judge(CHAT, chat(extra))), tokens, "{extra}");
+    }
+    let completion = br#"{"model":"gpt-4o","prompt":["hello","world"],"max_tokens":7,"n":2}"#;
+    assert_eq!(reserved(&judge("/v1/completions", completion.to_vec())), 2 + 7 * 4);
+    let embedding = br#"{"model":"embed","input":["hello","hello world"]}"#;
+    assert_eq!(reserved(&judge("/v1/embeddings", embedding.to_vec())), 3);
+}
+
+#[test]
+fn what_is_written_into_the_body() {
+    assert_eq!(sent(CHAT, chat("")).unwrap()["max_tokens"], 100);
+    assert_eq!(sent(CHAT, chat(r#","max_tokens":5000"#)).unwrap()["max_tokens"], 200);
+    assert_eq!(sent(CHAT, chat(r#","max_tokens":50"#)), None, "nothing to change");
+    let newer = br#"{"model":"gpt-5","messages":[{"role":"user","content":"x"}]}"#;
+    let newer = sent(CHAT, newer.to_vec()).unwrap();
+    assert_eq!(newer["max_completion_tokens"], 100);
+    assert!(newer.get("max_tokens").is_none());
+    let stream = sent(CHAT, chat(r#","max_tokens":5,"stream":true"#)).unwrap();
+    assert_eq!(stream["stream_options"]["include_usage"], true);
+    let asked = chat(r#","max_tokens":5,"stream":true,"stream_options":{"include_usage":true}"#);
+    assert_eq!(sent(CHAT, asked), None);
+    assert_eq!(sent("/v1/embeddings", br#"{"model":"embed","input":"x"}"#.to_vec()), None);
+}

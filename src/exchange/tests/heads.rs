@@ -1,0 +1,125 @@
+//! Who may call, and with what.
+
+use super::*;
+use crate::exchange::door::{Judgement, judge};
+
+fn head(change: impl FnOnce(&mut Headers)) -> RequestHead {
+    let mut head = request_head("/v1/chat/completions");
+    change(&mut head.headers);
+    head
+}
+
+fn set(headers: &mut Headers, name: &str, value: &str) {
+    headers.retain(|(n, _)| n != name);
+    headers.push((name.to_owned(), value.as_bytes().to_vec()));
+}
+
+fn first(head: RequestHead) -> Step {
+    exchange(Role::Full).step(Event::RequestHeaders(head), NOW)
+}
+
+#[test]
+fn heads_that_are_refused() {
+    let table: Vec<(&str, RequestHead, u16, &str)> = vec![
+        ("no key", head(|h| h.retain(|(n, _)| n != "authorization")), 401, "invalid_api_key"),
+        ("unknown key", head(|h| set(h, "authorization", "Bearer nope")), 401, "invalid_api_key"),
+        ("empty key", head(|h| set(h, "authorization", "Bearer ")), 401, "invalid_api_key"),
+        ("no scheme", head(|h| set(h, "authorization", KEY)), 401, "invalid_api_key"),
+        ("basic", head(|h| set(h, "authorization", &format!("Basic {KEY}"))), 401, "invalid_api_key"),
+        ("joined", head(|h| set(h, "authorization", &format!("Bearer {KEY},Bearer {KEY}"))), 401, "invalid_api_key"),
+        ("doubled", head(|h| h.push(("authorization".into(), format!("Bearer {KEY}").into()))), 401, "invalid_api_key"),
+        ("a hash for a key", head(|h| {
+            let digest = Pepper::new(b"0123456789abcdef").unwrap().digest(KEY.as_bytes());
+            set(h, "authorization", &format!("Bearer {digest}"));
+        }), 401, "invalid_api_key"),
+        ("NUL", head(|h| h.push(("x-any".into(), vec![b'a', 0]))), 400, "invalid_header"),
+        ("not UTF-8", head(|h| h.push(("x-any".into(), vec![0xff]))), 400, "invalid_header"),
+        ("other path", request_head("/v1/responses"), 404, "unknown_url"),
+        ("case", request_head("/V1/chat/completions"), 404, "unknown_url"),
+        ("double slash", request_head("//v1/chat/completions"), 404, "unknown_url"),
+        ("dots", request_head("/v1/../v1/chat/completions"), 404, "unknown_url"),
+        ("encoded", request_head("/v1%2fchat/completions"), 404, "unknown_url"),
+        ("parameter", request_head("/v1/chat/completions;x"), 404, "unknown_url"),
+        ("no path", head(|h| h.retain(|(n, _)| n != ":path")), 404, "unknown_url"),
+        ("GET", head(|h| set(h, ":method", "GET")), 405, "method_not_allowed"),
+        ("CONNECT", head(|h| set(h, ":method", "CONNECT")), 405, "method_not_allowed"),
+        ("form", head(|h| set(h, "content-type", "application/x-www-form-urlencoded")), 415, "unsupported_content_type"),
+        ("no type", head(|h| h.retain(|(n, _)| n != "content-type")), 415, "unsupported_content_type"),
+        ("two types", head(|h| h.push(("content-type".into(), b"application/json".to_vec()))), 415, "unsupported_content_type"),
+        ("utf-16", head(|h| set(h, "content-type", "application/json; charset=utf-16")), 415, "unsupported_content_type"),
+        ("gzip", head(|h| set(h, "content-encoding", "gzip")), 415, "unsupported_content_encoding"),
+        ("too long", head(|h| set(h, "content-length", "4097")), 413, "request_too_large"),
+        ("no body", RequestHead { end: true, ..request_head("/v1/chat/completions") }, 400, "invalid_request_body"),
+    ];
+    for (name, head, status, code) in table {
+        let step = first(head);
+        assert_eq!(refusal(&step), (status, code.to_owned()), "{name}");
+        let steps = [step];
+        assert_eq!(records(&steps).len(), 1, "{name}: one event");
+        assert_eq!(records(&steps)[0].status, Some(status), "{name}");
+    }
+}
+
+#[test]
+fn heads_that_pass() {
+    for head in [
+        request_head("/v1/chat/completions"),
+        request_head("/v1/completions?x=1"),
+        request_head("/v1/embeddings"),
+        head(|h| set(h, "content-type", "application/json; charset=UTF-8")),
+        head(|h| set(h, "authorization", &format!("bearer {KEY}"))),
+        head(|h| set(h, "content-encoding", "identity")),
+    ] {
+        let step = first(head.clone());
+        assert!(matches!(step.reply, Some(Reply::RequestHeaders(_))), "{head:?}");
+        assert!(step.effects.is_empty());
+    }
+}
+
+#[test]
+fn the_gateways_own_headers_and_the_callers_key_do_not_travel_on() {
+    let step = first(head(|h| {
+        set(h, "x-weir-tenant", "other");
+        set(h, "x-weir-role", "admin");
+        set(h, "accept-encoding", "br");
+    }));
+    let Some(Reply::RequestHeaders(edits)) = step.reply else {
+        panic!("refused");
+    };
+    for name in ["x-weir-tenant", "x-weir-role", "authorization"] {
+        assert!(edits.remove.iter().any(|n| n == name), "{name}");
+    }
+    assert_eq!(edits.set, [("accept-encoding", "identity".to_owned())]);
+}
+
+#[test]
+fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
+    let judged = |key_id: &str, trust| {
+        let mut settings = settings();
+        settings.trust_ext_authz = trust;
+        let mut head = head(|h| h.retain(|(n, _)| n != "authorization"));
+        head.judged_key_id = Some(key_id.to_owned());
+        let hold = HoldId::new(NOW, &[7; 10]);
+        let mut exchange = Exchange::new(Role::Full, settings, snapshot(), hold, 1);
+        exchange.step(Event::RequestHeaders(head), NOW)
+    };
+    assert!(matches!(judged("key-1", true).reply, Some(Reply::RequestHeaders(_))));
+    assert_eq!(refusal(&judged("key-1", false)).0, 401);
+    assert_eq!(refusal(&judged("withdrawn", true)).0, 401);
+}
+
+#[test]
+fn the_door_alone_judges_as_an_exchange_does() {
+    let id = HoldId::new(NOW, &[9; 10]);
+    match judge(&request_head("/v1/embeddings"), &snapshot(), settings(), id, NOW) {
+        Judgement::Passed { principal, .. } => assert_eq!(&*principal.key_id, "key-1"),
+        other => panic!("{other:?}"),
+    }
+    match judge(&request_head("/other"), &snapshot(), settings(), id, NOW) {
+        Judgement::Refused { rendered, event } => {
+            assert_eq!(rendered.status, 404);
+            assert_eq!(event.tenant.as_deref(), Some("acme"));
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,272 @@
+//! What a call used, once it is over: the settlement and its event.
+//!
+//! Decided in this order, the first that applies:
+//!
+//! | what happened | outcome | charged |
+//! |---|---|---|
+//! | the provider was never reached | void | nothing |
+//! | the provider refused (4xx) | void | the request, no tokens |
+//! | the provider was reached and lost, or nothing of its answer was seen | estimated | what was reserved |
+//! | the provider failed (5xx) | estimated | the input |
+//! | the answer is whole and says what it used | exact | that |
+//! | anything else: cut, or without usage | estimated | the larger of what it said and what was counted |
+
+use super::admit::Refused;
+use super::event::{Known, Outcome, SCHEMA, UsageEvent};
+use super::message::{Effect, Metadata, Origin, Settlement};
+use super::open_call::OpenCall;
+use crate::limits::{Actual, HoldId};
+use crate::protocol::{Answer, Usage};
+use crate::units::UnixMillis;
+use std::sync::Arc;
+
+/// All that was seen of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub status: u16,
+    pub origin: Origin,
+    /// The gateway passed the answer's last byte on.
+    pub whole: bool,
+    pub answer: Answer,
+    /// Output tokens counted from the texts that went by.
+    pub counted_tokens: u64,
+    pub first_token_at: Option<UnixMillis>,
+}
+
+/// What a call is charged.
+struct Verdict {
+    outcome: Outcome,
+    known: Option<Known>,
+    requests: u64,
+    usage: Usage,
+}
+
+/// The end of a call whose answer began.
+pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Metadata) {
+    let verdict = judge(&call, &seen);
+    let mut event = event(&call, &verdict, now);
+    event.first_token_at_ms = seen.first_token_at;
+    event.model_served = seen.answer.model;
+    event.status = (seen.status != 0).then_some(seen.status);
+    event.finish_reason = seen.answer.finish_reason;
+    let metadata = Metadata {
+        decision: Arc::from("admitted"),
+        id: call.id,
+        tenant: Some(Arc::clone(&call.tenant)),
+        model: Some(Arc::clone(&call.model)),
+        outcome: Some(verdict.outcome.as_str()),
+        input_tokens: event.input_tokens,
+        output_tokens: event.output_tokens,
+        handover: None,
+    };
+    (settlement(&call, &verdict, event), metadata)
+}
+
+/// The end of a call of whose answer nothing was seen.
+pub(super) fn unseen(call: OpenCall, origin: Origin, now: UnixMillis) -> Effect {
+    let verdict = match origin {
+        Origin::NeverSent => never_sent(),
+        Origin::Upstream | Origin::Lost | Origin::Unknown => reserved(&call),
+    };
+    let event = event(&call, &verdict, now);
+    settlement(&call, &verdict, event)
+}
+
+/// The event of a hold that nobody settled.
+pub fn expired(call: &OpenCall, now: UnixMillis) -> UsageEvent {
+    event(call, &reserved(call), now)
+}
+
+/// The event of a hold that was given back before anything was sent.
+pub(super) fn void(call: &OpenCall, now: UnixMillis) -> UsageEvent {
+    event(call, &never_sent(), now)
+}
+
+/// The event of a call that was refused.
+pub(super) fn refused(
+    refused: Refused,
+    refused_by: Arc<str>,
+    status: u16,
+    id: HoldId,
+    now: UnixMillis,
+) -> UsageEvent {
+    let who = refused.principal.as_deref();
+    UsageEvent {
+        schema: SCHEMA.to_owned(),
+        id,
+        outcome: Outcome::Refused,
+        refused_by: Some(refused_by),
+        started_at_ms: refused.started_at,
+        first_token_at_ms: None,
+        ended_at_ms: now,
+        tenant: who.map(|who| Arc::clone(&who.tenant)),
+        project: who.and_then(|who| who.project.clone()),
+        user: who.and_then(|who| who.user.clone()),
+        key_id: who.map(|who| Arc::clone(&who.key_id)),
+        plan: who.map(|who| Arc::clone(&who.plan)),
+        endpoint: refused.endpoint,
+        dialect: Arc::from("openai"),
+        model: refused.model,
+        model_served: None,
+        stream: false,
+        status: Some(status),
+        finish_reason: None,
+        known: None,
+        input_tokens: None,
+        cached_input_tokens: None,
+        cache_write_tokens: None,
+        output_tokens: None,
+        reasoning_tokens: None,
+        reserved_tokens: None,
+        request_bytes: 0,
+        traceparent: None,
+    }
+}
+
+fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
+    let counted = Usage {
+        input_tokens: Some(call.input_tokens),
+        output_tokens: Some(seen.counted_tokens),
+        ..Usage::default()
+    };
+    let estimated = |usage| Verdict {
+        outcome: Outcome::Estimated,
+        known: Some(Known::Counted),
+        requests: 1,
+        usage: larger(clamped(call, usage), counted),
+    };
+    let nothing_seen = seen.first_token_at.is_none() && seen.answer.usage.is_none();
+    match (seen.origin, seen.status) {
+        (Origin::NeverSent, _) => never_sent(),
+        (Origin::Lost, _) if nothing_seen => reserved(call),
+        (_, 400..=499) if seen.answer.usage.is_none() => Verdict {
+            outcome: Outcome::Void,
+            known: None,
+            requests: 1,
+            usage: Usage::default(),
+        },
+        (_, 200..=299) => match seen.answer.usage {
+            Some(usage) if is_exact(call, &seen.answer, usage) && is_plausible(call, usage) => Verdict {
+                outcome: Outcome::Exact,
+                known: Some(Known::Provider),
+                requests: 1,
+                usage,
+            },
+            None if nothing_seen && !seen.whole => reserved(call),
+            usage => estimated(usage.unwrap_or_default()),
+        },
+        _ => estimated(seen.answer.usage.unwrap_or_default()),
+    }
+}
+
+/// Whether a usage can be billed as it is: the whole answer was read, and both
+/// sides are said (an embedding produces no tokens and says nothing of them).
+fn is_exact(call: &OpenCall, answer: &Answer, usage: Usage) -> bool {
+    let output_said = usage.output_tokens.is_some() || call.output_tokens == 0;
+    answer.complete && !answer.unreadable && usage.input_tokens.is_some() && output_said
+}
+
+/// What a provider may claim beyond what can be explained before it is no
+/// longer believed: tools and files that it fetched itself add to the input,
+/// and a cap on the output is not kept to the token.
+const INPUT_UNEXPLAINED_MAX: u64 = 1_000_000;
+const OUTPUT_UNEXPLAINED_MAX: u64 = 4_096;
+
+/// The most usage that is believed. A provider's mistake must not put a tenant
+/// into a debt that takes years to pay.
+fn believed(call: &OpenCall) -> Usage {
+    Usage {
+        input_tokens: Some(call.request_bytes.saturating_add(INPUT_UNEXPLAINED_MAX)),
+        output_tokens: Some(call.output_tokens.saturating_mul(2).saturating_add(OUTPUT_UNEXPLAINED_MAX)),
+        ..Usage::default()
+    }
+}
+
+fn is_plausible(call: &OpenCall, usage: Usage) -> bool {
+    let most = believed(call);
+    usage.input_tokens <= most.input_tokens && usage.output_tokens <= most.output_tokens
+}
+
+fn clamped(call: &OpenCall, usage: Usage) -> Usage {
+    let most = believed(call);
+    Usage {
+        input_tokens: usage.input_tokens.min(most.input_tokens),
+        output_tokens: usage.output_tokens.min(most.output_tokens),
+        ..usage
+    }
+}
+
+fn larger(said: Usage, counted: Usage) -> Usage {
+    Usage {
+        input_tokens: said.input_tokens.max(counted.input_tokens),
+        output_tokens: said.output_tokens.max(counted.output_tokens),
+        ..said
+    }
+}
+
+fn never_sent() -> Verdict {
+    Verdict {
+        outcome: Outcome::Void,
+        known: None,
+        requests: 0,
+        usage: Usage::default(),
+    }
+}
+
+fn reserved(call: &OpenCall) -> Verdict {
+    Verdict {
+        outcome: Outcome::Estimated,
+        known: Some(Known::Reserved),
+        requests: 1,
+        usage: Usage {
+            input_tokens: Some(call.input_tokens),
+            output_tokens: Some(call.output_tokens),
+            ..Usage::default()
+        },
+    }
+}
+
+fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
+    Effect::Settle(Box::new(Settlement {
+        slot: Arc::clone(&call.tenant),
+        hold: call.id,
+        actual: Actual {
+            requests: verdict.requests,
+            tokens: event.total_tokens(),
+        },
+        event: Some(event),
+    }))
+}
+
+fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
+    UsageEvent {
+        schema: SCHEMA.to_owned(),
+        id: call.id,
+        outcome: verdict.outcome,
+        refused_by: None,
+        started_at_ms: call.started_at,
+        first_token_at_ms: None,
+        ended_at_ms: now,
+        tenant: Some(Arc::clone(&call.tenant)),
+        project: call.project.clone(),
+        user: call.user.clone(),
+        key_id: Some(Arc::clone(&call.key_id)),
+        plan: Some(Arc::clone(&call.plan)),
+        endpoint: Some(call.endpoint),
+        dialect: Arc::from("openai"),
+        model: Some(Arc::clone(&call.model)),
+        model_served: None,
+        stream: call.stream,
+        status: None,
+        finish_reason: None,
+        known: verdict.known,
+        input_tokens: verdict.usage.input_tokens,
+        cached_input_tokens: verdict.usage.cached_input_tokens,
+        cache_write_tokens: verdict.usage.cache_write_tokens,
+        output_tokens: verdict.usage.output_tokens,
+        reasoning_tokens: verdict.usage.reasoning_tokens,
+        reserved_tokens: Some(call.estimate().total_tokens()),
+        request_bytes: call.request_bytes,
+        traceparent: call.traceparent.clone(),
+    }
+}

@@ -1,0 +1,79 @@
+//! weir limits and meters generative-API traffic for Envoy. This is the code
+//! map: where things are, what always holds, and what is deliberately absent.
+//!
+//! # The life of a call
+//! ```text
+//!  client ── request ──► Envoy ── ext_proc: head, body ──► envoy::ext_proc
+//!                                                             │ translate
+//!                                                             ▼
+//!                         exchange::Exchange::step(event) ──► Reply + Effects
+//!                                                             │
+//!                        driver: reserve in counters ◄────────┤ Effect::Reserve
+//!                                record, settle once ◄────────┘ Effect::Settle
+//!  client ◄─ answer ──── Envoy ◄─ reply at once, chunk by chunk
+//! ```
+//!
+//! # Layers
+//! A module imports only from lower layers, and siblings don't import each
+//! other. `tests/architecture.rs` holds this page to its word.
+//!
+//! | layer | module | for |
+//! |---|---|---|
+//! | L0 | [`units`] | time and tokens as integers |
+//! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
+//! |    | [`tokens`] | counting, within a bound |
+//! |    | [`identity`] | keys and principals |
+//! |    | [`limits`] | algorithms, charges, reservations |
+//! | L2 | [`policy`] | what applies to a call: plans, models |
+//! | L3 | [`exchange`] | one call from first byte to last, without I/O |
+//! | L4 | [`config`] | the YAML file, every problem at once |
+//! |    | [`counters`] | the store of counters and holds: memory, Redis |
+//! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
+//! | L5 | [`driver`] | carries out what an exchange asks for |
+//! | L6 | [`envoy`] | ext_proc and ext_authz: the only code that knows Envoy's protobuf |
+//! |    | [`admin`] | health, readiness, metrics over HTTP |
+//! | L7 | [`app`] | wiring, start, drain |
+//! | L8 | [`cli`] | `serve`, `check`, `keys` |
+//!
+//! # Invariants
+//! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
+//!   come in as arguments, so a whole call, in any interleaving, is a table
+//!   test.
+//! - **Two machines, one inside the other.** `envoy::ext_proc::phase` knows
+//!   which message may follow which; `exchange` knows what a call means. Both
+//!   are values that step; neither awaits.
+//! - **A hold ends once.** By settlement, void or expiry, whichever comes
+//!   first; the one that ends it writes the call's only event.
+//! - **Nothing passes unseen.** A stream is not ended cleanly before its call is
+//!   settled; what can't be read, bounded or counted is refused.
+//! - **Everything is bounded**, and each bound has a name and a reason.
+//! - The meaning of a limit lives in `limits`, in Rust; the Redis scripts are
+//!   the same algorithms made atomic, and one suite holds both to the same
+//!   answers.
+//!
+//! # To add
+//! - a limit algorithm: a module in `limits`, a variant of `limits::Algorithm`,
+//!   its twin in `counters/redis`, a column in `tests/conformance.rs`;
+//! - a scope or unit of limits: a variant in `limits`, its counter in
+//!   `policy::Plan::charges`;
+//! - a dialect: a folder in `protocol`, a variant of `protocol::Endpoint`.
+//!
+//! # Deliberately absent
+//! No proxying (Envoy does that), no retries of a provider, no prompt or answer
+//! kept anywhere, no floating point in anything that is charged.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod counters;
+pub mod driver;
+pub mod envoy;
+pub mod exchange;
+pub mod identity;
+pub mod limits;
+pub mod policy;
+pub mod protocol;
+pub mod telemetry;
+pub mod tokens;
+pub mod units;

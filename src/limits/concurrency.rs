@@ -1,0 +1,124 @@
+//! Concurrency: at most `amount` calls in flight, each with a lease.
+//!
+//! A lease is a hold's id and an expiry. It counts while its expiry lies ahead,
+//! so a sidecar that died gives its slots back without anyone's help. When a
+//! call ends can't be known, so a refusal never promises a time.
+
+use super::{HoldId, Retry, Standing};
+use crate::units::UnixMillis;
+use std::collections::BTreeSet;
+
+/// The leases of one counter, ordered by expiry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leases {
+    by_expiry: BTreeSet<(UnixMillis, HoldId)>,
+}
+
+impl Leases {
+    /// Forgets leases that have expired.
+    pub fn advance(&mut self, now: UnixMillis) {
+        while self.by_expiry.first().is_some_and(|(expiry, _)| *expiry <= now) {
+            self.by_expiry.pop_first();
+        }
+    }
+
+    /// Advance first.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            used: u64::try_from(self.by_expiry.len()).unwrap_or(u64::MAX),
+            last_expiry: self.by_expiry.last().map_or(UnixMillis(0), |last| last.0),
+        }
+    }
+
+    pub fn take(&mut self, hold: HoldId, expiry: UnixMillis) {
+        self.by_expiry.insert((expiry, hold));
+    }
+
+    pub fn release(&mut self, hold: HoldId, expiry: UnixMillis) {
+        self.by_expiry.remove(&(expiry, hold));
+    }
+
+    /// Moves a lease that is still there to a later expiry; says whether it
+    /// was. A lease that is gone stays gone. Advance first.
+    pub fn renew(&mut self, hold: HoldId, expiry: UnixMillis, later: UnixMillis) -> bool {
+        let there = self.by_expiry.remove(&(expiry, hold));
+        if there {
+            self.by_expiry.insert((later.max(expiry), hold));
+        }
+        there
+    }
+
+    pub fn at_rest(&self) -> bool {
+        self.by_expiry.is_empty()
+    }
+}
+
+/// How many leases are alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Occupancy {
+    pub used: u64,
+    /// Of the lease that lives longest; without meaning where none does.
+    pub last_expiry: UnixMillis,
+}
+
+impl Occupancy {
+    pub fn admits(&self, limit: u64) -> bool {
+        self.used < limit
+    }
+
+    pub fn take(&mut self, expiry: UnixMillis) {
+        self.used += 1;
+        self.last_expiry = self.last_expiry.max(expiry);
+    }
+
+    pub fn retry(&self) -> Retry {
+        Retry::WhenOneEnds
+    }
+
+    /// `reset_after` is the latest it can be if nothing is renewed: calls that
+    /// end earlier leave earlier.
+    pub fn standing(&self, limit: u64, now: UnixMillis) -> Standing {
+        Standing {
+            used: self.used,
+            remaining: limit.saturating_sub(self.used),
+            reset_after: self.last_expiry.since(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(n: u8) -> HoldId {
+        HoldId::new(UnixMillis(1), &[n; 10])
+    }
+
+    #[test]
+    fn a_lease_counts_until_its_expiry_and_not_at_it() {
+        let mut leases = Leases::default();
+        leases.take(hold(1), UnixMillis(100));
+        leases.take(hold(2), UnixMillis(200));
+        leases.advance(UnixMillis(99));
+        assert_eq!(leases.occupancy().used, 2);
+        assert!(!leases.occupancy().admits(2));
+        leases.advance(UnixMillis(100));
+        assert_eq!(leases.occupancy().used, 1);
+        assert!(leases.occupancy().admits(2));
+        assert_eq!(leases.occupancy().standing(5, UnixMillis(150)).reset_after.0, 50);
+        leases.advance(UnixMillis(200));
+        assert!(leases.at_rest());
+    }
+
+    #[test]
+    fn renewal_moves_a_lease_later_only_and_never_resurrects() {
+        let mut leases = Leases::default();
+        leases.take(hold(1), UnixMillis(100));
+        assert!(leases.renew(hold(1), UnixMillis(100), UnixMillis(300)));
+        assert!(leases.renew(hold(1), UnixMillis(300), UnixMillis(200)));
+        assert_eq!(leases.occupancy().last_expiry, UnixMillis(300));
+        leases.release(hold(1), UnixMillis(300));
+        assert!(!leases.renew(hold(1), UnixMillis(300), UnixMillis(400)));
+        assert!(leases.at_rest());
+    }
+}

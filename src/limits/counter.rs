@@ -1,0 +1,164 @@
+//! One counter as a value, whatever its algorithm: what both engines judge by.
+//!
+//! A [`Rule`] is a limit made ready to count; a [`Counter`] is what is counted
+//! so far. [`judge`] decides a whole reservation over its counters. Storing
+//! them is left to `counters`.
+
+use super::concurrency::Occupancy;
+use super::sliding_window::{self, Window};
+use super::token_bucket::{self, Bucket, Rate};
+use super::{AMOUNT_MAX, Algorithm, Charge, Limit, Refusal, Reservation, Retry, Standing, Unit};
+use crate::units::{Millis, UnixMillis};
+
+/// The longest that a hold or lease may live unrenewed: a week. Bounds how long
+/// the leftovers of a dead fleet are kept.
+pub const HOLD_TTL_MAX: Millis = Millis::from_mins(7 * 24 * 60);
+
+/// Why a reservation can't be counted. Configuration refuses such limits, so
+/// this means a fault of weir's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("more than {} charges", super::CHARGES_MAX)]
+    TooManyCharges,
+    #[error("two charges on one counter")]
+    Repeated,
+    #[error("a limit of 0 or beyond 2^53 - 1, or a lease that is not for one call")]
+    Amount,
+    #[error("a sliding window of 0 ms or more than 100 years")]
+    Every,
+    #[error("a token bucket that {0}")]
+    Bucket(#[from] token_bucket::Fault),
+    #[error("a unit that its algorithm can't count")]
+    Unit,
+    #[error("a lifetime of 0 ms or more than a week")]
+    Ttl,
+}
+
+/// A limit's parameters, ready to count with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    Window { limit: u64, sub_ms: u64 },
+    Bucket(Rate),
+    Leases { limit: u64 },
+}
+
+impl Rule {
+    pub fn of(limit: &Limit) -> Result<Self, Unfit> {
+        if !(1..=AMOUNT_MAX).contains(&limit.amount) {
+            return Err(Unfit::Amount);
+        }
+        let leased = limit.algorithm == Algorithm::Concurrency;
+        if leased != (limit.unit == Unit::Concurrency) {
+            return Err(Unfit::Unit);
+        }
+        match limit.algorithm {
+            Algorithm::SlidingWindow { every } => {
+                if every.0 == 0 || every > sliding_window::EVERY_MAX {
+                    return Err(Unfit::Every);
+                }
+                Ok(Rule::Window {
+                    limit: limit.amount,
+                    sub_ms: sliding_window::sub_window_ms(every),
+                })
+            }
+            Algorithm::TokenBucket { every, burst } => {
+                Ok(Rule::Bucket(Rate::new(limit.amount, every, burst)?))
+            }
+            Algorithm::Concurrency => Ok(Rule::Leases {
+                limit: limit.amount,
+            }),
+        }
+    }
+}
+
+/// The rules of a reservation's charges, in order, or why it can't be counted.
+pub fn rules(reservation: &Reservation) -> Result<Vec<Rule>, Unfit> {
+    let charges = &reservation.charges;
+    if charges.len() > super::CHARGES_MAX {
+        return Err(Unfit::TooManyCharges);
+    }
+    let ttls = [reservation.hold_ttl, reservation.lease_ttl];
+    if ttls.iter().any(|ttl| ttl.0 == 0 || *ttl > HOLD_TTL_MAX) {
+        return Err(Unfit::Ttl);
+    }
+    let mut rules = Vec::with_capacity(charges.len());
+    for (index, charge) in charges.iter().enumerate() {
+        let repeated = charges.iter().take(index).any(|other| other.counter == charge.counter);
+        if repeated {
+            return Err(Unfit::Repeated);
+        }
+        let rule = Rule::of(&charge.limit)?;
+        if matches!(rule, Rule::Leases { .. }) && charge.amount != 1 {
+            return Err(Unfit::Amount);
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+/// A counter's state, brought up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    Window { limit: u64, window: Window },
+    Bucket(Bucket),
+    Leases { limit: u64, occupancy: Occupancy },
+}
+
+impl Counter {
+    fn admits(&self, amount: u64, now: UnixMillis) -> bool {
+        match self {
+            Counter::Window { limit, window } => window.admits(amount, *limit, now),
+            Counter::Bucket(bucket) => bucket.admits(amount),
+            Counter::Leases { limit, occupancy } => occupancy.admits(*limit),
+        }
+    }
+
+    fn retry(&self, amount: u64, now: UnixMillis) -> Retry {
+        match self {
+            Counter::Window { limit, window } => window.retry(amount, *limit, now),
+            Counter::Bucket(bucket) => bucket.retry(amount, now),
+            Counter::Leases { occupancy, .. } => occupancy.retry(),
+        }
+    }
+
+    pub fn standing(&self, now: UnixMillis) -> Standing {
+        match self {
+            Counter::Window { limit, window } => window.standing(*limit, now),
+            Counter::Bucket(bucket) => bucket.standing(now),
+            Counter::Leases { limit, occupancy } => occupancy.standing(*limit, now),
+        }
+    }
+}
+
+/// Why these charges don't all pass, or `None` where they do. Of several
+/// refusals the one that takes longest: `Never`, then the longest `After`, then
+/// `WhenOneEnds`, which promises nothing; of equals the first.
+pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Option<Refusal> {
+    let mut worst: Option<Refusal> = None;
+    for (index, (charge, counter)) in charges.iter().zip(counters).enumerate() {
+        if counter.admits(charge.amount, now) {
+            continue;
+        }
+        let retry = counter.retry(charge.amount, now);
+        if worst.is_some_and(|worst| wait(worst.retry) >= wait(retry)) {
+            continue;
+        }
+        let standing = counter.standing(now);
+        worst = Some(Refusal {
+            charge: index,
+            used: standing.used,
+            requested: charge.amount,
+            remaining: standing.remaining,
+            retry,
+        });
+    }
+    worst
+}
+
+fn wait(retry: Retry) -> (u8, Millis) {
+    match retry {
+        Retry::WhenOneEnds => (0, Millis(0)),
+        Retry::After(span) => (1, span),
+        Retry::Never => (2, Millis(0)),
+    }
+}

@@ -1,0 +1,164 @@
+//! One call's reservation over all its limits, and what may become of it.
+//!
+//! A hold is opened by an admitted [`Reservation`] and ends exactly once: by
+//! settlement, by being voided, or by expiry. Whichever comes first wins; the
+//! others change nothing and answer [`Settled::Already`].
+
+use super::{Limit, Unit};
+use crate::units::{Millis, UnixMillis};
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+/// A hold's name, made by weir, never the client's: a UUIDv7.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HoldId(pub uuid::Uuid);
+
+impl HoldId {
+    /// Makes an id from the time and ten random bytes, both given by the caller.
+    pub fn new(now: UnixMillis, random: &[u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(now.0, random).into_uuid())
+    }
+
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::try_parse(text).ok().map(Self)
+    }
+}
+
+impl fmt::Display for HoldId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_simple().fmt(f)
+    }
+}
+
+impl fmt::Debug for HoldId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What one limit takes from one counter for one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    pub limit: Arc<Limit>,
+    /// Names the counter within its slot. Built by [`counter_id`], so that no
+    /// tenant or user name can reach another's counter.
+    pub counter: String,
+    pub amount: u64,
+}
+
+/// All that one call asks for, taken whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    pub hold: HoldId,
+    /// Whose counters these are: all charges of a slot are taken atomically.
+    pub slot: Arc<str>,
+    /// At most [`super::CHARGES_MAX`]; never two on the same counter.
+    pub charges: Vec<Charge>,
+    /// How long the hold lives unless it is renewed.
+    pub hold_ttl: Millis,
+    /// How long its concurrency leases live unless they are renewed.
+    pub lease_ttl: Millis,
+    /// What whoever finds the hold expired needs to write its usage event.
+    /// Opaque to the store; bounded by the caller.
+    pub context: Arc<str>,
+}
+
+/// A counter as it stands after a decision, for one charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What is taken from the counter now, this call's own hold included.
+    pub used: u64,
+    pub remaining: u64,
+    /// Until the counter is back at rest if nothing else comes.
+    pub reset_after: Millis,
+}
+
+/// When the same call would pass if nothing else came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    After(Millis),
+    /// A slot frees when a call ends, which can't be known.
+    WhenOneEnds,
+    /// The call asks for more than the limit can ever give.
+    Never,
+}
+
+/// Why a reservation was refused. Where several limits refuse, this is the one
+/// that takes longest to pass: the earliest time for the whole call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Index into [`Reservation::charges`].
+    pub charge: usize,
+    pub used: u64,
+    pub requested: u64,
+    pub remaining: u64,
+    pub retry: Retry,
+}
+
+/// A store's answer to a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// One standing per charge, in order.
+    Admitted(Vec<Standing>),
+    Refused(Refusal),
+    /// The hold ended before the reservation arrived (a late retry).
+    Ended,
+}
+
+/// What a call really used. Leases are always released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Actual {
+    /// 1, or 0 where the call surely never reached its provider.
+    pub requests: u64,
+    pub tokens: u64,
+}
+
+impl Actual {
+    /// Nothing was used: the hold is voided.
+    pub const VOID: Actual = Actual {
+        requests: 0,
+        tokens: 0,
+    };
+
+    pub fn of(self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Requests => self.requests,
+            Unit::Tokens => self.tokens,
+            Unit::Concurrency => 0,
+        }
+    }
+}
+
+/// A store's answer to a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// This settlement ended the hold.
+    Applied,
+    /// The hold had ended already, or never was; nothing changed.
+    Already,
+}
+
+/// The counter of `limit` for the given scope values, in a form where no two
+/// different lists of values can meet: each part is preceded by its length.
+pub fn counter_id(limit: &str, values: &[&str]) -> String {
+    let values_len: usize = values.iter().map(|value| value.len() + 4).sum();
+    let mut id = String::with_capacity(limit.len() + 4 + values_len);
+    for part in std::iter::once(&limit).chain(values) {
+        // Writing to a String can't fail.
+        let _ = write!(id, "{}:{part},", part.len());
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_look_like_separators_stay_apart() {
+        assert_ne!(counter_id("l", &["a,1:b"]), counter_id("l", &["a", "b"]));
+        assert_ne!(counter_id("l", &["", "a"]), counter_id("l", &["a", ""]));
+        assert_eq!(counter_id("rpm", &["acme"]), "3:rpm,4:acme,");
+    }
+}

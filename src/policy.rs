@@ -1,0 +1,127 @@
+//! What applies to a call: plans, models and tenants, resolved and immutable.
+//!
+//! A [`Snapshot`] is built whole by configuration and swapped whole; a call
+//! keeps the one it began with. Budgets, rules and routing join here.
+
+use crate::identity::{KeyTable, Principal};
+use crate::limits::{Algorithm, Charge, Limit, Scope, Unit, reservation::counter_id};
+pub use crate::tokens::Vocabulary;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Everything that judging a call needs, besides the call.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub keys: KeyTable,
+    pub models: HashMap<Arc<str>, Arc<Model>>,
+    /// Every plan that a principal may name.
+    pub plans: HashMap<Arc<str>, Arc<Plan>>,
+}
+
+/// A plan: what its tenants may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub name: Arc<str>,
+    /// At most [`crate::limits::CHARGES_MAX`], each with a name of its own.
+    pub limits: Vec<Arc<Limit>>,
+    pub output: OutputRule,
+}
+
+/// Guardrails on how much a call may produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRule {
+    /// Written into a call that sets no cap of its own; `None`: the model's
+    /// own maximum is held and nothing is written.
+    pub max_tokens_default: Option<u64>,
+    /// A larger cap in a call is lowered to this one.
+    pub max_tokens_cap: Option<u64>,
+    /// The most answers (`n`, `best_of`) that one call may ask for.
+    pub choices_cap: u64,
+}
+
+impl Default for OutputRule {
+    fn default() -> Self {
+        Self {
+            max_tokens_default: None,
+            max_tokens_cap: None,
+            choices_cap: 8,
+        }
+    }
+}
+
+/// Which field of a chat request caps its output for a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutputField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+impl OutputField {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutputField::MaxTokens => "max_tokens",
+            OutputField::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// A model that calls may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    pub name: Arc<str>,
+    pub tier: Option<Arc<str>>,
+    pub vocabulary: Vocabulary,
+    /// The most output tokens of one answer; bounds a call that sets no cap.
+    pub max_output_tokens: Option<u64>,
+    pub output_field: OutputField,
+    /// What one image of a prompt is held at; `None`: calls with images are
+    /// refused, as nothing that can't be bounded is let through.
+    pub image_tokens: Option<u64>,
+    /// Whether `stream_options.include_usage` may be written into its streams
+    /// (some servers reject the field).
+    pub inject_include_usage: bool,
+}
+
+/// What a call is estimated to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    pub input_tokens: u64,
+    /// The most that the call can produce.
+    pub output_tokens: u64,
+}
+
+impl Estimate {
+    pub fn total_tokens(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+}
+
+impl Plan {
+    /// The charges of one call, in the plan's order.
+    pub fn charges(&self, who: &Principal, estimate: Estimate) -> Vec<Charge> {
+        self.limits
+            .iter()
+            .map(|limit| charge(limit, who, estimate))
+            .collect()
+    }
+}
+
+fn charge(limit: &Arc<Limit>, who: &Principal, estimate: Estimate) -> Charge {
+    let counter = match limit.scope {
+        Scope::Tenant => counter_id(&limit.name, &[&who.tenant]),
+        Scope::User => counter_id(&limit.name, &[&who.tenant, &who.user_or_key()]),
+    };
+    let amount = match limit.unit {
+        Unit::Requests | Unit::Concurrency => 1,
+        Unit::Tokens => estimate.total_tokens(),
+    };
+    debug_assert_eq!(
+        limit.unit == Unit::Concurrency,
+        limit.algorithm == Algorithm::Concurrency
+    );
+    Charge {
+        limit: Arc::clone(limit),
+        counter,
+        amount,
+    }
+}

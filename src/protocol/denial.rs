@@ -1,0 +1,121 @@
+//! Why a call is not let through, before it takes a dialect's form.
+//!
+//! A dialect renders a [`Denial`] into a [`Rendered`] answer that its SDKs
+//! understand. Nothing here repeats a prompt or a key.
+
+use super::BodyError;
+use std::sync::Arc;
+
+/// Why a call is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// No credential, several, or one that is not known.
+    Unauthenticated(Credential),
+    /// A header that can't be read or contradicts another; the text says which.
+    BadHeader(&'static str),
+    UnknownEndpoint,
+    MethodNotAllowed,
+    /// Not `application/json`.
+    UnsupportedMediaType,
+    /// A body in a coding that can't be read.
+    UnsupportedEncoding,
+    BodyTooLarge {
+        bytes_max: usize,
+    },
+    Body(BodyError),
+    UnknownModel,
+    Rate(RateDenial),
+    /// The gateway didn't show weir the request's body.
+    Unmetered,
+    /// Limits can't be checked now; nothing is let through unseen.
+    LimitsUnavailable,
+}
+
+/// What was wrong with the credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    Missing,
+    Several,
+    Malformed,
+    Unknown,
+}
+
+/// A limit that refused a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateDenial {
+    pub unit: RateUnit,
+    /// The limit's name in the plan.
+    pub limit_name: Arc<str>,
+    pub tenant: Arc<str>,
+    pub model: Arc<str>,
+    pub limit: u64,
+    pub used: u64,
+    pub requested: u64,
+    pub retry: RateRetry,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateUnit {
+    Requests,
+    Tokens,
+    Concurrency,
+}
+
+/// When the same call would pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateRetry {
+    AfterMillis(u64),
+    /// Nobody can know; `hint_ms` is a polite pause.
+    WhenOneEnds {
+        hint_ms: u64,
+    },
+    /// Never: it asks for more than the limit can give.
+    Never,
+}
+
+/// An answer in a dialect's own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What a limit says in the headers of an answer that was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RateStanding {
+    pub limit: u64,
+    pub remaining: u64,
+    pub reset_ms: u64,
+}
+
+impl Denial {
+    /// A short, fixed name for metrics, events and `x-weir-decision`; a limit
+    /// goes by its own name there.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Denial::Unauthenticated(_) => "unauthenticated",
+            Denial::BadHeader(_) => "bad_header",
+            Denial::UnknownEndpoint => "unknown_endpoint",
+            Denial::MethodNotAllowed => "method_not_allowed",
+            Denial::UnsupportedMediaType => "unsupported_media_type",
+            Denial::UnsupportedEncoding => "unsupported_encoding",
+            Denial::BodyTooLarge { .. } => "body_too_large",
+            Denial::Body(_) => "bad_body",
+            Denial::UnknownModel => "unknown_model",
+            Denial::Rate(rate) => rate.unit.as_str(),
+            Denial::Unmetered => "unmetered",
+            Denial::LimitsUnavailable => "limits_unavailable",
+        }
+    }
+}
+
+impl RateUnit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RateUnit::Requests => "requests",
+            RateUnit::Tokens => "tokens",
+            RateUnit::Concurrency => "concurrency",
+        }
+    }
+}

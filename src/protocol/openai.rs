@@ -1,0 +1,7 @@
+//! OpenAI's dialect: what its requests ask, what its answers used, and how its
+//! refusals look.
+
+pub mod answer;
+pub mod rate_headers;
+pub mod refusal;
+pub mod request;

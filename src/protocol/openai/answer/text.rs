@@ -1,0 +1,102 @@
+//! The output text that waits to be counted.
+//!
+//! Always holds: at most the given number of bytes are kept; what finds no
+//! room is counted in bytes. So neither memory nor the count is lost when the
+//! caller is slow to take the text.
+
+/// The most text of a stream that waits. Callers take it every few KiB. With
+/// the room that a growing string takes, it leaves an open stream below 32 KiB.
+pub const STREAM_TEXT_BYTES_MAX: usize = 12 << 10;
+
+/// The same of a JSON answer, which is read in one go.
+pub const JSON_TEXT_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Text {
+    kept: String,
+    bytes_max: usize,
+    dropped_bytes: u64,
+    has_content: bool,
+}
+
+/// A state to go back to.
+pub(super) struct Mark {
+    kept: usize,
+    dropped_bytes: u64,
+    has_content: bool,
+}
+
+impl Text {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            kept: String::new(),
+            bytes_max,
+            dropped_bytes: 0,
+            has_content: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, text: &str) {
+        let room = self.bytes_max.saturating_sub(self.kept.len());
+        let mut fits = room.min(text.len());
+        while !text.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        let (kept, dropped) = text.split_at_checked(fits).unwrap_or((text, ""));
+        self.kept.push_str(kept);
+        self.dropped_bytes = self
+            .dropped_bytes
+            .saturating_add(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
+        self.has_content |= !text.is_empty();
+    }
+
+    /// Takes bytes of a JSON string, which may hold half a surrogate pair
+    /// where a provider cut its text between the two.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.push(text),
+            Err(_) => self.push(&String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    pub(super) fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.kept)
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            kept: self.kept.len(),
+            dropped_bytes: self.dropped_bytes,
+            has_content: self.has_content,
+        }
+    }
+
+    /// Whether text came in since the mark.
+    pub(super) fn grew(&self, mark: &Mark) -> bool {
+        self.kept.len() != mark.kept || self.dropped_bytes != mark.dropped_bytes
+    }
+
+    /// Forgets what came in since the mark.
+    pub(super) fn rewind(&mut self, mark: &Mark) {
+        self.kept.truncate(mark.kept);
+        self.dropped_bytes = mark.dropped_bytes;
+        self.has_content = mark.has_content;
+    }
+}

@@ -1,0 +1,231 @@
+//! Refusals as OpenAI's own API gives them, so that its SDKs do the right
+//! thing: retry what will pass, at the right time, and nothing else.
+//!
+//! Source of the retry rules: openai-python and openai-node honour
+//! `x-should-retry`, then `retry-after-ms`, then `retry-after`.
+
+use super::rate_headers::seconds;
+use crate::protocol::denial::{Credential, Denial, RateDenial, RateRetry, RateUnit, Rendered};
+use serde_json::{Value, json};
+
+/// The answer to a refused call.
+pub fn render(denial: &Denial) -> Rendered {
+    match denial {
+        Denial::Rate(rate) => rate_limit(rate),
+        Denial::Unmetered => Rendered {
+            status: 500,
+            headers: vec![("x-should-retry", "false".into())],
+            body: error(
+                "This gateway is set up wrongly: its request_body_mode must be BUFFERED, so that \
+                 calls can be metered.",
+                "server_error",
+                Value::Null,
+                "unmetered",
+            ),
+        },
+        Denial::LimitsUnavailable => Rendered {
+            status: 503,
+            headers: vec![("retry-after", "1".into()), ("x-should-retry", "true".into())],
+            body: error(
+                "The limits of this gateway can't be checked right now. Try again shortly.",
+                "server_error",
+                Value::Null,
+                "limits_unavailable",
+            ),
+        },
+        other => invalid_request(other),
+    }
+}
+
+fn invalid_request(denial: &Denial) -> Rendered {
+    let (status, message, param, code) = match denial {
+        Denial::Unauthenticated(credential) => (401, credential_message(*credential), None, "invalid_api_key"),
+        Denial::BadHeader(what) => (400, format!("A header can't be read: {what}."), None, "invalid_header"),
+        Denial::UnknownEndpoint => (
+            404,
+            "Unknown request URL. This gateway serves POST /v1/chat/completions, \
+             /v1/completions and /v1/embeddings."
+                .into(),
+            None,
+            "unknown_url",
+        ),
+        Denial::MethodNotAllowed => (405, "Only POST is allowed here.".into(), None, "method_not_allowed"),
+        Denial::UnsupportedMediaType => (
+            415,
+            "The request needs exactly one Content-Type, which must be application/json.".into(),
+            None,
+            "unsupported_content_type",
+        ),
+        Denial::UnsupportedEncoding => (
+            415,
+            "The request body must be sent without Content-Encoding.".into(),
+            None,
+            "unsupported_content_encoding",
+        ),
+        Denial::BodyTooLarge { bytes_max } => (
+            413,
+            format!("The request body is larger than {bytes_max} bytes."),
+            None,
+            "request_too_large",
+        ),
+        Denial::Body(body) => (400, body.message.clone(), body.param.clone(), "invalid_request_body"),
+        Denial::UnknownModel => (
+            404,
+            "The model does not exist or is not available here.".into(),
+            Some("model".into()),
+            "model_not_found",
+        ),
+        // What `render` has answered already.
+        Denial::Rate(_) | Denial::Unmetered | Denial::LimitsUnavailable => (500, "Refused.".into(), None, "refused"),
+    };
+    Rendered {
+        status,
+        headers: vec![("x-should-retry", "false".into())],
+        body: error(&message, "invalid_request_error", param.into(), code),
+    }
+}
+
+fn credential_message(credential: Credential) -> String {
+    let problem = match credential {
+        Credential::Missing => "You didn't provide an API key.",
+        Credential::Several => "You provided more than one Authorization header.",
+        Credential::Malformed => "The Authorization header can't be read.",
+        Credential::Unknown => "Incorrect API key provided.",
+    };
+    format!("{problem} Send it as one header: Authorization: Bearer YOUR_KEY.")
+}
+
+fn rate_limit(rate: &RateDenial) -> Rendered {
+    let RateDenial { model, tenant, limit, used, requested, .. } = rate;
+    let (kind, what) = match rate.unit {
+        RateUnit::Requests => ("requests", "requests"),
+        RateUnit::Tokens => ("tokens", "tokens"),
+        RateUnit::Concurrency => ("requests", "concurrent requests"),
+    };
+    let name = &rate.limit_name;
+    let (message, headers) = match rate.retry {
+        RateRetry::Never => (
+            format!(
+                "Request too large for {model} in organization {tenant} on {what} ({name}): \
+                 Limit {limit}, Requested {requested}. The input or output tokens must be \
+                 reduced in order to run successfully."
+            ),
+            vec![("x-should-retry", "false".into())],
+        ),
+        RateRetry::AfterMillis(ms) => (
+            format!(
+                "Rate limit reached for {model} in organization {tenant} on {what} ({name}): \
+                 Limit {limit}, Used {used}, Requested {requested}. Please try again in {}s.",
+                seconds(ms)
+            ),
+            retry_headers(ms),
+        ),
+        RateRetry::WhenOneEnds { hint_ms } => (
+            format!(
+                "Rate limit reached for {model} in organization {tenant} on {what} ({name}): \
+                 Limit {limit}, Used {used}, Requested {requested}. Please try again when \
+                 another request has ended."
+            ),
+            retry_headers(hint_ms),
+        ),
+    };
+    Rendered {
+        status: 429,
+        headers,
+        body: error(&message, kind, Value::Null, "rate_limit_exceeded"),
+    }
+}
+
+/// `retry-after` counts whole seconds, so it is rounded up; the exact time is
+/// in `retry-after-ms`, which the SDKs prefer.
+fn retry_headers(ms: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("retry-after-ms", ms.to_string()),
+        ("retry-after", ms.div_ceil(1_000).to_string()),
+        ("x-should-retry", "true".into()),
+    ]
+}
+
+fn error(message: &str, kind: &str, param: Value, code: &str) -> Vec<u8> {
+    json!({"error": {"message": message, "type": kind, "param": param, "code": code}})
+        .to_string()
+        .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(unit: RateUnit, retry: RateRetry) -> Denial {
+        Denial::Rate(RateDenial {
+            unit,
+            limit_name: "tenant-tokens".into(),
+            tenant: "acme".into(),
+            model: "gpt-4o".into(),
+            limit: 200_000,
+            used: 162_960,
+            requested: 42_288,
+            retry,
+        })
+    }
+
+    fn header<'a>(rendered: &'a Rendered, name: &str) -> Option<&'a str> {
+        rendered.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
+    }
+
+    fn body(rendered: &Rendered) -> Value {
+        serde_json::from_slice(&rendered.body).unwrap()
+    }
+
+    #[test]
+    fn a_rate_limit_tells_the_sdk_when_to_come_back() {
+        let rendered = render(&rate(RateUnit::Tokens, RateRetry::AfterMillis(1_574)));
+        assert_eq!(rendered.status, 429);
+        assert_eq!(header(&rendered, "retry-after-ms"), Some("1574"));
+        assert_eq!(header(&rendered, "retry-after"), Some("2"));
+        assert_eq!(header(&rendered, "x-should-retry"), Some("true"));
+        let error = &body(&rendered)["error"];
+        assert_eq!(error["type"], "tokens");
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        assert_eq!(
+            error["message"],
+            "Rate limit reached for gpt-4o in organization acme on tokens (tenant-tokens): \
+             Limit 200000, Used 162960, Requested 42288. Please try again in 1.574s."
+        );
+    }
+
+    #[test]
+    fn a_call_that_can_never_pass_is_not_retried() {
+        let rendered = render(&rate(RateUnit::Tokens, RateRetry::Never));
+        assert_eq!(rendered.status, 429);
+        assert_eq!(header(&rendered, "x-should-retry"), Some("false"));
+        assert_eq!(header(&rendered, "retry-after"), None);
+        assert!(body(&rendered)["error"]["message"].as_str().unwrap().starts_with("Request too large"));
+    }
+
+    #[test]
+    fn every_refusal_is_a_whole_openai_error() {
+        let denials = [
+            (Denial::Unauthenticated(Credential::Unknown), 401),
+            (Denial::BadHeader("NUL"), 400),
+            (Denial::UnknownEndpoint, 404),
+            (Denial::MethodNotAllowed, 405),
+            (Denial::UnsupportedMediaType, 415),
+            (Denial::UnsupportedEncoding, 415),
+            (Denial::BodyTooLarge { bytes_max: 10 }, 413),
+            (Denial::UnknownModel, 404),
+            (Denial::Unmetered, 500),
+            (Denial::LimitsUnavailable, 503),
+            (rate(RateUnit::Concurrency, RateRetry::WhenOneEnds { hint_ms: 1_000 }), 429),
+        ];
+        for (denial, status) in denials {
+            let rendered = render(&denial);
+            assert_eq!(rendered.status, status, "{denial:?}");
+            let body = body(&rendered);
+            assert!(body["error"]["message"].is_string());
+            assert!(body["error"]["type"].is_string());
+            assert!(body["error"]["code"].is_string());
+            assert!(header(&rendered, "x-should-retry").is_some());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Counts and durations for Prometheus.
+//!
+//! | name | labels | what |
+//! |---|---|---|
+//! | `weir_calls_total` | `endpoint`, `outcome` | calls that ended, each once |
+//! | `weir_refusals_total` | `reason` | calls that weir refused |
+//! | `weir_tokens_total` | `kind`, `known` | tokens of settled calls; the cached and reasoning kinds are parts of the input and the output |
+//! | `weir_decision_seconds` | | from a request's body to its decision |
+//! | `weir_call_seconds` | `endpoint` | from a call's head to its end, calls let through only |
+//! | `weir_open_calls` | | streams from Envoy that are open |
+//! | `weir_open_holds` | | holds that this process keeps alive |
+//! | `weir_counter_errors_total` | `kind` | failed operations of the counter store |
+//! | `weir_usage_log_errors_total` | | lines refused and writes failed |
+//! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
+//! | `weir_build_info` | `version` | always 1 |
+//!
+//! Labels come from fixed sets: no model, tenant, limit name or path of a
+//! caller's making, so the number of series is known when this is compiled.
+//! Handles are made ahead, so that recording never makes a series, formats a
+//! label or waits for a scrape.
+
+mod labels;
+
+pub use labels::{CounterFault, SpanLoss};
+
+use crate::exchange::UsageEvent;
+use crate::exchange::event::Outcome;
+use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+/// What [`Metrics::encode`] writes, for the `content-type` of a scrape.
+/// <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A decision is a few script calls at most.
+const DECISION_BUCKETS: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0,
+];
+
+/// Answers take from a moment (an embedding) to many minutes (a long stream).
+const CALL_BUCKETS: [f64; 13] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: ByTwo<EndpointLabel, Outcome, Counter>,
+    refusals: By<RefusalReason, Counter>,
+    tokens: ByTwo<TokenKind, KnownLabel, Counter>,
+    decision_seconds: Histogram,
+    call_seconds: By<EndpointLabel, Histogram>,
+    open_calls: Gauge,
+    open_holds: Gauge,
+    counter_errors: By<CounterFault, Counter>,
+    usage_log_errors: Counter,
+    spans_lost: By<SpanLoss, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("weir");
+        let metrics = &mut registry;
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        metrics.register("build", "The build that runs", build);
+        Self {
+            calls: ByTwo::register(metrics, "calls", "Calls that ended", Counter::default),
+            refusals: By::register(metrics, "refusals", "Calls that weir refused", Counter::default),
+            tokens: ByTwo::register(metrics, "tokens", "Tokens of settled calls", Counter::default),
+            decision_seconds: plain(
+                metrics,
+                "decision_seconds",
+                "From a request's body to its decision",
+                Histogram::new(DECISION_BUCKETS),
+            ),
+            call_seconds: By::register(metrics, "call_seconds", "From a call's head to its end", || {
+                Histogram::new(CALL_BUCKETS)
+            }),
+            open_calls: plain(metrics, "open_calls", "Streams from Envoy that are open", Gauge::default()),
+            open_holds: plain(
+                metrics,
+                "open_holds",
+                "Holds that this process keeps alive",
+                Gauge::default(),
+            ),
+            counter_errors: By::register(
+                metrics,
+                "counter_errors",
+                "Failed operations of the counter store",
+                Counter::default,
+            ),
+            usage_log_errors: plain(
+                metrics,
+                "usage_log_errors",
+                "Lines refused and writes failed",
+                Counter::default(),
+            ),
+            spans_lost: By::register(
+                metrics,
+                "spans_lost",
+                "Trace spans that did not reach the collector",
+                Counter::default,
+            ),
+            registry,
+        }
+    }
+
+    /// Counts a call that ended. Once for each event.
+    pub fn record(&self, event: &UsageEvent) {
+        let endpoint = EndpointLabel(event.endpoint);
+        if let Some(calls) = self.calls.get(endpoint, event.outcome) {
+            calls.inc();
+        }
+        if event.outcome == Outcome::Refused {
+            let reason = RefusalReason::of(event.refused_by.as_deref());
+            if let Some(refusals) = self.refusals.get(reason) {
+                refusals.inc();
+            }
+            return;
+        }
+        let took: Duration = event.ended_at_ms.since(event.started_at_ms).into();
+        if let Some(seconds) = self.call_seconds.get(endpoint) {
+            seconds.observe(took.as_secs_f64());
+        }
+        let Some(known) = event.known else {
+            return;
+        };
+        for (kind, tokens) in TokenKind::of(event) {
+            if let (Some(tokens), Some(counter)) = (tokens, self.tokens.get(kind, KnownLabel(known))) {
+                counter.inc_by(tokens);
+            }
+        }
+    }
+
+    /// How long a call waited for its decision.
+    pub fn decided(&self, took: Duration) {
+        self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn call_opened(&self) {
+        self.open_calls.inc();
+    }
+
+    pub fn call_closed(&self) {
+        self.open_calls.dec();
+    }
+
+    pub fn open_holds(&self, holds: usize) {
+        self.open_holds.set(i64::try_from(holds).unwrap_or(i64::MAX));
+    }
+
+    pub fn counter_error(&self, kind: CounterFault) {
+        if let Some(errors) = self.counter_errors.get(kind) {
+            errors.inc();
+        }
+    }
+
+    pub fn usage_log_error(&self) {
+        self.usage_log_errors.inc();
+    }
+
+    pub fn spans_lost(&self, reason: SpanLoss, spans: u64) {
+        if let Some(lost) = self.spans_lost.get(reason) {
+            lost.inc_by(spans);
+        }
+    }
+
+    /// All of it as [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing to a String can't fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn plain<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests;
