@@ -23,7 +23,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use std::future::Future;
@@ -67,6 +67,15 @@ pub fn router(state: AdminState) -> Router {
 
 /// Serves the pages until `shutdown` resolves, then lets open requests end.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
+    serve_within(REQUEST_MAX, listener, state, shutdown).await;
+}
+
+async fn serve_within(
+    request_max: Duration,
+    listener: TcpListener,
+    state: AdminState,
+    shutdown: impl Future<Output = ()>,
+) {
     let service = TowerToHyperService::new(router(state));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -77,7 +86,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(tokio::time::timeout(
-                        REQUEST_MAX,
+                        request_max,
                         serve_one(stream, service.clone()),
                     ));
                 }
@@ -96,9 +105,10 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
 
 /// One connection, one request: nothing idles on this port.
 async fn serve_one(stream: TcpStream, service: TowerToHyperService<Router>) {
+    // How long it may take is bounded by the caller, from its first byte to its
+    // last.
     let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_MAX)
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
@@ -128,13 +138,19 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn scrape(State(state): State<AdminState>) -> Response {
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))];
+    let headers = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(metrics::CONTENT_TYPE),
+    )];
     (headers, state.metrics.encode()).into_response()
 }
 
 async fn not_found() -> Response {
     let pages = ["/healthz", "/readyz", "/metrics"];
-    json_response(StatusCode::NOT_FOUND, &json!({ "error": "no such page", "pages": pages }))
+    json_response(
+        StatusCode::NOT_FOUND,
+        &json!({ "error": "no such page", "pages": pages }),
+    )
 }
 
 async fn method_not_allowed() -> Response {
@@ -144,7 +160,10 @@ async fn method_not_allowed() -> Response {
 
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (status, headers, body.to_string()).into_response()

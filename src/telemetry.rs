@@ -19,3 +19,6 @@ pub mod metrics;
 pub mod readiness;
 pub mod traces;
 pub mod usage_log;
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,9 @@
 // A recording that can't be read is a failure of the test itself.
 #![allow(clippy::unwrap_used)]
 
+#[path = "golden/descriptors.rs"]
+mod descriptors;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use weir::protocol::inflate::Encoding;

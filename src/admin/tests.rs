@@ -1,0 +1,178 @@
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+
+/// A server on a free port, and how to stop it.
+struct Server {
+    address: std::net::SocketAddr,
+    state: AdminState,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start() -> Server {
+    start_within(REQUEST_MAX).await
+}
+
+async fn start_within(request_max: Duration) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = AdminState {
+        metrics: Arc::new(Metrics::new()),
+        readiness: Arc::default(),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    #[allow(clippy::disallowed_methods)]
+    let task = tokio::spawn(serve_within(request_max, listener, state.clone(), shutdown));
+    Server {
+        address,
+        state,
+        stop,
+        task,
+    }
+}
+
+impl Server {
+    /// Sends bytes and reads until the server closes.
+    async fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // A server that has heard enough may close before all is sent.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn request(&self, method: &str, path: &str) -> (u16, String, String) {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: weir\r\n\r\n");
+        let answer = self.raw(request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn health_is_given_while_the_process_lives_and_readiness_follows_its_parts() {
+    let server = start().await;
+    assert_eq!(server.request("GET", "/healthz").await.0, 200);
+    let (status, head, body) = server.request("GET", "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["ready"], false);
+    assert_eq!(
+        body["checks"],
+        json!({ "started": false, "not_draining": true, "counters": true, "usage_log": true })
+    );
+    server.state.readiness.set_started();
+    assert_eq!(server.request("GET", "/readyz").await.0, 200);
+    server.state.readiness.set_draining();
+    let (status, _, body) = server.request("GET", "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""not_draining":false"#), "{body}");
+    assert_eq!(server.request("GET", "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    let server = start().await;
+    server.state.metrics.call_opened();
+    let (status, head, body) = server.request("GET", "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(
+        head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
+    assert!(body.contains("weir_open_calls 1\n"), "{body}");
+    let (status, _, body) = server.request("HEAD", "/metrics").await;
+    assert_eq!((status, body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn other_pages_and_methods_are_refused_in_json() {
+    let server = start().await;
+    for (method, path, expected) in [
+        ("GET", "/", 404),
+        ("GET", "/metrics/x", 404),
+        ("POST", "/nowhere", 404),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/healthz", 405),
+    ] {
+        let (status, head, body) = server.request(method, path).await;
+        assert_eq!(status, expected, "{method} {path}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert!(body["error"].is_string());
+        if expected == 405 {
+            assert!(head.contains("allow: get,head"), "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_above_the_bound_is_refused() {
+    let server = start().await;
+    let filler = "a".repeat(HEAD_BYTES_MAX);
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: weir\r\nx-filler: {filler}\r\n\r\n");
+    let answer = server.raw(request.as_bytes()).await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+    let small = format!(
+        "GET /healthz HTTP/1.1\r\nhost: weir\r\nx-filler: {}\r\n\r\n",
+        &filler[..4096]
+    );
+    assert!(
+        server
+            .raw(small.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_or_dropped_and_the_server_lives() {
+    let server = start_within(Duration::from_millis(500)).await;
+    for nonsense in [
+        &b"\r\n\r\n\r\n"[..],
+        b"\0\0\0\0\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let answer = server.raw(nonsense).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    assert_eq!(server.request("GET", "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_give_their_place_back() {
+    let server = start_within(Duration::from_millis(300)).await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    // All places are taken; this one waits until their time is over.
+    assert_eq!(server.request("GET", "/healthz").await.0, 200);
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn it_stops_when_told_to() {
+    let server = start().await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.request("GET", "/healthz").await.0, 200);
+    server.stop.send(()).unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), server.task).await;
+    stopped.expect("a silent peer doesn't keep it").unwrap();
+    drop(silent);
+}

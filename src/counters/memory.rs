@@ -55,7 +55,9 @@ impl Memory {
         now: UnixMillis,
     ) -> Result<Decision, CounterError> {
         let rules = counter::rules(reservation)?;
-        Ok(self.shard(&reservation.slot).reserve(reservation, &rules, now))
+        Ok(self
+            .shard(&reservation.slot)
+            .reserve(reservation, &rules, now))
     }
 
     pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
@@ -72,7 +74,8 @@ impl Memory {
     ) -> bool {
         let hold_ttl = hold_ttl.min(counter::HOLD_TTL_MAX);
         let lease_ttl = lease_ttl.min(counter::HOLD_TTL_MAX);
-        self.shard(slot).renew(hold, now + hold_ttl, now + lease_ttl, now)
+        self.shard(slot)
+            .renew(hold, now + hold_ttl, now + lease_ttl, now)
     }
 
     pub fn expire_due(&self, now: UnixMillis, max: usize) -> Vec<ExpiredHold> {
@@ -105,7 +108,9 @@ impl Memory {
 /// Nothing that runs under the lock panics; were it to, what is counted is
 /// still the best there is.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    shard
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]

@@ -98,19 +98,29 @@ impl Redis {
             scripts: Scripts::new(),
             response_timeout: config.response_timeout,
         };
-        redis.bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.connection.clone())).await?;
+        redis
+            .bounded(
+                UPKEEP_PATIENCE,
+                connect::refuse_eviction(redis.connection.clone()),
+            )
+            .await?;
         Ok(redis)
     }
 
     pub async fn reserve(&self, reservation: &Reservation) -> Result<At<Decision>, CounterError> {
         let rules = counter::rules(reservation)?;
-        let parts = self.run(1, &self.scripts.reserve(reservation, &rules)).await?;
+        let parts = self
+            .run(1, &self.scripts.reserve(reservation, &rules))
+            .await?;
         let (reserved, now) = scripts::reserved(&parts, &rules)?;
         let answer = match reserved {
             Reserved::Ended => Decision::Ended,
-            Reserved::Admitted(counters) => {
-                Decision::Admitted(counters.iter().map(|counter| counter.standing(now)).collect())
-            }
+            Reserved::Admitted(counters) => Decision::Admitted(
+                counters
+                    .iter()
+                    .map(|counter| counter.standing(now))
+                    .collect(),
+            ),
             Reserved::Refused(counters) => refusal(reservation, &counters, now)?,
         };
         Ok(At { answer, now })
@@ -122,7 +132,9 @@ impl Redis {
         hold: HoldId,
         actual: Actual,
     ) -> Result<At<Settled>, CounterError> {
-        let parts = self.run(1, &self.scripts.settle(slot, hold, actual)).await?;
+        let parts = self
+            .run(1, &self.scripts.settle(slot, hold, actual))
+            .await?;
         let (applied, now) = scripts::flag(&parts)?;
         let answer = if applied {
             Settled::Applied
@@ -208,7 +220,9 @@ impl Redis {
         bucket: Bucket,
         max: usize,
     ) -> Result<At<Vec<ExpiredHold>>, CounterError> {
-        let parts = self.run(UPKEEP_PATIENCE, &self.scripts.expire(bucket, max)).await?;
+        let parts = self
+            .run(UPKEEP_PATIENCE, &self.scripts.expire(bucket, max))
+            .await?;
         let (answer, now) = scripts::expired(&parts)?;
         Ok(At { answer, now })
     }
@@ -216,8 +230,7 @@ impl Redis {
     /// The buckets that have holds past their expiry. Only a hint, so it asks
     /// without a script: the script that takes them decides.
     async fn due_buckets(&self) -> Result<At<Vec<Bucket>>, CounterError> {
-        let (secs, micros): (u64, u64) =
-            self.query(UPKEEP_PATIENCE, ::redis::cmd("TIME")).await?;
+        let (secs, micros): (u64, u64) = self.query(UPKEEP_PATIENCE, ::redis::cmd("TIME")).await?;
         let now = secs.saturating_mul(1_000).saturating_add(micros / 1_000);
         let due: Vec<(Bucket, u64)> = self
             .each_bucket(|bucket| {
@@ -253,7 +266,9 @@ impl Redis {
         let mut connection = self.connection.clone();
         // Loads the script and asks again if the server doesn't know it.
         self.bounded(patience, async move {
-            call.invoke_async(&mut connection).await.map_err(connect::error)
+            call.invoke_async(&mut connection)
+                .await
+                .map_err(connect::error)
         })
         .await
     }
@@ -261,7 +276,9 @@ impl Redis {
     async fn query<T: FromRedisValue>(&self, patience: u64, cmd: Cmd) -> Result<T, CounterError> {
         let mut connection = self.connection.clone();
         self.bounded(patience, async move {
-            cmd.query_async(&mut connection).await.map_err(connect::error)
+            cmd.query_async(&mut connection)
+                .await
+                .map_err(connect::error)
         })
         .await
     }

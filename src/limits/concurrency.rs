@@ -17,7 +17,11 @@ pub struct Leases {
 impl Leases {
     /// Forgets leases that have expired.
     pub fn advance(&mut self, now: UnixMillis) {
-        while self.by_expiry.first().is_some_and(|(expiry, _)| *expiry <= now) {
+        while self
+            .by_expiry
+            .first()
+            .is_some_and(|(expiry, _)| *expiry <= now)
+        {
             self.by_expiry.pop_first();
         }
     }
@@ -105,7 +109,14 @@ mod tests {
         leases.advance(UnixMillis(100));
         assert_eq!(leases.occupancy().used, 1);
         assert!(leases.occupancy().admits(2));
-        assert_eq!(leases.occupancy().standing(5, UnixMillis(150)).reset_after.0, 50);
+        assert_eq!(
+            leases
+                .occupancy()
+                .standing(5, UnixMillis(150))
+                .reset_after
+                .0,
+            50
+        );
         leases.advance(UnixMillis(200));
         assert!(leases.at_rest());
     }

@@ -83,7 +83,10 @@ pub fn rules(reservation: &Reservation) -> Result<Vec<Rule>, Unfit> {
     }
     let mut rules = Vec::with_capacity(charges.len());
     for (index, charge) in charges.iter().enumerate() {
-        let repeated = charges.iter().take(index).any(|other| other.counter == charge.counter);
+        let repeated = charges
+            .iter()
+            .take(index)
+            .any(|other| other.counter == charge.counter);
         if repeated {
             return Err(Unfit::Repeated);
         }

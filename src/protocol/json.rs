@@ -165,8 +165,12 @@ impl<'a> Scanner<'a> {
 
     /// Reads a value of any kind, whatever it holds, and gives its span.
     pub fn skip_value(&mut self) -> Result<Range<usize>, JsonError> {
-        self.peek()?;
+        let kind = self.peek()?;
         let start = self.at;
+        if !matches!(kind, Kind::Object | Kind::Array) {
+            self.scalar(kind)?;
+            return Ok(start..self.at);
+        }
         let outer = self.depth;
         // One bit a level, the innermost lowest: set where it is an object.
         // DEPTH_MAX is the number of bits.
@@ -230,16 +234,20 @@ impl<'a> Scanner<'a> {
 
 /// How values are walked.
 impl Scanner<'_> {
+    #[inline]
     fn rest(&self) -> &[u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
-        let space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        self.at += self.rest().iter().take_while(space).count();
+        while matches!(self.rest(), [b' ' | b'\n' | b'\r' | b'\t', ..]) {
+            self.at += 1;
+        }
     }
 
     /// The next byte that is not white space, which the scanner then stands on.
+    #[inline]
     fn next_byte(&mut self) -> Result<u8, JsonError> {
         self.skip_space();
         self.rest().first().copied().ok_or(JsonError::End)

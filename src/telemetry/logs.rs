@@ -48,7 +48,9 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let own: LevelFilter = level.parse().map_err(|_| LogsError::Level(level.to_owned()))?;
+    let own: LevelFilter = level
+        .parse()
+        .map_err(|_| LogsError::Level(level.to_owned()))?;
     let filter = Targets::new()
         .with_default(own.min(LevelFilter::WARN))
         .with_target("weir", own);

@@ -79,18 +79,36 @@ impl Metrics {
         metrics.register("build", "The build that runs", build);
         Self {
             calls: ByTwo::register(metrics, "calls", "Calls that ended", Counter::default),
-            refusals: By::register(metrics, "refusals", "Calls that weir refused", Counter::default),
-            tokens: ByTwo::register(metrics, "tokens", "Tokens of settled calls", Counter::default),
+            refusals: By::register(
+                metrics,
+                "refusals",
+                "Calls that weir refused",
+                Counter::default,
+            ),
+            tokens: ByTwo::register(
+                metrics,
+                "tokens",
+                "Tokens of settled calls",
+                Counter::default,
+            ),
             decision_seconds: plain(
                 metrics,
                 "decision_seconds",
                 "From a request's body to its decision",
                 Histogram::new(DECISION_BUCKETS),
             ),
-            call_seconds: By::register(metrics, "call_seconds", "From a call's head to its end", || {
-                Histogram::new(CALL_BUCKETS)
-            }),
-            open_calls: plain(metrics, "open_calls", "Streams from Envoy that are open", Gauge::default()),
+            call_seconds: By::register(
+                metrics,
+                "call_seconds",
+                "From a call's head to its end",
+                || Histogram::new(CALL_BUCKETS),
+            ),
+            open_calls: plain(
+                metrics,
+                "open_calls",
+                "Streams from Envoy that are open",
+                Gauge::default(),
+            ),
             open_holds: plain(
                 metrics,
                 "open_holds",
@@ -140,7 +158,9 @@ impl Metrics {
             return;
         };
         for (kind, tokens) in TokenKind::of(event) {
-            if let (Some(tokens), Some(counter)) = (tokens, self.tokens.get(kind, KnownLabel(known))) {
+            if let (Some(tokens), Some(counter)) =
+                (tokens, self.tokens.get(kind, KnownLabel(known)))
+            {
                 counter.inc_by(tokens);
             }
         }
@@ -160,7 +180,8 @@ impl Metrics {
     }
 
     pub fn open_holds(&self, holds: usize) {
-        self.open_holds.set(i64::try_from(holds).unwrap_or(i64::MAX));
+        self.open_holds
+            .set(i64::try_from(holds).unwrap_or(i64::MAX));
     }
 
     pub fn counter_error(&self, kind: CounterFault) {

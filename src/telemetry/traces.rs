@@ -19,8 +19,10 @@ mod traceparent;
 use crate::exchange::UsageEvent;
 use crate::telemetry::metrics::{Metrics, SpanLoss};
 use export::Counting;
-use opentelemetry::trace::{Span, Tracer, TracerProvider};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry::trace::{Span, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry_otlp::{
+    ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider,
@@ -41,6 +43,9 @@ const BATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the collector may take to accept a batch.
 const EXPORT_MAX: Duration = Duration::from_secs(5);
+
+/// Before a batch that the collector did not take is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the last batch may take.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -78,6 +83,7 @@ impl Traces {
             .with_tonic()
             .with_endpoint(endpoint)
             .with_timeout(EXPORT_MAX)
+            .with_retry_policy(one_retry())
             .build()?;
         let queued = Arc::new(AtomicUsize::new(0));
         let exporter = Counting::new(exporter, Arc::clone(&queued), Arc::clone(&metrics));
@@ -91,7 +97,10 @@ impl Traces {
             .build();
         let resource = Resource::builder_empty()
             .with_service_name(service_name.to_owned())
-            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(opentelemetry::KeyValue::new(
+                "service.version",
+                env!("CARGO_PKG_VERSION"),
+            ))
             .build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(processor)
@@ -110,24 +119,34 @@ impl Traces {
     /// Makes the span of a call that is over. Never waits.
     pub fn record(&self, event: &UsageEvent) {
         let parent = traceparent::context(event.traceparent.as_deref());
-        let builder = span::builder(event);
-        let mut span = self.tracer.build_with_context(builder, &parent);
-        if !span.is_recording() {
+        let caller = parent.span().span_context().clone();
+        if caller.is_valid() && !caller.is_sampled() {
             return;
         }
-        let room = self
-            .queued
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| {
-                (queued < QUEUE_SPANS_MAX).then_some(queued + 1)
-            });
-        if room.is_err() {
+        // Asked before the span exists: one that is begun is queued at its end.
+        if !self.take_room() {
             self.metrics.spans_lost(SpanLoss::QueueFull, 1);
-            // Ending it, or dropping it, would queue it.
-            std::mem::forget(span);
+            return;
+        }
+        let mut span = self
+            .tracer
+            .build_with_context(span::builder(event), &parent);
+        if !span.is_recording() {
+            // Shut down already.
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+            self.metrics.spans_lost(SpanLoss::ExportFailed, 1);
             return;
         }
         span.set_status(span::status(event));
         span.end_with_timestamp(span::time(event.ended_at_ms));
+    }
+
+    fn take_room(&self) -> bool {
+        let one_more = |queued| (queued < QUEUE_SPANS_MAX).then_some(queued + 1);
+        let taken = self
+            .queued
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        taken.is_ok()
     }
 
     /// Sends what is queued and stops. Blocks, at most [`SHUTDOWN_MAX`] or so:
@@ -137,6 +156,15 @@ impl Traces {
             tracing::warn!(%error, "the last spans may not have reached the collector");
         }
     }
+}
+
+/// A batch is worth one more attempt. More would only fill the queue behind it.
+fn one_retry() -> RetryPolicy {
+    RetryPolicy::default()
+        .with_max_retries(1)
+        .with_initial_delay(RETRY_PAUSE)
+        .with_max_delay(RETRY_PAUSE)
+        .with_max_jitter(RETRY_PAUSE)
 }
 
 impl fmt::Debug for Traces {

@@ -127,7 +127,10 @@ impl UsageLog {
             }
             None => None,
         };
-        let interrupted = journal.as_ref().map(Journal::interrupted).unwrap_or_default();
+        let interrupted = journal
+            .as_ref()
+            .map(Journal::interrupted)
+            .unwrap_or_default();
         let log = Self {
             queue: Arc::new(Queue::default()),
             has_journal: journal.is_some(),

@@ -61,7 +61,12 @@ impl Shard {
             }
             self.take(reservation, &mut counters, now);
         }
-        Decision::Admitted(counters.iter().map(|counter| counter.standing(now)).collect())
+        Decision::Admitted(
+            counters
+                .iter()
+                .map(|counter| counter.standing(now))
+                .collect(),
+        )
     }
 
     pub(super) fn settle(&mut self, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
@@ -153,7 +158,9 @@ impl Shard {
             }
             None => &at_rest,
         };
-        charges.map(|(charge, rule)| slot.read(*rule, &charge.counter, now)).collect()
+        charges
+            .map(|(charge, rule)| slot.read(*rule, &charge.counter, now))
+            .collect()
     }
 
     fn take(&mut self, reservation: &Reservation, counters: &mut [Counter], now: UnixMillis) {

@@ -9,12 +9,18 @@ fn call(n: u32, slot: &str, counter: &str) -> Reservation {
         scope: Scope::Tenant,
         unit: Unit::Requests,
         amount: 10,
-        algorithm: Algorithm::SlidingWindow { every: Millis::from_mins(1) },
+        algorithm: Algorithm::SlidingWindow {
+            every: Millis::from_mins(1),
+        },
     };
     Reservation {
         hold: HoldId::new(UnixMillis(1), &[0, 0, 0, 0, 0, 0, a, b, c, d]),
         slot: slot.into(),
-        charges: vec![Charge { limit: Arc::new(limit), counter: counter.into(), amount: 1 }],
+        charges: vec![Charge {
+            limit: Arc::new(limit),
+            counter: counter.into(),
+            amount: 1,
+        }],
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         context: "".into(),
@@ -28,10 +34,23 @@ fn counters_at_rest_are_dropped_as_others_are_used() {
     for n in 0..200_000_u32 {
         // 1,000 calls a second, so some 66,000 counters in any 66 s.
         let now = UnixMillis(1_800_000_000_000 + u64::from(n));
-        let call = call(n, &format!("tenant {}", n % 50_000 * (n % 2)), &format!("user {n}"));
-        assert!(matches!(memory.reserve(&call, now), Ok(Decision::Admitted(_))));
-        let actual = Actual { requests: 1, tokens: 0 };
-        assert_eq!(memory.settle(&call.slot, call.hold, actual, now), Settled::Applied);
+        let call = call(
+            n,
+            &format!("tenant {}", n % 50_000 * (n % 2)),
+            &format!("user {n}"),
+        );
+        assert!(matches!(
+            memory.reserve(&call, now),
+            Ok(Decision::Admitted(_))
+        ));
+        let actual = Actual {
+            requests: 1,
+            tokens: 0,
+        };
+        assert_eq!(
+            memory.settle(&call.slot, call.hold, actual, now),
+            Settled::Applied
+        );
     }
     assert!(memory.counters() > 60_000, "{}", memory.counters());
     assert!(memory.counters() < 140_000, "{}", memory.counters());
@@ -51,16 +70,37 @@ fn pairs_per_second() {
     let limits: Vec<Charge> = (0..3_u64)
         .map(|n| {
             let (unit, algorithm) = match n {
-                0 => (Unit::Requests, Algorithm::SlidingWindow { every: Millis::from_mins(1) }),
+                0 => (
+                    Unit::Requests,
+                    Algorithm::SlidingWindow {
+                        every: Millis::from_mins(1),
+                    },
+                ),
                 1 => {
                     let every = Millis::from_mins(1);
-                    (Unit::Tokens, Algorithm::TokenBucket { every, burst: 1 << 30 })
+                    (
+                        Unit::Tokens,
+                        Algorithm::TokenBucket {
+                            every,
+                            burst: 1 << 30,
+                        },
+                    )
                 }
                 _ => (Unit::Concurrency, Algorithm::Concurrency),
             };
             let (name, scope) = (n.to_string().into(), Scope::Tenant);
-            let limit = Arc::new(Limit { name, scope, unit, amount: 1 << 30, algorithm });
-            Charge { limit, counter: format!("counter {n}"), amount: 1 }
+            let limit = Arc::new(Limit {
+                name,
+                scope,
+                unit,
+                amount: 1 << 30,
+                algorithm,
+            });
+            Charge {
+                limit,
+                counter: format!("counter {n}"),
+                amount: 1,
+            }
         })
         .collect();
     let calls: Vec<Reservation> = (0..1_000_000_u32)
@@ -73,8 +113,19 @@ fn pairs_per_second() {
     let begun = std::time::Instant::now();
     for (n, call) in (0_u64..).zip(&calls) {
         let now = UnixMillis(1_800_000_000_000 + n / 1_000);
-        assert!(matches!(memory.reserve(call, now), Ok(Decision::Admitted(_))));
-        memory.settle(&call.slot, call.hold, Actual { requests: 1, tokens: 3 }, now);
+        assert!(matches!(
+            memory.reserve(call, now),
+            Ok(Decision::Admitted(_))
+        ));
+        memory.settle(
+            &call.slot,
+            call.hold,
+            Actual {
+                requests: 1,
+                tokens: 3,
+            },
+            now,
+        );
     }
     println!("1,000,000 pairs with 3 limits in {:?}", begun.elapsed());
 }

@@ -37,7 +37,9 @@ pub(super) async fn open(config: &RedisConfig) -> Result<ConnectionManager, Coun
         .set_number_of_retries(1)
         .set_max_delay(RECONNECT_PAUSE_MAX)
         .set_pipeline_buffer_size(QUEUE_MAX);
-    ConnectionManager::new_with_config(client, settings).await.map_err(error)
+    ConnectionManager::new_with_config(client, settings)
+        .await
+        .map_err(error)
 }
 
 fn tcp_settings() -> TcpSettings {
@@ -59,7 +61,10 @@ pub(super) async fn refuse_eviction(mut connection: ConnectionManager) -> Result
         // A hosted server may forbid CONFIG; INFO tells the same.
         Err(refused) if !is_connection_lost(&refused) => {
             let mut info = ::redis::cmd("INFO");
-            let info = info.arg("memory").query_async::<InfoDict>(&mut connection).await;
+            let info = info
+                .arg("memory")
+                .query_async::<InfoDict>(&mut connection)
+                .await;
             info.ok().and_then(|info| info.get("maxmemory_policy"))
         }
         Err(lost) => return Err(error(lost)),
@@ -96,7 +101,9 @@ pub(super) fn error(error: RedisError) -> CounterError {
 
 fn server_error(kind: ServerErrorKind, error: &RedisError) -> CounterError {
     match kind {
-        ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown => {
+        ServerErrorKind::BusyLoading
+        | ServerErrorKind::MasterDown
+        | ServerErrorKind::ClusterDown => {
             CounterError::Unavailable(bounded(error.code().unwrap_or("LOADING")))
         }
         _ => refused_or_corrupt(error),

@@ -56,7 +56,10 @@ impl Bucket {
     pub fn counter(self, rule: Rule, slot: &str, counter: &str) -> String {
         let algorithm = letter(rule);
         let len = slot.len();
-        format!("weir:1:{{weir{:02}}}:{algorithm}:{len}:{slot},{counter}", self.0)
+        format!(
+            "weir:1:{{weir{:02}}}:{algorithm}:{len}:{slot},{counter}",
+            self.0
+        )
     }
 }
 
@@ -80,7 +83,10 @@ mod tests {
         for n in 0..6_400 {
             seen[usize::from(Bucket::of(&format!("tenant-{n}")).0)] += 1;
         }
-        assert!(seen.iter().all(|count| (40..200).contains(count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|count| (40..200).contains(count)),
+            "{seen:?}"
+        );
         assert_eq!(Bucket::all().count(), 64);
     }
 
@@ -90,8 +96,13 @@ mod tests {
         for slot in ["{x}", "}{weir00}", "a\n\0{", "{weir63}"] {
             let bucket = Bucket::of(slot);
             let key = bucket.counter(rule, slot, "1:{,1:},");
-            let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-            assert_eq!(tag.map(|tag| tag.0.to_owned()), Some(format!("weir{:02}", bucket.0)));
+            let tag = key
+                .split_once('{')
+                .and_then(|(_, rest)| rest.split_once('}'));
+            assert_eq!(
+                tag.map(|tag| tag.0.to_owned()),
+                Some(format!("weir{:02}", bucket.0))
+            );
         }
     }
 
@@ -99,7 +110,13 @@ mod tests {
     fn names_that_look_like_separators_stay_apart() {
         let bucket = Bucket(0);
         let rule = Rule::Leases { limit: 1 };
-        assert_ne!(bucket.counter(rule, "a,1:b", "c"), bucket.counter(rule, "a", "1:b,c"));
-        assert_ne!(bucket.counter(rule, "a,b", "c"), bucket.counter(rule, "a", "b,c"));
+        assert_ne!(
+            bucket.counter(rule, "a,1:b", "c"),
+            bucket.counter(rule, "a", "1:b,c")
+        );
+        assert_ne!(
+            bucket.counter(rule, "a,b", "c"),
+            bucket.counter(rule, "a", "b,c")
+        );
     }
 }

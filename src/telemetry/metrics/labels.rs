@@ -48,7 +48,9 @@ impl<L: Label, M> By<L, M> {
     /// `None` only for a value that `ALL` forgets.
     pub fn get(&self, label: L) -> Option<&M> {
         let mut series = self.0.iter();
-        series.find(|(known, _)| *known == label).map(|(_, metric)| metric)
+        series
+            .find(|(known, _)| *known == label)
+            .map(|(_, metric)| metric)
     }
 }
 
@@ -75,7 +77,9 @@ impl<A: Label, B: Label, M> ByTwo<A, B, M> {
     /// `None` only for a value that `ALL` forgets.
     pub fn get(&self, a: A, b: B) -> Option<&M> {
         let mut series = self.0.iter();
-        series.find(|(known, _)| *known == (a, b)).map(|(_, metric)| metric)
+        series
+            .find(|(known, _)| *known == (a, b))
+            .map(|(_, metric)| metric)
     }
 }
 
@@ -178,7 +182,7 @@ impl Label for TokenKind {
 pub(super) struct RefusalReason(&'static str);
 
 impl RefusalReason {
-    const LIMIT: Self = Self("limit");
+    pub const LIMIT: Self = Self("limit");
 
     pub fn of(refused_by: Option<&str>) -> Self {
         let mut all = Self::ALL.iter().copied();

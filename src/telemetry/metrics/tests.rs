@@ -1,0 +1,162 @@
+use super::*;
+use crate::telemetry::tests::event;
+use serde_json::json;
+
+/// The value of a series as a scrape shows it.
+fn value(metrics: &Metrics, series: &str) -> Option<String> {
+    let text = metrics.encode();
+    let mut lines = text.lines();
+    lines.find_map(|line| line.strip_prefix(&format!("{series} ")).map(str::to_owned))
+}
+
+#[track_caller]
+fn assert_value(metrics: &Metrics, series: &str, expected: &str) {
+    let found = value(metrics, series);
+    assert_eq!(
+        found.as_deref(),
+        Some(expected),
+        "{series} in\n{}",
+        metrics.encode()
+    );
+}
+
+#[test]
+fn a_settled_call_is_counted_in_all_its_kinds() {
+    let metrics = Metrics::new();
+    metrics.record(&event(1, json!({})));
+    metrics.record(&event(2, json!({ "outcome": "estimated", "known": "counted", "endpoint": "embeddings", "output_tokens": null })));
+    for (series, expected) in [
+        (
+            r#"weir_calls_total{endpoint="/v1/chat/completions",outcome="exact"}"#,
+            "1",
+        ),
+        (
+            r#"weir_calls_total{endpoint="/v1/embeddings",outcome="estimated"}"#,
+            "1",
+        ),
+        (
+            r#"weir_calls_total{endpoint="/v1/completions",outcome="exact"}"#,
+            "0",
+        ),
+        (r#"weir_tokens_total{kind="input",known="provider"}"#, "100"),
+        (
+            r#"weir_tokens_total{kind="cached_input",known="provider"}"#,
+            "40",
+        ),
+        (r#"weir_tokens_total{kind="output",known="provider"}"#, "7"),
+        (r#"weir_tokens_total{kind="input",known="counted"}"#, "100"),
+        (r#"weir_tokens_total{kind="output",known="counted"}"#, "0"),
+        (
+            r#"weir_call_seconds_sum{endpoint="/v1/chat/completions"}"#,
+            "2.0",
+        ),
+        (
+            r#"weir_call_seconds_bucket{le="1.0",endpoint="/v1/chat/completions"}"#,
+            "0",
+        ),
+        (
+            r#"weir_call_seconds_bucket{le="2.5",endpoint="/v1/chat/completions"}"#,
+            "1",
+        ),
+    ] {
+        assert_value(&metrics, series, expected);
+    }
+}
+
+#[test]
+fn a_refused_call_counts_by_its_reason_and_takes_no_time_or_tokens() {
+    let metrics = Metrics::new();
+    let refused = |by: &str, n| {
+        event(
+            n,
+            json!({ "outcome": "refused", "refused_by": by, "endpoint": null }),
+        )
+    };
+    metrics.record(&refused("unauthenticated", 1));
+    metrics.record(&refused("acme-rpm", 2));
+    metrics.record(&refused("another limit", 3));
+    for (series, expected) in [
+        (
+            r#"weir_calls_total{endpoint="other",outcome="refused"}"#,
+            "3",
+        ),
+        (r#"weir_refusals_total{reason="unauthenticated"}"#, "1"),
+        (r#"weir_refusals_total{reason="limit"}"#, "2"),
+        (r#"weir_tokens_total{kind="input",known="provider"}"#, "0"),
+        (r#"weir_call_seconds_count{endpoint="other"}"#, "0"),
+    ] {
+        assert_value(&metrics, series, expected);
+    }
+}
+
+#[test]
+fn every_series_is_there_before_anything_happens_and_none_comes_later() {
+    let metrics = Metrics::new();
+    let names = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+            .collect()
+    };
+    let before = names(&metrics.encode());
+    for n in 0..50u8 {
+        metrics.record(&event(
+            n,
+            json!({ "model": format!("model-{n}"), "tenant": format!("tenant-{n}") }),
+        ));
+        let limit = format!("limit-{n}");
+        metrics.record(&event(
+            n,
+            json!({ "outcome": "refused", "refused_by": limit }),
+        ));
+        metrics.counter_error(CounterFault::Timeout);
+        metrics.spans_lost(SpanLoss::QueueFull, 1);
+        metrics.decided(Duration::from_micros(70));
+    }
+    let mut after = names(&metrics.encode());
+    let mut before = before;
+    before.sort();
+    after.sort();
+    assert_eq!(before, after);
+    assert!(before.len() < 250, "{} series", before.len());
+}
+
+#[test]
+fn what_is_left_of_the_list_is_shown_too() {
+    let metrics = Metrics::new();
+    metrics.call_opened();
+    metrics.call_opened();
+    metrics.call_closed();
+    metrics.open_holds(3);
+    metrics.usage_log_error();
+    metrics.counter_error(CounterFault::Refused);
+    metrics.spans_lost(SpanLoss::ExportFailed, 5);
+    metrics.decided(Duration::from_micros(70));
+    let version = env!("CARGO_PKG_VERSION");
+    for (series, expected) in [
+        ("weir_open_calls", "1"),
+        ("weir_open_holds", "3"),
+        ("weir_usage_log_errors_total", "1"),
+        (r#"weir_counter_errors_total{kind="refused"}"#, "1"),
+        (r#"weir_counter_errors_total{kind="timeout"}"#, "0"),
+        (r#"weir_spans_lost_total{reason="export_failed"}"#, "5"),
+        (r#"weir_decision_seconds_bucket{le="0.00005"}"#, "0"),
+        (r#"weir_decision_seconds_bucket{le="0.0001"}"#, "1"),
+        (&format!(r#"weir_build_info{{version="{version}"}}"#), "1"),
+    ] {
+        assert_value(&metrics, series, expected);
+    }
+    assert!(metrics.encode().ends_with("# EOF\n"));
+}
+
+/// The labels of refusals are those that refusals give themselves.
+#[test]
+fn unknown_reasons_count_as_limits() {
+    assert_eq!(
+        RefusalReason::of(Some("bad_body")),
+        RefusalReason::of(Some("bad_body"))
+    );
+    assert_ne!(RefusalReason::of(Some("bad_body")), RefusalReason::LIMIT);
+    assert_eq!(RefusalReason::of(Some("{}\"\n")), RefusalReason::LIMIT);
+    assert_eq!(RefusalReason::of(None), RefusalReason::LIMIT);
+}

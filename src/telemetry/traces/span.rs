@@ -76,7 +76,9 @@ fn error_type(event: &UsageEvent) -> Option<String> {
 /// A moment as the SDK wants it.
 pub(super) fn time(moment: UnixMillis) -> SystemTime {
     let since = Duration::from_millis(moment.0);
-    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::UNIX_EPOCH
+        .checked_add(since)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn attributes(event: &UsageEvent) -> Vec<KeyValue> {
@@ -91,21 +93,42 @@ fn attributes(event: &UsageEvent) -> Vec<KeyValue> {
     };
     add("gen_ai.request.model", event.model.as_deref().map(text));
     add("gen_ai.request.stream", event.stream.then_some(true.into()));
-    add("gen_ai.response.model", event.model_served.as_deref().map(text));
+    add(
+        "gen_ai.response.model",
+        event.model_served.as_deref().map(text),
+    );
     let reasons = event.finish_reason.as_deref().map(|reason| {
         let reasons = vec![StringValue::from(cut(reason).to_owned())];
         Value::Array(Array::String(reasons))
     });
     add("gen_ai.response.finish_reasons", reasons);
-    add("gen_ai.response.time_to_first_chunk", first_chunk_seconds(event));
+    add(
+        "gen_ai.response.time_to_first_chunk",
+        first_chunk_seconds(event),
+    );
     add("gen_ai.usage.input_tokens", number(event.input_tokens));
-    add("gen_ai.usage.cache_read.input_tokens", number(event.cached_input_tokens));
-    add("gen_ai.usage.cache_creation.input_tokens", number(event.cache_write_tokens));
+    add(
+        "gen_ai.usage.cache_read.input_tokens",
+        number(event.cached_input_tokens),
+    );
+    add(
+        "gen_ai.usage.cache_creation.input_tokens",
+        number(event.cache_write_tokens),
+    );
     add("gen_ai.usage.output_tokens", number(event.output_tokens));
-    add("gen_ai.usage.reasoning.output_tokens", number(event.reasoning_tokens));
-    add("http.response.status_code", number(event.status.map(u64::from)));
+    add(
+        "gen_ai.usage.reasoning.output_tokens",
+        number(event.reasoning_tokens),
+    );
+    add(
+        "http.response.status_code",
+        number(event.status.map(u64::from)),
+    );
     add("error.type", error_type(event).as_deref().map(text));
-    add("weir.known", event.known.map(|known| known_name(known).into()));
+    add(
+        "weir.known",
+        event.known.map(|known| known_name(known).into()),
+    );
     add("weir.tenant", event.tenant.as_deref().map(text));
     add("weir.project", event.project.as_deref().map(text));
     add("weir.user", event.user.as_deref().map(text));
@@ -139,5 +162,7 @@ fn text(value: &str) -> Value {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default()
+    let mut ends = (0..=text.len().min(TEXT_BYTES_MAX)).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
 }

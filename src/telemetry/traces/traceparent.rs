@@ -1,10 +1,8 @@
 //! The caller's trace context: `traceparent` of W3C Trace Context.
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>
 
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState,
-};
 use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 
 /// `version-trace_id-parent_id-flags`, each in lower case hexadecimal.
 const LEN_OF_VERSION_0: usize = 55;
@@ -67,7 +65,10 @@ mod tests {
             (format!("00-{TRACE}-00f067aa0ba902b7-01-what"), None),
             (format!("00-{TRACE}-00f067aa0ba902b7-01 "), None),
             (format!("ff-{TRACE}-00f067aa0ba902b7-01"), None),
-            (format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()), None),
+            (
+                format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
+                None,
+            ),
             (format!("00-{TRACE}-0000000000000000-01"), None),
             (format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), None),
             (format!("00_{TRACE}_00f067aa0ba902b7_01"), None),
@@ -77,7 +78,11 @@ mod tests {
         ];
         for (header, sampled) in cases {
             let parsed = parse(&header);
-            assert_eq!(parsed.as_ref().map(SpanContext::is_sampled), sampled, "{header}");
+            assert_eq!(
+                parsed.as_ref().map(SpanContext::is_sampled),
+                sampled,
+                "{header}"
+            );
             if let Some(parsed) = parsed {
                 assert_eq!(parsed.trace_id().to_string(), TRACE);
                 assert_eq!(parsed.span_id().to_string(), "00f067aa0ba902b7");

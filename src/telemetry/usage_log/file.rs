@@ -110,5 +110,7 @@ pub(super) fn last_ids(events: &LogFile, bytes_max: usize) -> io::Result<Recorde
     // A line that the first byte cuts through is no JSON, or has no such id.
     let lines = tail.split(|byte| *byte == b'\n');
     let events = lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok());
-    Ok(events.filter_map(|event| HoldId::parse(&event.id)).collect())
+    Ok(events
+        .filter_map(|event| HoldId::parse(&event.id))
+        .collect())
 }

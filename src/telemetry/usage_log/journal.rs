@@ -169,7 +169,11 @@ fn write_new(path: &Path, open: &BTreeMap<HoldId, String>) -> io::Result<File> {
         _ => {}
     }
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).append(true).create_new(true).open(path)?;
+    let mut file = options
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .open(path)?;
     let mut lines = Vec::new();
     for (id, context) in open {
         lines.extend_from_slice(open_line(*id, context).as_bytes());
@@ -206,7 +210,10 @@ fn read(mut file: &File) -> io::Result<BTreeMap<HoldId, String>> {
         }
     }
     if unreadable > 0 {
-        tracing::error!(lines = unreadable, "lines of the journal of open calls can't be read");
+        tracing::error!(
+            lines = unreadable,
+            "lines of the journal of open calls can't be read"
+        );
     }
     Ok(open)
 }

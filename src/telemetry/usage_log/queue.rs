@@ -183,7 +183,10 @@ impl Queue {
         let waited = self
             .work
             .wait_timeout_while(state, pause, |state| !state.closing);
-        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0.closing
+        waited
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .0
+            .closing
     }
 
     /// For the thread: it is over. `lines_lost` of its batch are not written.
@@ -198,6 +201,8 @@ impl Queue {
     /// A panic while the lock was held left whole buffers: each change is one
     /// call that can't panic but for want of memory.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

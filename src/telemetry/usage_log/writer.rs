@@ -78,25 +78,38 @@ pub(super) fn start(
 
 impl Writer {
     fn run(mut self) {
+        let lines_lost = self.write_until_closed();
+        let queue = Arc::clone(&self.queue);
+        // Whoever hears of the end may open the files, which are locked.
+        drop(self);
+        queue.end(lines_lost);
+    }
+
+    /// Gives the number of lines of its last batch that it could not write.
+    fn write_until_closed(&mut self) -> usize {
         let mut spare = Batch::default();
         while let Some(mut batch) = self.queue.take(spare) {
             if let Err(lines_lost) = self.write(&batch) {
                 tracing::error!(lines = lines_lost, "usage log lines are lost");
-                self.queue.end(lines_lost);
-                return;
+                return lines_lost;
             }
             self.queue.written(&batch);
             batch.clear();
             spare = batch;
         }
         self.finish();
-        self.queue.end(0);
+        0
     }
 
     /// Events first: a call is done in the journal only once its event is in
     /// the file. An error is the number of lines that are not written.
     fn write(&mut self, batch: &Batch) -> Result<(), usize> {
-        let Self { queue, events, journal, watch } = self;
+        let Self {
+            queue,
+            events,
+            journal,
+            watch,
+        } = self;
         write_all(events, &batch.events, queue, watch)
             .map_err(|lines| lines.saturating_add(line_count(&batch.journal)))?;
         let Some(journal) = journal else {
@@ -207,7 +220,10 @@ mod tests {
         };
         let mut watch = watch();
         let lines = b"{\"a\":1}\n{\"b\":2}\n";
-        assert_eq!(write_all(&mut disk, lines, &Queue::default(), &mut watch), Ok(()));
+        assert_eq!(
+            write_all(&mut disk, lines, &Queue::default(), &mut watch),
+            Ok(())
+        );
         assert_eq!(disk.taken, lines);
         assert!(!watch.failing);
         let text = watch.metrics.encode();
@@ -224,7 +240,10 @@ mod tests {
         queue.close();
         let mut watch = watch();
         watch.readiness.set_started();
-        assert_eq!(write_all(&mut disk, b"{}\n{}\n", &queue, &mut watch), Err(2));
+        assert_eq!(
+            write_all(&mut disk, b"{}\n{}\n", &queue, &mut watch),
+            Err(2)
+        );
         assert_eq!(disk.answers.len(), 7, "one attempt and one more");
         assert!(!watch.readiness.is_ready());
     }

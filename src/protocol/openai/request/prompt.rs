@@ -7,29 +7,6 @@ use super::value::whole_number;
 use crate::protocol::json::{Kind, Open};
 
 impl Reading<'_> {
-    /// An array that has begun of token ids, all of which must be integers.
-    fn token_ids(&mut self, open: &mut Open, place: &Place) -> Result<(), Fault> {
-        let mut index = 0;
-        while self.json.next_item(open)? {
-            self.token_id(&place.item(index))?;
-            index += 1;
-        }
-        Ok(())
-    }
-
-    fn token_id(&mut self, place: &Place) -> Result<(), Fault> {
-        let kind = self.json.peek()?;
-        let span = self.json.skip_value()?;
-        if kind != Kind::Number || whole_number(self.json.bytes(&span)).is_none() {
-            return Err(Fault::at(
-                place,
-                "must be a token id (an integer of at least 0)",
-            ));
-        }
-        self.token_ids += 1;
-        Ok(())
-    }
-
     /// A prompt, or what is to be embedded: a string, or an array of strings,
     /// of token ids, or of arrays of token ids. Each string and each innermost
     /// array is one prompt.
@@ -53,7 +30,7 @@ impl Reading<'_> {
         if kind == Kind::Number {
             self.prompts = 1;
             self.token_id(&place.item(0))?;
-            return self.token_ids(&mut open, place);
+            return self.token_ids(&mut open, 1, place);
         }
         loop {
             let index = usize::try_from(self.prompts).unwrap_or(usize::MAX);
@@ -64,7 +41,7 @@ impl Reading<'_> {
                 Kind::String if kind == Kind::String => self.text(&item)?,
                 Kind::Array if kind == Kind::Array => {
                     let mut inner = self.json.open_array()?;
-                    self.token_ids(&mut inner, &item)?;
+                    self.token_ids(&mut inner, 0, &item)?;
                 }
                 _ => return Err(Fault::at(&item, PROMPT_RULE)),
             }
@@ -72,6 +49,28 @@ impl Reading<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// What is left of an array of token ids, of which `index` have been read.
+    fn token_ids(&mut self, open: &mut Open, mut index: usize, place: &Place) -> Result<(), Fault> {
+        while self.json.next_item(open)? {
+            self.token_id(&place.item(index))?;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn token_id(&mut self, place: &Place) -> Result<(), Fault> {
+        let kind = self.json.peek()?;
+        let span = self.json.skip_value()?;
+        if kind != Kind::Number || whole_number(self.json.bytes(&span)).is_none() {
+            return Err(Fault::at(
+                place,
+                "must be a token id (an integer of at least 0)",
+            ));
+        }
+        self.token_ids += 1;
+        Ok(())
     }
 }
 

@@ -118,8 +118,8 @@ impl Reading<'_> {
 
 /// A number written as digits alone; `None` where it is anything else.
 pub(super) fn whole_number(digits: &[u8]) -> Option<u64> {
-    let is_plain = digits.iter().all(u8::is_ascii_digit);
-    is_plain
-        .then(|| std::str::from_utf8(digits).ok()?.parse().ok())
-        .flatten()
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }

@@ -11,7 +11,8 @@ fn message_json() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         json_string().prop_map(|text| format!(r#"{{"type":"text","text":{text}}}"#)),
         json_string().prop_map(|text| format!(r#"{{ "refusal" : {text},"type":"refusal"}}"#)),
-        json_string().prop_map(|url| format!(r#"{{"type":"image_url","image_url":{{"url":{url}}}}}"#)),
+        json_string()
+            .prop_map(|url| format!(r#"{{"type":"image_url","image_url":{{"url":{url}}}}}"#)),
     ];
     let content = prop_oneof![
         json_string(),
@@ -28,8 +29,9 @@ fn message_json() -> impl Strategy<Value = String> {
             r#","tool_calls":[{{"id":"c","function":{{"name":{name},"arguments":{arguments}}}}}]"#
         )),
     ];
-    (content, name, calls)
-        .prop_map(|(content, name, calls)| format!(r#"{{"role":"user","content":{content}{name}{calls}}}"#))
+    (content, name, calls).prop_map(|(content, name, calls)| {
+        format!(r#"{{"role":"user","content":{content}{name}{calls}}}"#)
+    })
 }
 
 /// A chat's JSON with its fields in any order.
@@ -38,27 +40,53 @@ fn chat_json() -> impl Strategy<Value = String> {
         .prop_map(|messages| format!("\"messages\":[{}]", messages.join(",")));
     let model = select(vec![r#""model":"gpt-4o""#, r#""\u006dodel" : "m\u00e9""#]);
     let cap = select(vec![
-        "", "", r#""max_tokens":17"#, r#""max_tokens": null "#, r#""max_completion_tokens":9"#,
+        "",
+        "",
+        r#""max_tokens":17"#,
+        r#""max_tokens": null "#,
+        r#""max_completion_tokens":9"#,
         r#""max_completion_tokens":null"#,
     ]);
-    let stream = select(vec!["", r#""stream":true"#, r#""stream":false"#, r#""stream":null"#]);
+    let stream = select(vec![
+        "",
+        r#""stream":true"#,
+        r#""stream":false"#,
+        r#""stream":null"#,
+    ]);
     let options = select(vec![
-        "", r#""stream_options":null"#, r#""stream_options":{}"#, r#""stream_options":{"a":[1]}"#,
-        r#""stream_options":{"a":1,"include_usage":false}"#, r#""stream_options":{"include_usage":true,"b":{}}"#,
+        "",
+        r#""stream_options":null"#,
+        r#""stream_options":{}"#,
+        r#""stream_options":{"a":[1]}"#,
+        r#""stream_options":{"a":1,"include_usage":false}"#,
+        r#""stream_options":{"include_usage":true,"b":{}}"#,
         r#""stream_options": { "include_usage" : null } "#,
     ]);
     let other = select(vec![
-        "", r#""temperature":0.5"#, r#""user":"max_tokens\":1""#, r#""metadata":{"model":"x","model":"y"}"#,
-        r#""n":2"#, r#""tools":[{"type":"function","function":{"name":"f"}}]"#,
+        "",
+        r#""temperature":0.5"#,
+        r#""user":"max_tokens\":1""#,
+        r#""metadata":{"model":"x","model":"y"}"#,
+        r#""n":2"#,
+        r#""tools":[{"type":"function","function":{"name":"f"}}]"#,
     ]);
     let space = select(vec!["", " ", "\n\t"]);
     (model, messages, cap, stream, options, other, space)
         .prop_flat_map(|(model, messages, cap, stream, options, other, space)| {
             let fields = [model, &messages, cap, stream, options, other];
-            let fields: Vec<String> = fields.iter().filter(|f| !f.is_empty()).map(|f| (*f).to_owned()).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .filter(|f| !f.is_empty())
+                .map(|f| (*f).to_owned())
+                .collect();
             (Just(fields).prop_shuffle(), Just(space))
         })
-        .prop_map(|(fields, space)| format!("{space}{{{space}{}{space}}}{space}", fields.join(&format!("{space},{space}"))))
+        .prop_map(|(fields, space)| {
+            format!(
+                "{space}{{{space}{}{space}}}{space}",
+                fields.join(&format!("{space},{space}"))
+            )
+        })
 }
 
 /// The texts of a message, as the provider would find them.
@@ -89,13 +117,30 @@ fn agrees(body: &[u8], facts: &CallFacts) -> Result<(), TestCaseError> {
     };
     prop_assert_eq!(value["model"].as_str(), Some(facts.model.as_str()));
     prop_assert_eq!(value["stream"].as_bool().unwrap_or(false), facts.stream);
-    let cap = value["max_tokens"].as_u64().or(value["max_completion_tokens"].as_u64());
+    let cap = value["max_tokens"]
+        .as_u64()
+        .or(value["max_completion_tokens"].as_u64());
     prop_assert_eq!(cap, facts.output_max.as_ref().map(|max| max.tokens));
-    prop_assert_eq!(value["stream_options"]["include_usage"].as_bool().unwrap_or(false), facts.include_usage);
-    let choices = value["n"].as_u64().unwrap_or(1).max(value["best_of"].as_u64().unwrap_or(1));
+    prop_assert_eq!(
+        value["stream_options"]["include_usage"]
+            .as_bool()
+            .unwrap_or(false),
+        facts.include_usage
+    );
+    let choices = value["n"]
+        .as_u64()
+        .unwrap_or(1)
+        .max(value["best_of"].as_u64().unwrap_or(1));
     prop_assert_eq!(choices, facts.choices);
-    prop_assert_eq!(value["messages"].as_array().map(Vec::len), usize::try_from(facts.messages).ok());
-    let read: Vec<String> = facts.texts.iter().map(|span| json::text(body, span).into_owned()).collect();
+    prop_assert_eq!(
+        value["messages"].as_array().map(Vec::len),
+        usize::try_from(facts.messages).ok()
+    );
+    let read: Vec<String> = facts
+        .texts
+        .iter()
+        .map(|span| json::text(body, span).into_owned())
+        .collect();
     for message in value["messages"].as_array().into_iter().flatten() {
         for text in message_texts(message) {
             prop_assert!(read.contains(&text), "{:?} was not read", text);

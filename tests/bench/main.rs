@@ -1,0 +1,189 @@
+//! `make bench`: what weir costs, as ratios to the least that any ext_proc
+//! server costs, through the real Envoy.
+//!
+//! Every variant has an Envoy of its own and is loaded alone, in short rounds
+//! that take turns, because machines drift: a ratio is taken within a round,
+//! and the table shows the median over the rounds. Nothing is printed when a
+//! call was refused, or when the usage events don't agree with the calls made:
+//! a sidecar that skips its work is fast.
+//!
+//! The parts that run beside Envoy (`floor`, `upstream`) are this program too.
+
+mod envoy;
+mod floor;
+mod http;
+mod load;
+mod process;
+mod rounds;
+mod site;
+mod table;
+mod upstream;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use process::{Process, free_address};
+use rounds::{Plan, Sample};
+use site::{Ground, Site, Variant};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures weir against a no-op ext_proc server.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// Fewer and shorter rounds: a look, not a measurement.
+    #[arg(long)]
+    short: bool,
+    /// What to compare; the floor is always among them.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "direct,floor,memory,redis,floor-split,split"
+    )]
+    variants: Vec<Variant>,
+    /// Rounds of each phase (by default 5, or 3 when short).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Worker threads of the sidecars; by default what they choose themselves.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Every round's figures go to `target/bench/<name>.json`, a line each.
+    #[arg(long, default_value = "bench")]
+    name: String,
+    /// The folder of Envoy's bootstraps, `unix.yaml` and `split.yaml`.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy"))]
+    envoys: PathBuf,
+    /// weir's program; by default the one built beside this one.
+    #[arg(long)]
+    weir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Serves as the no-op sidecar on a Unix socket.
+    Floor {
+        socket: PathBuf,
+        #[arg(long)]
+        workers: Option<usize>,
+    },
+    /// Serves as the provider.
+    Upstream { address: SocketAddr },
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.part {
+        Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
+        Some(Part::Upstream { address }) => upstream::run(address),
+        // One thread: the load shares the machine with what it measures.
+        None => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(until_stopped(arguments)),
+    }
+}
+
+/// Benches; told to stop, stops what it started first.
+async fn until_stopped(arguments: Arguments) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        outcome = bench(arguments) => outcome,
+        _ = terminate.recv() => bail!("told to stop"),
+        _ = interrupt.recv() => bail!("told to stop"),
+    }
+}
+
+async fn bench(arguments: Arguments) -> anyhow::Result<()> {
+    let mut plan = if arguments.short {
+        Plan::SHORT
+    } else {
+        Plan::FULL
+    };
+    if let Some(rounds) = arguments.rounds {
+        plan.rounds = rounds;
+    }
+    let mut variants = arguments.variants;
+    if !variants.contains(&Variant::Floor) {
+        variants.insert(0, Variant::Floor);
+    }
+    let folder = tempfile::Builder::new().prefix("weir-bench").tempdir()?;
+    let address = free_address()?;
+    let mut command = site::part("upstream")?;
+    let mut upstream = Process::start("upstream", folder.path(), command.arg(address.to_string()))?;
+    upstream.listens_at(address).await?;
+    let ground = Ground {
+        envoys: arguments.envoys,
+        weir: arguments.weir.map_or_else(weir_beside, Ok)?,
+        workers: arguments.workers,
+        upstream: address,
+        folder: folder.path().to_owned(),
+    };
+    let mut sites = Vec::new();
+    for variant in variants {
+        eprintln!("starting {}", variant.name());
+        sites.push(Site::start(variant, &ground).await?);
+    }
+    let samples = rounds::run(&mut sites, &plan).await?;
+    let checked = check(&sites, address).await?;
+    let file = write(&arguments.name, &samples)?;
+    println!("{}", table::render(&samples, &plan)?);
+    println!("{checked}");
+    println!("every round: {}", file.display());
+    Ok(())
+}
+
+/// weir as the same build made it: `target/release/weir` beside
+/// `target/release/examples/bench`.
+fn weir_beside() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own
+        .ancestors()
+        .nth(2)
+        .context("this program is in no folder")?;
+    Ok(folder.join("weir"))
+}
+
+/// Every call was answered by the provider, and, where weir stood in between,
+/// metered once.
+async fn check(sites: &[Site], upstream: SocketAddr) -> anyhow::Result<String> {
+    let mut calls = 0;
+    let mut metered = Vec::new();
+    for site in sites {
+        calls += site.calls;
+        if let Some(events) = site.usage_events().await? {
+            metered.push(format!("{} {events}", site.variant.name()));
+        }
+    }
+    let request = http::request("GET", upstream::ANSWERED_PATH, &[], "");
+    let mut connection = http::Connection::open(upstream).await?;
+    let (_, answered) = connection.fetch(&request).await?;
+    if answered.trim().parse::<u64>()? != calls {
+        bail!("{calls} calls were answered with 200, but the provider answered {answered}");
+    }
+    let metered = if metered.is_empty() {
+        "none".to_owned()
+    } else {
+        metered.join(", ")
+    };
+    Ok(format!(
+        "calls: {calls}, each answered with 200 by the provider; usage events, one a call: {metered}"
+    ))
+}
+
+fn write(name: &str, samples: &[Sample]) -> anyhow::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+    fs::create_dir_all(&folder)?;
+    let lines: String = samples
+        .iter()
+        .map(|sample| format!("{}\n", sample.json()))
+        .collect();
+    let file = folder.join(format!("{name}.json"));
+    fs::write(&file, lines).with_context(|| format!("can't write {}", file.display()))?;
+    Ok(file)
+}

@@ -1,0 +1,12 @@
+//! One suite over both counter engines: what they promise, the same in both,
+//! and what Redis must do when it fails.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "conformance/behaviour.rs"]
+mod behaviour;
+#[path = "conformance/engine.rs"]
+mod engine;
+#[path = "conformance/faults.rs"]
+mod faults;
+#[path = "conformance/histories.rs"]
+mod histories;

@@ -1,0 +1,457 @@
+//! What every engine promises, as tables.
+
+use crate::engine::*;
+use std::collections::HashSet;
+use std::sync::Arc;
+use weir::counters::CounterError;
+use weir::limits::*;
+use weir::units::Millis;
+
+/// One test for each engine.
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        mod memory { $(#[tokio::test] async fn $name() { super::$name(crate::engine::Engine::memory()).await; })* }
+        mod redis { $(#[tokio::test] async fn $name() { super::$name(crate::engine::Engine::redis().await).await; })* }
+    };
+}
+
+both!(
+    all_or_nothing,
+    the_longest_wait_is_told,
+    the_same_hold_again_charges_nothing,
+    an_ended_hold_is_not_admitted,
+    settlement_corrects_each_charge,
+    overage_becomes_a_debt,
+    settling_an_unknown_hold_stops_its_reservation,
+    leases_expire_and_are_not_resurrected,
+    expiry_keeps_charges_and_is_handed_out_once,
+    settlement_wins_until_expiry_was_taken,
+    expiry_takes_no_more_than_asked,
+    fifty_at_once_against_ten,
+    a_changed_limit_keeps_what_is_charged,
+    hostile_names_stay_apart,
+    extreme_amounts,
+    unfit_reservations_are_errors,
+    what_was_said_of_retrying_is_true,
+);
+
+fn three(n: u16, tokens: u64) -> Reservation {
+    let charges = vec![
+        charge(&window("rpm", Unit::Requests, 3, DAY), 1),
+        charge(&bucket("tpm", 1_000, DAY, 100), tokens),
+        charge(&slots("slots", 2), 1),
+    ];
+    call(n, charges)
+}
+
+async fn all_or_nothing(engine: Engine) {
+    assert_eq!(used(&engine.reserve(&three(1, 60)).await), [1, 60, 1]);
+    let refusal = refused(&engine.reserve(&three(2, 60)).await);
+    assert_eq!(
+        (
+            refusal.charge,
+            refusal.used,
+            refusal.requested,
+            refusal.remaining
+        ),
+        (1, 60, 60, 40)
+    );
+    assert_eq!(
+        used(&engine.reserve(&three(3, 40)).await),
+        [2, 100, 2],
+        "the refused call charged"
+    );
+    assert_eq!(engine.open().await, 2);
+    let refusal = refused(&engine.reserve(&three(4, 0)).await);
+    assert_eq!((refusal.charge, refusal.retry), (2, Retry::WhenOneEnds));
+    for n in [1, 3] {
+        let actual = Actual {
+            requests: 1,
+            tokens: 10,
+        };
+        assert_eq!(engine.settle(hold(n), actual).await, Settled::Applied);
+    }
+    assert_eq!(used(&engine.reserve(&three(5, 0)).await), [3, 20, 1]);
+    engine.settle(hold(5), Actual::VOID).await;
+    assert_eq!(engine.open().await, 0);
+}
+
+async fn the_longest_wait_is_told(engine: Engine) {
+    let fast = bucket("fast", 1_000, Millis(1_000), 10);
+    let slow = bucket("slow", 10, DAY, 10);
+    let lanes = slots("lanes", 1);
+    let take = |n, a, b| {
+        call(
+            n,
+            vec![charge(&lanes, 1), charge(&fast, a), charge(&slow, b)],
+        )
+    };
+    admitted(&engine.reserve(&take(1, 1, 10)).await);
+    let refusal = refused(&engine.reserve(&take(2, 1, 1)).await);
+    assert_eq!(refusal.charge, 2);
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}")
+    };
+    let tenth = DAY.0 / 10;
+    assert!(wait.0 <= tenth && wait.0 > tenth - 10_000, "{wait:?}");
+    let refusal = refused(&engine.reserve(&take(3, 11, 1)).await);
+    assert_eq!((refusal.charge, refusal.retry), (1, Retry::Never));
+    let refusal = refused(&engine.reserve(&take(4, 1, 0)).await);
+    assert_eq!((refusal.charge, refusal.retry), (0, Retry::WhenOneEnds));
+}
+
+async fn the_same_hold_again_charges_nothing(engine: Engine) {
+    let first = engine.reserve(&three(1, 60)).await;
+    let again = engine.reserve(&three(1, 60)).await;
+    assert_eq!(used(&first), [1, 60, 1]);
+    assert_eq!(used(&again), [1, 60, 1]);
+    assert_eq!(engine.open().await, 1);
+}
+
+async fn an_ended_hold_is_not_admitted(engine: Engine) {
+    admitted(&engine.reserve(&three(1, 60)).await);
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Applied);
+    assert_eq!(
+        engine
+            .settle(
+                hold(1),
+                Actual {
+                    requests: 1,
+                    tokens: 90
+                }
+            )
+            .await,
+        Settled::Already
+    );
+    assert_eq!(engine.reserve(&three(1, 60)).await, Decision::Ended);
+    assert_eq!(used(&engine.reserve(&three(2, 5)).await), [1, 5, 1]);
+}
+
+async fn settlement_corrects_each_charge(engine: Engine) {
+    for (n, requests, tokens, after) in
+        [(1, 1, 60, [1, 60]), (2, 0, 0, [0, 0]), (3, 1, 25, [1, 25])]
+    {
+        let rpm = window(&format!("r{n}"), Unit::Requests, 100, DAY);
+        let tpd = window(&format!("t{n}"), Unit::Tokens, 100, DAY);
+        let take = |n, r, t| call(n, vec![charge(&rpm, r), charge(&tpd, t)]);
+        assert_eq!(used(&engine.reserve(&take(n, 1, 60)).await), [1, 60]);
+        engine.settle(hold(n), Actual { requests, tokens }).await;
+        assert_eq!(used(&engine.reserve(&take(n + 100, 0, 0)).await), after);
+    }
+}
+
+async fn overage_becomes_a_debt(engine: Engine) {
+    let tpm = bucket("tpm", 100, DAY, 100);
+    let tpd = window("tpd", Unit::Tokens, 1_000, DAY);
+    let take = |n, t| call(n, vec![charge(&tpm, t), charge(&tpd, t)]);
+    admitted(&engine.reserve(&take(1, 100)).await);
+    engine
+        .settle(
+            hold(1),
+            Actual {
+                requests: 1,
+                tokens: 250,
+            },
+        )
+        .await;
+    let refusal = refused(&engine.reserve(&take(2, 50)).await);
+    assert_eq!(
+        (refusal.charge, refusal.used, refusal.remaining),
+        (0, 250, 0)
+    );
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}")
+    };
+    let due = 2 * DAY.0;
+    assert!(wait.0 <= due && wait.0 > due - 10_000, "{wait:?}");
+    let other = call(3, vec![charge(&tpd, 0)]);
+    assert_eq!(used(&engine.reserve(&other).await), [250]);
+}
+
+async fn settling_an_unknown_hold_stops_its_reservation(engine: Engine) {
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Already);
+    assert_eq!(engine.reserve(&three(1, 60)).await, Decision::Ended);
+    assert_eq!(used(&engine.reserve(&three(2, 0)).await), [1, 0, 1]);
+}
+
+async fn leases_expire_and_are_not_resurrected(engine: Engine) {
+    let lanes = slots("lanes", 1);
+    let mut first = call(1, vec![charge(&lanes, 1)]);
+    first.lease_ttl = Millis(40);
+    let second = call(2, vec![charge(&lanes, 1)]);
+    admitted(&engine.reserve(&first).await);
+    engine.pass(40).await;
+    admitted(&engine.reserve(&second).await);
+    assert!(
+        engine.renew(hold(1), 60_000, 60_000).await,
+        "the hold is still open"
+    );
+    let third = call(3, vec![charge(&lanes, 1)]);
+    assert_eq!(
+        refused(&engine.reserve(&third).await).used,
+        1,
+        "a lease came back"
+    );
+    engine.settle(hold(2), Actual::VOID).await;
+    admitted(&engine.reserve(&third).await);
+    // A lease that is there is kept, and moved later only.
+    assert!(engine.renew(hold(3), 60_000, 30_000).await);
+    assert!(engine.renew(hold(3), 60_000, 1).await);
+    engine.pass(10).await;
+    refused(&engine.reserve(&call(4, vec![charge(&lanes, 1)])).await);
+    engine.settle(hold(3), Actual::VOID).await;
+    assert!(
+        !engine.renew(hold(3), 60_000, 60_000).await,
+        "the hold has ended"
+    );
+    assert!(!engine.renew(hold(99), 60_000, 60_000).await);
+    let holds = [(hold(1), Arc::from(SLOT)), (hold(3), Arc::from(SLOT))];
+    let all = engine
+        .counters
+        .renew_all(&holds, Millis(60_000), Millis(1), engine.now().await)
+        .await;
+    assert_eq!(all, [Ok(true), Ok(false)]);
+}
+
+async fn expiry_keeps_charges_and_is_handed_out_once(engine: Engine) {
+    let mut first = three(1, 60);
+    first.hold_ttl = Millis(20);
+    admitted(&engine.reserve(&first).await);
+    admitted(&engine.reserve(&three(2, 0)).await);
+    assert!(engine.expire(0).await.is_empty());
+    engine.pass(20).await;
+    let now = engine.now().await;
+    let looks = (0..8).map(|_| engine.counters.expire_due(now, 100));
+    let looks = futures_util::future::join_all(looks).await;
+    let taken: Vec<_> = looks.into_iter().flat_map(Result::unwrap).collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(
+        (&*taken[0].slot, taken[0].hold, &*taken[0].context),
+        (SLOT, hold(1), "context 1")
+    );
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Already);
+    assert_eq!(engine.reserve(&first).await, Decision::Ended);
+    assert_eq!(
+        used(&engine.reserve(&three(3, 1)).await),
+        [3, 61, 2],
+        "charged, the lease released"
+    );
+}
+
+async fn settlement_wins_until_expiry_was_taken(engine: Engine) {
+    let mut first = three(1, 60);
+    let mut second = three(2, 10);
+    first.hold_ttl = Millis(10);
+    second.hold_ttl = Millis(10);
+    admitted(&engine.reserve(&first).await);
+    admitted(&engine.reserve(&second).await);
+    engine.pass(15).await;
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Applied);
+    assert!(engine.renew(hold(2), 60_000, 60_000).await);
+    assert!(engine.expire(10).await.is_empty());
+    assert_eq!(engine.open().await, 1);
+}
+
+async fn expiry_takes_no_more_than_asked(engine: Engine) {
+    let rpm = window("rpm", Unit::Requests, 100, DAY);
+    for n in 0..20 {
+        let mut call = call(n, vec![charge(&rpm, 1)]);
+        call.hold_ttl = Millis(5);
+        call.slot = format!("tenant {}", n % 4).into();
+        admitted(&engine.reserve(&call).await);
+    }
+    engine.pass(5).await;
+    let mut seen = HashSet::new();
+    for expected in [7, 7, 6, 0] {
+        let taken = engine.expire(7).await;
+        assert_eq!(taken.len(), expected);
+        seen.extend(taken.into_iter().map(|expired| expired.hold));
+    }
+    assert_eq!((seen.len(), engine.open().await), (20, 0));
+}
+
+async fn fifty_at_once_against_ten(engine: Engine) {
+    for (base, limit) in [
+        (0, window("w", Unit::Requests, 10, DAY)),
+        (100, bucket("b", 10, DAY, 10)),
+        (200, slots("c", 10)),
+    ] {
+        let now = engine.now().await;
+        let calls: Vec<_> = (0..50)
+            .map(|n| call(base + n, vec![charge(&limit, 1)]))
+            .collect();
+        let decisions = calls.iter().map(|call| engine.counters.reserve(call, now));
+        let decisions = futures_util::future::join_all(decisions).await;
+        let passed = decisions
+            .iter()
+            .filter(|d| matches!(d, Ok(Decision::Admitted(_))));
+        assert_eq!(passed.count(), 10, "{}", limit.name);
+    }
+    assert_eq!(engine.open().await, 30);
+}
+
+async fn a_changed_limit_keeps_what_is_charged(engine: Engine) {
+    let hour = Millis(3_600_000);
+    let day_window = window("w", Unit::Tokens, 100, DAY);
+    let day_bucket = bucket("b", 7, DAY, 50);
+    admitted(
+        &engine
+            .reserve(&call(
+                1,
+                vec![charge(&day_window, 30), charge(&day_bucket, 30)],
+            ))
+            .await,
+    );
+    let hour_window = window("w", Unit::Tokens, 60, hour);
+    let hour_bucket = bucket("b", 1, hour, 40);
+    let probe = |n| call(n, vec![charge(&hour_window, 0), charge(&hour_bucket, 0)]);
+    // 20 were left; 20 of a burst of 40 are left.
+    let standing = engine.reserve(&probe(2)).await;
+    assert_eq!(used(&standing), [30, 20]);
+    // Settling under the old limit: its window is over, its bucket isn't.
+    engine
+        .settle(
+            hold(1),
+            Actual {
+                requests: 1,
+                tokens: 45,
+            },
+        )
+        .await;
+    assert_eq!(used(&engine.reserve(&probe(3)).await), [45, 35]);
+    let other_kind = call(4, vec![charge(&bucket("w", 1, DAY, 9), 9)]);
+    assert_eq!(
+        used(&engine.reserve(&other_kind).await),
+        [9],
+        "another algorithm, another counter"
+    );
+}
+
+async fn hostile_names_stay_apart(engine: Engine) {
+    let one = window("r", Unit::Requests, 1, DAY);
+    let names = [
+        "a",
+        "{a}",
+        "}{",
+        "a,1:b,",
+        "a\r\nFLUSHALL\r\n",
+        "a\0",
+        "*",
+        "' or 1=1",
+        "é",
+        "",
+    ];
+    for (n, slot) in (0_u16..).zip(names) {
+        for (m, who) in (0_u16..).zip(names) {
+            let mut call = call(n * 100 + m, vec![charge(&one, 1)]);
+            call.slot = slot.into();
+            call.charges[0].counter = reservation::counter_id("r", &[who]);
+            assert_eq!(used(&engine.reserve(&call).await), [1], "{slot:?} {who:?}");
+        }
+    }
+    assert_eq!(engine.open().await, 100);
+}
+
+async fn extreme_amounts(engine: Engine) {
+    let wide = window("w", Unit::Tokens, AMOUNT_MAX, DAY);
+    let deep = bucket("b", AMOUNT_MAX, Millis(AMOUNT_MAX), token_bucket::LEVEL_MAX);
+    for amount in [AMOUNT_MAX + 1, u64::MAX] {
+        for limit in [&wide, &deep] {
+            let refusal = refused(&engine.reserve(&call(1, vec![charge(limit, amount)])).await);
+            assert_eq!((refusal.retry, refusal.requested), (Retry::Never, amount));
+        }
+    }
+    let whole = call(2, vec![charge(&wide, AMOUNT_MAX)]);
+    assert_eq!(used(&engine.reserve(&whole).await), [AMOUNT_MAX]);
+    let more = call(3, vec![charge(&wide, 1)]);
+    assert_eq!(refused(&engine.reserve(&more).await).used, AMOUNT_MAX);
+    engine
+        .settle(
+            hold(2),
+            Actual {
+                requests: 1,
+                tokens: u64::MAX,
+            },
+        )
+        .await;
+    assert_eq!(
+        refused(&engine.reserve(&more).await).used,
+        AMOUNT_MAX,
+        "clamped, not wrapped"
+    );
+    let level = token_bucket::LEVEL_MAX;
+    admitted(&engine.reserve(&call(4, vec![charge(&deep, level)])).await);
+    engine
+        .settle(
+            hold(4),
+            Actual {
+                requests: 1,
+                tokens: u64::MAX,
+            },
+        )
+        .await;
+    let refusal = refused(&engine.reserve(&call(5, vec![charge(&deep, 1)])).await);
+    assert!(
+        refusal.used > 2 * level - 60_000 && refusal.used <= 2 * level,
+        "{refusal:?}"
+    );
+}
+
+async fn unfit_reservations_are_errors(engine: Engine) {
+    let rpm = window("rpm", Unit::Requests, 1, DAY);
+    let lanes = slots("lanes", 1);
+    let with = |limit: &Arc<Limit>, amount| call(1, vec![charge(limit, amount)]);
+    let mut no_time = with(&rpm, 1);
+    no_time.hold_ttl = Millis(0);
+    let unfit = [
+        with(&lanes, 2),
+        with(&window("w", Unit::Requests, 0, DAY), 1),
+        with(&window("w", Unit::Requests, AMOUNT_MAX + 1, DAY), 1),
+        with(&window("w", Unit::Requests, 1, Millis(0)), 1),
+        with(&window("w", Unit::Concurrency, 1, DAY), 1),
+        with(&bucket("b", 200_003, DAY, AMOUNT_MAX), 1),
+        call(1, vec![charge(&rpm, 1), charge(&rpm, 1)]),
+        call(
+            1,
+            (0..33)
+                .map(|n| charge(&slots(&n.to_string(), 1), 1))
+                .collect(),
+        ),
+        no_time,
+    ];
+    for reservation in unfit {
+        let answer = engine
+            .counters
+            .reserve(&reservation, engine.now().await)
+            .await;
+        assert!(matches!(answer, Err(CounterError::Unfit(_))), "{answer:?}");
+    }
+    let empty = call(2, vec![]);
+    assert_eq!(engine.reserve(&empty).await, Decision::Admitted(vec![]));
+    assert_eq!(engine.settle(hold(2), Actual::VOID).await, Settled::Applied);
+}
+
+async fn what_was_said_of_retrying_is_true(engine: Engine) {
+    let rpm = window("rpm", Unit::Requests, 2, Millis(240));
+    let tpm = bucket("tpm", 10, Millis(100), 10);
+    for (base, limit) in [(0, rpm), (1_000, tpm)] {
+        admitted(&engine.reserve(&call(base, vec![charge(&limit, 2)])).await);
+        let full = limit.amount;
+        let mut n = base;
+        loop {
+            n += 1;
+            match engine.reserve(&call(n, vec![charge(&limit, full)])).await {
+                Decision::Admitted(_) => break,
+                Decision::Refused(Refusal {
+                    retry: Retry::After(wait),
+                    ..
+                }) => {
+                    assert!(n < base + 2, "refused after waiting as told");
+                    assert!(wait.0 > 0);
+                    engine.pass(wait.0).await;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

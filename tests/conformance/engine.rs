@@ -1,0 +1,272 @@
+//! The two engines behind one face, and a Redis server of the test's own.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use weir::counters::redis::{Redis, RedisConfig};
+use weir::counters::{Counters, ExpiredHold, memory::Memory};
+use weir::limits::*;
+use weir::units::{Millis, UnixMillis};
+
+/// How long anything may take before a test gives up on it.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A server on a socket in a folder of its own, stopped with its owner.
+pub struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    options: Vec<String>,
+}
+
+impl Server {
+    pub async fn start(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+        let child = spawn(folder.path(), &options);
+        let server = Self {
+            child,
+            folder,
+            options,
+        };
+        server.answers().await;
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.folder.path().join("s").display())
+    }
+
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub async fn restart(&mut self) {
+        self.stop();
+        self.child = spawn(self.folder.path(), &self.options);
+        self.answers().await;
+    }
+
+    /// A connection of the test's own, past weir.
+    pub async fn raw(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    pub async fn connect(&self) -> Redis {
+        let mut config = RedisConfig::new(self.url());
+        // The machine that runs tests may be busy; time-outs have their own test.
+        config.response_timeout = Millis(5_000);
+        Redis::connect(&config).await.unwrap()
+    }
+
+    async fn answers(&self) {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let client = redis::Client::open(self.url()).unwrap();
+            if let Ok(mut c) = client.get_multiplexed_async_connection().await {
+                let pong: redis::RedisResult<String> = redis::cmd("PING").query_async(&mut c).await;
+                if pong.is_ok() || pong.is_err_and(|e| e.code() == Some("NOAUTH")) {
+                    return;
+                }
+            }
+            assert!(Instant::now() < until, "redis-server did not come up");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(folder: &Path, options: &[String]) -> Child {
+    let socket = folder.join("s");
+    let _ = std::fs::remove_file(&socket);
+    Command::new("redis-server")
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--unixsocket",
+        ])
+        .arg(&socket)
+        .arg("--dir")
+        .arg(folder)
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server must be on the PATH: install the package redis-server")
+}
+
+/// One engine and its time.
+pub struct Engine {
+    pub counters: Counters,
+    clock: Clock,
+}
+
+enum Clock {
+    Virtual(AtomicU64),
+    Server(Server),
+}
+
+impl Engine {
+    pub fn memory() -> Self {
+        Self {
+            counters: Counters::Memory(Memory::default()),
+            clock: Clock::Virtual(AtomicU64::new(1_800_000_000_000)),
+        }
+    }
+
+    pub async fn redis() -> Self {
+        let server = Server::start(&[]).await;
+        Self {
+            counters: Counters::Redis(server.connect().await),
+            clock: Clock::Server(server),
+        }
+    }
+
+    pub async fn now(&self) -> UnixMillis {
+        match &self.clock {
+            Clock::Virtual(now) => UnixMillis(now.load(Ordering::SeqCst)),
+            Clock::Server(server) => server_now(&mut server.raw().await).await,
+        }
+    }
+
+    /// Lets time move by at least this much.
+    pub async fn pass(&self, span_ms: u64) {
+        match &self.clock {
+            Clock::Virtual(now) => {
+                now.fetch_add(span_ms, Ordering::SeqCst);
+            }
+            Clock::Server(server) => server_passes(&mut server.raw().await, span_ms).await,
+        }
+    }
+
+    pub async fn reserve(&self, reservation: &Reservation) -> Decision {
+        self.counters
+            .reserve(reservation, self.now().await)
+            .await
+            .unwrap()
+    }
+
+    pub async fn settle(&self, hold: HoldId, actual: Actual) -> Settled {
+        let now = self.now().await;
+        self.counters.settle(SLOT, hold, actual, now).await.unwrap()
+    }
+
+    pub async fn renew(&self, hold: HoldId, hold_ms: u64, lease_ms: u64) -> bool {
+        let now = self.now().await;
+        let renewed = self
+            .counters
+            .renew(SLOT, hold, Millis(hold_ms), Millis(lease_ms), now);
+        renewed.await.unwrap()
+    }
+
+    pub async fn expire(&self, max: usize) -> Vec<ExpiredHold> {
+        self.counters
+            .expire_due(self.now().await, max)
+            .await
+            .unwrap()
+    }
+
+    pub async fn open(&self) -> u64 {
+        self.counters.open_holds().await.unwrap()
+    }
+}
+
+pub async fn server_now(raw: &mut redis::aio::MultiplexedConnection) -> UnixMillis {
+    let (secs, micros): (u64, u64) = redis::cmd("TIME").query_async(raw).await.unwrap();
+    UnixMillis(secs * 1_000 + micros / 1_000)
+}
+
+pub async fn server_passes(raw: &mut redis::aio::MultiplexedConnection, span_ms: u64) {
+    let until = server_now(raw).await + Millis(span_ms);
+    while server_now(raw).await < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+pub const SLOT: &str = "acme";
+pub const DAY: Millis = Millis(86_400_000);
+
+pub fn hold(n: u16) -> HoldId {
+    let [a, b] = n.to_be_bytes();
+    HoldId::new(UnixMillis(7), &[1, 2, 3, 4, 5, 6, 7, 8, a, b])
+}
+
+pub fn window(name: &str, unit: Unit, amount: u64, every: Millis) -> Arc<Limit> {
+    limit(name, unit, amount, Algorithm::SlidingWindow { every })
+}
+
+pub fn bucket(name: &str, amount: u64, every: Millis, burst: u64) -> Arc<Limit> {
+    limit(
+        name,
+        Unit::Tokens,
+        amount,
+        Algorithm::TokenBucket { every, burst },
+    )
+}
+
+pub fn slots(name: &str, amount: u64) -> Arc<Limit> {
+    limit(name, Unit::Concurrency, amount, Algorithm::Concurrency)
+}
+
+pub fn limit(name: &str, unit: Unit, amount: u64, algorithm: Algorithm) -> Arc<Limit> {
+    Arc::new(Limit {
+        name: name.into(),
+        scope: Scope::Tenant,
+        unit,
+        amount,
+        algorithm,
+    })
+}
+
+pub fn charge(limit: &Arc<Limit>, amount: u64) -> Charge {
+    let counter = reservation::counter_id(&limit.name, &["who"]);
+    Charge {
+        limit: Arc::clone(limit),
+        counter,
+        amount,
+    }
+}
+
+pub fn call(n: u16, charges: Vec<Charge>) -> Reservation {
+    Reservation {
+        hold: hold(n),
+        slot: SLOT.into(),
+        charges,
+        hold_ttl: Millis(60_000),
+        lease_ttl: Millis(15_000),
+        context: format!("context {n}").into(),
+    }
+}
+
+pub fn admitted(decision: &Decision) -> &[Standing] {
+    match decision {
+        Decision::Admitted(standings) => standings,
+        other => panic!("not admitted: {other:?}"),
+    }
+}
+
+pub fn refused(decision: &Decision) -> Refusal {
+    match decision {
+        Decision::Refused(refusal) => *refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub fn used(decision: &Decision) -> Vec<u64> {
+    admitted(decision)
+        .iter()
+        .map(|standing| standing.used)
+        .collect()
+}

@@ -1,0 +1,17 @@
+//! End to end: the real Envoy, a real Redis, weir as its users run it, and a
+//! fake provider whose own log is the oracle.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "e2e/calls.rs"]
+mod calls;
+#[path = "e2e/configurations.rs"]
+mod configurations;
+#[path = "e2e/failures.rs"]
+mod failures;
+#[path = "e2e/limits.rs"]
+mod limits;
+#[path = "e2e/program.rs"]
+mod program;
+#[path = "e2e/sdk.rs"]
+mod sdk;
+mod support;

@@ -1,0 +1,74 @@
+//! A child process with its output in files, killed when dropped.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A process that this test started.
+pub struct Process {
+    name: String,
+    child: Child,
+    pub stdout: PathBuf,
+    pub stderr: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, its output going to files in `dir`.
+    pub fn start(name: &str, mut command: Command, dir: &Path) -> Self {
+        let stdout = dir.join(format!("{name}.out"));
+        let stderr = dir.join(format!("{name}.err"));
+        let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(append(&stdout))
+            .stderr(append(&stderr))
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't start {name} ({command:?}): {error}"));
+        Self { name: name.to_owned(), child, stdout, stderr }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Kills it at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        // SAFETY: a signal to a child that has not been waited for.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+    }
+
+    /// Whether it ended, and how.
+    pub fn ended(&mut self) -> Option<bool> {
+        self.child.try_wait().unwrap().map(|status| status.success())
+    }
+
+    /// The end of what it wrote, for a failure's message.
+    pub fn tail(&self) -> String {
+        let tail = |path: &Path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().rev().take(15).collect();
+            lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        };
+        format!("--- {}\n{}\n{}", self.name, tail(&self.stdout), tail(&self.stderr))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.tail());
+        }
+        self.kill();
+    }
+}
