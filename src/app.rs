@@ -15,9 +15,9 @@ mod recovery;
 mod shutdown;
 
 use crate::config::{Config, CountersConfig, UpstreamAuthorization};
+use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::counters::redis::{Redis, RedisConfig};
-use crate::counters::Counters;
 use crate::driver::{Driver, Leases, Recorder, Upkeep};
 use crate::exchange::Settings;
 use crate::telemetry::metrics::Metrics;
@@ -63,11 +63,25 @@ async fn run(
     }
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
-    let driver = Driver::new(Arc::new(config.snapshot), settings, counters, recorder, Leases::default());
+    let driver = Driver::new(
+        Arc::new(config.snapshot),
+        settings,
+        counters,
+        recorder,
+        Leases::default(),
+    );
     recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
-    let upkeep = tokio::spawn(Upkeep::new(Arc::clone(&driver), holds.renew_every).run(stop.clone()));
+    #[expect(clippy::disallowed_methods, reason = "awaited below")]
+    let upkeep = tokio::spawn(
+        Upkeep::new(
+            Arc::clone(&driver),
+            Arc::clone(&readiness),
+            holds.renew_every,
+        )
+        .run(stop.clone()),
+    );
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {
@@ -77,7 +91,14 @@ async fn run(
     if let Ok(signal) = &outcome {
         tracing::info!(signal, "draining");
     }
-    shutdown::drain(&driver, &readiness, &mut grpc, &stop, server.drain_timeout.into()).await;
+    shutdown::drain(
+        &driver,
+        &readiness,
+        &mut grpc,
+        &stop,
+        server.drain_timeout.into(),
+    )
+    .await;
     let _ = upkeep.await;
     driver.recorder().close().await;
     tracing::info!("stopped");
@@ -87,7 +108,11 @@ async fn run(
 async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     match config {
         CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
-        CountersConfig::Redis { url, response_timeout, connect_timeout } => {
+        CountersConfig::Redis {
+            url,
+            response_timeout,
+            connect_timeout,
+        } => {
             let config = RedisConfig {
                 url: url.expose().to_owned(),
                 response_timeout: *response_timeout,

@@ -139,7 +139,7 @@ impl Exchange {
             (State::Identified(who), Event::ResponseHeaders(head))
                 if head.origin == Origin::Upstream =>
             {
-                admit::refuse(who.unmetered(), self.hold, now)
+                admit::refuse(*who.unmetered(), self.hold, now)
             }
             (State::Deciding(deciding), Event::Decided(decision)) => {
                 self.on_decided(*deciding, decision, now)
@@ -184,7 +184,7 @@ impl Exchange {
                 self.state = State::Identified(Box::new(identified));
                 Step::reply(Reply::RequestHeaders(edits))
             }
-            Err(refused) => admit::refuse(refused, self.hold, now),
+            Err(refused) => admit::refuse(*refused, self.hold, now),
         }
     }
 
@@ -206,7 +206,7 @@ impl Exchange {
                 self.state = State::Deciding(Box::new(deciding));
                 Step::effect(Effect::Reserve(reservation))
             }
-            Err(refused) => admit::refuse(refused, self.hold, now),
+            Err(refused) => admit::refuse(*refused, self.hold, now),
         }
     }
 
@@ -225,7 +225,7 @@ impl Exchange {
                 }
                 Step::reply(Reply::RequestBody { body, metadata })
             }
-            Err(step) => step,
+            Err(step) => *step,
         }
     }
 

@@ -62,6 +62,16 @@
 //! No proxying (Envoy does that), no retries of a provider, no prompt or answer
 //! kept anywhere, no floating point in anything that is charged.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::disallowed_methods,
+        reason = "tests may measure, sleep while they poll, and know their numbers"
+    )
+)]
+
 pub mod admin;
 pub mod app;
 pub mod cli;

@@ -19,10 +19,12 @@ use std::ops::Range;
 
 /// What a call asks for, whatever the dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Endpoint {
+    #[serde(rename = "/v1/chat/completions")]
     ChatCompletions,
+    #[serde(rename = "/v1/completions")]
     Completions,
+    #[serde(rename = "/v1/embeddings")]
     Embeddings,
 }
 

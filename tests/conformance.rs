@@ -1,6 +1,14 @@
 //! One suite over both counter engines: what they promise, the same in both,
 //! and what Redis must do when it fails.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, measures, and waits by polling"
+)]
 
 #[path = "conformance/behaviour.rs"]
 mod behaviour;

@@ -1,6 +1,14 @@
 //! End to end: the real Envoy, a real Redis, weir as its users run it, and a
 //! fake provider whose own log is the oracle.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, measures, and waits by polling"
+)]
 
 #[path = "e2e/calls.rs"]
 mod calls;

@@ -4,12 +4,22 @@
 //! The recordings are other projects' data and no part of this one:
 //! `WEIR_FIXTURES` names the folder that holds them. Without it the test says
 //! so and passes; with it, a missing folder fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, measures, and waits by polling"
+)]
 
 // A recording that can't be read is a failure of the test itself.
-#![allow(clippy::unwrap_used)]
 
 #[path = "golden/descriptors.rs"]
 mod descriptors;
+#[path = "golden/requests.rs"]
+mod requests;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

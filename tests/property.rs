@@ -4,7 +4,15 @@
 //! memory, in virtual time. Calls are interleaved message by message, broken at
 //! any point, killed with their sidecar, refused; the clock moves on between.
 //! At the end the books must balance.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, measures, and waits by polling"
+)]
 
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -54,16 +62,44 @@ fn snapshot() -> Arc<Snapshot> {
     // is all that was ever charged.
     let every = Millis::from_mins(60 * 24);
     let limit = |name: &str, scope, unit, amount, algorithm| {
-        Arc::new(Limit { name: name.into(), scope, unit, amount, algorithm })
+        Arc::new(Limit {
+            name: name.into(),
+            scope,
+            unit,
+            amount,
+            algorithm,
+        })
     };
     let plan = Plan {
         name: "team".into(),
         limits: vec![
-            limit("requests", Scope::Tenant, Unit::Requests, 30, Algorithm::SlidingWindow { every }),
-            limit("tokens", Scope::User, Unit::Tokens, 86_400, Algorithm::SlidingWindow { every }),
-            limit("slots", Scope::Tenant, Unit::Concurrency, SLOTS, Algorithm::Concurrency),
+            limit(
+                "requests",
+                Scope::Tenant,
+                Unit::Requests,
+                30,
+                Algorithm::SlidingWindow { every },
+            ),
+            limit(
+                "tokens",
+                Scope::User,
+                Unit::Tokens,
+                86_400,
+                Algorithm::SlidingWindow { every },
+            ),
+            limit(
+                "slots",
+                Scope::Tenant,
+                Unit::Concurrency,
+                SLOTS,
+                Algorithm::Concurrency,
+            ),
         ],
-        output: OutputRule { max_tokens_default: Some(50), max_tokens_cap: None, choices_cap: 4 },
+        output: OutputRule {
+            max_tokens_default: Some(50),
+            max_tokens_cap: None,
+            choices_cap: 4,
+        },
     };
     let model = Model {
         name: "gpt-4o".into(),
@@ -74,7 +110,10 @@ fn snapshot() -> Arc<Snapshot> {
         image_tokens: None,
         inject_include_usage: true,
     };
-    let mut snapshot = Snapshot { keys, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        keys,
+        ..Snapshot::default()
+    };
     snapshot.plans.insert("team".into(), Arc::new(plan));
     snapshot.models.insert("gpt-4o".into(), Arc::new(model));
     Arc::new(snapshot)
@@ -127,7 +166,10 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn messages(answer: Answer) -> Vec<Event> {
     let headers = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
+            .collect()
     };
     let stream = matches!(answer, Answer::Stream);
     let head = RequestHead {
@@ -149,10 +191,16 @@ fn messages(answer: Answer) -> Vec<Event> {
             ..ResponseHead::default()
         })
     };
-    let chunk = |text: &str, end| Event::ResponseBody { body: text.as_bytes().to_vec(), end };
+    let chunk = |text: &str, end| Event::ResponseBody {
+        body: text.as_bytes().to_vec(),
+        end,
+    };
     let mut messages = vec![
         Event::RequestHeaders(head),
-        Event::RequestBody { body: body.into_bytes(), end: true },
+        Event::RequestBody {
+            body: body.into_bytes(),
+            end: true,
+        },
     ];
     let json = "application/json";
     messages.extend(match answer {
@@ -236,7 +284,10 @@ impl World {
         self.opened += 1;
         let hold = HoldId::new(self.now, &[self.opened; 10]);
         let exchange = Exchange::new(Role::Full, settings(), Arc::clone(&self.snapshot), hold, 1);
-        self.calls.push(Call { exchange, messages: messages(answer) });
+        self.calls.push(Call {
+            exchange,
+            messages: messages(answer),
+        });
     }
 
     fn on_call(&mut self, n: usize, next: impl FnOnce(&mut Call) -> Option<Event>) {
@@ -314,8 +365,14 @@ impl World {
             for effect in exchange.step(event, self.now).effects {
                 if let Effect::Reserve(reservation) = effect {
                     let asked: Vec<u64> = reservation.charges.iter().map(|c| c.amount).collect();
-                    if let Decision::Admitted(standings) = self.counters.reserve(&reservation, self.now).unwrap() {
-                        let used: Vec<u64> = standings.iter().zip(asked).map(|(s, a)| s.used - a).collect();
+                    if let Decision::Admitted(standings) =
+                        self.counters.reserve(&reservation, self.now).unwrap()
+                    {
+                        let used: Vec<u64> = standings
+                            .iter()
+                            .zip(asked)
+                            .map(|(s, a)| s.used - a)
+                            .collect();
                         probe = Some((used[0], used[1], used[2]));
                     }
                 }

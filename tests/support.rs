@@ -1,7 +1,7 @@
 //! What end-to-end tests, the demo and the bench stand on: a fake provider that
 //! keeps its own log, and real processes (Envoy, Redis, weir) on free ports,
 //! stopped when they go out of scope.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(dead_code, reason = "each user needs a part of it")]
 
 pub mod client;
 pub mod process;
@@ -23,12 +23,19 @@ where
         if let Some(value) = ready().await {
             return value;
         }
-        assert!(start.elapsed() < deadline, "waited {deadline:?} for: {what}");
+        assert!(
+            start.elapsed() < deadline,
+            "waited {deadline:?} for: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// A port that nobody listens on now.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

@@ -25,7 +25,6 @@ async fn start_within(request_max: Duration) -> Server {
     let shutdown = async {
         let _ = stopped.await;
     };
-    #[allow(clippy::disallowed_methods)]
     let task = tokio::spawn(serve_within(request_max, listener, state.clone(), shutdown));
     Server {
         address,

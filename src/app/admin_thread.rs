@@ -20,7 +20,6 @@ pub(super) struct AdminThread {
 
 impl AdminThread {
     /// Opens the admin port and starts the thread; traces too, where configured.
-    #[expect(clippy::disallowed_methods, reason = "the admin runtime has a thread of its own")]
     pub fn start(
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -56,7 +55,11 @@ impl AdminThread {
             .name("weir-admin".into())
             .spawn(move || runtime.block_on(admin::serve(listener, state, stopped)))
             .context("can't start the admin thread")?;
-        Ok(Self { traces, stop, thread })
+        Ok(Self {
+            traces,
+            stop,
+            thread,
+        })
     }
 
     pub fn traces(&self) -> Option<Arc<Traces>> {

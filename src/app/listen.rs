@@ -13,7 +13,10 @@ const SOCKET_MODE: u32 = 0o660;
 /// Listens on a Unix socket. A socket that a dead process left behind is
 /// replaced; one that answers, and anything that isn't a socket, is not.
 pub(super) async fn unix(path: &Path) -> anyhow::Result<UnixListener> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
@@ -27,8 +30,8 @@ pub(super) async fn unix(path: &Path) -> anyhow::Result<UnixListener> {
         fs::remove_file(path)
             .with_context(|| format!("can't remove the old socket {}", path.display()))?;
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("can't listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("can't listen on {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
         .with_context(|| format!("can't set the mode of {}", path.display()))?;
     Ok(listener)

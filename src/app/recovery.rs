@@ -21,24 +21,39 @@ pub(super) fn open_log(
     let Some(files) = &config.usage_log else {
         return Ok((None, Vec::new()));
     };
-    let journal = matches!(config.counters, CountersConfig::Memory).then_some(files.open_path.as_path());
-    let (log, interrupted) =
-        UsageLog::open(&files.path, journal, Arc::clone(metrics), Arc::clone(readiness))
-            .context("usage_log")?;
+    let journal =
+        matches!(config.counters, CountersConfig::Memory).then_some(files.open_path.as_path());
+    let (log, interrupted) = UsageLog::open(
+        &files.path,
+        journal,
+        Arc::clone(metrics),
+        Arc::clone(readiness),
+    )
+    .context("usage_log")?;
     Ok((Some(log), interrupted))
 }
 
 /// Records the calls that were open when the last process died: what they used
 /// is not known, so what they had reserved is charged.
-pub(super) fn record_interrupted(interrupted: Vec<Interrupted>, recorder: &Recorder, clock: &Clock) {
+pub(super) fn record_interrupted(
+    interrupted: Vec<Interrupted>,
+    recorder: &Recorder,
+    clock: &Clock,
+) {
     if !interrupted.is_empty() {
         let calls = interrupted.len();
-        tracing::warn!(calls, "calls were open when weir last ended; they are recorded as estimated");
+        tracing::warn!(
+            calls,
+            "calls were open when weir last ended; they are recorded as estimated"
+        );
     }
     for call in interrupted {
         match OpenCall::from_json(&call.context) {
             Some(open) => recorder.record(expired_event(&open, clock.now())),
-            None => tracing::error!(id = %call.id, "an open call in the journal can't be read"),
+            None => {
+                tracing::error!(id = %call.id, "an open call in the journal can't be read; it is dropped");
+                recorder.forget(call.id);
+            }
         }
     }
 }

@@ -31,10 +31,19 @@ pub(super) async fn drain(
 ) {
     readiness.set_draining();
     grpc.not_serving().await;
-    if tokio::time::timeout(drain_timeout, driver.idle()).await.is_err() {
-        tracing::warn!(?drain_timeout, "calls are still open; they are settled and cut");
+    if tokio::time::timeout(drain_timeout, driver.idle())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            ?drain_timeout,
+            "calls are still open; they are settled and cut"
+        );
         driver.cut_sessions();
-        if tokio::time::timeout(CUT_SETTLES_MAX, driver.idle()).await.is_err() {
+        if tokio::time::timeout(CUT_SETTLES_MAX, driver.idle())
+            .await
+            .is_err()
+        {
             tracing::error!("some calls could not be settled; their holds will expire");
         }
     }

@@ -68,7 +68,10 @@ fn wall_ms(time: SystemTime) -> u64 {
 
 /// Random bits from the operating system. Where it gives none, ids would
 /// repeat and one call would settle another's hold: the process must not go on.
-#[expect(clippy::expect_used, reason = "without randomness nothing here is safe")]
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness nothing here is safe"
+)]
 pub fn random() -> Random {
     let mut bytes = [0u8; 18];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");

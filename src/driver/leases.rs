@@ -41,7 +41,11 @@ impl Leases {
         for shard in &self.shards {
             let mut leases = lock(shard);
             leases.retain(|_, lease| lease.until.is_none_or(|until| now < until));
-            due.extend(leases.iter().map(|(hold, lease)| (*hold, Arc::clone(&lease.slot))));
+            due.extend(
+                leases
+                    .iter()
+                    .map(|(hold, lease)| (*hold, Arc::clone(&lease.slot))),
+            );
         }
         due
     }
@@ -59,7 +63,9 @@ impl Leases {
 
 /// A panic while a shard was locked left its map whole: each change is one call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]
@@ -74,8 +80,20 @@ mod tests {
     fn a_handed_over_hold_is_kept_until_its_time_and_no_longer() {
         let leases = Leases::default();
         let slot: Arc<str> = "acme".into();
-        leases.keep(hold(1), Lease { slot: Arc::clone(&slot), until: None });
-        leases.keep(hold(2), Lease { slot, until: Some(UnixMillis(100)) });
+        leases.keep(
+            hold(1),
+            Lease {
+                slot: Arc::clone(&slot),
+                until: None,
+            },
+        );
+        leases.keep(
+            hold(2),
+            Lease {
+                slot,
+                until: Some(UnixMillis(100)),
+            },
+        );
         assert_eq!(leases.due(UnixMillis(99)).len(), 2);
         assert_eq!(leases.due(UnixMillis(100)), vec![(hold(1), "acme".into())]);
         leases.release(hold(1));

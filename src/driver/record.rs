@@ -30,7 +30,6 @@ impl Recorder {
     /// task of its own waits for room, so that nothing that happens to the
     /// caller can lose the event. There are at most as many such tasks as calls
     /// that were open.
-    #[expect(clippy::disallowed_methods, reason = "an event outlives the call it tells of")]
     pub fn record(&self, event: UsageEvent) {
         self.metrics.record(&event);
         if let Some(traces) = &self.traces {
@@ -39,14 +38,23 @@ impl Recorder {
         let Some(log) = self.log.clone() else {
             return;
         };
-        let mut append = Box::pin(async move {
+        finish(async move {
             if let Err(error) = log.append(&event).await {
                 tracing::error!(%error, id = %event.id, "a usage event is not in the usage log");
             }
         });
-        if append.as_mut().now_or_never().is_none() {
-            tokio::spawn(append);
-        }
+    }
+
+    /// Ends a call in the journal that has no event.
+    pub fn forget(&self, hold: HoldId) {
+        let Some(log) = self.log.clone() else {
+            return;
+        };
+        finish(async move {
+            if let Err(error) = log.forget(hold).await {
+                tracing::error!(%error, id = %hold, "a call stays open in the journal");
+            }
+        });
     }
 
     /// Notes an admitted call; false where that isn't possible, and the call
@@ -98,5 +106,17 @@ impl Recorder {
         {
             tracing::error!(%error, "the usage log is not whole");
         }
+    }
+}
+
+/// Does it now if it needn't wait, else in a task of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an event outlives the call it tells of"
+)]
+fn finish(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    if work.as_mut().now_or_never().is_none() {
+        tokio::spawn(work);
     }
 }

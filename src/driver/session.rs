@@ -78,7 +78,10 @@ impl Session {
     async fn reserve(&self, reservation: Reservation) -> Event {
         let driver = &self.driver;
         let started = driver.clock.instant();
-        let decision = driver.counters.reserve(&reservation, driver.clock.now()).await;
+        let decision = driver
+            .counters
+            .reserve(&reservation, driver.clock.now())
+            .await;
         driver.recorder.decided(started.elapsed());
         match decision {
             Ok(decision @ Decision::Admitted(_)) => {
@@ -102,13 +105,21 @@ impl Session {
             Role::Full | Role::Meter => None,
         };
         let slot = Arc::clone(&reservation.slot);
-        self.driver.leases.keep(reservation.hold, Lease { slot, until });
-        self.driver.recorder.admitted(reservation.hold, &reservation.context).await
+        self.driver
+            .leases
+            .keep(reservation.hold, Lease { slot, until });
+        self.driver
+            .recorder
+            .admitted(reservation.hold, &reservation.context)
+            .await
     }
 }
 
 impl Drop for Session {
-    #[expect(clippy::disallowed_methods, reason = "a dropped session settles in a task of its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a dropped session settles in a task of its own"
+    )]
     fn drop(&mut self) {
         self.driver.recorder.closed();
         let owing = self.exchange.take().filter(Exchange::owes_settlement);

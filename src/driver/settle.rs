@@ -20,7 +20,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Settles. A store in memory answers at once; a remote one is asked by a task
 /// of its own, so that nothing that happens to the caller can cut it short.
-#[expect(clippy::disallowed_methods, reason = "a settlement outlives the call it settles")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a settlement outlives the call it settles"
+)]
 pub(super) async fn run(driver: &Arc<Driver>, settlement: Settlement) {
     if matches!(driver.counters, Counters::Memory(_)) {
         attempt_all(driver, settlement).await;
@@ -35,7 +38,12 @@ pub(super) async fn run(driver: &Arc<Driver>, settlement: Settlement) {
 }
 
 async fn attempt_all(driver: &Driver, settlement: Settlement) {
-    let Settlement { slot, hold, actual, event } = settlement;
+    let Settlement {
+        slot,
+        hold,
+        actual,
+        event,
+    } = settlement;
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=ATTEMPTS_MAX {
         let now = driver.clock.now();

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::exchange::{OpenCall, expired_event};
+use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,17 @@ const EXPIRED_BATCH_MAX: usize = 1_000;
 /// The intervals' work.
 pub struct Upkeep {
     driver: Arc<Driver>,
+    readiness: Arc<Readiness>,
     renew_every: Millis,
 }
 
 impl Upkeep {
-    pub fn new(driver: Arc<Driver>, renew_every: Millis) -> Self {
-        Self { driver, renew_every }
+    pub fn new(driver: Arc<Driver>, readiness: Arc<Readiness>, renew_every: Millis) -> Self {
+        Self {
+            driver,
+            readiness,
+            renew_every,
+        }
     }
 
     /// Runs until `stop`.
@@ -43,19 +49,19 @@ impl Upkeep {
         driver.clock.follow_drift();
         let now = driver.clock.now();
         let settings = driver.settings;
-        for (hold, slot) in driver.leases.due(now) {
-            let renewed = driver
-                .counters
-                .renew(&slot, hold, settings.hold_ttl, settings.lease_ttl, now)
-                .await;
+        let due = driver.leases.due(now);
+        let renewed = driver
+            .counters
+            .renew_all(&due, settings.hold_ttl, settings.lease_ttl, now)
+            .await;
+        for ((hold, _), renewed) in due.into_iter().zip(renewed) {
             match renewed {
                 Ok(true) => {}
                 // Settled elsewhere: nothing is left to keep alive.
                 Ok(false) => driver.leases.release(hold),
                 Err(error) => {
                     driver.recorder.counter_error(&error);
-                    tracing::warn!(%error, "leases could not be renewed");
-                    return;
+                    tracing::warn!(%error, %hold, "a hold could not be renewed");
                 }
             }
         }
@@ -66,6 +72,8 @@ impl Upkeep {
     async fn expire(&self) {
         let driver = &self.driver;
         driver.recorder.open_holds(driver.leases.len());
+        self.readiness
+            .set_counters(driver.counters.check().await.is_ok());
         let now = driver.clock.now();
         let expired = match driver.counters.expire_due(now, EXPIRED_BATCH_MAX).await {
             Ok(expired) => expired,

@@ -13,7 +13,6 @@ use crate::exchange::{HeaderEdits, RequestHead};
 use crate::limits::HoldId;
 use crate::protocol::denial::Rendered;
 use crate::telemetry::readiness::Readiness;
-use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{
     Authorization, AuthorizationServer,
@@ -22,6 +21,7 @@ use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
     CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::rpc::Status as RpcStatus;
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
@@ -42,7 +42,10 @@ impl ExtAuthz {
 
 #[tonic::async_trait]
 impl Authorization for ExtAuthz {
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
         if self.readiness.is_draining() {
             return Err(Status::unavailable("weir is shutting down"));
         }
@@ -61,7 +64,9 @@ impl Authorization for ExtAuthz {
         let id = HoldId::new(now, &clock::random().id);
         let settings = driver.settings();
         match judge(&head, &driver.snapshot(), settings, id, now) {
-            Judgement::Passed { principal, edits } => Ok(Response::new(passed(&principal.key_id, edits))),
+            Judgement::Passed { principal, edits } => {
+                Ok(Response::new(passed(&principal.key_id, edits)))
+            }
             Judgement::Refused { rendered, event } => {
                 driver.recorder().record(*event);
                 Ok(Response::new(refused(rendered)))
@@ -101,7 +106,10 @@ fn passed(key_id: &str, edits: HeaderEdits) -> CheckResponse {
 }
 
 fn refused(rendered: Rendered) -> CheckResponse {
-    let headers = rendered.headers.into_iter().map(|(name, value)| set_text(name, value));
+    let headers = rendered
+        .headers
+        .into_iter()
+        .map(|(name, value)| set_text(name, value));
     CheckResponse {
         status: Some(status(Code::PermissionDenied)),
         dynamic_metadata: None,

@@ -77,7 +77,11 @@ impl ExternalProcessor for ExtProc {
 }
 
 fn role(request: &Request<Streaming<ProcessingRequest>>) -> Result<Role, Status> {
-    match request.metadata().get(ROLE_KEY).map(|value| value.as_bytes()) {
+    match request
+        .metadata()
+        .get(ROLE_KEY)
+        .map(|value| value.as_bytes())
+    {
         None => Ok(Role::Full),
         Some(b"full") => Ok(Role::Full),
         Some(b"door") => Ok(Role::Door),

@@ -26,7 +26,10 @@ pub(super) fn text(text: impl Into<String>) -> Value {
 
 /// A count. Protobuf's numbers are doubles: exact up to 2^53, which no count
 /// of tokens reaches.
-#[expect(clippy::cast_precision_loss, reason = "a log field, not an amount that is billed")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a log field, not an amount that is billed"
+)]
 pub(super) fn number(count: u64) -> Value {
     Value {
         kind: Some(Kind::NumberValue(count as f64)),

@@ -7,7 +7,9 @@ use super::message::{Effect, Metadata, Reply, Settlement, Step};
 use super::open_call::OpenCall;
 use super::{Settings, verdict};
 use crate::identity::Principal;
-use crate::limits::{Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit};
+use crate::limits::{
+    Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit,
+};
 use crate::policy::{Estimate, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit, Rendered};
 use crate::protocol::openai::{rate_headers, refusal, request};
@@ -53,14 +55,14 @@ impl Refused {
         principal: Option<&Arc<Principal>>,
         endpoint: Option<Endpoint>,
         started_at: UnixMillis,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             denial,
             principal: principal.cloned(),
             endpoint,
             model: None,
             started_at,
-        }
+        })
     }
 }
 
@@ -93,7 +95,10 @@ pub(super) fn refusal_of(
     let metadata = Metadata {
         decision: Arc::clone(&decision),
         id,
-        tenant: refused.principal.as_ref().map(|who| Arc::clone(&who.tenant)),
+        tenant: refused
+            .principal
+            .as_ref()
+            .map(|who| Arc::clone(&who.tenant)),
         model: refused.model.clone(),
         outcome: Some("refused"),
         input_tokens: None,
@@ -110,9 +115,15 @@ impl Admission<'_> {
         who: Identified,
         body: Vec<u8>,
         end: bool,
-    ) -> Result<(Deciding, Reservation), Refused> {
-        let refused =
-            |denial| Refused::new(denial, Some(&who.principal), Some(who.endpoint), who.started_at);
+    ) -> Result<(Deciding, Reservation), Box<Refused>> {
+        let refused = |denial| {
+            Refused::new(
+                denial,
+                Some(&who.principal),
+                Some(who.endpoint),
+                who.started_at,
+            )
+        };
         // A body that isn't whole is never parsed: what follows could change
         // its meaning.
         if !end || body.len() > self.settings.body_bytes_max {
@@ -128,9 +139,10 @@ impl Admission<'_> {
         };
         let deciding = self
             .plan_call(&who, plan, model, &facts, &body)
-            .map_err(|denial| Refused {
-                model: Some(Arc::clone(&model.name)),
-                ..refused(denial)
+            .map_err(|denial| {
+                let mut refused = refused(denial);
+                refused.model = Some(Arc::clone(&model.name));
+                refused
             })?;
         let reservation = Reservation {
             hold: self.hold,
@@ -220,9 +232,17 @@ struct Cap<'a> {
 }
 
 impl Cap<'_> {
-    fn of(plan: &Plan, model: &Model, facts: &CallFacts, endpoint: Endpoint) -> Result<Self, Denial> {
+    fn of(
+        plan: &Plan,
+        model: &Model,
+        facts: &CallFacts,
+        endpoint: Endpoint,
+    ) -> Result<Self, Denial> {
         if endpoint == Endpoint::Embeddings {
-            return Ok(Cap { tokens: 0, written: None });
+            return Ok(Cap {
+                tokens: 0,
+                written: None,
+            });
         }
         if model.max_output_tokens == Some(0) {
             return Err(no_output());
@@ -250,7 +270,10 @@ impl Cap<'_> {
         };
         // Configuration sees to it that one of these is known for every plan
         // and model; without any, the call can't be bounded.
-        let bound = written.or(asked).or(model.max_output_tokens).ok_or_else(unbounded_output)?;
+        let bound = written
+            .or(asked)
+            .or(model.max_output_tokens)
+            .ok_or_else(unbounded_output)?;
         let tokens = model.max_output_tokens.map_or(bound, |max| bound.min(max));
         Ok(Cap {
             tokens,
@@ -280,7 +303,7 @@ impl Deciding {
         self,
         decision: Option<Decision>,
         now: UnixMillis,
-    ) -> Result<(OpenCall, Option<Vec<u8>>), Step> {
+    ) -> Result<(OpenCall, Option<Vec<u8>>), Box<Step>> {
         match decision {
             Some(Decision::Admitted(standings)) => {
                 let mut call = self.call;
@@ -290,7 +313,7 @@ impl Deciding {
             Some(Decision::Refused(refusal)) => {
                 let denial = rate_denial(&self.charges, refusal, &self.call);
                 let (id, refused) = self.refused(denial);
-                Err(refuse(refused, id, now))
+                Err(Box::new(refuse(refused, id, now)))
             }
             // The store may have taken the reservation without saying so:
             // whatever it holds is given back.
@@ -299,7 +322,7 @@ impl Deciding {
                 let (id, refused) = self.refused(Denial::LimitsUnavailable);
                 let mut step = refuse(refused, id, now);
                 step.effects.insert(0, void);
-                Err(step)
+                Err(Box::new(step))
             }
         }
     }

@@ -41,14 +41,19 @@ pub(super) struct Answering {
 impl fmt::Debug for Answering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, status, .. } = self;
-        f.debug_struct("Answering").field("call", &call.id).field("status", status).finish_non_exhaustive()
+        f.debug_struct("Answering")
+            .field("call", &call.id)
+            .field("status", status)
+            .finish_non_exhaustive()
     }
 }
 
 impl Answering {
     pub fn begin(call: OpenCall, head: ResponseHead) -> (Self, HeaderEdits) {
         let header = |name| single(&head.headers, name).ok().flatten();
-        let status = header(":status").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let status = header(":status")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let kind = answer_kind(header("content-type"));
         let encoding = Encoding::from_header(header("content-encoding").unwrap_or(""));
         let strip_usage = call.strip_usage && kind == AnswerKind::Sse && status < 300;
@@ -60,7 +65,11 @@ impl Answering {
         if reader.as_ref().is_some_and(AnswerReader::decodes) {
             remove.push("content-encoding".to_owned());
         }
-        let set = call.rate_headers.iter().filter_map(known_rate_header).collect();
+        let set = call
+            .rate_headers
+            .iter()
+            .filter_map(known_rate_header)
+            .collect();
         let answering = Self {
             call,
             status,
@@ -103,12 +112,19 @@ impl Answering {
         if !usage_known {
             self.count_text();
         }
-        let dropped_bytes = self.reader.as_ref().map_or(0, AnswerReader::text_dropped_bytes);
+        let dropped_bytes = self
+            .reader
+            .as_ref()
+            .map_or(0, AnswerReader::text_dropped_bytes);
         let seen = Seen {
             status: self.status,
             origin: self.origin,
             whole: end == End::OfAnswer,
-            answer: self.reader.as_ref().map(|reader| reader.answer().clone()).unwrap_or_default(),
+            answer: self
+                .reader
+                .as_ref()
+                .map(|reader| reader.answer().clone())
+                .unwrap_or_default(),
             // A token is at least a byte.
             counted_tokens: self.counted_tokens.saturating_add(dropped_bytes),
             first_token_at: self.first_token_at,
@@ -128,7 +144,12 @@ impl Answering {
 }
 
 fn answer_kind(content_type: Option<&str>) -> AnswerKind {
-    let essence = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+    let essence = content_type
+        .unwrap_or("")
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim();
     if essence.eq_ignore_ascii_case("text/event-stream") {
         AnswerKind::Sse
     } else {

@@ -38,7 +38,7 @@ pub fn judge(
             principal: identified.principal,
             edits,
         },
-        Err(refused) => refused_judgement(refused, id, now),
+        Err(refused) => refused_judgement(*refused, id, now),
     }
 }
 

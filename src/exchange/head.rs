@@ -1,8 +1,8 @@
 //! Judging a request's head: who calls, and is it a call that weir meters.
 
+use super::Settings;
 use super::admit::Refused;
 use super::message::{HeaderEdits, Headers, RequestHead};
-use super::Settings;
 use crate::identity::Principal;
 use crate::policy::Snapshot;
 use crate::protocol::Endpoint;
@@ -25,9 +25,19 @@ pub(super) struct Identified {
 impl Identified {
     /// The provider answered a body that weir was never shown: the gateway is
     /// set up so that calls could pass unmetered, and this one must not.
-    pub fn unmetered(self) -> Refused {
-        let Self { principal, endpoint, started_at, .. } = self;
-        Refused::new(Denial::Unmetered, Some(&principal), Some(endpoint), started_at)
+    pub fn unmetered(self) -> Box<Refused> {
+        let Self {
+            principal,
+            endpoint,
+            started_at,
+            ..
+        } = self;
+        Refused::new(
+            Denial::Unmetered,
+            Some(&principal),
+            Some(endpoint),
+            started_at,
+        )
     }
 }
 
@@ -38,11 +48,13 @@ pub(super) fn judge(
     snapshot: &Snapshot,
     settings: Settings,
     now: UnixMillis,
-) -> Result<(Identified, HeaderEdits), Refused> {
+) -> Result<(Identified, HeaderEdits), Box<Refused>> {
     let anonymous = |denial| Refused::new(denial, None, None, now);
     let values_ok = head.headers.iter().all(|(_, value)| is_text(value));
     if !values_ok {
-        return Err(anonymous(Denial::BadHeader("a value is not UTF-8, or holds a NUL")));
+        return Err(anonymous(Denial::BadHeader(
+            "a value is not UTF-8, or holds a NUL",
+        )));
     }
     let principal = authenticate(head, snapshot, settings)
         .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
@@ -71,7 +83,11 @@ pub(super) fn authenticate(
     snapshot: &Snapshot,
     settings: Settings,
 ) -> Result<Arc<Principal>, Credential> {
-    if let Some(key_id) = head.judged_key_id.as_deref().filter(|_| settings.trust_ext_authz) {
+    if let Some(key_id) = head
+        .judged_key_id
+        .as_deref()
+        .filter(|_| settings.trust_ext_authz)
+    {
         // A key that was withdrawn since is as good as unknown.
         let principal = snapshot.keys.by_id(key_id);
         return principal.cloned().ok_or(Credential::Unknown);
@@ -112,11 +128,13 @@ fn content(head: &RequestHead, body_bytes_max: usize) -> Result<(), Denial> {
     if !is_json(content_type) {
         return Err(Denial::UnsupportedMediaType);
     }
-    let encoding = single(&head.headers, "content-encoding").map_err(|Several| Denial::UnsupportedEncoding)?;
+    let encoding =
+        single(&head.headers, "content-encoding").map_err(|Several| Denial::UnsupportedEncoding)?;
     if encoding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Denial::UnsupportedEncoding);
     }
-    let length = single(&head.headers, "content-length").map_err(|Several| Denial::BadHeader("several content-length"))?;
+    let length = single(&head.headers, "content-length")
+        .map_err(|Several| Denial::BadHeader("several content-length"))?;
     let length = length.and_then(|text| text.parse::<usize>().ok());
     if length.is_some_and(|bytes| bytes > body_bytes_max) {
         return Err(Denial::BodyTooLarge {

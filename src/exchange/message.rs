@@ -48,12 +48,18 @@ pub struct ResponseHead {
 pub enum Event {
     RequestHeaders(RequestHead),
     /// The whole body, if `end`; weir asks the gateway for whole bodies.
-    RequestBody { body: Vec<u8>, end: bool },
+    RequestBody {
+        body: Vec<u8>,
+        end: bool,
+    },
     RequestTrailers,
     /// The answer to [`Effect::Reserve`]; `None` where the store gave none.
     Decided(Option<Decision>),
     ResponseHeaders(ResponseHead),
-    ResponseBody { body: Vec<u8>, end: bool },
+    ResponseBody {
+        body: Vec<u8>,
+        end: bool,
+    },
     ResponseTrailers,
     /// The stream is gone: client away, gateway gone, or just over.
     Closed,
@@ -77,7 +83,10 @@ pub enum Reply {
     },
     RequestTrailers,
     /// Answered here; the call ends.
-    Refuse { rendered: Rendered, metadata: Metadata },
+    Refuse {
+        rendered: Rendered,
+        metadata: Metadata,
+    },
     ResponseHeaders {
         edits: HeaderEdits,
         metadata: Option<Metadata>,
@@ -86,7 +95,9 @@ pub enum Reply {
         replacement: Option<Vec<u8>>,
         metadata: Option<Metadata>,
     },
-    ResponseTrailers { metadata: Option<Metadata> },
+    ResponseTrailers {
+        metadata: Option<Metadata>,
+    },
 }
 
 /// What the gateway's access log learns of a call.
@@ -111,7 +122,10 @@ pub enum Effect {
     Reserve(Reservation),
     Settle(Box<Settlement>),
     /// The hold was opened by another exchange; keep it alive from here.
-    Adopt { hold: HoldId, slot: Arc<str> },
+    Adopt {
+        hold: HoldId,
+        slot: Arc<str>,
+    },
     /// A refused call.
     Record(Box<UsageEvent>),
 }

@@ -52,9 +52,27 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     let plan = Plan {
         name: "team".into(),
         limits: vec![
-            limit("rpm", Scope::Tenant, Unit::Requests, 10, Algorithm::SlidingWindow { every }),
-            limit("tpm", Scope::User, Unit::Tokens, 1_000, Algorithm::TokenBucket { every, burst: 900 }),
-            limit("slots", Scope::Tenant, Unit::Concurrency, 2, Algorithm::Concurrency),
+            limit(
+                "rpm",
+                Scope::Tenant,
+                Unit::Requests,
+                10,
+                Algorithm::SlidingWindow { every },
+            ),
+            limit(
+                "tpm",
+                Scope::User,
+                Unit::Tokens,
+                1_000,
+                Algorithm::TokenBucket { every, burst: 900 },
+            ),
+            limit(
+                "slots",
+                Scope::Tenant,
+                Unit::Concurrency,
+                2,
+                Algorithm::Concurrency,
+            ),
         ],
         output: OutputRule {
             max_tokens_default: Some(100),
@@ -73,7 +91,10 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             inject_include_usage: true,
         })
     };
-    let mut snapshot = Snapshot { keys, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        keys,
+        ..Snapshot::default()
+    };
     snapshot.plans.insert("team".into(), Arc::new(plan));
     for model in [
         model("gpt-4o", OutputField::MaxTokens),
@@ -186,7 +207,10 @@ pub(super) fn refusal(step: &Step) -> (u16, String) {
     match &step.reply {
         Some(Reply::Refuse { rendered, .. }) => {
             let body: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
-            (rendered.status, body["error"]["code"].as_str().unwrap().to_owned())
+            (
+                rendered.status,
+                body["error"]["code"].as_str().unwrap().to_owned(),
+            )
         }
         other => panic!("expected a refusal, got {other:?}"),
     }

@@ -146,12 +146,14 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
             usage: Usage::default(),
         },
         (_, 200..=299) => match seen.answer.usage {
-            Some(usage) if is_exact(call, &seen.answer, usage) && is_plausible(call, usage) => Verdict {
-                outcome: Outcome::Exact,
-                known: Some(Known::Provider),
-                requests: 1,
-                usage,
-            },
+            Some(usage) if is_exact(call, &seen.answer, usage) && is_plausible(call, usage) => {
+                Verdict {
+                    outcome: Outcome::Exact,
+                    known: Some(Known::Provider),
+                    requests: 1,
+                    usage,
+                }
+            }
             None if nothing_seen && !seen.whole => reserved(call),
             usage => estimated(usage.unwrap_or_default()),
         },
@@ -177,7 +179,11 @@ const OUTPUT_UNEXPLAINED_MAX: u64 = 4_096;
 fn believed(call: &OpenCall) -> Usage {
     Usage {
         input_tokens: Some(call.request_bytes.saturating_add(INPUT_UNEXPLAINED_MAX)),
-        output_tokens: Some(call.output_tokens.saturating_mul(2).saturating_add(OUTPUT_UNEXPLAINED_MAX)),
+        output_tokens: Some(
+            call.output_tokens
+                .saturating_mul(2)
+                .saturating_add(OUTPUT_UNEXPLAINED_MAX),
+        ),
         ..Usage::default()
     }
 }

@@ -121,7 +121,9 @@ impl KeyDigest {
             *byte = u8::from_str_radix(pair, 16).ok()?;
         }
         // `from_str_radix` takes a sign; a digest has none.
-        hex.bytes().all(|c| c.is_ascii_hexdigit()).then_some(Self(bytes))
+        hex.bytes()
+            .all(|c| c.is_ascii_hexdigit())
+            .then_some(Self(bytes))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn event(n: u8, fields: Value) -> UsageEvent {
         "user": "ann",
         "key_id": "key-1",
         "plan": "team",
-        "endpoint": "chat_completions",
+        "endpoint": "/v1/chat/completions",
         "dialect": "openai",
         "model": "gpt-4o",
         "model_served": "gpt-4o-2024-08-06",

@@ -8,6 +8,15 @@
 //! a sidecar that skips its work is fast.
 //!
 //! The parts that run beside Envoy (`floor`, `upstream`) are this program too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, measures, and waits by polling"
+)]
 
 mod envoy;
 mod floor;

@@ -11,7 +11,11 @@ pub fn hello() -> Value {
 
 async fn both_engines(test: impl AsyncFn(Stack)) {
     for engine in [Engine::Memory, Engine::Redis] {
-        let setup = Setup { engine, limits: AMPLE.to_owned(), ..Setup::default() };
+        let setup = Setup {
+            engine,
+            limits: AMPLE.to_owned(),
+            ..Setup::default()
+        };
         test(Stack::start(setup).await).await;
     }
 }
@@ -23,22 +27,41 @@ async fn a_plain_call_passes_and_is_metered_exactly() {
         let answer = stack.send(stack.chat(&hello(), &headers)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()["usage"]["total_tokens"], 10 + 5);
-        assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("99999"));
+        assert_eq!(
+            answer.header("x-ratelimit-remaining-requests"),
+            Some("99999")
+        );
         assert!(answer.header("x-ratelimit-remaining-tokens").is_some());
 
         let received = &stack.provider.log()[0];
-        assert_eq!(received.header("authorization"), None, "the caller's key stays here");
+        assert_eq!(
+            received.header("authorization"),
+            None,
+            "the caller's key stays here"
+        );
         assert_eq!(received.header("x-weir-tenant"), None);
         assert_eq!(received.header("accept-encoding"), Some("identity"));
-        assert_eq!(received.body["max_tokens"], 100, "the plan's default is written in");
+        assert_eq!(
+            received.body["max_tokens"], 100,
+            "the plan's default is written in"
+        );
         // Every other byte is as the client sent it.
         let sent = String::from_utf8(received.raw_body.to_vec()).unwrap();
-        assert_eq!(sent.replacen(r#""max_tokens":100,"#, "", 1), hello().to_string());
+        assert_eq!(
+            sent.replacen(r#""max_tokens":100,"#, "", 1),
+            hello().to_string()
+        );
 
         let events = stack.wait_for_events(1).await;
         let event = &events[0];
-        assert_eq!((event.outcome, event.known), (Outcome::Exact, Some(Known::Provider)));
-        assert_eq!((event.input_tokens, event.output_tokens), (Some(10), Some(5)));
+        assert_eq!(
+            (event.outcome, event.known),
+            (Outcome::Exact, Some(Known::Provider))
+        );
+        assert_eq!(
+            (event.input_tokens, event.output_tokens),
+            (Some(10), Some(5))
+        );
         assert_eq!(event.tenant.as_deref(), Some("acme"));
         assert_eq!(event.user.as_deref(), Some("ada"));
         assert_eq!(event.key_id.as_deref(), Some("ada-key"));
@@ -60,7 +83,10 @@ async fn a_stream_passes_chunk_by_chunk_and_its_extra_usage_stays_here() {
         let mut body = hello();
         body["stream"] = true.into();
         // The provider sends two tokens and then waits: they must be here by then.
-        let request = stack.chat(&body, &[("x-fake-gate", "rest"), ("x-fake-gate-after", "2")]);
+        let request = stack.chat(
+            &body,
+            &[("x-fake-gate", "rest"), ("x-fake-gate-after", "2")],
+        );
         let mut open = stack.open(request).await;
         assert_eq!(open.status, 200);
         let mut text = String::new();
@@ -74,8 +100,14 @@ async fn a_stream_passes_chunk_by_chunk_and_its_extra_usage_stays_here() {
         assert!(whole);
         assert_eq!(text.matches("apple").count(), 5);
         assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-        assert!(!text.contains("prompt_tokens"), "the client didn't ask for usage: {text}");
-        assert_eq!(stack.provider.log()[0].body["stream_options"]["include_usage"], true);
+        assert!(
+            !text.contains("prompt_tokens"),
+            "the client didn't ask for usage: {text}"
+        );
+        assert_eq!(
+            stack.provider.log()[0].body["stream_options"]["include_usage"],
+            true
+        );
 
         // One that asks for its usage gets it.
         body["stream_options"] = json!({"include_usage": true});
@@ -97,14 +129,20 @@ async fn a_stream_passes_chunk_by_chunk_and_its_extra_usage_stays_here() {
 async fn completions_and_embeddings_are_metered_too() {
     let stack = Stack::start(Setup::default()).await;
     let completion = json!({"model": "gpt-4o", "prompt": "once upon a time", "max_tokens": 3});
-    let answer = stack.send(stack.post("/v1/completions", completion.to_string(), &[])).await;
+    let answer = stack
+        .send(stack.post("/v1/completions", completion.to_string(), &[]))
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let mut stream = completion.clone();
     stream["stream"] = true.into();
-    let answer = stack.send(stack.post("/v1/completions", stream.to_string(), &[])).await;
+    let answer = stack
+        .send(stack.post("/v1/completions", stream.to_string(), &[]))
+        .await;
     assert_eq!(answer.text().matches("apple").count(), 3);
     let embedding = json!({"model": "text-embedding-3-small", "input": ["one two", "three"]});
-    let answer = stack.send(stack.post("/v1/embeddings", embedding.to_string(), &[])).await;
+    let answer = stack
+        .send(stack.post("/v1/embeddings", embedding.to_string(), &[]))
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let newer = json!({"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]});
     assert_eq!(stack.send(stack.chat(&newer, &[])).await.status, 200);
@@ -120,32 +158,67 @@ async fn completions_and_embeddings_are_metered_too() {
 #[tokio::test]
 async fn compressed_answers_and_answers_without_usage_are_metered() {
     let stack = Stack::start(Setup::default()).await;
-    let answer = stack.send(stack.chat(&hello(), &[("x-fake-encoding", "gzip")])).await;
-    assert_eq!(answer.header("content-encoding"), Some("gzip"), "passed as it came");
-    let answer = stack.send(stack.chat(&hello(), &[("x-fake-no-usage", "1")])).await;
+    let answer = stack
+        .send(stack.chat(&hello(), &[("x-fake-encoding", "gzip")]))
+        .await;
+    assert_eq!(
+        answer.header("content-encoding"),
+        Some("gzip"),
+        "passed as it came"
+    );
+    let answer = stack
+        .send(stack.chat(&hello(), &[("x-fake-no-usage", "1")]))
+        .await;
     assert_eq!(answer.status, 200);
     let mut body = hello();
     body["stream"] = true.into();
-    stack.send(stack.chat(&body, &[("x-fake-no-usage", "1"), ("x-fake-output", "40")])).await;
+    stack
+        .send(stack.chat(&body, &[("x-fake-no-usage", "1"), ("x-fake-output", "40")]))
+        .await;
 
     let events = stack.wait_for_events(3).await;
-    assert_eq!((events[0].outcome, events[0].total_tokens()), (Outcome::Exact, 15));
+    assert_eq!(
+        (events[0].outcome, events[0].total_tokens()),
+        (Outcome::Exact, 15)
+    );
     for (event, output) in [(&events[1], 5), (&events[2], 40)] {
-        assert_eq!((event.outcome, event.known), (Outcome::Estimated, Some(Known::Counted)));
-        assert_eq!(event.output_tokens, Some(output), "weir counted the text itself");
+        assert_eq!(
+            (event.outcome, event.known),
+            (Outcome::Estimated, Some(Known::Counted))
+        );
+        assert_eq!(
+            event.output_tokens,
+            Some(output),
+            "weir counted the text itself"
+        );
     }
     stack.settle_the_books().await;
 }
 
 #[tokio::test]
 async fn no_prompt_answer_or_key_is_left_anywhere() {
-    let stack = Stack::start(Setup { more: "telemetry: { log: { level: trace } }".into(), ..Setup::default() }).await;
-    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "SECRETPROMPT"}]});
+    let stack = Stack::start(Setup {
+        more: "telemetry: { log: { level: trace } }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let body =
+        json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "SECRETPROMPT"}]});
     stack.send(stack.chat(&body, &[])).await;
-    stack.send(stack.chat(&body, &[("authorization", "Bearer SECRETKEY")])).await;
-    stack.send(stack.post("/v1/chat/completions", r#"{"model":"gpt-4o","SECRETPROMPT"}"#, &[])).await;
+    stack
+        .send(stack.chat(&body, &[("authorization", "Bearer SECRETKEY")]))
+        .await;
+    stack
+        .send(stack.post(
+            "/v1/chat/completions",
+            r#"{"model":"gpt-4o","SECRETPROMPT"}"#,
+            &[],
+        ))
+        .await;
     stack.wait_for_events(3).await;
-    let metrics = crate::support::client::get(stack.admin, "/metrics").await.text();
+    let metrics = crate::support::client::get(stack.admin, "/metrics")
+        .await
+        .text();
     let mut places = vec![("metrics".to_owned(), metrics)];
     for entry in std::fs::read_dir(stack.dir.path()).unwrap() {
         let path = entry.unwrap().path();

@@ -18,22 +18,50 @@ fn streamed() -> Value {
 async fn every_configuration_admits_meters_and_refuses() {
     for envoy in ["unix.yaml", "tcp.yaml", "authz.yaml", "split.yaml"] {
         for engine in [Engine::Memory, Engine::Redis] {
-            let stack = Stack::start(Setup { envoy, engine, ..Setup::default() }).await;
+            let stack = Stack::start(Setup {
+                envoy,
+                engine,
+                ..Setup::default()
+            })
+            .await;
             let answer = stack.send(stack.chat(&hello(), &[])).await;
             assert_eq!(answer.status, 200, "{envoy}: {answer:?}");
-            assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("99999"), "{envoy}");
+            assert_eq!(
+                answer.header("x-ratelimit-remaining-requests"),
+                Some("99999"),
+                "{envoy}"
+            );
             let answer = stack.send(stack.chat(&streamed(), &[])).await;
             assert_eq!(answer.text().matches("apple").count(), 5, "{envoy}");
             assert!(!answer.text().contains("prompt_tokens"), "{envoy}");
-            let denied = stack.send(stack.chat(&hello(), &[("authorization", "Bearer no")])).await;
+            let denied = stack
+                .send(stack.chat(&hello(), &[("authorization", "Bearer no")]))
+                .await;
             assert_eq!(denied.status, 401, "{envoy}");
             assert_eq!(denied.json()["error"]["code"], "invalid_api_key");
             let doubled = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
-            assert_eq!(stack.send(stack.chat(&hello(), &doubled)).await.status, 401, "{envoy}");
+            assert_eq!(
+                stack.send(stack.chat(&hello(), &doubled)).await.status,
+                401,
+                "{envoy}"
+            );
             let events = stack.wait_for_events(4).await;
             let outcomes: Vec<_> = events.iter().map(|event| event.outcome).collect();
-            assert_eq!(outcomes, [Outcome::Exact, Outcome::Exact, Outcome::Refused, Outcome::Refused], "{envoy}");
-            assert_eq!(stack.provider.log()[0].header("authorization"), None, "{envoy}");
+            assert_eq!(
+                outcomes,
+                [
+                    Outcome::Exact,
+                    Outcome::Exact,
+                    Outcome::Refused,
+                    Outcome::Refused
+                ],
+                "{envoy}"
+            );
+            assert_eq!(
+                stack.provider.log()[0].header("authorization"),
+                None,
+                "{envoy}"
+            );
             stack.settle_the_books().await;
             let log = stack.access_log();
             assert_eq!(log[0]["weir_outcome"], "exact", "{envoy}: {log:?}");
@@ -45,11 +73,23 @@ async fn every_configuration_admits_meters_and_refuses() {
 /// Clients can't speak for ext_authz: what they send of that kind is ignored.
 #[tokio::test]
 async fn only_ext_authz_itself_is_believed() {
-    let stack = Stack::start(Setup { envoy: "authz.yaml", ..Setup::default() }).await;
-    let forged = [("authorization", ""), ("x-weir-key-id", "ada-key"), ("weir_key_id", "ada-key")];
+    let stack = Stack::start(Setup {
+        envoy: "authz.yaml",
+        ..Setup::default()
+    })
+    .await;
+    let forged = [
+        ("authorization", ""),
+        ("x-weir-key-id", "ada-key"),
+        ("weir_key_id", "ada-key"),
+    ];
     assert_eq!(stack.send(stack.chat(&hello(), &forged)).await.status, 401);
     // Without ext_authz in front the same weir judges the key itself.
-    let alone = Stack::start(Setup { envoy: "unix.yaml", ..Setup::default() }).await;
+    let alone = Stack::start(Setup {
+        envoy: "unix.yaml",
+        ..Setup::default()
+    })
+    .await;
     assert_eq!(alone.send(alone.chat(&hello(), &[])).await.status, 200);
     assert_eq!(alone.send(alone.chat(&hello(), &forged)).await.status, 401);
 }
@@ -60,10 +100,19 @@ async fn only_ext_authz_itself_is_believed() {
 async fn with_the_split_profile_answers_outlive_weir() {
     for engine in [Engine::Memory, Engine::Redis] {
         let more = "holds: { ttl: 2s, lease_ttl: 1s, renew_every: 500ms }".to_owned();
-        let mut stack = Stack::start(Setup { envoy: "split.yaml", engine, more, ..Setup::default() }).await;
+        let mut stack = Stack::start(Setup {
+            envoy: "split.yaml",
+            engine,
+            more,
+            ..Setup::default()
+        })
+        .await;
         let mut open = Vec::new();
         for _ in 0..5 {
-            let request = stack.chat(&streamed(), &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")]);
+            let request = stack.chat(
+                &streamed(),
+                &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+            );
             let mut call = stack.open(request).await;
             call.chunk().await.unwrap().unwrap();
             open.push(call);
@@ -78,11 +127,19 @@ async fn with_the_split_profile_answers_outlive_weir() {
             finished += usize::from(whole && text.ends_with("data: [DONE]\n\n"));
         }
         assert_eq!(finished, 5, "{engine:?}: all finish");
-        assert_eq!(stack.provider.received(), 5, "the refused call was not sent");
+        assert_eq!(
+            stack.provider.received(),
+            5,
+            "the refused call was not sent"
+        );
         stack.restart_weir().await;
         let events = stack.wait_for_events(5).await;
         assert_eq!(events.len(), 5);
-        assert!(events.iter().all(|e| e.outcome == Outcome::Estimated && e.known == Some(Known::Reserved)));
+        assert!(
+            events
+                .iter()
+                .all(|e| e.outcome == Outcome::Estimated && e.known == Some(Known::Reserved))
+        );
         let stack = &stack;
         until("no hold to be open", Duration::from_secs(10), || async {
             (stack.metric("weir_open_holds").await == 0.0).then_some(())

@@ -20,8 +20,20 @@ const ONE_SLOT: &str = "[ { per: tenant, unit: concurrency, amount: 1 } ]";
 #[tokio::test]
 async fn a_client_that_leaves_pays_what_it_saw_and_frees_its_slot_at_once() {
     for engine in ENGINES {
-        let stack = Stack::start(Setup { engine, limits: ONE_SLOT.into(), ..Setup::default() }).await;
-        let request = stack.chat(&streamed(), &[("x-fake-output", "50"), ("x-fake-gate", "never"), ("x-fake-gate-after", "3")]);
+        let stack = Stack::start(Setup {
+            engine,
+            limits: ONE_SLOT.into(),
+            ..Setup::default()
+        })
+        .await;
+        let request = stack.chat(
+            &streamed(),
+            &[
+                ("x-fake-output", "50"),
+                ("x-fake-gate", "never"),
+                ("x-fake-gate-after", "3"),
+            ],
+        );
         let mut open = stack.open(request).await;
         let mut text = String::new();
         while text.matches("apple").count() < 3 {
@@ -34,10 +46,17 @@ async fn a_client_that_leaves_pays_what_it_saw_and_frees_its_slot_at_once() {
             (stack.send(stack.chat(&hello(), &[])).await.status == 200).then_some(())
         })
         .await;
-        assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+        assert!(
+            left.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            left.elapsed()
+        );
         let events = stack.events();
         let event = events.iter().find(|event| event.stream).unwrap();
-        assert_eq!((event.outcome, event.known), (Outcome::Estimated, Some(Known::Counted)));
+        assert_eq!(
+            (event.outcome, event.known),
+            (Outcome::Estimated, Some(Known::Counted))
+        );
         assert_eq!(event.output_tokens, Some(3), "the streamed part");
         stack.provider.open_gate("never");
         stack.settle_the_books().await;
@@ -47,22 +66,39 @@ async fn a_client_that_leaves_pays_what_it_saw_and_frees_its_slot_at_once() {
 #[tokio::test]
 async fn a_provider_that_fails_or_hangs_up_leaves_nothing_open() {
     for engine in ENGINES {
-        let stack = Stack::start(Setup { engine, ..Setup::default() }).await;
+        let stack = Stack::start(Setup {
+            engine,
+            ..Setup::default()
+        })
+        .await;
         for (headers, status) in [
             ([("x-fake-status", "500"), ("x-a", "b")], 500),
             ([("x-fake-status", "503"), ("x-a", "b")], 503),
             ([("x-fake-status", "400"), ("x-a", "b")], 400),
             ([("x-fake-status", "429"), ("x-a", "b")], 429),
         ] {
-            assert_eq!(stack.send(stack.chat(&hello(), &headers)).await.status, status);
+            assert_eq!(
+                stack.send(stack.chat(&hello(), &headers)).await.status,
+                status
+            );
         }
-        let (text, whole) = stack.open(stack.chat(&streamed(), &[("x-fake-hang-up", "2")])).await.rest().await;
+        // Between the chunks there is time for each to be sent.
+        let cut = [("x-fake-hang-up", "2"), ("x-fake-delay-ms", "30")];
+        let (text, whole) = stack.open(stack.chat(&streamed(), &cut)).await.rest().await;
         assert!(!whole, "a broken answer must not look whole: {text}");
-        let (_, whole) = stack.open(stack.chat(&hello(), &[("x-fake-hang-up", "0")])).await.rest().await;
-        assert!(!whole);
+        assert_eq!(
+            stack
+                .send(stack.chat(&hello(), &[("x-fake-hang-up", "0")]))
+                .await
+                .status,
+            503
+        );
 
         let events = stack.wait_for_events(6).await;
-        let seen: Vec<_> = events.iter().map(|event| (event.outcome, event.known, event.total_tokens())).collect();
+        let seen: Vec<_> = events
+            .iter()
+            .map(|event| (event.outcome, event.known, event.total_tokens()))
+            .collect();
         let input = events[0].input_tokens.unwrap();
         let counted = Some(Known::Counted);
         assert_eq!(
@@ -89,7 +125,10 @@ async fn a_provider_that_is_not_there_costs_nothing() {
     let stack = Stack::start(Setup {
         limits: "[ { per: tenant, unit: requests, amount: 1, every: 1h } ]".into(),
         // A port on which nothing listens.
-        envoy_edits: vec![("cluster: provider", "cluster: nowhere"), ("- name: weir\n    type", NOWHERE)],
+        envoy_edits: vec![
+            ("cluster: provider", "cluster: nowhere"),
+            ("- name: weir\n    type", NOWHERE),
+        ],
         ..Setup::default()
     })
     .await;
@@ -98,7 +137,11 @@ async fn a_provider_that_is_not_there_costs_nothing() {
         assert_eq!(answer.status, 503, "never 429: nothing is charged");
     }
     let events = stack.wait_for_events(3).await;
-    assert!(events.iter().all(|event| event.outcome == Outcome::Void && event.total_tokens() == 0));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.outcome == Outcome::Void && event.total_tokens() == 0)
+    );
 }
 
 const NOWHERE: &str = "- name: nowhere
@@ -110,11 +153,20 @@ const NOWHERE: &str = "- name: nowhere
 
 #[tokio::test]
 async fn a_provider_that_takes_too_long_is_charged_what_was_reserved() {
-    let stack = Stack::start(Setup { envoy_edits: vec![("timeout: 600s", "timeout: 1s")], ..Setup::default() }).await;
-    let answer = stack.send(stack.chat(&hello(), &[("x-fake-gate", "late")])).await;
+    let stack = Stack::start(Setup {
+        envoy_edits: vec![("timeout: 600s", "timeout: 1s")],
+        ..Setup::default()
+    })
+    .await;
+    let answer = stack
+        .send(stack.chat(&hello(), &[("x-fake-gate", "late")]))
+        .await;
     assert_eq!(answer.status, 504);
     let events = stack.wait_for_events(1).await;
-    assert_eq!((events[0].outcome, events[0].known), (Outcome::Estimated, Some(Known::Reserved)));
+    assert_eq!(
+        (events[0].outcome, events[0].known),
+        (Outcome::Estimated, Some(Known::Reserved))
+    );
     stack.provider.open_gate("late");
 }
 
@@ -130,27 +182,50 @@ async fn without_weir_nothing_passes() {
 
 #[tokio::test]
 async fn without_its_redis_weir_refuses_and_recovers() {
-    let mut stack = Stack::start(Setup { engine: Engine::Redis, ..Setup::default() }).await;
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        ..Setup::default()
+    })
+    .await;
     assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
-    stack.redis.as_mut().unwrap().kill();
+    stack.kill_redis();
     let answer = stack.send(stack.chat(&hello(), &[])).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["error"]["code"], "limits_unavailable");
     assert_eq!(answer.header("x-should-retry"), Some("true"));
     assert_eq!(stack.provider.received(), 1);
     let (admin, path) = (stack.admin, "/readyz");
-    until("readiness to say so", Duration::from_secs(10), || async move {
-        (client::get(admin, path).await.status == 503).then_some(())
-    })
+    until(
+        "readiness to say so",
+        Duration::from_secs(10),
+        || async move { (client::get(admin, path).await.status == 503).then_some(()) },
+    )
     .await;
+    stack.restart_redis().await;
+    until(
+        "readiness to come back",
+        Duration::from_secs(10),
+        || async move { (client::get(admin, path).await.status == 200).then_some(()) },
+    )
+    .await;
+    assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_killed_weirs_open_calls_become_estimated_events() {
     for engine in ENGINES {
         let holds = "holds: { ttl: 2s, lease_ttl: 1s, renew_every: 500ms }";
-        let mut stack = Stack::start(Setup { engine, limits: ONE_SLOT.into(), more: holds.into(), ..Setup::default() }).await;
-        let request = stack.chat(&streamed(), &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")]);
+        let mut stack = Stack::start(Setup {
+            engine,
+            limits: ONE_SLOT.into(),
+            more: holds.into(),
+            ..Setup::default()
+        })
+        .await;
+        let request = stack.chat(
+            &streamed(),
+            &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+        );
         let mut open = stack.open(request).await;
         open.chunk().await.unwrap().unwrap();
         stack.weir.kill();
@@ -159,7 +234,10 @@ async fn a_killed_weirs_open_calls_become_estimated_events() {
         stack.restart_weir().await;
         let events = stack.wait_for_events(1).await;
         assert_eq!(events.len(), 1, "{engine:?}: {events:?}");
-        assert_eq!((events[0].outcome, events[0].known), (Outcome::Estimated, Some(Known::Reserved)));
+        assert_eq!(
+            (events[0].outcome, events[0].known),
+            (Outcome::Estimated, Some(Known::Reserved))
+        );
         // The slot of the dead comes back.
         let stack = &stack;
         until("the slot to be free", Duration::from_secs(10), || async {
@@ -174,13 +252,24 @@ async fn a_killed_weirs_open_calls_become_estimated_events() {
 async fn a_long_answer_keeps_its_slot_while_its_weir_lives() {
     for engine in ENGINES {
         let holds = "holds: { ttl: 2s, lease_ttl: 1s, renew_every: 250ms }";
-        let stack = Stack::start(Setup { engine, limits: ONE_SLOT.into(), more: holds.into(), ..Setup::default() }).await;
+        let stack = Stack::start(Setup {
+            engine,
+            limits: ONE_SLOT.into(),
+            more: holds.into(),
+            ..Setup::default()
+        })
+        .await;
         // Thirty tokens, 100 ms apart: three times a lease's life.
-        let request = stack.chat(&streamed(), &[("x-fake-output", "30"), ("x-fake-delay-ms", "100")]);
+        let request = stack.chat(
+            &streamed(),
+            &[("x-fake-output", "30"), ("x-fake-delay-ms", "100")],
+        );
         let mut open = stack.open(request).await;
         let mut refused = 0;
         while let Some(chunk) = open.chunk().await {
-            let last = std::str::from_utf8(&chunk.unwrap()).unwrap().contains("[DONE]");
+            let last = std::str::from_utf8(&chunk.unwrap())
+                .unwrap()
+                .contains("[DONE]");
             if last {
                 break;
             }
@@ -192,29 +281,64 @@ async fn a_long_answer_keeps_its_slot_while_its_weir_lives() {
         open.rest().await;
         assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
         let events = stack.events();
-        assert!(events.iter().all(|event| event.outcome != Outcome::Estimated), "no hold expired");
+        assert!(
+            events
+                .iter()
+                .all(|event| event.outcome != Outcome::Estimated),
+            "no hold expired"
+        );
         stack.settle_the_books().await;
     }
 }
+
+/// Path, body, headers and the status that is due.
+type Case<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, u16);
 
 #[tokio::test]
 async fn bad_requests_are_refused_and_never_sent() {
     let stack = Stack::start(Setup::default()).await;
     let ok = hello().to_string();
     let chat = "/v1/chat/completions";
-    let huge = format!(r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"{}"}}]}}"#, "a ".repeat(5_400_000));
-    let deep = format!(r#"{{"model":"gpt-4o","x":{}1{}}}"#, "[".repeat(100), "]".repeat(100));
-    let table: Vec<(&str, String, Vec<(&str, &str)>, u16)> = vec![
+    let huge = format!(
+        r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"{}"}}]}}"#,
+        "a ".repeat(5_400_000)
+    );
+    let deep = format!(
+        r#"{{"model":"gpt-4o","x":{}1{}}}"#,
+        "[".repeat(100),
+        "]".repeat(100)
+    );
+    let table: Vec<Case> = vec![
         (chat, ok.clone(), vec![("authorization", "")], 401),
-        (chat, ok.clone(), vec![("authorization", "Bearer wrong")], 401),
-        (chat, ok.clone(), vec![("authorization", "Bearer a"), ("authorization", "Bearer b")], 401),
+        (
+            chat,
+            ok.clone(),
+            vec![("authorization", "Bearer wrong")],
+            401,
+        ),
+        (
+            chat,
+            ok.clone(),
+            vec![("authorization", "Bearer a"), ("authorization", "Bearer b")],
+            401,
+        ),
         ("/v1/other", ok.clone(), vec![], 404),
-        (chat, r#"{"model":"gpt-4o","\u006dodel":"gpt-5","messages":[]}"#.into(), vec![], 400),
+        (
+            chat,
+            r#"{"model":"gpt-4o","\u006dodel":"gpt-5","messages":[]}"#.into(),
+            vec![],
+            400,
+        ),
         (chat, format!("{ok} x"), vec![], 400),
         (chat, format!("\u{feff}{ok}"), vec![], 400),
         (chat, deep, vec![], 400),
         (chat, ok.replace("gpt-4o", "unknown"), vec![], 404),
-        (chat, ok.replacen('{', r#"{"max_tokens":1e400,"#, 1), vec![], 400),
+        (
+            chat,
+            ok.replacen('{', r#"{"max_tokens":1e400,"#, 1),
+            vec![],
+            400,
+        ),
         (chat, ok.replacen('{', r#"{"n":9,"#, 1), vec![], 400),
         (chat, huge, vec![], 413),
         (chat, ok.clone(), vec![("content-encoding", "gzip")], 415),
@@ -222,12 +346,19 @@ async fn bad_requests_are_refused_and_never_sent() {
     for (path, body, headers, status) in table {
         let start: String = body.chars().take(60).collect();
         let answer = stack.send(stack.post(path, body, &headers)).await;
-        assert_eq!(answer.status, status, "{path} {start} {headers:?}: {answer:?}");
+        assert_eq!(
+            answer.status, status,
+            "{path} {start} {headers:?}: {answer:?}"
+        );
         if status != 413 {
             assert!(answer.json()["error"]["message"].is_string());
         }
     }
     assert_eq!(stack.provider.received(), 0);
     assert!(json!(stack.events().len()).as_u64().unwrap() >= 12);
-    assert_eq!(stack.send(stack.post(chat, ok, &[])).await.status, 200, "and weir still serves");
+    assert_eq!(
+        stack.send(stack.post(chat, ok, &[])).await.status,
+        200,
+        "and weir still serves"
+    );
 }

@@ -13,8 +13,17 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn admin_pages_answer() {
     let stack = Stack::start(Setup::default()).await;
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/other", 404)] {
-        assert_eq!(client::get(stack.admin, path).await.status, status, "{path}");
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/other", 404),
+    ] {
+        assert_eq!(
+            client::get(stack.admin, path).await.status,
+            status,
+            "{path}"
+        );
     }
     stack.send(stack.chat(&hello(), &[])).await;
     stack.wait_for_events(1).await;
@@ -27,7 +36,10 @@ async fn a_drain_lets_open_calls_end_and_takes_no_new_ones() {
     let mut stack = Stack::start(Setup::default()).await;
     let mut body = hello();
     body["stream"] = true.into();
-    let request = stack.chat(&body, &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")]);
+    let request = stack.chat(
+        &body,
+        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+    );
     let mut open = stack.open(request).await;
     open.chunk().await.unwrap().unwrap();
     stack.weir.terminate();
@@ -56,15 +68,25 @@ async fn a_drain_lets_open_calls_end_and_takes_no_new_ones() {
 #[tokio::test]
 async fn a_drain_that_takes_too_long_settles_and_cuts() {
     let more = "server: { drain_timeout: 300ms }".to_owned();
-    let mut stack = Stack::start(Setup { more, ..Setup::default() }).await;
+    let mut stack = Stack::start(Setup {
+        more,
+        ..Setup::default()
+    })
+    .await;
     let mut body = hello();
     body["stream"] = true.into();
-    let request = stack.chat(&body, &[("x-fake-gate", "never"), ("x-fake-gate-after", "2")]);
+    let request = stack.chat(
+        &body,
+        &[("x-fake-gate", "never"), ("x-fake-gate-after", "2")],
+    );
     let mut open = stack.open(request).await;
     open.chunk().await.unwrap().unwrap();
     stack.weir.terminate();
     let (text, whole) = open.rest().await;
-    assert!(!whole, "an unsettled stream is never ended as if it were whole: {text}");
+    assert!(
+        !whole,
+        "an unsettled stream is never ended as if it were whole: {text}"
+    );
     until("weir to end", SOON, || {
         let ended = stack.weir.ended();
         async move { ended }
@@ -82,12 +104,19 @@ fn a_wrong_configuration_is_refused_by_check_and_serve_alike() {
     let path = dir.path().join("weir.yaml");
     std::fs::write(&path, "listen: { grcp: \"unix:/x\" }\nplans: { team: { limits: [ { per: tenant, unit: requests, amount: -5, every: 1m } ] } }\n").unwrap();
     let run = |command: &str| {
-        let output = Command::new(weir_binary()).args([command, "--config"]).arg(&path).output().unwrap();
+        let output = Command::new(weir_binary())
+            .args([command, "--config"])
+            .arg(&path)
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
     let checked = run("check");
-    assert!(checked.contains(r#"listen.grcp: unknown field; did you mean "grpc"?"#), "{checked}");
+    assert!(
+        checked.contains(r#"listen.grcp: unknown field; did you mean "grpc"?"#),
+        "{checked}"
+    );
     assert!(checked.contains("plans.team.limits[0].amount"), "{checked}");
     assert_eq!(checked, run("serve"));
 }

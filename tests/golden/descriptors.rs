@@ -24,7 +24,11 @@ fn the_checked_in_descriptors_are_those_of_the_crate() {
         std::fs::write(path, &made).unwrap();
         return;
     }
-    assert!(made == ENVOY_SERVICES, "{} is out of date: see this test", path.display());
+    assert!(
+        made == ENVOY_SERVICES,
+        "{} is out of date: see this test",
+        path.display()
+    );
 }
 
 /// Where cargo keeps the sources of `envoy-types`.
@@ -34,9 +38,19 @@ fn envoy_types() -> PathBuf {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    assert!(
+        metadata.status.success(),
+        "{}",
+        String::from_utf8_lossy(&metadata.stderr)
+    );
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|package| package["name"] == "envoy-types").unwrap();
-    Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned()
+    let package = packages
+        .iter()
+        .find(|package| package["name"] == "envoy-types")
+        .unwrap();
+    Path::new(package["manifest_path"].as_str().unwrap())
+        .parent()
+        .unwrap()
+        .to_owned()
 }

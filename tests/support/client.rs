@@ -26,7 +26,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     pub fn json(&self) -> Value {
@@ -50,7 +53,9 @@ impl Open {
     /// The next bytes; `None` at the end. An error is a connection that broke.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, hyper::Error>> {
         loop {
-            let frame = tokio::time::timeout(CALL_MAX, self.body.frame()).await.expect("a chunk in time")?;
+            let frame = tokio::time::timeout(CALL_MAX, self.body.frame())
+                .await
+                .expect("a chunk in time")?;
             match frame {
                 Ok(frame) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => return Some(Ok(bytes)),
@@ -82,7 +87,9 @@ impl Drop for Open {
 
 /// Sends one request and gives back its answer as it begins.
 pub async fn open(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
-    tokio::time::timeout(CALL_MAX, open_now(address, request)).await.expect("an answer in time")
+    tokio::time::timeout(CALL_MAX, open_now(address, request))
+        .await
+        .expect("an answer in time")
 }
 
 async fn open_now(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
@@ -93,7 +100,10 @@ async fn open_now(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
     let response: Response<Incoming> = sender.send_request(request).await.expect("an answer");
     let (head, body) = response.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
-        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        (
+            name.to_string(),
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        )
     });
     Open {
         status: head.status.as_u16(),
@@ -119,7 +129,10 @@ pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer 
 
 /// A GET without a body.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
-    let request = Request::get(path).header("host", "test").body(Full::default()).unwrap();
+    let request = Request::get(path)
+        .header("host", "test")
+        .body(Full::default())
+        .unwrap();
     send(address, request).await
 }
 

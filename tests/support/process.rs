@@ -17,14 +17,25 @@ impl Process {
     pub fn start(name: &str, mut command: Command, dir: &Path) -> Self {
         let stdout = dir.join(format!("{name}.out"));
         let stderr = dir.join(format!("{name}.err"));
-        let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
+        let append = |path: &Path| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap()
+        };
         let child = command
             .stdin(Stdio::null())
             .stdout(append(&stdout))
             .stderr(append(&stderr))
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {name} ({command:?}): {error}"));
-        Self { name: name.to_owned(), child, stdout, stderr }
+        Self {
+            name: name.to_owned(),
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -43,14 +54,17 @@ impl Process {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        // SAFETY: a signal to a child that has not been waited for.
-        unsafe { libc::kill(pid, libc::SIGTERM) };
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Whether it ended, and how.
     pub fn ended(&mut self) -> Option<bool> {
-        self.child.try_wait().unwrap().map(|status| status.success())
+        self.child
+            .try_wait()
+            .unwrap()
+            .map(|status| status.success())
     }
 
     /// The end of what it wrote, for a failure's message.
@@ -60,7 +74,12 @@ impl Process {
             let lines: Vec<&str> = text.lines().rev().take(15).collect();
             lines.into_iter().rev().collect::<Vec<_>>().join("\n")
         };
-        format!("--- {}\n{}\n{}", self.name, tail(&self.stdout), tail(&self.stderr))
+        format!(
+            "--- {}\n{}\n{}",
+            self.name,
+            tail(&self.stdout),
+            tail(&self.stderr)
+        )
     }
 }
 

@@ -51,7 +51,10 @@ pub struct Received {
 
 impl Received {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     fn number(&self, name: &str) -> Option<u64> {
@@ -90,7 +93,9 @@ impl Provider {
                     let _ = stream.set_nodelay(true);
                     let io = TokioIo::new(stream);
                     // An answer that hangs up ends in an error here.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(io, service)
+                        .await;
                 });
             }
         });
@@ -115,10 +120,17 @@ impl Provider {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let raw_body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let raw_body = body
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
         let body: Value = serde_json::from_slice(&raw_body).unwrap_or_default();
         let headers = head.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
         });
         let mut received = Received {
             path: head.uri.path().to_owned(),
@@ -131,7 +143,9 @@ impl Provider {
             status: 200,
         };
         received.bills = bills(&received);
-        received.status = received.number("x-fake-status").map_or(200, |s| u16::try_from(s).unwrap());
+        received.status = received
+            .number("x-fake-status")
+            .map_or(200, |s| u16::try_from(s).unwrap());
         let index = {
             let mut log = self.log.lock().unwrap();
             log.push(received.clone());
@@ -180,17 +194,26 @@ impl Provider {
         tokio::spawn(async move {
             provider.send_stream(index, received, sender).await;
         });
-        let body = StreamBody::new(ReceiverStream::new(receiver).map(|chunk| chunk.map(Frame::data)));
+        let body =
+            StreamBody::new(ReceiverStream::new(receiver).map(|chunk| chunk.map(Frame::data)));
         Response::builder()
             .header("content-type", "text/event-stream")
             .body(BodyExt::boxed(body))
             .unwrap()
     }
 
-    async fn send_stream(&self, index: usize, received: Received, to: mpsc::Sender<io::Result<Bytes>>) {
+    async fn send_stream(
+        &self,
+        index: usize,
+        received: Received,
+        to: mpsc::Sender<io::Result<Bytes>>,
+    ) {
         let delay = Duration::from_millis(received.number("x-fake-delay-ms").unwrap_or(0));
         let chat = received.path.ends_with("chat/completions");
         for sent in 0..received.bills.1 {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             if received.number("x-fake-hang-up") == Some(sent) {
                 let _ = to.send(Err(io::ErrorKind::ConnectionReset.into())).await;
                 return;
@@ -198,11 +221,12 @@ impl Provider {
             if received.number("x-fake-gate-after") == Some(sent) {
                 self.wait_at_gate(&received).await;
             }
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
             let last = sent + 1 == received.bills.1;
-            if to.send(Ok(event(&chunk(chat, &received.body["model"], last)))).await.is_err() {
+            if to
+                .send(Ok(event(&chunk(chat, &received.body["model"], last))))
+                .await
+                .is_err()
+            {
                 return;
             }
             self.log.lock().unwrap()[index].chunks_sent += 1;
@@ -233,11 +257,17 @@ fn chunk(chat: bool, model: &Value, last: bool) -> Value {
 }
 
 fn plain(status: u16, body: Bytes, encoding: Option<&str>) -> Response<Body> {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
+    let mut response = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
     if let Some(encoding) = encoding {
         response = response.header("content-encoding", encoding);
     }
-    response.body(BodyExt::boxed(Full::new(body).map_err(|never| match never {}))).unwrap()
+    response
+        .body(BodyExt::boxed(
+            Full::new(body).map_err(|never| match never {}),
+        ))
+        .unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {
@@ -248,10 +278,17 @@ fn gzip(bytes: &[u8]) -> Bytes {
 
 /// Input and output that the provider bills for a call.
 fn bills(received: &Received) -> (u64, u64) {
-    let words = |value: &Value| value.as_str().map_or(0, |text| text.split_whitespace().count() as u64);
+    let words = |value: &Value| {
+        value
+            .as_str()
+            .map_or(0, |text| text.split_whitespace().count() as u64)
+    };
     let body = &received.body;
     let input = if let Some(messages) = body["messages"].as_array() {
-        messages.iter().map(|message| words(&message["content"])).sum()
+        messages
+            .iter()
+            .map(|message| words(&message["content"]))
+            .sum()
     } else if let Some(inputs) = body["input"].as_array() {
         inputs.iter().map(words).sum()
     } else {
@@ -262,7 +299,11 @@ fn bills(received: &Received) -> (u64, u64) {
     }
     let asked = received.number("x-fake-output").unwrap_or(5);
     let caps = [&body["max_tokens"], &body["max_completion_tokens"]];
-    let cap = caps.into_iter().filter_map(Value::as_u64).min().unwrap_or(u64::MAX);
+    let cap = caps
+        .into_iter()
+        .filter_map(Value::as_u64)
+        .min()
+        .unwrap_or(u64::MAX);
     (input + 7, asked.min(cap))
 }
 

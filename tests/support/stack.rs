@@ -73,7 +73,7 @@ pub struct Stack {
     pub provider: Provider,
     pub weir: Process,
     pub envoy: Process,
-    pub redis: Option<Process>,
+    pub redis: Option<(Process, u16)>,
     /// Where applications send their calls.
     pub front: SocketAddr,
     /// weir's admin port.
@@ -89,14 +89,21 @@ impl Stack {
         let (redis, counters) = match setup.engine {
             Engine::Memory => (None, "{ memory: {} }".to_owned()),
             Engine::Redis => {
-                let (redis, url) = start_redis(dir.path()).await;
+                let port = free_port();
+                let redis = start_redis(dir.path(), port).await;
                 // Far above what a busy test machine needs, far below Envoy's.
-                let counters = format!("{{ redis: {{ url: \"{url}\", response_timeout: 500ms }} }}");
-                (Some(redis), counters)
+                let counters = format!(
+                    "{{ redis: {{ url: \"redis://127.0.0.1:{port}\", response_timeout: 500ms }} }}"
+                );
+                (Some((redis, port)), counters)
             }
         };
         let ports = Ports::new();
-        fs::write(dir.path().join("weir.yaml"), weir_yaml(&setup, dir.path(), &ports, &counters)).unwrap();
+        fs::write(
+            dir.path().join("weir.yaml"),
+            weir_yaml(&setup, dir.path(), &ports, &counters),
+        )
+        .unwrap();
         let weir = start_weir(dir.path());
         let envoy = start_envoy(&setup, dir.path(), &ports, provider.address);
         let mut stack = Self {
@@ -120,11 +127,15 @@ impl Stack {
             assert!(running, "{}{}", self.weir.tail(), self.envoy.tail());
         }
         until("weir to be ready", READY_MAX, || async move {
-            let ready = client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
+            let ready =
+                client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
             ready.then_some(())
         })
         .await;
-        until("Envoy to listen", READY_MAX, || async move { client::accepts(front).await.then_some(()) }).await;
+        until("Envoy to listen", READY_MAX, || async move {
+            client::accepts(front).await.then_some(())
+        })
+        .await;
     }
 
     /// Starts weir anew on the same configuration.
@@ -134,14 +145,32 @@ impl Stack {
         self.ready().await;
     }
 
+    /// Kills Redis.
+    pub fn kill_redis(&mut self) {
+        self.redis.as_mut().expect("a stack with Redis").0.kill();
+    }
+
+    /// Starts Redis anew, empty, where the old one was.
+    pub async fn restart_redis(&mut self) {
+        let (_, port) = self.redis.take().expect("a stack with Redis");
+        self.redis = Some((start_redis(self.dir.path(), port).await, port));
+    }
+
     /// A chat call's request.
     pub fn chat(&self, body: &Value, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
         self.post("/v1/chat/completions", body.to_string(), headers)
     }
 
     /// A POST with the caller's key, unless `headers` bring another.
-    pub fn post(&self, path: &str, body: impl Into<Bytes>, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
-        let mut request = Request::post(path).header("host", "gateway").header("content-type", "application/json");
+    pub fn post(
+        &self,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::post(path)
+            .header("host", "gateway")
+            .header("content-type", "application/json");
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             request = request.header("authorization", format!("Bearer {KEY}"));
         }
@@ -166,7 +195,10 @@ impl Stack {
         let text = fs::read_to_string(self.dir.path().join("usage.jsonl")).unwrap_or_default();
         // A line that is still being written has no end yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Waits until there are so many events, and gives them.
@@ -183,20 +215,24 @@ impl Stack {
     pub async fn metric(&self, series: &str) -> f64 {
         let text = client::get(self.admin, "/metrics").await.text();
         let line = text.lines().find(|line| line.starts_with(series));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
     }
 
     /// What Envoy logged of its calls.
     pub fn access_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.envoy.stdout).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// The books at the end: what the provider saw, what the events say and what
     /// the counters hold agree, and nothing is left open.
     pub async fn settle_the_books(&self) {
         let received = self.provider.log();
-        let sent = |event: &UsageEvent| event.outcome != Outcome::Refused && event.status != Some(503);
+        let sent =
+            |event: &UsageEvent| event.outcome != Outcome::Refused && event.status != Some(503);
         let count = received.len();
         let what = format!("an event for each of the {count} calls that the provider saw");
         let events = until(&what, SOON, || async move {
@@ -204,13 +240,23 @@ impl Stack {
             (events.iter().filter(|event| sent(event)).count() >= count).then_some(events)
         })
         .await;
-        assert_eq!(events.iter().filter(|event| sent(event)).count(), count, "{events:#?}");
+        assert_eq!(
+            events.iter().filter(|event| sent(event)).count(),
+            count,
+            "{events:#?}"
+        );
         let mut ids: Vec<_> = events.iter().map(|event| event.id).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), events.len(), "no two events share an id");
-        let exact: u64 = events.iter().filter(|e| e.outcome == Outcome::Exact).map(UsageEvent::total_tokens).sum();
-        let whole = received.iter().filter(|r| r.status == 200 && r.finished && r.header("x-fake-no-usage").is_none());
+        let exact: u64 = events
+            .iter()
+            .filter(|e| e.outcome == Outcome::Exact)
+            .map(UsageEvent::total_tokens)
+            .sum();
+        let whole = received
+            .iter()
+            .filter(|r| r.status == 200 && r.finished && r.header("x-fake-no-usage").is_none());
         let billed: u64 = whole.map(|r| r.bills.0 + r.bills.1).sum();
         assert_eq!(exact, billed, "exact events say what the provider bills");
         until("no call and no hold to be open", SOON, || async move {
@@ -227,16 +273,24 @@ impl Stack {
         if self.setup.limits != AMPLE {
             return;
         }
-        let requests = events.iter().filter(|e| {
-            !matches!(e.outcome, Outcome::Refused) && !(e.outcome == Outcome::Void && e.status == Some(503))
-        });
+        let never_sent = |e: &UsageEvent| e.outcome == Outcome::Void && e.status == Some(503);
+        let requests = events
+            .iter()
+            .filter(|e| e.outcome != Outcome::Refused && !never_sent(e));
         let requests = requests.count() as u64;
-        let probe = self.chat(&serde_json::json!({"model": "gpt-4o", "max_tokens": 1,
-            "messages": [{"role": "user", "content": "probe"}]}), &[]);
+        let probe = self.chat(
+            &serde_json::json!({"model": "gpt-4o", "max_tokens": 1,
+            "messages": [{"role": "user", "content": "probe"}]}),
+            &[],
+        );
         let answer = self.send(probe).await;
         assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("100000"));
         let left = answer.header("x-ratelimit-remaining-requests").unwrap();
-        assert_eq!(left.parse::<u64>().unwrap(), 100_000 - requests - 1, "requests in the counters");
+        assert_eq!(
+            left.parse::<u64>().unwrap(),
+            100_000 - requests - 1,
+            "requests in the counters"
+        );
     }
 }
 
@@ -301,7 +355,10 @@ tenants:
 
 fn start_weir(dir: &Path) -> Process {
     let mut command = Command::new(weir_binary());
-    command.args(["serve", "--config"]).arg(dir.join("weir.yaml")).env("WEIR_PEPPER", PEPPER);
+    command
+        .args(["serve", "--config"])
+        .arg(dir.join("weir.yaml"))
+        .env("WEIR_PEPPER", PEPPER);
     Process::start("weir", command, dir)
 }
 
@@ -310,12 +367,18 @@ pub fn weir_binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let profile = own.parent().and_then(Path::parent).unwrap();
     let binary = profile.join("weir");
-    assert!(binary.is_file(), "{} is missing: run cargo build", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} is missing: run cargo build",
+        binary.display()
+    );
     binary
 }
 
 fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -> Process {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy").join(setup.envoy);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("envoy")
+        .join(setup.envoy);
     let mut text = fs::read_to_string(shipped).unwrap();
     let socket = dir.join("weir.sock");
     let port = |port: u16| format!("port_value: {port} ");
@@ -325,12 +388,20 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         ("port_value: 8001 ".to_owned(), port(provider.port())),
     ];
     if text.contains("/tmp/weir/weir.sock") {
-        edits.push(("/tmp/weir/weir.sock".to_owned(), socket.display().to_string()));
+        edits.push((
+            "/tmp/weir/weir.sock".to_owned(),
+            socket.display().to_string(),
+        ));
     }
     if text.contains("port_value: 9191 ") {
         edits.push(("port_value: 9191 ".to_owned(), port(ports.grpc)));
     }
-    edits.extend(setup.envoy_edits.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())));
+    edits.extend(
+        setup
+            .envoy_edits
+            .iter()
+            .map(|(from, to)| ((*from).to_owned(), (*to).to_owned())),
+    );
     for (from, to) in edits {
         assert!(text.contains(&from), "{} has no {from:?}", setup.envoy);
         text = text.replace(&from, &to);
@@ -338,7 +409,13 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
     let config = dir.join("envoy.yaml");
     fs::write(&config, text).unwrap();
     let mut command = Command::new(envoy_binary());
-    command.arg("-c").arg(config).args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"]);
+    command.arg("-c").arg(config).args([
+        "--use-dynamic-base-id",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "warn",
+    ]);
     Process::start("envoy", command, dir)
 }
 
@@ -352,17 +429,33 @@ pub fn envoy_binary() -> PathBuf {
     let found = folders
         .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
         .find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("no Envoy under {}: run `make envoy`, or set WEIR_ENVOY", lib.display()))
+    found.unwrap_or_else(|| {
+        panic!(
+            "no Envoy under {}: run `make envoy`, or set WEIR_ENVOY",
+            lib.display()
+        )
+    })
 }
 
-/// A Redis of its own, without persistence; its URL.
-pub async fn start_redis(dir: &Path) -> (Process, String) {
-    let port = free_port();
+/// A Redis of its own, without persistence.
+pub async fn start_redis(dir: &Path, port: u16) -> Process {
     let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
+    command.args([
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]);
     command.arg("--dir").arg(dir);
     let redis = Process::start("redis", command, dir);
     let address = loopback(port);
-    until("Redis to listen", READY_MAX, || async move { client::accepts(address).await.then_some(()) }).await;
-    (redis, format!("redis://127.0.0.1:{port}"))
+    until("Redis to listen", READY_MAX, || async move {
+        client::accepts(address).await.then_some(())
+    })
+    .await;
+    redis
 }

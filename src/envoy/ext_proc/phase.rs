@@ -44,7 +44,10 @@ pub(super) struct OutOfOrder {
 
 impl Phase {
     pub(super) fn start(role: Role) -> Self {
-        Self { role, at: At::Start }
+        Self {
+            role,
+            at: At::Start,
+        }
     }
 
     /// The phase after `message`. A body that no head preceded is illegal: what
@@ -99,8 +102,14 @@ mod tests {
     fn what_envoy_sends_is_legal() {
         let legal: [(Role, &[Kind]); 8] = [
             (Role::Full, &[HEAD, BODY, ANSWER, CHUNK, CHUNK, LAST]),
-            (Role::Full, &[HEAD, BODY, ANSWER, CHUNK, Kind::ResponseTrailers]),
-            (Role::Full, &[HEAD, BODY, Kind::ResponseHeaders { end: true }]),
+            (
+                Role::Full,
+                &[HEAD, BODY, ANSWER, CHUNK, Kind::ResponseTrailers],
+            ),
+            (
+                Role::Full,
+                &[HEAD, BODY, Kind::ResponseHeaders { end: true }],
+            ),
             (Role::Full, &[HEAD, ANSWER, LAST]),
             (Role::Full, &[ANSWER, LAST]),
             (Role::Full, &[HEAD, BODY, Kind::RequestTrailers, ANSWER]),

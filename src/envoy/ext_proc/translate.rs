@@ -5,9 +5,7 @@ use crate::envoy::headers::{header_map, set};
 use crate::envoy::structs::{nested, number, object, text, text_of};
 use crate::envoy::{AUTHZ_NAMESPACE, METADATA_NAMESPACE};
 use crate::exchange::message::Headers;
-use crate::exchange::{
-    Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead,
-};
+use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
 use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request;
@@ -26,15 +24,27 @@ const ATTRIBUTES_NAMESPACE: &str = "envoy.filters.http.ext_proc";
 /// The event of a message, and its kind. `None`: it carries none (flow control
 /// alone).
 pub(super) fn event(request: ProcessingRequest) -> Option<(Kind, Event)> {
-    let ProcessingRequest { metadata_context, attributes, request, .. } = request;
+    let ProcessingRequest {
+        metadata_context,
+        attributes,
+        request,
+        ..
+    } = request;
     Some(match request? {
         Request::RequestHeaders(message) => {
             let head = RequestHead {
-                judged_key_id: metadata_text(metadata_context.as_ref(), AUTHZ_NAMESPACE, "weir_key_id"),
+                judged_key_id: metadata_text(
+                    metadata_context.as_ref(),
+                    AUTHZ_NAMESPACE,
+                    "weir_key_id",
+                ),
                 end: message.end_of_stream,
                 headers: headers(message),
             };
-            (Kind::RequestHeaders { end: head.end }, Event::RequestHeaders(head))
+            (
+                Kind::RequestHeaders { end: head.end },
+                Event::RequestHeaders(head),
+            )
         }
         Request::RequestBody(message) => {
             let end = message.end_of_stream;
@@ -44,17 +54,27 @@ pub(super) fn event(request: ProcessingRequest) -> Option<(Kind, Event)> {
         Request::RequestTrailers(_) => (Kind::RequestTrailers, Event::RequestTrailers),
         Request::ResponseHeaders(message) => {
             let head = ResponseHead {
-                handed_over: metadata_text(metadata_context.as_ref(), METADATA_NAMESPACE, "handover"),
+                handed_over: metadata_text(
+                    metadata_context.as_ref(),
+                    METADATA_NAMESPACE,
+                    "handover",
+                ),
                 origin: origin(&attributes),
                 end: message.end_of_stream,
                 headers: headers(message),
             };
-            (Kind::ResponseHeaders { end: head.end }, Event::ResponseHeaders(head))
+            (
+                Kind::ResponseHeaders { end: head.end },
+                Event::ResponseHeaders(head),
+            )
         }
         Request::ResponseBody(message) => {
             let end = message.end_of_stream;
             let body = message.body;
-            (Kind::ResponseBody { end }, Event::ResponseBody { body, end })
+            (
+                Kind::ResponseBody { end },
+                Event::ResponseBody { body, end },
+            )
         }
         Request::ResponseTrailers(_) => (Kind::ResponseTrailers, Event::ResponseTrailers),
     })
@@ -104,7 +124,9 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
         Reply::RequestHeaders(edits) => (Response::RequestHeaders(headers_response(edits)), None),
         Reply::RequestBody { body, metadata } => {
             // Envoy answers 500 where the length that stays isn't the new one.
-            let length = body.as_ref().map(|body| set("content-length", body.len().to_string()));
+            let length = body
+                .as_ref()
+                .map(|body| set("content-length", body.len().to_string()));
             let mut response = body_response(body);
             if let (Some(common), Some(length)) = (response.response.as_mut(), length) {
                 common.header_mutation = Some(HeaderMutation {
@@ -117,22 +139,26 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
         Reply::RequestTrailers => (Response::RequestTrailers(TrailersResponse::default()), None),
         Reply::Refuse { rendered, metadata } => {
             let details = format!("weir_{}", metadata.decision);
-            (Response::ImmediateResponse(immediate(rendered, details)), Some(metadata))
+            (
+                Response::ImmediateResponse(immediate(rendered, details)),
+                Some(metadata),
+            )
         }
         Reply::ResponseHeaders { edits, metadata } => {
             (Response::ResponseHeaders(headers_response(edits)), metadata)
         }
-        Reply::ResponseBody { replacement, metadata } => {
-            (Response::ResponseBody(body_response(replacement)), metadata)
-        }
-        Reply::ResponseTrailers { metadata } => {
-            (Response::ResponseTrailers(TrailersResponse::default()), metadata)
-        }
+        Reply::ResponseBody {
+            replacement,
+            metadata,
+        } => (Response::ResponseBody(body_response(replacement)), metadata),
+        Reply::ResponseTrailers { metadata } => (
+            Response::ResponseTrailers(TrailersResponse::default()),
+            metadata,
+        ),
     };
     ProcessingResponse {
-        dynamic_metadata: metadata.map(|metadata| {
-            object([(METADATA_NAMESPACE, nested(fields(metadata)))])
-        }),
+        dynamic_metadata: metadata
+            .map(|metadata| object([(METADATA_NAMESPACE, nested(fields(metadata)))])),
         response: Some(response),
         ..ProcessingResponse::default()
     }
@@ -162,12 +188,20 @@ fn body_response(replacement: Option<Vec<u8>>) -> BodyResponse {
 fn mutation(edits: HeaderEdits) -> HeaderMutation {
     HeaderMutation {
         remove_headers: edits.remove,
-        set_headers: edits.set.into_iter().map(|(name, value)| set(name, value)).collect(),
+        set_headers: edits
+            .set
+            .into_iter()
+            .map(|(name, value)| set(name, value))
+            .collect(),
     }
 }
 
 fn immediate(rendered: Rendered, details: String) -> ImmediateResponse {
-    let set_headers = rendered.headers.into_iter().map(|(name, value)| set(name, value)).collect();
+    let set_headers = rendered
+        .headers
+        .into_iter()
+        .map(|(name, value)| set(name, value))
+        .collect();
     ImmediateResponse {
         status: Some(HttpStatus {
             code: i32::from(rendered.status),
@@ -185,7 +219,8 @@ fn immediate(rendered: Rendered, details: String) -> ImmediateResponse {
 /// The fields of the namespace `weir`, as access logs name them.
 fn fields(metadata: Metadata) -> Struct {
     let mut usage = Vec::new();
-    if let (Some(input), Some(output)) = (metadata.input_tokens, metadata.output_tokens.or(Some(0))) {
+    if let (Some(input), Some(output)) = (metadata.input_tokens, metadata.output_tokens.or(Some(0)))
+    {
         usage.push(("input_tokens", number(input)));
         usage.push(("output_tokens", number(output)));
         usage.push(("total_tokens", number(input.saturating_add(output))));
@@ -201,6 +236,8 @@ fn fields(metadata: Metadata) -> Struct {
         ("decision", text(&*metadata.decision)),
         ("id", text(metadata.id.to_string())),
     ];
-    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let optional = optional
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     object(always.into_iter().chain(optional))
 }

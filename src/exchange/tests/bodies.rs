@@ -18,7 +18,11 @@ fn reserved(step: &Step) -> u64 {
 /// The body that goes on to the provider.
 fn sent(path: &str, bytes: Vec<u8>) -> Option<serde_json::Value> {
     let mut exchange = exchange(Role::Full);
-    let events = vec![Event::RequestHeaders(request_head(path)), body(bytes), admitted()];
+    let events = vec![
+        Event::RequestHeaders(request_head(path)),
+        body(bytes),
+        admitted(),
+    ];
     match run(&mut exchange, events).pop().unwrap().reply {
         Some(Reply::RequestBody { body, .. }) => body.map(|b| serde_json::from_slice(&b).unwrap()),
         other => panic!("{other:?}"),
@@ -51,8 +55,14 @@ fn bodies_that_are_refused() {
 #[test]
 fn a_body_that_is_not_whole_is_never_parsed() {
     let mut exchange = exchange(Role::Full);
-    let part = Event::RequestBody { body: chat(""), end: false };
-    let steps = run(&mut exchange, vec![Event::RequestHeaders(request_head(CHAT)), part]);
+    let part = Event::RequestBody {
+        body: chat(""),
+        end: false,
+    };
+    let steps = run(
+        &mut exchange,
+        vec![Event::RequestHeaders(request_head(CHAT)), part],
+    );
     assert_eq!(refusal(&steps[1]).0, 413);
 }
 
@@ -71,7 +81,10 @@ fn the_output_that_is_held() {
         assert_eq!(reserved(&judge(CHAT, chat(extra))), tokens, "{extra}");
     }
     let completion = br#"{"model":"gpt-4o","prompt":["hello","world"],"max_tokens":7,"n":2}"#;
-    assert_eq!(reserved(&judge("/v1/completions", completion.to_vec())), 2 + 7 * 4);
+    assert_eq!(
+        reserved(&judge("/v1/completions", completion.to_vec())),
+        2 + 7 * 4
+    );
     let embedding = br#"{"model":"embed","input":["hello","hello world"]}"#;
     assert_eq!(reserved(&judge("/v1/embeddings", embedding.to_vec())), 3);
 }
@@ -79,8 +92,15 @@ fn the_output_that_is_held() {
 #[test]
 fn what_is_written_into_the_body() {
     assert_eq!(sent(CHAT, chat("")).unwrap()["max_tokens"], 100);
-    assert_eq!(sent(CHAT, chat(r#","max_tokens":5000"#)).unwrap()["max_tokens"], 200);
-    assert_eq!(sent(CHAT, chat(r#","max_tokens":50"#)), None, "nothing to change");
+    assert_eq!(
+        sent(CHAT, chat(r#","max_tokens":5000"#)).unwrap()["max_tokens"],
+        200
+    );
+    assert_eq!(
+        sent(CHAT, chat(r#","max_tokens":50"#)),
+        None,
+        "nothing to change"
+    );
     let newer = br#"{"model":"gpt-5","messages":[{"role":"user","content":"x"}]}"#;
     let newer = sent(CHAT, newer.to_vec()).unwrap();
     assert_eq!(newer["max_completion_tokens"], 100);
@@ -89,5 +109,11 @@ fn what_is_written_into_the_body() {
     assert_eq!(stream["stream_options"]["include_usage"], true);
     let asked = chat(r#","max_tokens":5,"stream":true,"stream_options":{"include_usage":true}"#);
     assert_eq!(sent(CHAT, asked), None);
-    assert_eq!(sent("/v1/embeddings", br#"{"model":"embed","input":"x"}"#.to_vec()), None);
+    assert_eq!(
+        sent(
+            "/v1/embeddings",
+            br#"{"model":"embed","input":"x"}"#.to_vec()
+        ),
+        None
+    );
 }

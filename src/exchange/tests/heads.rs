@@ -21,35 +21,170 @@ fn first(head: RequestHead) -> Step {
 #[test]
 fn heads_that_are_refused() {
     let table: Vec<(&str, RequestHead, u16, &str)> = vec![
-        ("no key", head(|h| h.retain(|(n, _)| n != "authorization")), 401, "invalid_api_key"),
-        ("unknown key", head(|h| set(h, "authorization", "Bearer nope")), 401, "invalid_api_key"),
-        ("empty key", head(|h| set(h, "authorization", "Bearer ")), 401, "invalid_api_key"),
-        ("no scheme", head(|h| set(h, "authorization", KEY)), 401, "invalid_api_key"),
-        ("basic", head(|h| set(h, "authorization", &format!("Basic {KEY}"))), 401, "invalid_api_key"),
-        ("joined", head(|h| set(h, "authorization", &format!("Bearer {KEY},Bearer {KEY}"))), 401, "invalid_api_key"),
-        ("doubled", head(|h| h.push(("authorization".into(), format!("Bearer {KEY}").into()))), 401, "invalid_api_key"),
-        ("a hash for a key", head(|h| {
-            let digest = Pepper::new(b"0123456789abcdef").unwrap().digest(KEY.as_bytes());
-            set(h, "authorization", &format!("Bearer {digest}"));
-        }), 401, "invalid_api_key"),
-        ("NUL", head(|h| h.push(("x-any".into(), vec![b'a', 0]))), 400, "invalid_header"),
-        ("not UTF-8", head(|h| h.push(("x-any".into(), vec![0xff]))), 400, "invalid_header"),
-        ("other path", request_head("/v1/responses"), 404, "unknown_url"),
-        ("case", request_head("/V1/chat/completions"), 404, "unknown_url"),
-        ("double slash", request_head("//v1/chat/completions"), 404, "unknown_url"),
-        ("dots", request_head("/v1/../v1/chat/completions"), 404, "unknown_url"),
-        ("encoded", request_head("/v1%2fchat/completions"), 404, "unknown_url"),
-        ("parameter", request_head("/v1/chat/completions;x"), 404, "unknown_url"),
-        ("no path", head(|h| h.retain(|(n, _)| n != ":path")), 404, "unknown_url"),
-        ("GET", head(|h| set(h, ":method", "GET")), 405, "method_not_allowed"),
-        ("CONNECT", head(|h| set(h, ":method", "CONNECT")), 405, "method_not_allowed"),
-        ("form", head(|h| set(h, "content-type", "application/x-www-form-urlencoded")), 415, "unsupported_content_type"),
-        ("no type", head(|h| h.retain(|(n, _)| n != "content-type")), 415, "unsupported_content_type"),
-        ("two types", head(|h| h.push(("content-type".into(), b"application/json".to_vec()))), 415, "unsupported_content_type"),
-        ("utf-16", head(|h| set(h, "content-type", "application/json; charset=utf-16")), 415, "unsupported_content_type"),
-        ("gzip", head(|h| set(h, "content-encoding", "gzip")), 415, "unsupported_content_encoding"),
-        ("too long", head(|h| set(h, "content-length", "4097")), 413, "request_too_large"),
-        ("no body", RequestHead { end: true, ..request_head("/v1/chat/completions") }, 400, "invalid_request_body"),
+        (
+            "no key",
+            head(|h| h.retain(|(n, _)| n != "authorization")),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "unknown key",
+            head(|h| set(h, "authorization", "Bearer nope")),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "empty key",
+            head(|h| set(h, "authorization", "Bearer ")),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "no scheme",
+            head(|h| set(h, "authorization", KEY)),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "basic",
+            head(|h| set(h, "authorization", &format!("Basic {KEY}"))),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "joined",
+            head(|h| set(h, "authorization", &format!("Bearer {KEY},Bearer {KEY}"))),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "doubled",
+            head(|h| h.push(("authorization".into(), format!("Bearer {KEY}").into()))),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "a hash for a key",
+            head(|h| {
+                let digest = Pepper::new(b"0123456789abcdef")
+                    .unwrap()
+                    .digest(KEY.as_bytes());
+                set(h, "authorization", &format!("Bearer {digest}"));
+            }),
+            401,
+            "invalid_api_key",
+        ),
+        (
+            "NUL",
+            head(|h| h.push(("x-any".into(), vec![b'a', 0]))),
+            400,
+            "invalid_header",
+        ),
+        (
+            "not UTF-8",
+            head(|h| h.push(("x-any".into(), vec![0xff]))),
+            400,
+            "invalid_header",
+        ),
+        (
+            "other path",
+            request_head("/v1/responses"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "case",
+            request_head("/V1/chat/completions"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "double slash",
+            request_head("//v1/chat/completions"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "dots",
+            request_head("/v1/../v1/chat/completions"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "encoded",
+            request_head("/v1%2fchat/completions"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "parameter",
+            request_head("/v1/chat/completions;x"),
+            404,
+            "unknown_url",
+        ),
+        (
+            "no path",
+            head(|h| h.retain(|(n, _)| n != ":path")),
+            404,
+            "unknown_url",
+        ),
+        (
+            "GET",
+            head(|h| set(h, ":method", "GET")),
+            405,
+            "method_not_allowed",
+        ),
+        (
+            "CONNECT",
+            head(|h| set(h, ":method", "CONNECT")),
+            405,
+            "method_not_allowed",
+        ),
+        (
+            "form",
+            head(|h| set(h, "content-type", "application/x-www-form-urlencoded")),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "no type",
+            head(|h| h.retain(|(n, _)| n != "content-type")),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "two types",
+            head(|h| h.push(("content-type".into(), b"application/json".to_vec()))),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "utf-16",
+            head(|h| set(h, "content-type", "application/json; charset=utf-16")),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "gzip",
+            head(|h| set(h, "content-encoding", "gzip")),
+            415,
+            "unsupported_content_encoding",
+        ),
+        (
+            "too long",
+            head(|h| set(h, "content-length", "4097")),
+            413,
+            "request_too_large",
+        ),
+        (
+            "no body",
+            RequestHead {
+                end: true,
+                ..request_head("/v1/chat/completions")
+            },
+            400,
+            "invalid_request_body",
+        ),
     ];
     for (name, head, status, code) in table {
         let step = first(head);
@@ -71,7 +206,10 @@ fn heads_that_pass() {
         head(|h| set(h, "content-encoding", "identity")),
     ] {
         let step = first(head.clone());
-        assert!(matches!(step.reply, Some(Reply::RequestHeaders(_))), "{head:?}");
+        assert!(
+            matches!(step.reply, Some(Reply::RequestHeaders(_))),
+            "{head:?}"
+        );
         assert!(step.effects.is_empty());
     }
 }
@@ -103,7 +241,10 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
         let mut exchange = Exchange::new(Role::Full, settings, snapshot(), hold, 1);
         exchange.step(Event::RequestHeaders(head), NOW)
     };
-    assert!(matches!(judged("key-1", true).reply, Some(Reply::RequestHeaders(_))));
+    assert!(matches!(
+        judged("key-1", true).reply,
+        Some(Reply::RequestHeaders(_))
+    ));
     assert_eq!(refusal(&judged("key-1", false)).0, 401);
     assert_eq!(refusal(&judged("withdrawn", true)).0, 401);
 }
@@ -111,7 +252,13 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
 #[test]
 fn the_door_alone_judges_as_an_exchange_does() {
     let id = HoldId::new(NOW, &[9; 10]);
-    match judge(&request_head("/v1/embeddings"), &snapshot(), settings(), id, NOW) {
+    match judge(
+        &request_head("/v1/embeddings"),
+        &snapshot(),
+        settings(),
+        id,
+        NOW,
+    ) {
         Judgement::Passed { principal, .. } => assert_eq!(&*principal.key_id, "key-1"),
         other => panic!("{other:?}"),
     }

@@ -21,14 +21,33 @@ fn a_plain_call_is_admitted_and_settled_exactly() {
     let mut exchange = exchange(Role::Full);
     let steps = run(
         &mut exchange,
-        with(chat_call(), vec![response_head("200", "application/json"), chunk(ANSWER, false), chunk("", true)]),
+        with(
+            chat_call(),
+            vec![
+                response_head("200", "application/json"),
+                chunk(ANSWER, false),
+                chunk("", true),
+            ],
+        ),
     );
     let settled = settlements(&steps);
     assert_eq!(settled.len(), 1);
-    assert_eq!(settled[0].actual, Actual { requests: 1, tokens: 17 });
+    assert_eq!(
+        settled[0].actual,
+        Actual {
+            requests: 1,
+            tokens: 17
+        }
+    );
     let event = settled[0].event.as_ref().unwrap();
-    assert_eq!((event.outcome, event.known), (Outcome::Exact, Some(Known::Provider)));
-    assert_eq!((event.input_tokens, event.output_tokens), (Some(12), Some(5)));
+    assert_eq!(
+        (event.outcome, event.known),
+        (Outcome::Exact, Some(Known::Provider))
+    );
+    assert_eq!(
+        (event.input_tokens, event.output_tokens),
+        (Some(12), Some(5))
+    );
     assert_eq!(event.model_served.as_deref(), Some("gpt-4o-2024"));
     assert_eq!(event.finish_reason.as_deref(), Some("stop"));
     assert!(exchange.is_over() && !exchange.owes_settlement());
@@ -43,10 +62,25 @@ fn the_reservation_bounds_the_call() {
         panic!("no reservation: {:?}", steps[1]);
     };
     // "user" and "hello world" are 3 tokens; a message and the priming add 6.
-    let amounts: Vec<u64> = reservation.charges.iter().map(|charge| charge.amount).collect();
+    let amounts: Vec<u64> = reservation
+        .charges
+        .iter()
+        .map(|charge| charge.amount)
+        .collect();
     assert_eq!(amounts, [1, 9 + 100, 1]);
-    let counters: Vec<&str> = reservation.charges.iter().map(|c| c.counter.as_str()).collect();
-    assert_eq!(counters, ["3:rpm,4:acme,", "3:tpm,4:acme,8:user=ann,", "5:slots,4:acme,"]);
+    let counters: Vec<&str> = reservation
+        .charges
+        .iter()
+        .map(|c| c.counter.as_str())
+        .collect();
+    assert_eq!(
+        counters,
+        [
+            "3:rpm,4:acme,",
+            "3:tpm,4:acme,8:user=ann,",
+            "5:slots,4:acme,"
+        ]
+    );
     assert_eq!(&*reservation.slot, "acme");
     assert!(steps[1].reply.is_none(), "no reply before the decision");
 }
@@ -54,11 +88,20 @@ fn the_reservation_bounds_the_call() {
 #[test]
 fn rate_headers_come_from_the_decision() {
     let mut exchange = exchange(Role::Full);
-    let steps = run(&mut exchange, with(chat_call(), vec![response_head("200", "application/json")]));
+    let steps = run(
+        &mut exchange,
+        with(chat_call(), vec![response_head("200", "application/json")]),
+    );
     let Some(Reply::ResponseHeaders { edits, .. }) = &steps[3].reply else {
         panic!("{:?}", steps[3]);
     };
-    let get = |name| edits.set.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+    let get = |name| {
+        edits
+            .set
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.as_str())
+    };
     assert_eq!(get("x-ratelimit-limit-requests"), Some("10"));
     assert_eq!(get("x-ratelimit-remaining-requests"), Some("9"));
     assert_eq!(get("x-ratelimit-reset-requests"), Some("6s"));
@@ -107,7 +150,10 @@ fn a_break_at_any_point_leaves_nothing_open() {
         assert_eq!(got, *expected, "broken after {events} events");
         assert!(!exchange.owes_settlement());
         // Nothing that comes later settles again.
-        let more = run(&mut exchange, vec![chunk("x", true), Event::ResponseTrailers, Event::Closed]);
+        let more = run(
+            &mut exchange,
+            vec![chunk("x", true), Event::ResponseTrailers, Event::Closed],
+        );
         assert!(settlements(&more).is_empty());
     }
 }
@@ -119,7 +165,11 @@ fn trailers_end_an_answer_too() {
         &mut exchange,
         with(
             chat_call(),
-            vec![response_head("200", "application/json"), chunk(ANSWER, false), Event::ResponseTrailers],
+            vec![
+                response_head("200", "application/json"),
+                chunk(ANSWER, false),
+                Event::ResponseTrailers,
+            ],
         ),
     );
     assert_eq!(settlements(&steps).len(), 1);
@@ -146,11 +196,18 @@ fn what_the_provider_answered_decides_what_is_charged() {
             end: true,
             ..ResponseHead::default()
         };
-        let steps = run(&mut exchange, with(chat_call(), vec![Event::ResponseHeaders(head)]));
+        let steps = run(
+            &mut exchange,
+            with(chat_call(), vec![Event::ResponseHeaders(head)]),
+        );
         let settled = settlements(&steps);
         assert_eq!(settled.len(), 1, "{status} {origin:?}");
         assert_eq!(ended_as(settled[0]), outcome, "{status} {origin:?}");
-        assert_eq!(settled[0].actual, Actual { requests, tokens }, "{status} {origin:?}");
+        assert_eq!(
+            settled[0].actual,
+            Actual { requests, tokens },
+            "{status} {origin:?}"
+        );
     }
 }
 
@@ -176,9 +233,18 @@ fn a_refusal_of_each_limit_is_recorded_and_holds_nothing() {
             panic!("{:?}", steps[2]);
         };
         assert_eq!(rendered.status, 429);
-        let header = |name| rendered.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+        let header = |name| {
+            rendered
+                .headers
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.as_str())
+        };
         assert_eq!(header("retry-after-ms"), wait_ms);
-        assert_eq!(header("x-weir-decision"), Some(["rpm", "tpm", "slots"][charge]));
+        assert_eq!(
+            header("x-weir-decision"),
+            Some(["rpm", "tpm", "slots"][charge])
+        );
         assert_eq!(&*metadata.decision, ["rpm", "tpm", "slots"][charge]);
         assert_eq!(records(&steps).len(), 1);
         assert_eq!(records(&steps)[0].outcome, Outcome::Refused);
@@ -199,7 +265,10 @@ fn a_store_that_gives_no_answer_refuses_and_gives_back() {
         let settled = settlements(&steps);
         assert_eq!(settled.len(), 1, "whatever was taken is given back");
         assert_eq!(settled[0].actual, Actual::VOID);
-        assert!(settled[0].event.is_none(), "the refusal is the call's one event");
+        assert!(
+            settled[0].event.is_none(),
+            "the refusal is the call's one event"
+        );
         assert_eq!(records(&steps).len(), 1);
     }
 }
@@ -210,7 +279,11 @@ fn a_response_that_no_request_led_to_passes_uncharged() {
         let mut exchange = exchange(role);
         let steps = run(
             &mut exchange,
-            vec![response_head("402", "application/json"), chunk("{}", true), Event::Closed],
+            vec![
+                response_head("402", "application/json"),
+                chunk("{}", true),
+                Event::Closed,
+            ],
         );
         assert!(steps.iter().all(|step| step.effects.is_empty()));
         assert!(steps[0].reply.is_some() && steps[1].reply.is_some());
@@ -228,7 +301,11 @@ fn the_gateways_own_answer_before_the_body_costs_nothing() {
     });
     let steps = run(
         &mut exchange,
-        vec![Event::RequestHeaders(request_head("/v1/chat/completions")), local, Event::Closed],
+        vec![
+            Event::RequestHeaders(request_head("/v1/chat/completions")),
+            local,
+            Event::Closed,
+        ],
     );
     assert!(steps.iter().all(|step| step.effects.is_empty()));
 }
@@ -251,8 +328,15 @@ fn an_answer_to_a_body_that_was_never_shown_is_stopped() {
 fn a_door_hands_over_and_a_meter_settles() {
     let mut door = exchange(Role::Door);
     let steps = run(&mut door, chat_call());
-    assert!(door.is_over() && !door.owes_settlement(), "the door's stream may end");
-    let Some(Reply::RequestBody { metadata: Some(metadata), .. }) = &steps[2].reply else {
+    assert!(
+        door.is_over() && !door.owes_settlement(),
+        "the door's stream may end"
+    );
+    let Some(Reply::RequestBody {
+        metadata: Some(metadata),
+        ..
+    }) = &steps[2].reply
+    else {
         panic!("{:?}", steps[2]);
     };
     let handover = metadata.handover.clone().unwrap();
@@ -266,10 +350,17 @@ fn a_door_hands_over_and_a_meter_settles() {
         handed_over: Some(handover),
         end: false,
     };
-    let steps = run(&mut meter, vec![Event::ResponseHeaders(head), chunk(ANSWER, true)]);
+    let steps = run(
+        &mut meter,
+        vec![Event::ResponseHeaders(head), chunk(ANSWER, true)],
+    );
     assert!(matches!(steps[0].effects[0], Effect::Adopt { .. }));
     let settled = settlements(&steps);
     assert_eq!(settled.len(), 1);
     assert_eq!(settled[0].actual.tokens, 17);
-    assert_eq!(settled[0].hold, HoldId::new(NOW, &[7; 10]), "the door's hold");
+    assert_eq!(
+        settled[0].hold,
+        HoldId::new(NOW, &[7; 10]),
+        "the door's hold"
+    );
 }

@@ -25,7 +25,10 @@ pub fn render(denial: &Denial) -> Rendered {
         },
         Denial::LimitsUnavailable => Rendered {
             status: 503,
-            headers: vec![("retry-after", "1".into()), ("x-should-retry", "true".into())],
+            headers: vec![
+                ("retry-after", "1".into()),
+                ("x-should-retry", "true".into()),
+            ],
             body: error(
                 "The limits of this gateway can't be checked right now. Try again shortly.",
                 "server_error",
@@ -39,8 +42,18 @@ pub fn render(denial: &Denial) -> Rendered {
 
 fn invalid_request(denial: &Denial) -> Rendered {
     let (status, message, param, code) = match denial {
-        Denial::Unauthenticated(credential) => (401, credential_message(*credential), None, "invalid_api_key"),
-        Denial::BadHeader(what) => (400, format!("A header can't be read: {what}."), None, "invalid_header"),
+        Denial::Unauthenticated(credential) => (
+            401,
+            credential_message(*credential),
+            None,
+            "invalid_api_key",
+        ),
+        Denial::BadHeader(what) => (
+            400,
+            format!("A header can't be read: {what}."),
+            None,
+            "invalid_header",
+        ),
         Denial::UnknownEndpoint => (
             404,
             "Unknown request URL. This gateway serves POST /v1/chat/completions, \
@@ -49,7 +62,12 @@ fn invalid_request(denial: &Denial) -> Rendered {
             None,
             "unknown_url",
         ),
-        Denial::MethodNotAllowed => (405, "Only POST is allowed here.".into(), None, "method_not_allowed"),
+        Denial::MethodNotAllowed => (
+            405,
+            "Only POST is allowed here.".into(),
+            None,
+            "method_not_allowed",
+        ),
         Denial::UnsupportedMediaType => (
             415,
             "The request needs exactly one Content-Type, which must be application/json.".into(),
@@ -68,7 +86,12 @@ fn invalid_request(denial: &Denial) -> Rendered {
             None,
             "request_too_large",
         ),
-        Denial::Body(body) => (400, body.message.clone(), body.param.clone(), "invalid_request_body"),
+        Denial::Body(body) => (
+            400,
+            body.message.clone(),
+            body.param.clone(),
+            "invalid_request_body",
+        ),
         Denial::UnknownModel => (
             404,
             "The model does not exist or is not available here.".into(),
@@ -76,7 +99,9 @@ fn invalid_request(denial: &Denial) -> Rendered {
             "model_not_found",
         ),
         // What `render` has answered already.
-        Denial::Rate(_) | Denial::Unmetered | Denial::LimitsUnavailable => (500, "Refused.".into(), None, "refused"),
+        Denial::Rate(_) | Denial::Unmetered | Denial::LimitsUnavailable => {
+            (500, "Refused.".into(), None, "refused")
+        }
     };
     Rendered {
         status,
@@ -96,7 +121,14 @@ fn credential_message(credential: Credential) -> String {
 }
 
 fn rate_limit(rate: &RateDenial) -> Rendered {
-    let RateDenial { model, tenant, limit, used, requested, .. } = rate;
+    let RateDenial {
+        model,
+        tenant,
+        limit,
+        used,
+        requested,
+        ..
+    } = rate;
     let (kind, what) = match rate.unit {
         RateUnit::Requests => ("requests", "requests"),
         RateUnit::Tokens => ("tokens", "tokens"),
@@ -136,13 +168,17 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
     }
 }
 
+/// The longest that an SDK is told to wait by itself. openai-python waits no
+/// longer than this; openai-node would sleep through an hour.
+const WAIT_BY_ITSELF_MAX_MS: u64 = 120_000;
+
 /// `retry-after` counts whole seconds, so it is rounded up; the exact time is
 /// in `retry-after-ms`, which the SDKs prefer.
 fn retry_headers(ms: u64) -> Vec<(&'static str, String)> {
     vec![
         ("retry-after-ms", ms.to_string()),
         ("retry-after", ms.div_ceil(1_000).to_string()),
-        ("x-should-retry", "true".into()),
+        ("x-should-retry", (ms <= WAIT_BY_ITSELF_MAX_MS).to_string()),
     ]
 }
 
@@ -170,7 +206,11 @@ mod tests {
     }
 
     fn header<'a>(rendered: &'a Rendered, name: &str) -> Option<&'a str> {
-        rendered.headers.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
+        rendered
+            .headers
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     fn body(rendered: &Rendered) -> Value {
@@ -195,12 +235,29 @@ mod tests {
     }
 
     #[test]
+    fn no_sdk_is_sent_to_sleep_for_long() {
+        for (ms, retry) in [(120_000, "true"), (120_001, "false")] {
+            let rendered = render(&rate(RateUnit::Requests, RateRetry::AfterMillis(ms)));
+            assert_eq!(header(&rendered, "x-should-retry"), Some(retry));
+            assert_eq!(
+                header(&rendered, "retry-after-ms"),
+                Some(ms.to_string().as_str())
+            );
+        }
+    }
+
+    #[test]
     fn a_call_that_can_never_pass_is_not_retried() {
         let rendered = render(&rate(RateUnit::Tokens, RateRetry::Never));
         assert_eq!(rendered.status, 429);
         assert_eq!(header(&rendered, "x-should-retry"), Some("false"));
         assert_eq!(header(&rendered, "retry-after"), None);
-        assert!(body(&rendered)["error"]["message"].as_str().unwrap().starts_with("Request too large"));
+        assert!(
+            body(&rendered)["error"]["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("Request too large")
+        );
     }
 
     #[test]
@@ -216,7 +273,13 @@ mod tests {
             (Denial::UnknownModel, 404),
             (Denial::Unmetered, 500),
             (Denial::LimitsUnavailable, 503),
-            (rate(RateUnit::Concurrency, RateRetry::WhenOneEnds { hint_ms: 1_000 }), 429),
+            (
+                rate(
+                    RateUnit::Concurrency,
+                    RateRetry::WhenOneEnds { hint_ms: 1_000 },
+                ),
+                429,
+            ),
         ];
         for (denial, status) in denials {
             let rendered = render(&denial);

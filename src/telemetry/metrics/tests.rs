@@ -24,7 +24,7 @@ fn assert_value(metrics: &Metrics, series: &str, expected: &str) {
 fn a_settled_call_is_counted_in_all_its_kinds() {
     let metrics = Metrics::new();
     metrics.record(&event(1, json!({})));
-    metrics.record(&event(2, json!({ "outcome": "estimated", "known": "counted", "endpoint": "embeddings", "output_tokens": null })));
+    metrics.record(&event(2, json!({ "outcome": "estimated", "known": "counted", "endpoint": "/v1/embeddings", "output_tokens": null })));
     for (series, expected) in [
         (
             r#"weir_calls_total{endpoint="/v1/chat/completions",outcome="exact"}"#,

@@ -48,7 +48,6 @@ fn collector(
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .unwrap();
     let address = listener.local_addr().unwrap();
-    #[allow(clippy::disallowed_methods)]
     runtime.spawn(
         tonic::transport::Server::builder()
             .add_service(TraceServiceServer::new(Collector(sender)))
@@ -186,11 +185,11 @@ fn failed_calls_say_what_failed() {
         event(1, refused),
         event(
             2,
-            json!({ "outcome": "estimated", "status": 503, "endpoint": "embeddings" }),
+            json!({ "outcome": "estimated", "status": 503, "endpoint": "/v1/embeddings" }),
         ),
         event(
             3,
-            json!({ "outcome": "estimated", "status": null, "endpoint": "completions" }),
+            json!({ "outcome": "estimated", "status": null, "endpoint": "/v1/completions" }),
         ),
     ]);
     let found: Vec<_> = spans
