@@ -25,6 +25,7 @@ pub mod event;
 mod head;
 pub mod message;
 pub mod open_call;
+mod output_cap;
 mod verdict;
 
 pub use event::UsageEvent;

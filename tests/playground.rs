@@ -21,6 +21,7 @@ use support::process::Process;
 use support::provider::Provider;
 use support::stack::{KEY, PEPPER, envoy_binary, weir_binary};
 use support::{client, until};
+use tokio::signal::unix::{SignalKind, signal};
 use weir::identity::Pepper;
 
 /// As in `envoy/unix.yaml`, and weir's admin port.
@@ -69,13 +70,21 @@ async fn main() -> ExitCode {
     ]);
     let mut envoy = Process::start("envoy", envoy, &dir);
     let front = ([127, 0, 0, 1], 10_000).into();
+    let admin = ([127, 0, 0, 1], 9_090).into();
+    until("weir to be ready", Duration::from_secs(20), || async move {
+        let up = client::accepts(admin).await;
+        (up && client::get(admin, "/readyz").await.status == 200).then_some(())
+    })
+    .await;
     until("Envoy to listen", Duration::from_secs(20), || async move {
         client::accepts(front).await.then_some(())
     })
     .await;
     welcome(&dir, &log);
+    let mut terminated = signal(SignalKind::terminate()).unwrap();
     tokio::select! {
         _ = tokio::signal::ctrl_c() => println!("\nStopping."),
+        _ = terminated.recv() => println!("\nStopping."),
         () = ended(&mut weir, &mut envoy) => {
             eprintln!("{}{}", weir.tail(), envoy.tail());
             return ExitCode::FAILURE;

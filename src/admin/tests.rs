@@ -1,3 +1,5 @@
+//! The pages over a real socket: answers, bounds, peers that misbehave.
+
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;

@@ -1,3 +1,5 @@
+//! Configurations that load, and what no text may do to the loader.
+
 use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;

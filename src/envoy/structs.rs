@@ -31,8 +31,20 @@ pub(super) fn text(text: impl Into<String>) -> Value {
     reason = "a log field, not an amount that is billed"
 )]
 pub(super) fn number(count: u64) -> Value {
+    double(count as f64)
+}
+
+pub(super) fn double(number: f64) -> Value {
     Value {
-        kind: Some(Kind::NumberValue(count as f64)),
+        kind: Some(Kind::NumberValue(number)),
+    }
+}
+
+/// The number under a name.
+pub(super) fn number_of(object: &Struct, name: &str) -> Option<f64> {
+    match object.fields.get(name)?.kind.as_ref()? {
+        Kind::NumberValue(number) => Some(*number),
+        _ => None,
     }
 }
 

@@ -5,10 +5,11 @@ use super::event::UsageEvent;
 use super::head::Identified;
 use super::message::{Effect, Metadata, Reply, Settlement, Step};
 use super::open_call::OpenCall;
+use super::output_cap::Cap;
 use super::{Settings, verdict};
 use crate::identity::Principal;
 use crate::limits::{
-    Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit,
+    Actual, Algorithm, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit,
 };
 use crate::policy::{Estimate, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit, Rendered};
@@ -224,78 +225,6 @@ fn unpriced_image() -> Denial {
     })
 }
 
-/// The cap on one answer's output.
-struct Cap<'a> {
-    tokens: u64,
-    /// What is written into the body, and under which field.
-    written: Option<(u64, &'a str)>,
-}
-
-impl Cap<'_> {
-    fn of(
-        plan: &Plan,
-        model: &Model,
-        facts: &CallFacts,
-        endpoint: Endpoint,
-    ) -> Result<Self, Denial> {
-        if endpoint == Endpoint::Embeddings {
-            return Ok(Cap {
-                tokens: 0,
-                written: None,
-            });
-        }
-        if model.max_output_tokens == Some(0) {
-            return Err(no_output());
-        }
-        let rule = plan.output;
-        if facts.choices > rule.choices_cap {
-            return Err(Denial::Body(BodyError {
-                message: format!(
-                    "At most {} choices may be asked for at once (got {}).",
-                    rule.choices_cap, facts.choices
-                ),
-                param: Some("n".into()),
-            }));
-        }
-        let field = match endpoint {
-            Endpoint::ChatCompletions => model.output_field.as_str(),
-            Endpoint::Completions | Endpoint::Embeddings => "max_tokens",
-        };
-        let asked = facts.output_max.as_ref().map(|max| max.tokens);
-        let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));
-        let written = match (asked, rule.max_tokens_default) {
-            (Some(asked), _) => (capped(asked) < asked).then(|| capped(asked)),
-            (None, Some(default)) => Some(capped(default)),
-            (None, None) => rule.max_tokens_cap,
-        };
-        // Configuration sees to it that one of these is known for every plan
-        // and model; without any, the call can't be bounded.
-        let bound = written
-            .or(asked)
-            .or(model.max_output_tokens)
-            .ok_or_else(unbounded_output)?;
-        let tokens = model.max_output_tokens.map_or(bound, |max| bound.min(max));
-        Ok(Cap {
-            tokens,
-            written: written.map(|tokens| (tokens, field)),
-        })
-    }
-}
-
-fn no_output() -> Denial {
-    Denial::Body(BodyError {
-        message: "This model produces no text; it can't be used with this endpoint.".into(),
-        param: Some("model".into()),
-    })
-}
-
-fn unbounded_output() -> Denial {
-    Denial::Body(BodyError {
-        message: "max_tokens is required for this model.".into(),
-        param: Some("max_tokens".into()),
-    })
-}
-
 impl Deciding {
     /// What the store's decision makes of the call: the open call and the body
     /// to send on, or the step that refuses it.
@@ -367,7 +296,11 @@ fn rate_denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial 
         limit_name: Arc::clone(&charge.limit.name),
         tenant: Arc::clone(&call.tenant),
         model: Arc::clone(&call.model),
-        limit: charge.limit.amount,
+        limit: match (charge.limit.algorithm, refusal.retry) {
+            // What a bucket can give at once is what a call must fit into.
+            (Algorithm::TokenBucket { burst, .. }, Retry::Never) => burst,
+            _ => charge.limit.amount,
+        },
         used: refusal.used,
         requested: refusal.requested,
         retry: match refusal.retry {

@@ -50,7 +50,12 @@ pub struct UsageEvent {
     #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
     pub id: HoldId,
     pub outcome: Outcome,
-    /// The limit or reason that refused the call.
+    /// The kind of refusal, of a fixed set: `unauthenticated`, `bad_body`, ...;
+    /// of a limit its unit: `requests`, `tokens` or `concurrency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Arc<str>>,
+    /// The limit that refused the call, by its name in the plan; where it was
+    /// none, the kind again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<Arc<str>>,
     /// The request's head reached weir: Unix time in milliseconds.

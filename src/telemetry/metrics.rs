@@ -144,7 +144,7 @@ impl Metrics {
             calls.inc();
         }
         if event.outcome == Outcome::Refused {
-            let reason = RefusalReason::of(event.refused_by.as_deref());
+            let reason = RefusalReason::of(event.refusal.as_deref());
             if let Some(refusals) = self.refusals.get(reason) {
                 refusals.inc();
             }

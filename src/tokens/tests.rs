@@ -1,3 +1,5 @@
+//! Counts against the reference, and the bound on hostile texts.
+
 use super::*;
 use proptest::prelude::*;
 

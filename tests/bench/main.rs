@@ -36,6 +36,7 @@ use site::{Ground, Site, Variant};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures weir against a no-op ext_proc server.
@@ -84,8 +85,17 @@ enum Part {
     Upstream { address: SocketAddr },
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),

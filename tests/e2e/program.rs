@@ -32,6 +32,50 @@ async fn admin_pages_answer() {
 }
 
 #[tokio::test]
+async fn grpc_health_and_reflection_answer() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    let stack = Stack::start(Setup::default()).await;
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.grpc)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let health = HealthClient::new(channel.clone())
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(health.into_inner().status, 1, "SERVING");
+
+    let ask = |message| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(message),
+    };
+    let asked = tokio_stream::iter([
+        ask(MessageRequest::ListServices(String::new())),
+        ask(MessageRequest::FileContainingSymbol(
+            "envoy.service.ext_proc.v3.ExternalProcessor".into(),
+        )),
+    ]);
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(asked)
+        .await
+        .unwrap()
+        .into_inner();
+    let services = format!("{:?}", answers.message().await.unwrap().unwrap());
+    for service in [
+        "envoy.service.ext_proc.v3.ExternalProcessor",
+        "envoy.service.auth.v3.Authorization",
+        "grpc.health.v1.Health",
+    ] {
+        assert!(services.contains(service), "{services}");
+    }
+    let file = answers.message().await.unwrap().unwrap();
+    assert!(format!("{file:?}").contains("FileDescriptorResponse"));
+}
+
+#[tokio::test]
 async fn a_drain_lets_open_calls_end_and_takes_no_new_ones() {
     let mut stack = Stack::start(Setup::default()).await;
     let mut body = hello();

@@ -78,6 +78,8 @@ pub struct Stack {
     pub front: SocketAddr,
     /// weir's admin port.
     pub admin: SocketAddr,
+    /// weir's gRPC port, besides its Unix socket.
+    pub grpc: SocketAddr,
     pub dir: TempDir,
     setup: Setup,
 }
@@ -113,6 +115,7 @@ impl Stack {
             redis,
             front: loopback(ports.front),
             admin: loopback(ports.admin),
+            grpc: loopback(ports.grpc),
             dir,
             setup,
         };

@@ -1,3 +1,5 @@
+//! The located tree: places, source text, bounds.
+
 use super::*;
 
 fn entry<'n>(node: &'n Node, key: &str) -> &'n Node {

@@ -1,3 +1,5 @@
+//! What only the engine in memory promises: that it stays small.
+
 use super::*;
 use crate::limits::{Algorithm, Charge, Limit, Scope, Unit};
 use std::sync::Arc;

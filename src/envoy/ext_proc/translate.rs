@@ -2,7 +2,7 @@
 
 use super::phase::Kind;
 use crate::envoy::headers::{header_map, set};
-use crate::envoy::structs::{nested, number, object, text, text_of};
+use crate::envoy::structs::{nested, number, number_of, object, text, text_of};
 use crate::envoy::{AUTHZ_NAMESPACE, METADATA_NAMESPACE};
 use crate::exchange::message::Headers;
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
@@ -89,15 +89,23 @@ fn metadata_text(metadata: Option<&EnvoyMetadata>, namespace: &str, name: &str) 
     text_of(object, name).map(str::to_owned)
 }
 
-/// Where an answer came from, by Envoy's `response.code_details`: an answer of
-/// the provider says `via_upstream`, one of Envoy's own says what went wrong.
+/// Where an answer came from. The provider's says `via_upstream`. Of Envoy's
+/// own, those without an upstream's address chose none (a direct response,
+/// another filter's refusal, no host, a full breaker), and a failed connection
+/// took no byte; but after a retry an earlier attempt may have reached the
+/// provider.
 fn origin(attributes: &HashMap<String, Struct>) -> Origin {
-    let details = attributes
-        .get(ATTRIBUTES_NAMESPACE)
-        .and_then(|object| text_of(object, "response.code_details"));
-    match details {
+    let Some(object) = attributes.get(ATTRIBUTES_NAMESPACE) else {
+        return Origin::Unknown;
+    };
+    let attempts = number_of(object, "upstream.request_attempt_count");
+    let address = text_of(object, "upstream.address");
+    match text_of(object, "response.code_details") {
         None => Origin::Unknown,
         Some("via_upstream") => Origin::Upstream,
+        Some(_) if attempts.is_some_and(|attempts| attempts > 1.0) => Origin::Lost,
+        // Only where the count came too is an absent address a sign.
+        Some(_) if attempts.is_some() && address.is_none() => Origin::NeverSent,
         Some(details) if never_reached(details) => Origin::NeverSent,
         Some(_) => Origin::Lost,
     }
@@ -240,4 +248,49 @@ fn fields(metadata: Metadata) -> Struct {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
     object(always.into_iter().chain(optional))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envoy::structs::double;
+
+    fn origin_of(details: Option<&str>, address: bool, attempts: Option<f64>) -> Origin {
+        let mut fields = Vec::new();
+        fields.extend(details.map(|details| ("response.code_details", text(details))));
+        fields.extend(address.then(|| ("upstream.address", text("127.0.0.1:1"))));
+        fields.extend(attempts.map(|count| ("upstream.request_attempt_count", double(count))));
+        let attributes = [(ATTRIBUTES_NAMESPACE.to_owned(), object(fields))];
+        origin(&attributes.into_iter().collect())
+    }
+
+    /// As Envoy 1.40 was seen to say it.
+    #[test]
+    fn where_an_answer_came_from() {
+        let refused = "upstream_reset_before_response_started{remote_connection_failure|\
+                       delayed_connect_error:_Connection_refused}";
+        let closed = "upstream_reset_before_response_started{connection_termination}";
+        let overflow = "upstream_reset_before_response_started{overflow}";
+        for (details, address, attempts, expected) in [
+            ("via_upstream", true, 1.0, Origin::Upstream),
+            ("via_upstream", true, 3.0, Origin::Upstream),
+            (refused, true, 1.0, Origin::NeverSent),
+            // An attempt before the last one was sent.
+            (refused, true, 2.0, Origin::Lost),
+            (closed, true, 1.0, Origin::Lost),
+            ("response_timeout", true, 1.0, Origin::Lost),
+            ("no_healthy_upstream", false, 1.0, Origin::NeverSent),
+            (overflow, false, 1.0, Origin::NeverSent),
+            ("cluster_not_found", false, 0.0, Origin::NeverSent),
+            ("direct_response", false, 0.0, Origin::NeverSent),
+        ] {
+            let got = origin_of(Some(details), address, Some(attempts));
+            assert_eq!(got, expected, "{details} {attempts}");
+        }
+        // Configured without the other attributes.
+        assert_eq!(origin_of(Some(refused), false, None), Origin::NeverSent);
+        assert_eq!(origin_of(Some(closed), false, None), Origin::Lost);
+        assert_eq!(origin_of(None, false, None), Origin::Unknown);
+        assert_eq!(origin(&HashMap::new()), Origin::Unknown);
+    }
 }

@@ -1,3 +1,5 @@
+//! The window against brute force and an exact log.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The bucket against exact arithmetic.
+
 use super::*;
 use proptest::prelude::*;
 

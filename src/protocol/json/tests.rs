@@ -1,3 +1,5 @@
+//! The scanner against a table and against serde_json.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;

@@ -176,18 +176,19 @@ impl Label for TokenKind {
     }
 }
 
-/// Why a call was refused. An event names a limit by the operator's own name
-/// for it, which is no label: it counts as `limit`.
+/// Why a call was refused: the event's kind of refusal, never the name that an
+/// operator gave a limit, which is no label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RefusalReason(&'static str);
 
 impl RefusalReason {
-    pub const LIMIT: Self = Self("limit");
+    /// For a kind that this list doesn't know.
+    pub const OTHER: Self = Self("other");
 
-    pub fn of(refused_by: Option<&str>) -> Self {
+    pub fn of(refusal: Option<&str>) -> Self {
         let mut all = Self::ALL.iter().copied();
-        all.find(|reason| Some(reason.0) == refused_by)
-            .unwrap_or(Self::LIMIT)
+        all.find(|reason| Some(reason.0) == refusal)
+            .unwrap_or(Self::OTHER)
     }
 }
 
@@ -196,7 +197,7 @@ impl Label for RefusalReason {
     /// The fixed names of refusals (`protocol::denial`), units of limits
     /// included.
     const ALL: &'static [Self] = &[
-        Self::LIMIT,
+        Self::OTHER,
         Self("requests"),
         Self("tokens"),
         Self("concurrency"),

@@ -1,3 +1,5 @@
+//! What is counted, and that no series appears later.
+
 use super::*;
 use crate::telemetry::tests::event;
 use serde_json::json;
@@ -69,19 +71,20 @@ fn a_refused_call_counts_by_its_reason_and_takes_no_time_or_tokens() {
     let refused = |by: &str, n| {
         event(
             n,
-            json!({ "outcome": "refused", "refused_by": by, "endpoint": null }),
+            json!({ "outcome": "refused", "refusal": by, "refused_by": "x", "endpoint": null }),
         )
     };
     metrics.record(&refused("unauthenticated", 1));
-    metrics.record(&refused("acme-rpm", 2));
-    metrics.record(&refused("another limit", 3));
+    metrics.record(&refused("requests", 2));
+    metrics.record(&refused("of a later release", 3));
     for (series, expected) in [
         (
             r#"weir_calls_total{endpoint="other",outcome="refused"}"#,
             "3",
         ),
         (r#"weir_refusals_total{reason="unauthenticated"}"#, "1"),
-        (r#"weir_refusals_total{reason="limit"}"#, "2"),
+        (r#"weir_refusals_total{reason="requests"}"#, "1"),
+        (r#"weir_refusals_total{reason="other"}"#, "1"),
         (r#"weir_tokens_total{kind="input",known="provider"}"#, "0"),
         (r#"weir_call_seconds_count{endpoint="other"}"#, "0"),
     ] {
@@ -105,10 +108,7 @@ fn every_series_is_there_before_anything_happens_and_none_comes_later() {
             json!({ "model": format!("model-{n}"), "tenant": format!("tenant-{n}") }),
         ));
         let limit = format!("limit-{n}");
-        metrics.record(&event(
-            n,
-            json!({ "outcome": "refused", "refused_by": limit }),
-        ));
+        metrics.record(&event(n, json!({ "outcome": "refused", "refusal": limit })));
         metrics.counter_error(CounterFault::Timeout);
         metrics.spans_lost(SpanLoss::QueueFull, 1);
         metrics.decided(Duration::from_micros(70));
@@ -156,7 +156,7 @@ fn unknown_reasons_count_as_limits() {
         RefusalReason::of(Some("bad_body")),
         RefusalReason::of(Some("bad_body"))
     );
-    assert_ne!(RefusalReason::of(Some("bad_body")), RefusalReason::LIMIT);
-    assert_eq!(RefusalReason::of(Some("{}\"\n")), RefusalReason::LIMIT);
-    assert_eq!(RefusalReason::of(None), RefusalReason::LIMIT);
+    assert_ne!(RefusalReason::of(Some("bad_body")), RefusalReason::OTHER);
+    assert_eq!(RefusalReason::of(Some("{}\"\n")), RefusalReason::OTHER);
+    assert_eq!(RefusalReason::of(None), RefusalReason::OTHER);
 }

@@ -1,3 +1,5 @@
+//! Spans as a collector receives them.
+
 use super::*;
 use crate::telemetry::tests::event;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{

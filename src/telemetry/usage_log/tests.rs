@@ -1,3 +1,5 @@
+//! The log and its journal, across deaths and full disks.
+
 use super::*;
 use crate::telemetry::tests::{event, id};
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! What is read of request bodies, and what is refused.
+
 use super::*;
 use crate::protocol::{json, json_edit};
 use serde_json::Value;
