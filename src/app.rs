@@ -25,6 +25,7 @@ use crate::telemetry::readiness::Readiness;
 use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,11 +34,8 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let metrics = Arc::new(Metrics::new());
     let admin = AdminThread::start(&config, &metrics, &readiness)?;
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = config.server.workers {
-        builder.worker_threads(workers.get());
-    }
-    let runtime = builder
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&config))
         .thread_name("weir-data")
         .enable_all()
         .build()
@@ -47,6 +45,16 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     admin.stop();
     served
+}
+
+/// As configured, else half of the cores: the other half is Envoy's, and
+/// threads that take turns on a core cost more than they bring.
+fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    config
+        .server
+        .workers
+        .map_or(cores.div_ceil(2), NonZeroUsize::get)
 }
 
 async fn run(

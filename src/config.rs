@@ -112,7 +112,7 @@ pub struct Server {
     pub body_bytes_max: usize,
     /// How long open calls may take to finish when weir is told to stop.
     pub drain_timeout: Millis,
-    /// Threads that serve Envoy; `None`: one per core.
+    /// Threads that serve Envoy; `None`: half of the cores, at least one.
     pub workers: Option<NonZeroUsize>,
     pub upstream_authorization: UpstreamAuthorization,
 }

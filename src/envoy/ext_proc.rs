@@ -23,6 +23,7 @@ use futures_util::stream::{self, Stream};
 use phase::Phase;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Room for what a message carries besides its body.
@@ -66,6 +67,7 @@ impl ExternalProcessor for ExtProc {
             session: self.driver.begin(role),
             inbound: request.into_inner(),
             phase: Phase::start(role),
+            cut: Box::pin(self.driver.cut_token().clone().cancelled_owned()),
             ended: false,
         };
         let replies = stream::unfold(call, |mut call| async move {
@@ -97,6 +99,8 @@ struct Call {
     session: Session,
     inbound: Streaming<ProcessingRequest>,
     phase: Phase,
+    /// Waited for all along: registering anew for each message costs a lock.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
 }
 
@@ -107,11 +111,10 @@ impl Call {
             if self.ended {
                 return None;
             }
-            let cut = self.session.driver().cut_token();
             let message = tokio::select! {
                 biased;
                 message = self.inbound.message() => message,
-                () = cut.cancelled() => return Some(Err(self.cut().await)),
+                () = &mut self.cut => return Some(Err(self.cut_short().await)),
             };
             match message {
                 Ok(Some(request)) => {
@@ -149,7 +152,7 @@ impl Call {
         Some(Ok(translate::reply(reply)))
     }
 
-    async fn cut(&mut self) -> Status {
+    async fn cut_short(&mut self) -> Status {
         self.ended = true;
         self.session.step(Event::Closed).await;
         Status::unavailable("weir is shutting down")

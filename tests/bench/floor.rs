@@ -14,6 +14,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
     BodyResponse, HeadersResponse, ProcessingRequest, ProcessingResponse, TrailersResponse,
 };
 use futures_util::Stream;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -33,10 +34,10 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves on `socket` until killed.
 pub fn run(socket: &Path, workers: Option<usize>) -> anyhow::Result<()> {
+    // As many as weir takes by itself.
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = workers {
-        builder.worker_threads(workers);
-    }
+    builder.worker_threads(workers.unwrap_or(cores.div_ceil(2)));
     builder.enable_all().build()?.block_on(async {
         let incoming = UnixListenerStream::new(UnixListener::bind(socket)?);
         let service = ExternalProcessorServer::new(Floor)

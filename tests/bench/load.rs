@@ -47,6 +47,8 @@ pub struct Round {
     pub calls: u64,
     /// Answers other than 200.
     pub refused: u64,
+    /// The last such answer's status, for people.
+    pub refused_status: Option<u16>,
     /// From the first call's start to the last one's end.
     pub elapsed: Duration,
     /// Of whole calls, in microseconds.
@@ -61,6 +63,7 @@ impl Round {
         Ok(Self {
             calls: 0,
             refused: 0,
+            refused_status: None,
             elapsed: Duration::ZERO,
             latency_us: histogram.clone(),
             first_byte_us: histogram,
@@ -82,7 +85,10 @@ impl Round {
         let latency = since.elapsed();
         let mut round = round.borrow_mut();
         round.calls += 1;
-        round.refused += u64::from(answer.status != 200);
+        if answer.status != 200 {
+            round.refused += 1;
+            round.refused_status = Some(answer.status);
+        }
         round.latency_us.saturating_record(micros(latency));
         if let Some(first_byte) = answer.first_byte {
             round

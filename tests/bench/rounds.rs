@@ -1,10 +1,10 @@
 //! The order of things: which variant is loaded when, how, and for how long.
 
-use crate::load::{self, Round};
+use crate::load::{Round, closed_loop, open_loop};
 use crate::site::{Cpu, Site, Variant};
 use crate::table::median;
 use crate::upstream::STREAM_PIECES;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -166,16 +166,13 @@ async fn measure(
     time: Duration,
 ) -> anyhow::Result<Sample> {
     let before = site.cpu()?;
-    let round = match phase {
-        Phase::Many => load::closed_loop(&site.plain, CONNECTIONS, Duration::ZERO, time).await?,
-        Phase::One => load::closed_loop(&site.plain, 1, Duration::ZERO, time).await?,
-        Phase::Open(rate) => load::open_loop(&site.plain, rate, time).await?,
-        Phase::Streams => load::closed_loop(&site.streamed, CONNECTIONS, STAGGER, time).await?,
-    };
-    if round.refused > 0 {
-        let name = site.variant.name();
+    let round = load(site, phase, time).await;
+    let round = round.with_context(|| format!("{}, {}", site.variant.name(), phase.name()))?;
+    if let Some(status) = round.refused_status {
         bail!(
-            "{name}: {} of {} calls were refused",
+            "{}, {}: {} of {} calls were refused, the last with {status}",
+            site.variant.name(),
+            phase.name(),
             round.refused,
             round.calls
         );
@@ -191,6 +188,15 @@ async fn measure(
         site.cpu()?,
         resident_kib,
     ))
+}
+
+async fn load(site: &Site, phase: Phase, time: Duration) -> anyhow::Result<Round> {
+    match phase {
+        Phase::Many => closed_loop(&site.plain, CONNECTIONS, Duration::ZERO, time).await,
+        Phase::One => closed_loop(&site.plain, 1, Duration::ZERO, time).await,
+        Phase::Open(rate) => open_loop(&site.plain, rate, time).await,
+        Phase::Streams => closed_loop(&site.streamed, CONNECTIONS, STAGGER, time).await,
+    }
 }
 
 fn sample(
