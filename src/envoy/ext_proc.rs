@@ -63,13 +63,14 @@ impl ExternalProcessor for ExtProc {
             return Err(Status::unavailable("weir is shutting down"));
         }
         let role = role(&request)?;
-        let call = Call {
+        // Boxed, so that a reply moves a pointer and not the whole call.
+        let call = Box::new(Call {
             session: self.driver.begin(role),
             inbound: request.into_inner(),
             phase: Phase::start(role),
             cut: Box::pin(self.driver.cut_token().clone().cancelled_owned()),
             ended: false,
-        };
+        });
         let replies = stream::unfold(call, |mut call| async move {
             let reply = call.next().await?;
             Some((reply, call))
