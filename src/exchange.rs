@@ -38,6 +38,7 @@ pub use verdict::expired as expired_event;
 
 use crate::limits::{Decision, HoldId};
 use crate::policy::Snapshot;
+use crate::protocol::denial::Denial;
 use crate::units::{Millis, UnixMillis};
 use admit::Deciding;
 use answering::Answering;
@@ -238,6 +239,11 @@ impl Exchange {
             Role::Full | Role::Door => None,
         };
         match handed_over {
+            // The provider answered a request that weir was never shown.
+            None if self.role == Role::Full && head.origin == Origin::Upstream => {
+                let refused = admit::Refused::new(Denial::Unmetered, None, None, now);
+                admit::refuse(*refused, self.hold, now)
+            }
             Some(call) => {
                 let adopt = Effect::Adopt {
                     hold: call.id,

@@ -15,6 +15,10 @@ const ANSWER_WAITS_MAX: Duration = Duration::from_millis(50);
 /// which charges the reservation and records the call as estimated.
 const ATTEMPTS_MAX: u32 = 8;
 
+/// Attempts to give back what a store that gave no answer may have taken. The
+/// call was refused, and when a store is gone there are many of them.
+const GIVE_BACK_ATTEMPTS_MAX: u32 = 2;
+
 /// The pause before the second attempt; it doubles from there (12.7 s in all).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,9 +33,14 @@ pub(super) async fn run(driver: &Arc<Driver>, settlement: Settlement) {
         attempt_all(driver, settlement).await;
         return;
     }
+    // A drain waits for it as for an open call.
+    driver.open.enter();
     let task = tokio::spawn({
         let driver = Arc::clone(driver);
-        async move { attempt_all(&driver, settlement).await }
+        async move {
+            attempt_all(&driver, settlement).await;
+            driver.open.leave();
+        }
     });
     // Only the waiting is bounded; the task goes on.
     let _ = tokio::time::timeout(ANSWER_WAITS_MAX, task).await;
@@ -45,7 +54,11 @@ async fn attempt_all(driver: &Driver, settlement: Settlement) {
         event,
     } = settlement;
     let mut pause = FIRST_PAUSE;
-    for attempt in 1..=ATTEMPTS_MAX {
+    let attempts_max = match event {
+        Some(_) => ATTEMPTS_MAX,
+        None => GIVE_BACK_ATTEMPTS_MAX,
+    };
+    for attempt in 1..=attempts_max {
         let now = driver.clock.now();
         match driver.counters.settle(&slot, hold, actual, now).await {
             Ok(settled) => {
@@ -65,7 +78,7 @@ async fn attempt_all(driver: &Driver, settlement: Settlement) {
                 tracing::warn!(%error, attempt, %hold, "a settlement failed");
             }
         }
-        if attempt < ATTEMPTS_MAX {
+        if attempt < attempts_max {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }

@@ -280,7 +280,11 @@ fn a_response_that_no_request_led_to_passes_uncharged() {
         let steps = run(
             &mut exchange,
             vec![
-                response_head("402", "application/json"),
+                Event::ResponseHeaders(ResponseHead {
+                    headers: headers(&[(":status", "402")]),
+                    origin: Origin::NeverSent,
+                    ..ResponseHead::default()
+                }),
                 chunk("{}", true),
                 Event::Closed,
             ],
@@ -288,6 +292,17 @@ fn a_response_that_no_request_led_to_passes_uncharged() {
         assert!(steps.iter().all(|step| step.effects.is_empty()));
         assert!(steps[0].reply.is_some() && steps[1].reply.is_some());
     }
+}
+
+#[test]
+fn an_answer_to_a_request_that_was_never_shown_is_stopped() {
+    let mut exchange = exchange(Role::Full);
+    let steps = run(
+        &mut exchange,
+        vec![response_head("200", "application/json")],
+    );
+    assert_eq!(refusal(&steps[0]).0, 500);
+    assert_eq!(records(&steps).len(), 1);
 }
 
 #[test]
