@@ -29,6 +29,8 @@ demo: setup ## Make the tour by itself: every step shown and checked, everything
 test: setup ## Set up and run every test.
 	cargo build --examples
 	cargo test --no-fail-fast
+	@# Unoptimised: its figures mean nothing, its books must balance.
+	target/debug/examples/bench --short --rounds 1 --variants floor,memory --name smoke
 
 lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 	cargo fmt --check
