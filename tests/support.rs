@@ -10,6 +10,7 @@ pub mod stack;
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Waits until `ready` gives something, and says what was waited for if it
@@ -31,11 +32,22 @@ where
     }
 }
 
-/// A port that nobody listens on now.
+/// The ports that tests use: below those that systems hand out to outgoing
+/// connections, one of which could take a server's port while it restarts.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// A port that nobody listens on now, and that this process gives out once.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Programs that run at the same time begin at different places.
+    let first = std::process::id().wrapping_mul(101) % count;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(step < count, "no port of {PORTS:?} is free");
+        let port = PORTS.start + u16::try_from((first + step) % count).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
