@@ -12,6 +12,7 @@
 
 mod connect;
 pub mod keys;
+mod packed;
 mod scripts;
 
 use super::{CounterError, ExpiredHold};

@@ -16,7 +16,7 @@ use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateU
 use crate::protocol::openai::{rate_headers, refusal, request};
 use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
 use crate::tokens::{Tally, chat_overhead_tokens};
-use crate::units::UnixMillis;
+use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
 /// How long a caller is asked to wait for a slot, which nobody can foresee.
@@ -325,7 +325,7 @@ fn tightest(charges: &[Charge], standings: &[Standing]) -> Vec<(String, String)>
             .map(|(charge, standing)| RateStanding {
                 limit: charge.limit.amount,
                 remaining: standing.remaining,
-                reset_ms: standing.reset_after.0,
+                reset_ms: standing.reset_after.unwrap_or(Millis(0)).0,
             })
     };
     let requests = of(Unit::Requests).map(rate_headers::requests);

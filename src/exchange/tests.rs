@@ -143,7 +143,7 @@ pub(super) fn admitted() -> Event {
     let standing = |used, remaining| Standing {
         used,
         remaining,
-        reset_after: Millis(6_000),
+        reset_after: Some(Millis(6_000)),
     };
     Event::Decided(Some(Decision::Admitted(vec![
         standing(1, 9),

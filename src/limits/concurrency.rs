@@ -30,7 +30,6 @@ impl Leases {
     pub fn occupancy(&self) -> Occupancy {
         Occupancy {
             used: u64::try_from(self.by_expiry.len()).unwrap_or(u64::MAX),
-            last_expiry: self.by_expiry.last().map_or(UnixMillis(0), |last| last.0),
         }
     }
 
@@ -61,8 +60,6 @@ impl Leases {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Occupancy {
     pub used: u64,
-    /// Of the lease that lives longest; without meaning where none does.
-    pub last_expiry: UnixMillis,
 }
 
 impl Occupancy {
@@ -70,22 +67,19 @@ impl Occupancy {
         self.used < limit
     }
 
-    pub fn take(&mut self, expiry: UnixMillis) {
+    pub fn take(&mut self) {
         self.used += 1;
-        self.last_expiry = self.last_expiry.max(expiry);
     }
 
     pub fn retry(&self) -> Retry {
         Retry::WhenOneEnds
     }
 
-    /// `reset_after` is the latest it can be if nothing is renewed: calls that
-    /// end earlier leave earlier.
-    pub fn standing(&self, limit: u64, now: UnixMillis) -> Standing {
+    pub fn standing(&self, limit: u64) -> Standing {
         Standing {
             used: self.used,
             remaining: limit.saturating_sub(self.used),
-            reset_after: self.last_expiry.since(now),
+            reset_after: None,
         }
     }
 }
@@ -109,14 +103,6 @@ mod tests {
         leases.advance(UnixMillis(100));
         assert_eq!(leases.occupancy().used, 1);
         assert!(leases.occupancy().admits(2));
-        assert_eq!(
-            leases
-                .occupancy()
-                .standing(5, UnixMillis(150))
-                .reset_after
-                .0,
-            50
-        );
         leases.advance(UnixMillis(200));
         assert!(leases.at_rest());
     }
@@ -127,7 +113,8 @@ mod tests {
         leases.take(hold(1), UnixMillis(100));
         assert!(leases.renew(hold(1), UnixMillis(100), UnixMillis(300)));
         assert!(leases.renew(hold(1), UnixMillis(300), UnixMillis(200)));
-        assert_eq!(leases.occupancy().last_expiry, UnixMillis(300));
+        leases.advance(UnixMillis(299));
+        assert_eq!(leases.occupancy().used, 1);
         leases.release(hold(1), UnixMillis(300));
         assert!(!leases.renew(hold(1), UnixMillis(300), UnixMillis(400)));
         assert!(leases.at_rest());

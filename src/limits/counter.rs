@@ -128,7 +128,7 @@ impl Counter {
         match self {
             Counter::Window { limit, window } => window.standing(*limit, now),
             Counter::Bucket(bucket) => bucket.standing(now),
-            Counter::Leases { limit, occupancy } => occupancy.standing(*limit, now),
+            Counter::Leases { limit, occupancy } => occupancy.standing(*limit),
         }
     }
 }

@@ -70,8 +70,9 @@ pub struct Standing {
     /// What is taken from the counter now, this call's own hold included.
     pub used: u64,
     pub remaining: u64,
-    /// Until the counter is back at rest if nothing else comes.
-    pub reset_after: Millis,
+    /// Until the counter is back at rest if nothing else comes; `None` where
+    /// that hangs on when calls end, which can't be known.
+    pub reset_after: Option<Millis>,
 }
 
 /// When the same call would pass if nothing else came.

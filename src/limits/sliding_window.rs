@@ -13,7 +13,7 @@
 //!
 //! Always holds: without new charges `used` never grows; the twelve newest
 //! counts together stay at most [`AMOUNT_MAX`]; time never runs backwards. The
-//! twin of this module is `counters/redis/state.lua`.
+//! twin of this module is `counters/redis/counters.lua`.
 
 use super::{AMOUNT_MAX, Retry, Standing};
 use crate::units::{Millis, UnixMillis};
@@ -171,7 +171,7 @@ impl Window {
         Standing {
             used,
             remaining: limit.saturating_sub(used),
-            reset_after: self.falls_to(0, now),
+            reset_after: Some(self.falls_to(0, now)),
         }
     }
 
@@ -230,7 +230,8 @@ impl Window {
         usize::try_from(age).ok().filter(|age| *age < COUNTS)
     }
 
-    fn full(&self) -> u64 {
+    /// The sum of the twelve newest counts.
+    pub fn full(&self) -> u64 {
         self.counts.iter().take(SUB_WINDOWS).sum()
     }
 }

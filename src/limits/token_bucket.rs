@@ -7,7 +7,7 @@
 //!
 //! Always holds: the level is at most the capacity and never below
 //! `-LEVEL_MAX`; a level below zero is a debt that later calls pay; time never
-//! runs backwards. The twin of this module is `counters/redis/state.lua`.
+//! runs backwards. The twin of this module is `counters/redis/counters.lua`.
 
 use super::{Retry, Standing};
 use crate::units::{Millis, UnixMillis};
@@ -185,7 +185,7 @@ impl Bucket {
         Standing {
             used: to_u64(div_ceil(capacity - level, scale)),
             remaining: to_u64(level.max(0) / scale),
-            reset_after: self.reaches(capacity, now),
+            reset_after: Some(self.reaches(capacity, now)),
         }
     }
 

@@ -59,6 +59,9 @@ struct Arguments {
     /// Rounds of each phase (by default 5, or 3 when short).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
+    /// Measure only throughput over many connections.
+    #[arg(long)]
+    throughput: bool,
     /// Worker threads of the sidecars; by default what they choose themselves.
     #[arg(long)]
     workers: Option<usize>,
@@ -127,6 +130,7 @@ async fn bench(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(rounds) = arguments.rounds {
         plan.rounds = rounds;
     }
+    plan.throughput_only = arguments.throughput;
     let mut variants = arguments.variants;
     if !variants.contains(&Variant::Floor) {
         variants.insert(0, Variant::Floor);

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// How long and how often.
 pub struct Plan {
     pub rounds: u32,
+    /// Nothing but [`Phase::Many`].
+    pub throughput_only: bool,
     warm_up: Duration,
     many: Duration,
     one: Duration,
@@ -21,6 +23,7 @@ pub struct Plan {
 impl Plan {
     pub const FULL: Self = Self {
         rounds: 5,
+        throughput_only: false,
         warm_up: Duration::from_secs(2),
         many: Duration::from_secs(3),
         one: Duration::from_secs(2),
@@ -30,6 +33,7 @@ impl Plan {
 
     pub const SHORT: Self = Self {
         rounds: 3,
+        throughput_only: false,
         warm_up: Duration::from_millis(500),
         many: Duration::from_secs(1),
         one: Duration::from_millis(500),
@@ -128,6 +132,9 @@ pub async fn run(sites: &mut [Site], plan: &Plan) -> anyhow::Result<Vec<Sample>>
     }
     let mut samples = Vec::new();
     turns(sites, plan, Phase::Many, plan.many, &mut samples).await?;
+    if plan.throughput_only {
+        return Ok(samples);
+    }
     let rate = median(
         samples
             .iter()

@@ -43,7 +43,11 @@ pub fn render(samples: &[Sample], plan: &Plan) -> anyhow::Result<String> {
         Phase::Open(rate) => Some(rate),
         _ => None,
     });
-    let rows = rows(rate.unwrap_or_default());
+    let measured = |row: &Row| samples.iter().any(|s| s.phase.name() == row.phase);
+    let rows: Vec<Row> = rows(rate.unwrap_or_default())
+        .into_iter()
+        .filter(measured)
+        .collect();
     let mut variants: Vec<Variant> = Vec::new();
     for sample in samples {
         if !variants.contains(&sample.variant) {

@@ -85,7 +85,7 @@ impl Slot {
                 From::Bucket(bucket.rate())
             }
             Counter::Leases { occupancy, .. } => {
-                occupancy.take(lease_expiry);
+                occupancy.take();
                 let leases = self.leases.entry(charge.counter.clone()).or_default();
                 leases.take(hold, lease_expiry);
                 From::Lease(lease_expiry)

@@ -5,22 +5,31 @@
 -- ARGV: prefix of hold keys, the most to take, ended_ms.
 -- Answers {now, {hold id, slot, context}...}; the last two are empty where the
 -- hold's record is gone or unreadable.
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, ARGV[2])
+local function read(record, hold_id)
+  local charges, at, size = charges_of(record)
+  for _ = 1, charges do
+    local kind, unit, amount, p1, p2, p3, key
+    kind, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+    if kind == 'c' then redis.pcall('ZREM', key, hold_id) end
+  end
+  local slot, after = unpack_bytes(TEXT, record, at)
+  return slot, sub(record, after, size)
+end
+
+local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', format('%d', now), 'LIMIT', 0, ARGV[2])
 local taken = { now }
 for _, hold_id in ipairs(due) do
   local key = ARGV[1] .. hold_id
-  local ok, hold, raw = pcall(read_hold, key)
-  redis.call('ZREM', KEYS[1], hold_id)
+  local there, record = pcall(call, 'GET', key)
+  call('ZREM', KEYS[1], hold_id)
   -- One that has ended meanwhile is nobody's to record.
-  if not (ok and raw == ENDED) then
+  if not there or record ~= ENDED then
     local slot, context = '', ''
-    if ok and hold then
-      slot, context = hold[1], hold[2]
-      for _, charge in ipairs(hold[3]) do
-        if charge[2] == 'c' then redis.pcall('ZREM', charge[1], hold_id) end
-      end
+    if there and record then
+      local readable, first, second = pcall(read, record, hold_id)
+      if readable then slot, context = first, second end
     end
-    redis.call('SET', key, ENDED, 'PX', ARGV[3])
+    call('SET', key, ENDED, 'PX', ARGV[3])
     taken[#taken + 1] = { hold_id, slot, context }
   end
 end

@@ -13,6 +13,7 @@
 
 use crate::limits::HoldId;
 use crate::limits::counter::Rule;
+use std::io::Write;
 use std::ops::Range;
 
 /// How many hash tags there are: enough to spread over a Cluster, few enough to
@@ -52,29 +53,36 @@ impl Bucket {
         format!("weir:1:{{weir{:02}}}:h:", self.0)
     }
 
-    /// `counter` is unique in its slot.
-    pub fn counter(self, rule: Rule, slot: &str, counter: &str) -> String {
-        let algorithm = letter(rule);
-        let len = slot.len();
-        format!(
-            "weir:1:{{weir{:02}}}:{algorithm}:{len}:{slot},{counter}",
-            self.0
-        )
+    /// Appends the key of a counter, whose name is unique in its slot.
+    pub fn write_counter(self, key: &mut Vec<u8>, rule: Rule, slot: &str, counter: &str) {
+        let (number, algorithm) = (self.0, char::from(letter(rule)));
+        let length = slot.len();
+        // Writing to memory can't fail.
+        let _ = write!(
+            key,
+            "weir:1:{{weir{number:02}}}:{algorithm}:{length}:{slot},{counter}"
+        );
     }
 }
 
 /// An algorithm's letter in keys and scripts.
-pub fn letter(rule: Rule) -> &'static str {
+pub fn letter(rule: Rule) -> u8 {
     match rule {
-        Rule::Window { .. } => "w",
-        Rule::Bucket(_) => "b",
-        Rule::Leases { .. } => "c",
+        Rule::Window { .. } => b'w',
+        Rule::Bucket(_) => b'b',
+        Rule::Leases { .. } => b'c',
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn counter(bucket: Bucket, rule: Rule, slot: &str, counter: &str) -> String {
+        let mut key = Vec::new();
+        bucket.write_counter(&mut key, rule, slot, counter);
+        String::from_utf8(key).unwrap()
+    }
 
     #[test]
     fn buckets_are_spread_and_never_change() {
@@ -95,7 +103,7 @@ mod tests {
         let rule = Rule::Leases { limit: 1 };
         for slot in ["{x}", "}{weir00}", "a\n\0{", "{weir63}"] {
             let bucket = Bucket::of(slot);
-            let key = bucket.counter(rule, slot, "1:{,1:},");
+            let key = counter(bucket, rule, slot, "1:{,1:},");
             let tag = key
                 .split_once('{')
                 .and_then(|(_, rest)| rest.split_once('}'));
@@ -111,12 +119,12 @@ mod tests {
         let bucket = Bucket(0);
         let rule = Rule::Leases { limit: 1 };
         assert_ne!(
-            bucket.counter(rule, "a,1:b", "c"),
-            bucket.counter(rule, "a", "1:b,c")
+            counter(bucket, rule, "a,1:b", "c"),
+            counter(bucket, rule, "a", "1:b,c")
         );
         assert_ne!(
-            bucket.counter(rule, "a,b", "c"),
-            bucket.counter(rule, "a", "b,c")
+            counter(bucket, rule, "a,b", "c"),
+            counter(bucket, rule, "a", "b,c")
         );
     }
 }

@@ -3,21 +3,24 @@
 -- KEYS: hold, open holds of the bucket.
 -- ARGV: hold id, hold_ttl, lease_ttl, kept_ms.
 -- Answers {1 open | 0 not, now}.
-local hold_id = ARGV[1]
-local hold = read_hold(KEYS[1])
-if not hold then return { 0, now } end
-local kept = {}
-for _, charge in ipairs(hold[3]) do
-  if charge[2] == 'c' then
-    local expiry = tonumber(redis.call('ZSCORE', charge[1], hold_id) or 0)
-    if expiry > now then kept[#kept + 1] = charge[1] end
+local hold_id, kept = ARGV[1], ARGV[4]
+local record = call('GET', KEYS[1])
+if not record or record == ENDED then return { 0, now } end
+local alive = {}
+local charges, at = charges_of(record)
+for _ = 1, charges do
+  local kind, unit, amount, p1, p2, p3, key
+  kind, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+  if kind == 'c' then
+    local expiry = call('ZSCORE', key, hold_id)
+    if expiry and tonumber(expiry) > now then alive[#alive + 1] = key end
   end
 end
-redis.call('ZADD', KEYS[2], 'XX', 'GT', text(now + tonumber(ARGV[2])), hold_id)
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-for _, key in ipairs(kept) do
-  redis.call('ZADD', key, 'XX', 'GT', text(now + tonumber(ARGV[3])), hold_id)
-  leases.keep(key)
+call('ZADD', KEYS[2], 'XX', 'GT', format('%d', now + ARGV[2]), hold_id)
+call('PEXPIRE', KEYS[2], kept)
+call('PEXPIRE', KEYS[1], kept)
+for i = 1, #alive do
+  call('ZADD', alive[i], 'XX', 'GT', format('%d', now + ARGV[3]), hold_id)
+  call('PEXPIRE', alive[i], kept)
 end
 return { 1, now }

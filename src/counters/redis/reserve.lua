@@ -1,61 +1,91 @@
 -- Takes all charges of a call, or none.
--- KEYS: hold, open holds of the bucket, one counter per charge.
--- ARGV: hold id, slot, context, hold_ttl, lease_ttl, kept_ms, then for each
---   charge: algorithm, unit, amount and three parameters
---   (w: limit, sub_ms, 0; b: per_ms, scale, capacity; c: limit, 0, 0).
+-- KEYS: hold, open holds of the bucket. The counters' keys are in the record
+-- and carry the same hash tag.
+-- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
+--   are, for a window (w): limit, sub_ms, 0; for a bucket (b): per_ms, scale,
+--   capacity; for leases (c): limit, 0, 0.
 -- Answers {0 refused | 1 admitted | 2 ended, now, a state per charge}: as they
 -- stand after the charges, or where nothing was taken, as they stand.
-local hold_id, hold_ttl, lease_ttl = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
+local hold_id, record = ARGV[1], ARGV[2]
+local charges, first = charges_of(record)
 
-local open, raw = read_hold(KEYS[1])
-if raw and not open then return { 2, now } end
--- Raises here, before any write, if it is of another type.
-redis.call('ZCARD', KEYS[2])
+-- What would be written: a key, and a value with its time to live. A lease has
+-- no value.
+local answer, keys, ttls = { 0, now }, {}, {}
+local charged = ''
 
-local admitted = true
-local states, charges = {}, {}
-for i = 1, #KEYS - 2 do
-  local key, at = KEYS[i + 2], 6 * i
-  local kind, amount = ARGV[at + 1], tonumber(ARGV[at + 3])
-  local p1, p2, p3 = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
-  local state
-  if kind == 'w' then
-    state = window.read(key)
-    state = state and window.adopt(state, p2) or window.empty(p2)
-    admitted = admitted and window.used(state) + amount <= p1
-    charges[i] = { key, kind, ARGV[at + 2], amount, p2, state[2], 0 }
-  elseif kind == 'b' then
-    state = bucket.read(key)
-    state = state and bucket.adopt(state, p1, p2, p3) or bucket.full(p1, p2, p3)
-    admitted = admitted and amount <= floor(p3 / p2) and state[1] >= amount * p2
-    charges[i] = { key, kind, ARGV[at + 2], amount, p1, p2, p3 }
-  else
-    state = leases.read(key)
-    admitted = admitted and state[1] < p1
-    charges[i] = { key, kind, ARGV[at + 2], amount, 0, 0, 0 }
+-- Looks at every counter, with its charge or without; says whether all admit.
+local function look(charge)
+  local admits, at = true, first
+  for i = 1, charges do
+    local kind, unit, amount, p1, p2, p3, key
+    kind, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+    if not charge then amount = 0 end
+    keys[i] = key
+    if kind == 'w' then
+      local length, head, full, newest, between, oldest = window_of(key)
+      if not length then
+        length, head, full, newest, between, oldest =
+          p2, floor(now / p2), 0, 0, rep('\0', BETWEEN_BYTES), 0
+      elseif length ~= p2 then
+        newest = min(AMOUNT_MAX, window_used(length, head, full, oldest))
+        length, head, full, between, oldest =
+          p2, floor(now / p2), newest, rep('\0', BETWEEN_BYTES), 0
+      end
+      admits = admits and window_used(length, head, full, oldest) + amount <= p1
+      amount = min(amount, max(0, AMOUNT_MAX - full))
+      answer[i + 2] = pack(WINDOW, length, head, full + amount, newest + amount, between, oldest)
+      ttls[i] = window_ttl(length, head)
+      charged = charged .. pack('<d', head)
+    elseif kind == 'b' then
+      local level, last, per_ms, scale, capacity = bucket_of(key)
+      if not level then
+        level, last = p3, now
+      else
+        if scale ~= p2 then
+          local debt_max, burst = floor(LEVEL_MAX / p2), floor(p3 / p2)
+          level = max(-debt_max, min(burst, floor(level / scale))) * p2
+        end
+        level = min(level, p3)
+      end
+      admits = admits and amount <= floor(p3 / p2) and level >= amount * p2
+      level = level - amount * p2
+      answer[i + 2] = pack(BUCKET, level, last, p1, p2, p3)
+      ttls[i] = bucket_ttl(level, last, p1, p3)
+    else
+      local used = call('ZCOUNT', key, '(' .. format('%d', now), '+inf')
+      admits = admits and used < p1
+      answer[i + 2] = pack('<d', charge and used + 1 or used)
+    end
   end
-  states[i] = state
+  return admits
 end
 
-if open then return { 1, now, unpack(states) } end
-if not admitted then return { 0, now, unpack(states) } end
+local held = call('GET', KEYS[1])
+if held == ENDED then return { 2, now } end
+if held then
+  charges_of(held)
+  look(false)
+  answer[1] = 1
+  return answer
+end
+if not look(true) then
+  look(false)
+  return answer
+end
 
-redis.call('ZADD', KEYS[2], text(now + hold_ttl), hold_id)
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-local hold = cmsgpack.pack({ ARGV[2], ARGV[3], charges })
-redis.call('SET', KEYS[1], hold, 'PX', ARGV[6])
-for i, charge in ipairs(charges) do
-  local key, kind, state = charge[1], charge[2], states[i]
-  if kind == 'w' then
-    window.take(state, charge[4])
-    window.write(key, state)
-  elseif kind == 'b' then
-    state[1] = state[1] - charge[4] * charge[6]
-    bucket.write(key, state)
+-- The first write raises where the key is of another type; those after it
+-- can't, as all their keys have been read.
+call('ZADD', KEYS[2], format('%d', now + ARGV[3]), hold_id)
+call('PEXPIRE', KEYS[2], ARGV[5])
+call('SET', KEYS[1], record .. charged, 'PX', ARGV[5])
+for i = 1, charges do
+  if ttls[i] then
+    call('SET', keys[i], answer[i + 2], 'PX', format('%d', ttls[i]))
   else
-    redis.call('ZADD', key, text(now + lease_ttl), hold_id)
-    leases.keep(key)
-    state[1], state[2] = state[1] + 1, max(state[2], now + lease_ttl)
+    call('ZADD', keys[i], format('%d', now + ARGV[4]), hold_id)
+    call('PEXPIRE', keys[i], ARGV[5])
   end
 end
-return { 1, now, unpack(states) }
+answer[1] = 1
+return answer

@@ -7,13 +7,11 @@
 //! Always holds: an answer of any other shape is [`CounterError::Corrupt`],
 //! never a guess.
 
-use super::keys::{Bucket, letter};
+use super::keys::Bucket;
+use super::packed;
 use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
-use crate::limits::concurrency::Occupancy;
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
-use crate::limits::sliding_window::{COUNTS, Window};
-use crate::limits::token_bucket;
-use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Unit};
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation};
 use crate::units::{Millis, UnixMillis};
 use redis::{Script, ScriptInvocation, Value};
 
@@ -31,7 +29,7 @@ pub struct Scripts {
 }
 
 macro_rules! script {
-    ($name:literal, $version:literal) => {
+    ($name:literal, $version:literal $(, $uses:literal)*) => {
         Script::new(concat!(
             "-- weir ",
             $name,
@@ -39,6 +37,7 @@ macro_rules! script {
             $version,
             "\n",
             include_str!("state.lua"),
+            $(include_str!(concat!($uses, ".lua")),)*
             include_str!(concat!($name, ".lua")),
         ))
     };
@@ -47,8 +46,8 @@ macro_rules! script {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            reserve: script!("reserve", 1),
-            settle: script!("settle", 1),
+            reserve: script!("reserve", 1, "counters"),
+            settle: script!("settle", 1, "counters"),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
         }
@@ -59,23 +58,10 @@ impl Scripts {
         let mut call = self.reserve.prepare_invoke();
         call.key(bucket.hold(reservation.hold)).key(bucket.open());
         call.arg(reservation.hold.to_string())
-            .arg(&*reservation.slot)
-            .arg(&*reservation.context)
+            .arg(packed::record(bucket, reservation, rules))
             .arg(reservation.hold_ttl.0)
             .arg(reservation.lease_ttl.0)
             .arg(HOLD_KEPT.0);
-        for (charge, rule) in reservation.charges.iter().zip(rules) {
-            call.key(bucket.counter(*rule, &reservation.slot, &charge.counter));
-            let (p1, p2, p3) = match rule {
-                Rule::Window { limit, sub_ms } => (*limit, *sub_ms, 0),
-                Rule::Bucket(rate) => rate.parts(),
-                Rule::Leases { limit } => (*limit, 0, 0),
-            };
-            // One more than any limit: refused there as it would be here.
-            let amount = charge.amount.min(AMOUNT_MAX + 1);
-            call.arg(letter(*rule)).arg(unit_letter(charge.limit.unit));
-            call.arg(amount).arg(p1).arg(p2).arg(p3);
-        }
         call
     }
 
@@ -111,14 +97,6 @@ impl Scripts {
         let mut call = self.expire.key(bucket.open());
         call.arg(bucket.hold_prefix()).arg(max).arg(ENDED_KEPT.0);
         call
-    }
-}
-
-fn unit_letter(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Requests => "r",
-        Unit::Tokens => "t",
-        Unit::Concurrency => "c",
     }
 }
 
@@ -165,35 +143,10 @@ pub fn reserved(parts: &Parts, rules: &[Rule]) -> Result<(Reserved, UnixMillis),
 }
 
 fn counter(rule: Rule, state: &Value) -> Result<Counter, CounterError> {
-    let Value::Array(parts) = state else {
+    let Value::BulkString(state) = state else {
         return Err(odd("a counter"));
     };
-    match rule {
-        Rule::Window { limit, .. } => {
-            let mut counts = [0; COUNTS];
-            if parts.len() != COUNTS + 2 {
-                return Err(odd("a window"));
-            }
-            for (count, part) in counts.iter_mut().zip(parts.iter().skip(2)) {
-                *count = whole(Some(part))?;
-            }
-            let window = Window::from_parts(whole(parts.first())?, whole(parts.get(1))?, counts);
-            let window = window.ok_or_else(|| odd("a window"))?;
-            Ok(Counter::Window { limit, window })
-        }
-        Rule::Bucket(rate) => {
-            let last = UnixMillis(whole(parts.get(1))?);
-            let bucket = token_bucket::Bucket::from_parts(rate, int(parts.first())?, last);
-            bucket.map(Counter::Bucket).ok_or_else(|| odd("a bucket"))
-        }
-        Rule::Leases { limit } => {
-            let occupancy = Occupancy {
-                used: whole(parts.first())?,
-                last_expiry: UnixMillis(whole(parts.get(1))?),
-            };
-            Ok(Counter::Leases { limit, occupancy })
-        }
-    }
+    packed::counter(rule, state).ok_or_else(|| odd("a counter"))
 }
 
 /// What `expire.lua` handed over.
@@ -256,7 +209,7 @@ mod tests {
         assert_eq!(hashes.len(), 4);
         let text = format!("{:?}", scripts.reserve);
         assert!(
-            text.contains("-- weir reserve 1\\n-- The algorithms"),
+            text.contains("-- weir reserve 1\\n-- What every"),
             "{text}"
         );
     }
@@ -264,7 +217,7 @@ mod tests {
     #[test]
     fn odd_answers_are_corrupt_and_never_an_admission() {
         let rules = [Rule::Leases { limit: 1 }];
-        let leases = Value::Array(vec![Value::Int(0), Value::Int(0)]);
+        let leases = Value::BulkString(vec![0; 8]);
         let good = vec![Value::Int(1), Value::Int(5), leases.clone()];
         assert!(matches!(
             reserved(&good, &rules),
@@ -280,7 +233,7 @@ mod tests {
             vec![
                 Value::Int(1),
                 Value::Int(5),
-                Value::Array(vec![Value::Int(-1)]),
+                Value::BulkString(vec![0; 7]),
             ],
         ];
         for parts in odd {

@@ -41,7 +41,7 @@ fn the_oldest_sub_window_fades_out() {
         // Rounded up, so up to one more than the share.
         assert_eq!(then.used(at(ms)), used, "at {ms}");
     }
-    assert_eq!(window.standing(150, at(0)).reset_after, Millis(130));
+    assert_eq!(window.standing(150, at(0)).reset_after, Some(Millis(130)));
     assert_eq!(window.retry(100, 150, at(0)), Retry::After(Millis(125)));
     assert_eq!(window.retry(151, 150, at(0)), Retry::Never);
 }
@@ -148,7 +148,7 @@ proptest! {
             Some(wait) => prop_assert_eq!(told, Retry::After(Millis(wait))),
             None => prop_assert_eq!(told, Retry::Never),
         }
-        let reset = window.standing(limit, UnixMillis(now)).reset_after;
+        let reset = window.standing(limit, UnixMillis(now)).reset_after.unwrap();
         let unused = |wait: u64| {
             let then = UnixMillis(now + wait);
             let mut window = window;

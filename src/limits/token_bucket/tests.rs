@@ -53,7 +53,7 @@ fn a_debt_is_paid_before_anything_passes() {
     bucket.correct(10, 35);
     let standing = bucket.standing(at(0));
     assert_eq!(
-        (standing.used, standing.remaining, standing.reset_after.0),
+        (standing.used, standing.remaining, standing.reset_after.unwrap().0),
         (35, 0, 3_500)
     );
     assert_eq!(bucket.retry(0, at(0)), Retry::After(Millis(2_500)));
@@ -100,7 +100,7 @@ proptest! {
             Retry::Never => prop_assert!(asked > burst && !admits_at(u64::from(u32::MAX))),
             Retry::WhenOneEnds => prop_assert!(false),
         }
-        let reset = bucket.standing(now).reset_after;
+        let reset = bucket.standing(now).reset_after.unwrap();
         let mut then = bucket;
         then.advance(now + reset);
         prop_assert!(then.at_rest());

@@ -1,0 +1,191 @@
+//! What goes to and from the scripts packed: a hold's record and the states of
+//! counters. The layout is `state.lua`'s and `counters.lua`'s.
+//!
+//! Always holds: every number is whole and at most 2^53, so that the doubles
+//! it travels in are exact; bytes of any other shape are `None`, never a guess.
+
+use super::keys::{Bucket, letter};
+use crate::limits::concurrency::Occupancy;
+use crate::limits::counter::{Counter, Rule};
+use crate::limits::sliding_window::{COUNTS, Window};
+use crate::limits::token_bucket;
+use crate::limits::{AMOUNT_MAX, Reservation, Unit};
+use crate::units::UnixMillis;
+
+/// A record's mark, its number of charges, and its length in bytes.
+const HEAD_BYTES: usize = 1 + 1 + 4;
+
+/// What a record holds besides texts of foreseeable length; to reserve room.
+const CHARGE_BYTES: usize = 1 + 1 + 4 * 8 + 4 + 80;
+
+/// The record of a reservation. `rules` are those of its charges.
+pub fn record(bucket: Bucket, reservation: &Reservation, rules: &[Rule]) -> Vec<u8> {
+    let texts = reservation.slot.len() + reservation.context.len();
+    let room = HEAD_BYTES + rules.len() * CHARGE_BYTES + 4 + texts;
+    let mut record = Vec::with_capacity(room);
+    record.push(b'H');
+    // At most CHARGES_MAX.
+    record.push(u8::try_from(rules.len()).unwrap_or(u8::MAX));
+    record.extend([0; 4]);
+    for (charge, rule) in reservation.charges.iter().zip(rules) {
+        let parameters = match rule {
+            Rule::Window { limit, sub_ms } => (*limit, *sub_ms, 0),
+            Rule::Bucket(rate) => rate.parts(),
+            Rule::Leases { limit } => (*limit, 0, 0),
+        };
+        // One more than any limit: refused there as it would be here.
+        let amount = charge.amount.min(AMOUNT_MAX + 1);
+        record.push(letter(*rule));
+        record.push(unit_letter(charge.limit.unit));
+        for number in [amount, parameters.0, parameters.1, parameters.2] {
+            record.extend(double(number).to_le_bytes());
+        }
+        let length_at = record.len();
+        record.extend([0; 4]);
+        bucket.write_counter(&mut record, *rule, &reservation.slot, &charge.counter);
+        fill_length(&mut record, length_at, length_at + 4);
+    }
+    let length_at = record.len();
+    record.extend([0; 4]);
+    record.extend(reservation.slot.as_bytes());
+    fill_length(&mut record, length_at, length_at + 4);
+    record.extend(reservation.context.as_bytes());
+    fill_length(&mut record, 2, 0);
+    record
+}
+
+/// Writes at `at` how many bytes there are from `since` to the end.
+fn fill_length(record: &mut [u8], at: usize, since: usize) {
+    let length = u32::try_from(record.len() - since).unwrap_or(u32::MAX);
+    if let Some(place) = record.get_mut(at..at + 4) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+fn unit_letter(unit: Unit) -> u8 {
+    match unit {
+        Unit::Requests => b'r',
+        Unit::Tokens => b't',
+        Unit::Concurrency => b'c',
+    }
+}
+
+/// A counter's state as a script answered it.
+pub fn counter(rule: Rule, state: &[u8]) -> Option<Counter> {
+    let mut numbers = Numbers { rest: state };
+    let counter = match rule {
+        Rule::Window { limit, .. } => {
+            let (sub_ms, head) = (numbers.whole()?, numbers.whole()?);
+            let sum = numbers.whole()?;
+            let mut counts = [0; COUNTS];
+            for count in &mut counts {
+                *count = numbers.whole()?;
+            }
+            let window = Window::from_parts(sub_ms, head, counts)?;
+            if window.full() != sum {
+                return None;
+            }
+            Counter::Window { limit, window }
+        }
+        Rule::Bucket(rate) => {
+            let (level, last) = (numbers.signed()?, UnixMillis(numbers.whole()?));
+            let parts = (numbers.whole()?, numbers.whole()?, numbers.whole()?);
+            if parts != rate.parts() {
+                return None;
+            }
+            Counter::Bucket(token_bucket::Bucket::from_parts(rate, level, last)?)
+        }
+        Rule::Leases { limit } => {
+            let used = numbers.whole()?;
+            let occupancy = Occupancy { used };
+            Counter::Leases { limit, occupancy }
+        }
+    };
+    numbers.rest.is_empty().then_some(counter)
+}
+
+/// Packed doubles, read one by one.
+struct Numbers<'a> {
+    rest: &'a [u8],
+}
+
+impl Numbers<'_> {
+    fn signed(&mut self) -> Option<i64> {
+        let (number, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        whole_of(f64::from_le_bytes(*number))
+    }
+
+    fn whole(&mut self) -> Option<u64> {
+        u64::try_from(self.signed()?).ok()
+    }
+}
+
+/// 2^53, the first number whose neighbours doubles can't tell apart.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no number that is given here is above 2^53"
+)]
+fn double(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole and within 2^53, as was just seen"
+)]
+fn whole_of(number: f64) -> Option<i64> {
+    let whole = number.abs() <= EXACT_MAX && number.fract() == 0.0;
+    whole.then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::token_bucket::Rate;
+    use crate::units::Millis;
+
+    fn packed(numbers: &[f64]) -> Vec<u8> {
+        numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn states_of_the_right_shape_are_read_and_no_others() {
+        let window = Rule::Window {
+            limit: 9,
+            sub_ms: 5_000,
+        };
+        let mut numbers = [0.0; 16];
+        numbers[..5].copy_from_slice(&[5_000.0, 7.0, 3.0, 1.0, 2.0]);
+        assert!(matches!(
+            counter(window, &packed(&numbers)),
+            Some(Counter::Window { limit: 9, window })
+                if window.standing(9, UnixMillis(35_000)).used == 3
+        ));
+        let rate = Rate::new(6, Millis(3), 10).unwrap();
+        let bucket = packed(&[-5.0, 99.0, 2.0, 1.0, 10.0]);
+        assert!(counter(Rule::Bucket(rate), &bucket).is_some());
+        let leases = Rule::Leases { limit: 1 };
+        assert!(counter(leases, &packed(&[4.0])).is_some());
+
+        let odd: [(Rule, &[f64]); 9] = [
+            (window, &numbers[..15]),
+            (window, &[0.0; 16]),
+            (leases, &[]),
+            (leases, &[1.0, 1.0]),
+            (leases, &[-1.0]),
+            (leases, &[0.5]),
+            (leases, &[f64::NAN]),
+            (leases, &[1e16]),
+            (Rule::Bucket(rate), &[11.0, 99.0, 2.0, 1.0, 10.0]),
+        ];
+        for (rule, numbers) in odd {
+            assert_eq!(counter(rule, &packed(numbers)), None, "{numbers:?}");
+        }
+        numbers[2] = 4.0;
+        assert_eq!(counter(window, &packed(&numbers)), None, "a wrong sum");
+        assert_eq!(counter(leases, b"rubbish!"), None);
+    }
+}
