@@ -11,6 +11,7 @@ pub struct Session {
     driver: Arc<Driver>,
     exchange: Option<Exchange>,
     role: Role,
+    settling: Option<settle::Underway>,
 }
 
 impl Session {
@@ -21,6 +22,7 @@ impl Session {
             driver,
             exchange: Some(exchange),
             role,
+            settling: None,
         }
     }
 
@@ -37,7 +39,17 @@ impl Session {
         self.exchange.as_ref().is_none_or(Exchange::is_over)
     }
 
-    /// Takes one event and carries out what follows from it.
+    /// Takes the last event: returns once nothing is owed any more, or what is
+    /// owed has taken too long and goes on by itself.
+    pub async fn close(&mut self) {
+        self.step(Event::Closed).await;
+        if let Some(settling) = self.settling.take() {
+            settling.wait().await;
+        }
+    }
+
+    /// Takes one event and carries out what follows from it. A reply doesn't
+    /// wait for the store's answer to a settlement: the store is asked before.
     pub async fn step(&mut self, event: Event) -> Option<Reply> {
         let mut event = event;
         loop {
@@ -60,7 +72,7 @@ impl Session {
         match effect {
             Effect::Reserve(reservation) => Some(self.reserve(reservation).await),
             Effect::Settle(settlement) => {
-                settle::run(&self.driver, *settlement).await;
+                self.settling = settle::start(&self.driver, *settlement);
                 None
             }
             Effect::Adopt { hold, slot } => {
@@ -132,7 +144,7 @@ impl Drop for Session {
             let step = exchange.step(Event::Closed, driver.clock.now());
             for effect in step.effects {
                 if let Effect::Settle(settlement) = effect {
-                    settle::run(&driver, *settlement).await;
+                    settle::attempt_all(&driver, *settlement).await;
                 }
             }
             driver.open.leave();

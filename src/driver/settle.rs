@@ -1,15 +1,16 @@
 //! Ending a hold for good: settle, and record what it was, once.
 
 use super::Driver;
-use crate::counters::Counters;
 use crate::exchange::Settlement;
 use crate::limits::Settled;
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
-/// How long an answer's end may wait for its settlement. After that the answer
-/// goes on and the settlement finishes behind it.
-const ANSWER_WAITS_MAX: Duration = Duration::from_millis(50);
+/// How long a stream's end may wait for its settlement, which goes on behind
+/// it.
+const STREAM_WAITS_MAX: Duration = Duration::from_millis(50);
 
 /// Attempts to reach the store. After the last the hold is left to expire,
 /// which charges the reservation and records the call as estimated.
@@ -22,31 +23,44 @@ const GIVE_BACK_ATTEMPTS_MAX: u32 = 2;
 /// The pause before the second attempt; it doubles from there (12.7 s in all).
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Settles. A store in memory answers at once; a remote one is asked by a task
-/// of its own, so that nothing that happens to the caller can cut it short.
+/// A settlement that the store has not answered yet.
+pub(super) struct Underway(JoinHandle<()>);
+
+impl Underway {
+    /// Waits for it, though not for ever.
+    pub(super) async fn wait(self) {
+        // Only the waiting is bounded; the task goes on.
+        let _ = tokio::time::timeout(STREAM_WAITS_MAX, self.0).await;
+    }
+}
+
+/// Settles. A store in memory answers at once; `None` then. A remote one is
+/// asked before this returns, so that it hears of the settlement before the
+/// caller's next call; a task of its own waits for the answer, so that nothing
+/// that happens to the caller can cut it short.
 #[expect(
     clippy::disallowed_methods,
     reason = "a settlement outlives the call it settles"
 )]
-pub(super) async fn run(driver: &Arc<Driver>, settlement: Settlement) {
-    if matches!(driver.counters, Counters::Memory(_)) {
-        attempt_all(driver, settlement).await;
-        return;
+pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Underway> {
+    let mut work = Box::pin({
+        let driver = Arc::clone(driver);
+        async move { attempt_all(&driver, settlement).await }
+    });
+    if work.as_mut().now_or_never().is_some() {
+        return None;
     }
     // A drain waits for it as for an open call.
     driver.open.enter();
-    let task = tokio::spawn({
-        let driver = Arc::clone(driver);
-        async move {
-            attempt_all(&driver, settlement).await;
-            driver.open.leave();
-        }
-    });
-    // Only the waiting is bounded; the task goes on.
-    let _ = tokio::time::timeout(ANSWER_WAITS_MAX, task).await;
+    let driver = Arc::clone(driver);
+    Some(Underway(tokio::spawn(async move {
+        work.await;
+        driver.open.leave();
+    })))
 }
 
-async fn attempt_all(driver: &Driver, settlement: Settlement) {
+/// Settles, as often as it takes.
+pub(super) async fn attempt_all(driver: &Driver, settlement: Settlement) {
     let Settlement {
         slot,
         hold,

@@ -13,7 +13,7 @@ mod phase;
 mod translate;
 
 use crate::driver::{Driver, Session};
-use crate::exchange::{Event, Role};
+use crate::exchange::Role;
 use crate::telemetry::readiness::Readiness;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
@@ -126,7 +126,7 @@ impl Call {
                 // Envoy is done, or the client is gone: what was owed is
                 // settled before the stream ends.
                 Ok(None) | Err(_) => {
-                    self.session.step(Event::Closed).await;
+                    self.session.close().await;
                     return None;
                 }
             }
@@ -142,7 +142,7 @@ impl Call {
             Ok(phase) => self.phase = phase,
             Err(out_of_order) => {
                 self.ended = true;
-                self.session.step(Event::Closed).await;
+                self.session.close().await;
                 return Some(Err(Status::invalid_argument(out_of_order.to_string())));
             }
         }
@@ -155,7 +155,7 @@ impl Call {
 
     async fn cut_short(&mut self) -> Status {
         self.ended = true;
-        self.session.step(Event::Closed).await;
+        self.session.close().await;
         Status::unavailable("weir is shutting down")
     }
 }

@@ -145,8 +145,8 @@ pub struct Settlement {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
     pub reply: Option<Reply>,
-    /// In order. A settlement is done before the reply goes out, so that the
-    /// client's next call finds its slot free.
+    /// In order, before the reply goes out: the store hears of a settlement
+    /// before the client's next call.
     pub effects: Vec<Effect>,
 }
 

@@ -34,6 +34,9 @@ async fn every_configuration_admits_meters_and_refuses() {
             let answer = stack.send(stack.chat(&streamed(), &[])).await;
             assert_eq!(answer.text().matches("apple").count(), 5, "{envoy}");
             assert!(!answer.text().contains("prompt_tokens"), "{envoy}");
+            // An event is written when the store has answered, not before the
+            // answer ends: of calls that follow at once the order is open.
+            stack.wait_for_events(2).await;
             let denied = stack
                 .send(stack.chat(&hello(), &[("authorization", "Bearer no")]))
                 .await;
