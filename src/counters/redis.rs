@@ -90,8 +90,8 @@ impl fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Connects and refuses a server that would evict counters. Later losses of
-    /// the connection are mended in the background.
+    /// Connects, refuses a server that would evict counters, and loads the
+    /// scripts. Later losses of the connection are mended in the background.
     pub async fn connect(config: &RedisConfig) -> Result<Self, CounterError> {
         let connection = connect::open(config).await?;
         let redis = Self {
@@ -103,6 +103,13 @@ impl Redis {
             .bounded(
                 UPKEEP_PATIENCE,
                 connect::refuse_eviction(redis.connection.clone()),
+            )
+            .await?;
+        // Now, so that no call has to wait for it and be overtaken by others.
+        redis
+            .bounded(
+                UPKEEP_PATIENCE,
+                connect::load(redis.connection.clone(), &redis.scripts),
             )
             .await?;
         Ok(redis)

@@ -7,6 +7,7 @@
 //! followed.
 
 use crate::units::{Millis, UnixMillis};
+use rand::RngCore;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,21 +67,15 @@ fn wall_ms(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Random bits from the operating system. Where it gives none, ids would
-/// repeat and one call would settle another's hold: the process must not go on.
-#[expect(
-    clippy::expect_used,
-    reason = "without randomness nothing here is safe"
-)]
+/// Random bits that nobody can foretell: from a cipher that the operating
+/// system seeds, again and again, so that not every call asks the system.
 pub fn random() -> Random {
-    let mut bytes = [0u8; 18];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    let (mut id, mut seed) = ([0u8; 10], [0u8; 8]);
-    id.copy_from_slice(&bytes[..10]);
-    seed.copy_from_slice(&bytes[10..]);
+    let mut id = [0u8; 10];
+    let mut generator = rand::rng();
+    generator.fill_bytes(&mut id);
     Random {
         id,
-        seed: u64::from_le_bytes(seed),
+        seed: generator.next_u64(),
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
 
 /// How long a stream's end may wait for its settlement, which goes on behind
 /// it.
@@ -43,10 +44,11 @@ impl Underway {
     reason = "a settlement outlives the call it settles"
 )]
 pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Underway> {
-    let mut work = Box::pin({
+    // Unconstrained: tokio must not put off what has to be asked now.
+    let mut work = Box::pin(unconstrained({
         let driver = Arc::clone(driver);
         async move { attempt_all(&driver, settlement).await }
-    });
+    }));
     if work.as_mut().now_or_never().is_some() {
         return None;
     }

@@ -173,8 +173,16 @@ fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
         remove.push("authorization".to_owned());
     }
     // An answer that isn't compressed is read without inflating, and the usage
-    // that weir asked for can be cut out of it in place.
-    let set = vec![("accept-encoding", "identity".to_owned())];
+    // that weir asked for can be cut out of it in place. Who asks for nothing is
+    // sent nothing compressed.
+    let compressed = |(name, value): &(String, Vec<u8>)| {
+        name == "accept-encoding" && value.as_slice() != b"identity"
+    };
+    let set = if headers.iter().any(compressed) {
+        vec![("accept-encoding", "identity".to_owned())]
+    } else {
+        Vec::new()
+    };
     HeaderEdits { remove, set }
 }
 

@@ -1,8 +1,8 @@
 //! Opening the connection, checking the server, naming its errors.
 
-use super::{RedisConfig, UPKEEP_PATIENCE};
+use super::RedisConfig;
+use super::scripts::Scripts;
 use crate::counters::CounterError;
-use crate::units::Millis;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{Client, ErrorKind, InfoDict, IntoConnectionInfo, RedisError, ServerErrorKind};
@@ -29,11 +29,10 @@ pub(super) async fn open(config: &RedisConfig) -> Result<ConnectionManager, Coun
     let info = info.set_tcp_settings(tcp_settings());
     let client = Client::open(info);
     let client = client.map_err(|_| CounterError::Config("the URL is not one of Redis".into()))?;
-    let patience = Millis(config.response_timeout.0.saturating_mul(UPKEEP_PATIENCE));
     let settings = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(config.connect_timeout.into()))
-        // Each call has its own, shorter or longer; this is the outermost.
-        .set_response_timeout(Some(patience.into()))
+        // Every call has its own; a second timer for each would only cost.
+        .set_response_timeout(None)
         .set_number_of_retries(1)
         .set_max_delay(RECONNECT_PAUSE_MAX)
         .set_pipeline_buffer_size(QUEUE_MAX);
@@ -80,6 +79,23 @@ pub(super) async fn refuse_eviction(mut connection: ConnectionManager) -> Result
             Ok(())
         }
     }
+}
+
+/// Loads the scripts.
+pub(super) async fn load(
+    mut connection: ConnectionManager,
+    scripts: &Scripts,
+) -> Result<(), CounterError> {
+    let Scripts {
+        reserve,
+        settle,
+        renew,
+        expire,
+    } = scripts;
+    for script in [reserve, settle, renew, expire] {
+        script.load_async(&mut connection).await.map_err(error)?;
+    }
+    Ok(())
 }
 
 fn is_connection_lost(error: &RedisError) -> bool {

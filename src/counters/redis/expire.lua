@@ -6,11 +6,11 @@
 -- Answers {now, {hold id, slot, context}...}; the last two are empty where the
 -- hold's record is gone or unreadable.
 local function read(record, hold_id)
-  local charges, at, size = charges_of(record)
+  --:record
   for _ = 1, charges do
-    local kind, unit, amount, p1, p2, p3, key
-    kind, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
-    if kind == 'c' then redis.pcall('ZREM', key, hold_id) end
+    local algorithm, unit, amount, p1, p2, p3, key
+    algorithm, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+    if algorithm == LEASES then redis.pcall('ZREM', key, hold_id) end
   end
   local slot, after = unpack_bytes(TEXT, record, at)
   return slot, sub(record, after, size)

@@ -7,11 +7,11 @@ local hold_id, kept = ARGV[1], ARGV[4]
 local record = call('GET', KEYS[1])
 if not record or record == ENDED then return { 0, now } end
 local alive = {}
-local charges, at = charges_of(record)
+--:record
 for _ = 1, charges do
-  local kind, unit, amount, p1, p2, p3, key
-  kind, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
-  if kind == 'c' then
+  local algorithm, unit, amount, p1, p2, p3, key
+  algorithm, unit, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+  if algorithm == LEASES then
     local expiry = call('ZSCORE', key, hold_id)
     if expiry and tonumber(expiry) > now then alive[#alive + 1] = key end
   end

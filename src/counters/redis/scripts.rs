@@ -29,25 +29,36 @@ pub struct Scripts {
 }
 
 macro_rules! script {
-    ($name:literal, $version:literal $(, $uses:literal)*) => {
-        Script::new(concat!(
-            "-- weir ",
-            $name,
-            " ",
-            $version,
-            "\n",
-            include_str!("state.lua"),
-            $(include_str!(concat!($uses, ".lua")),)*
+    ($name:literal, $version:literal) => {
+        script(
+            concat!("-- weir ", $name, " ", $version, "\n"),
             include_str!(concat!($name, ".lua")),
-        ))
+        )
     };
+}
+
+/// What a line `--:name` of a script stands for.
+const PASTED: [(&str, &str); 4] = [
+    ("--:record\n", include_str!("record.lua")),
+    ("--:window\n", include_str!("window.lua")),
+    ("--:window_used\n", include_str!("window_used.lua")),
+    ("--:bucket\n", include_str!("bucket.lua")),
+];
+
+fn script(title: &str, body: &str) -> Script {
+    let begin = [include_str!("state.lua"), include_str!("counters.lua")].concat();
+    let mut body = body.to_owned();
+    for (line, text) in PASTED {
+        body = body.replace(line, text);
+    }
+    Script::new(&[title, &begin, &body].concat())
 }
 
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            reserve: script!("reserve", 1, "counters"),
-            settle: script!("settle", 1, "counters"),
+            reserve: script!("reserve", 1),
+            settle: script!("settle", 1),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
         }
@@ -209,9 +220,10 @@ mod tests {
         assert_eq!(hashes.len(), 4);
         let text = format!("{:?}", scripts.reserve);
         assert!(
-            text.contains("-- weir reserve 1\\n-- What every"),
-            "{text}"
+            !text.contains("--:"),
+            "a line that stands for nothing: {text}"
         );
+        assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
     }
 
     #[test]
@@ -230,11 +242,7 @@ mod tests {
             vec![Value::Int(3), Value::Int(5), leases.clone()],
             vec![Value::Int(1), Value::Int(-5), leases.clone()],
             vec![Value::Double(f64::NAN), Value::Int(5), leases],
-            vec![
-                Value::Int(1),
-                Value::Int(5),
-                Value::BulkString(vec![0; 7]),
-            ],
+            vec![Value::Int(1), Value::Int(5), Value::BulkString(vec![0; 7])],
         ];
         for parts in odd {
             let read = reserved(&parts, &rules);

@@ -11,77 +11,87 @@ if not record or record == ENDED then
   return { 0, now }
 end
 
--- All is read and computed before anything is written.
-local keys, values, ttls = {}, {}, {}
-local leases = {}
-local charges, at, charged_at = charges_of(record)
+-- All is read and computed before anything is written: keys, and what is to be
+-- stored under them, with times to live; nil for leases.
+local count = 0
+local keys, values, ttls = { nil, nil, nil, nil }, { nil, nil, nil, nil }, { nil, nil, nil, nil }
+--:record
+local charged_at = size + 1
 for _ = 1, charges do
-  local kind, unit, held, p1, p2, p3, key
-  kind, unit, held, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
-  local used = tonumber(unit == 'r' and ARGV[2] or ARGV[3])
-  if kind == 'w' then
-    local charged = unpack_bytes('<d', record, charged_at + 1)
-    charged_at = charged_at + 8
-    if used ~= held then
-      local length, head, full, newest, between, oldest = window_of(key)
-      if not length and used > held then
-        length, head, full, newest, between, oldest =
-          p2, floor(now / p2), 0, 0, rep('\0', BETWEEN_BYTES), 0
-      end
-      -- Where nothing is stored any more, a refund has nowhere to go.
-      if length then
-        -- How many sub-windows ago; nil where that is over.
-        local age = length == p2 and head - charged or -1
-        if age < 0 or age > 12 then age = nil end
-        if age == 12 then
-          oldest = max(0, min(AMOUNT_MAX, oldest + used - held))
-        elseif age or used > held then
-          local count, from = newest, nil
-          if age and age > 0 then
-            from = 8 * (age - 1)
-            count = unpack_bytes('<d', between, from + 1)
-          end
-          local change = max(-count, min(used - held, max(0, AMOUNT_MAX - full)))
-          full = full + change
-          if from then
-            between = sub(between, 1, from) .. pack('<d', count + change) .. sub(between, from + 9)
-          else
-            newest = newest + change
-          end
-        end
-        local i = #keys + 1
-        keys[i], ttls[i] = key, window_ttl(length, head)
-        values[i] = pack(WINDOW, length, head, full, newest, between, oldest)
-      end
-    end
-  elseif kind == 'b' then
-    if used ~= held then
-      local level, last, per_ms, scale, capacity = bucket_of(key)
-      if not level and used > held then
-        level, last, per_ms, scale, capacity = p3, now, p1, p2, p3
-      end
-      if level then
-        local back, over = held - used, used - held
-        if back > 0 then
-          level = back >= ceil((capacity - level) / scale) and capacity or level + back * scale
-        else
-          level = over > floor((level + LEVEL_MAX) / scale) and -LEVEL_MAX or level - over * scale
-        end
-        local i = #keys + 1
-        keys[i], ttls[i] = key, bucket_ttl(level, last, per_ms, capacity)
-        values[i] = pack(BUCKET, level, last, per_ms, scale, capacity)
-      end
-    end
-  else
+  local algorithm, unit, held, p1, p2, p3, key
+  algorithm, unit, held, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+  local actual = tonumber(unit == REQUESTS and ARGV[2] or ARGV[3])
+  if algorithm == LEASES then
     -- Raises where it is of another type.
     call('ZCARD', key)
-    leases[#leases + 1] = key
+    count = count + 1
+    keys[count] = key
+  elseif actual == held then
+    if algorithm == WINDOW then charged_at = charged_at + 8 end
+  elseif algorithm == WINDOW then
+    local charged = unpack_bytes('<d', record, charged_at)
+    charged_at = charged_at + 8
+    --:window
+    if not length and actual > held then
+      length, head, full, newest, oldest = p2, floor(now / p2), 0, 0, 0
+      between = rep('\0', BETWEEN_BYTES)
+    end
+    -- Where nothing is stored any more, a refund has nowhere to go.
+    if length then
+      -- How many sub-windows ago; nil where that is over.
+      local age = length == p2 and head - charged or -1
+      if age < 0 or age > 12 then age = nil end
+      local change = actual - held
+      if age == 12 then
+        oldest = math.max(0, math.min(AMOUNT_MAX, oldest + change))
+      elseif age or change > 0 then
+        local held_there, from = newest, nil
+        if age and age > 0 then
+          from = 8 * (age - 1)
+          held_there = unpack_bytes('<d', between, from + 1)
+        end
+        change = math.max(-held_there, math.min(change, AMOUNT_MAX - full))
+        full = full + change
+        if from then
+          between = sub(between, 1, from) .. pack('<d', held_there + change) .. sub(between, from + 9)
+        else
+          newest = newest + change
+        end
+      end
+      count = count + 1
+      keys[count], ttls[count] = key, same and KEEP or (head + 14) * length - now + GRACE_MS
+      values[count] = pack(WINDOW_STATE, length, head, full, newest, between, oldest)
+    end
+  else
+    --:bucket
+    if not level and actual > held then
+      level, last, per_ms, scale, capacity = p3, now, p1, p2, p3
+    end
+    if level then
+      local back, over = held - actual, actual - held
+      if back > 0 then
+        level = back >= ceil((capacity - level) / scale) and capacity or level + back * scale
+      else
+        level = over > floor((level + LEVEL_MAX) / scale) and -LEVEL_MAX or level - over * scale
+      end
+      count = count + 1
+      keys[count] = key
+      ttls[count] = ceil((capacity - level) / per_ms) + (last > now and last - now or 0) + GRACE_MS
+      values[count] = pack(BUCKET_STATE, level, last, per_ms, scale, capacity)
+    end
   end
 end
 
 -- Of the writes only this first one can raise.
 call('ZREM', KEYS[2], hold_id)
 call('SET', KEYS[1], ENDED, 'PX', ARGV[4])
-for i = 1, #leases do call('ZREM', leases[i], hold_id) end
-for i = 1, #keys do call('SET', keys[i], values[i], 'PX', format('%d', ttls[i])) end
+for i = 1, count do
+  if ttls[i] == KEEP then
+    call('SET', keys[i], values[i], 'KEEPTTL')
+  elseif ttls[i] then
+    call('SET', keys[i], values[i], 'PX', format('%d', ttls[i]))
+  else
+    call('ZREM', keys[i], hold_id)
+  end
+end
 return { 1, now }

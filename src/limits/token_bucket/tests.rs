@@ -53,7 +53,11 @@ fn a_debt_is_paid_before_anything_passes() {
     bucket.correct(10, 35);
     let standing = bucket.standing(at(0));
     assert_eq!(
-        (standing.used, standing.remaining, standing.reset_after.unwrap().0),
+        (
+            standing.used,
+            standing.remaining,
+            standing.reset_after.unwrap().0
+        ),
         (35, 0, 3_500)
     );
     assert_eq!(bucket.retry(0, at(0)), Retry::After(Millis(2_500)));
