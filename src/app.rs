@@ -9,7 +9,6 @@
 //! and the usage log is closed last.
 
 mod admin_thread;
-mod gathered;
 mod grpc;
 mod listen;
 mod recovery;

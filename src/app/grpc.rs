@@ -1,6 +1,5 @@
 //! The gRPC side: Envoy's services, health and reflection, on each address.
 
-use super::gathered::Gathered;
 use super::listen;
 use crate::config::Address;
 use crate::driver::Driver;
@@ -13,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, Router};
@@ -108,7 +107,6 @@ fn serve<IO>(
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let stop = stop.clone();
-    let incoming = incoming.map(|connection| connection.map(Gathered::new));
     servers.spawn(async move {
         router
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())

@@ -5,9 +5,6 @@
 //! floor's own. A stream whose role is `door` ends after its last reply, as
 //! weir's does, so that the split profile has a floor too.
 
-#[path = "../../src/app/gathered.rs"]
-mod gathered;
-
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
 };
@@ -16,8 +13,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response
 use envoy_types::pb::envoy::service::ext_proc::v3::{
     BodyResponse, HeadersResponse, ProcessingRequest, ProcessingResponse, TrailersResponse,
 };
-use futures_util::{Stream, StreamExt};
-use gathered::Gathered;
+use futures_util::Stream;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::pin::Pin;
@@ -43,8 +39,7 @@ pub fn run(socket: &Path, workers: Option<usize>) -> anyhow::Result<()> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(workers.unwrap_or(cores.div_ceil(2)));
     builder.enable_all().build()?.block_on(async {
-        let incoming = UnixListenerStream::new(UnixListener::bind(socket)?)
-            .map(|connection| connection.map(Gathered::new));
+        let incoming = UnixListenerStream::new(UnixListener::bind(socket)?);
         let service = ExternalProcessorServer::new(Floor)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

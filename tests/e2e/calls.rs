@@ -231,4 +231,5 @@ async fn no_prompt_answer_or_key_is_left_anywhere() {
             assert!(!text.contains(secret), "{secret} is in {place}");
         }
     }
+    stack.settle_the_books().await;
 }

@@ -95,6 +95,8 @@ async fn only_ext_authz_itself_is_believed() {
     .await;
     assert_eq!(alone.send(alone.chat(&hello(), &[])).await.status, 200);
     assert_eq!(alone.send(alone.chat(&hello(), &forged)).await.status, 401);
+    stack.settle_the_books().await;
+    alone.settle_the_books().await;
 }
 
 /// The split profile's promise: answers under way outlive weir, new calls are
@@ -148,5 +150,6 @@ async fn with_the_split_profile_answers_outlive_weir() {
             (stack.metric("weir_open_holds").await == 0.0).then_some(())
         })
         .await;
+        stack.settle_the_books().await;
     }
 }

@@ -113,10 +113,7 @@ async fn a_provider_that_fails_or_hangs_up_leaves_nothing_open() {
                 (Outcome::Estimated, Some(Known::Reserved), input + 100),
             ]
         );
-        until("no call to be open", Duration::from_secs(5), || async {
-            (stack.metric("weir_open_calls").await == 0.0).then_some(())
-        })
-        .await;
+        stack.settle_the_books().await;
     }
 }
 
@@ -142,6 +139,7 @@ async fn a_provider_that_is_not_there_costs_nothing() {
             .iter()
             .all(|event| event.outcome == Outcome::Void && event.total_tokens() == 0)
     );
+    stack.log_and_events_agree().await;
 }
 
 const NOWHERE: &str = "- name: nowhere
@@ -168,6 +166,7 @@ async fn a_provider_that_takes_too_long_is_charged_what_was_reserved() {
         (Outcome::Estimated, Some(Known::Reserved))
     );
     stack.provider.open_gate("late");
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -178,6 +177,8 @@ async fn without_weir_nothing_passes() {
     let answer = stack.send(stack.chat(&hello(), &[])).await;
     assert!(matches!(answer.status, 500 | 503), "{answer:?}");
     assert_eq!(stack.provider.received(), 1);
+    stack.restart_weir().await;
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -209,6 +210,7 @@ async fn without_its_redis_weir_refuses_and_recovers() {
     )
     .await;
     assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -245,6 +247,7 @@ async fn a_killed_weirs_open_calls_become_estimated_events() {
         })
         .await;
         stack.provider.open_gate("rest");
+        stack.settle_the_books().await;
     }
 }
 
@@ -361,4 +364,5 @@ async fn bad_requests_are_refused_and_never_sent() {
         200,
         "and weir still serves"
     );
+    stack.settle_the_books().await;
 }

@@ -29,6 +29,7 @@ async fn admin_pages_answer() {
     stack.wait_for_events(1).await;
     let exact = r#"weir_calls_total{endpoint="/v1/chat/completions",outcome="exact"}"#;
     assert_eq!(stack.metric(exact).await, 1.0);
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -73,6 +74,7 @@ async fn grpc_health_and_reflection_answer() {
     }
     let file = answers.message().await.unwrap().unwrap();
     assert!(format!("{file:?}").contains("FileDescriptorResponse"));
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -98,15 +100,16 @@ async fn a_drain_lets_open_calls_end_and_takes_no_new_ones() {
     stack.provider.open_gate("rest");
     let (text, whole) = open.rest().await;
     assert!(whole && text.ends_with("data: [DONE]\n\n"), "{text}");
-    let mut weir = stack.weir;
     until("weir to end", SOON, || {
-        let ended = weir.ended();
+        let ended = stack.weir.ended();
         async move { ended }
     })
     .await;
     let events = std::fs::read_to_string(stack.dir.path().join("usage.jsonl")).unwrap();
     assert_eq!(events.lines().count(), 1);
     assert!(events.contains(r#""outcome":"exact""#), "{events}");
+    stack.restart_weir().await;
+    stack.settle_the_books().await;
 }
 
 #[tokio::test]
@@ -140,6 +143,8 @@ async fn a_drain_that_takes_too_long_settles_and_cuts() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].outcome, Outcome::Estimated);
     stack.provider.open_gate("never");
+    stack.restart_weir().await;
+    stack.settle_the_books().await;
 }
 
 #[test]
