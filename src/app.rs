@@ -20,8 +20,10 @@ use crate::counters::memory::Memory;
 use crate::counters::redis::{Redis, RedisConfig};
 use crate::driver::{Driver, Leases, Recorder, Upkeep};
 use crate::exchange::Settings;
+use crate::policy::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use crate::tokens::Vocabulary;
 use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
@@ -66,9 +68,7 @@ async fn run(
     let counters = connect(&config.counters).await?;
     let (log, interrupted) = recovery::open_log(&config, &metrics, &readiness)?;
     let recorder = Recorder::new(log, metrics, admin.traces());
-    for model in config.snapshot.models.values() {
-        model.vocabulary.warm();
-    }
+    warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
     let driver = Driver::new(
@@ -111,6 +111,17 @@ async fn run(
     driver.recorder().close().await;
     tracing::info!("stopped");
     outcome.map(|_| ())
+}
+
+/// Loads the vocabularies on a thread that serves calls: the first thread that
+/// uses a tokenizer is the one whose use of it costs least ever after.
+#[expect(clippy::disallowed_methods, reason = "awaited at once")]
+async fn warm(snapshot: &Snapshot) -> anyhow::Result<()> {
+    let models = snapshot.models.values();
+    let vocabularies: Vec<_> = models.map(|model| model.vocabulary).collect();
+    tokio::spawn(async move { vocabularies.into_iter().for_each(Vocabulary::warm) })
+        .await
+        .context("can't load the vocabularies")
 }
 
 async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
