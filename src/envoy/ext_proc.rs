@@ -29,6 +29,11 @@ use tonic::{Request, Response, Status, Streaming};
 /// Room for what a message carries besides its body.
 const MESSAGE_OVERHEAD_BYTES: usize = 1024 * 1024;
 
+/// Bodies up to here are read even where fewer bytes are allowed, so that a
+/// larger one is refused with 413 and its reason. What is larger still is an
+/// error of the stream, which Envoy turns into a refusal without a reason.
+const READABLE_BYTES_MIN: usize = 64 * 1024 * 1024;
+
 /// The initial metadata in which Envoy's configuration names a stream's role.
 const ROLE_KEY: &str = "x-weir-role";
 
@@ -42,7 +47,8 @@ pub struct ExtProc {
 impl ExtProc {
     /// The service, ready to be mounted; its messages may hold a whole body.
     pub fn server(driver: Arc<Driver>, readiness: Arc<Readiness>) -> ExternalProcessorServer<Self> {
-        let bytes_max = driver.settings().body_bytes_max + MESSAGE_OVERHEAD_BYTES;
+        let body_bytes_max = driver.settings().body_bytes_max.max(READABLE_BYTES_MIN);
+        let bytes_max = body_bytes_max + MESSAGE_OVERHEAD_BYTES;
         ExternalProcessorServer::new(Self { driver, readiness })
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_max)
@@ -114,8 +120,8 @@ impl Call {
             }
             let message = tokio::select! {
                 biased;
-                message = self.inbound.message() => message,
                 () = &mut self.cut => return Some(Err(self.cut_short().await)),
+                message = self.inbound.message() => message,
             };
             match message {
                 Ok(Some(request)) => {
@@ -125,9 +131,16 @@ impl Call {
                 }
                 // Envoy is done, or the client is gone: what was owed is
                 // settled before the stream ends.
-                Ok(None) | Err(_) => {
+                Ok(None) => {
                     self.session.close().await;
                     return None;
+                }
+                // A message that can't be read, or a lost connection. Ended
+                // cleanly, the rest of the call would pass unseen.
+                Err(status) => {
+                    self.ended = true;
+                    self.session.close().await;
+                    return Some(Err(status));
                 }
             }
         }

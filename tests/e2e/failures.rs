@@ -366,3 +366,49 @@ async fn bad_requests_are_refused_and_never_sent() {
     );
     stack.settle_the_books().await;
 }
+
+/// Without a content-length only the body itself tells its size; Envoy buffers
+/// more of it than weir allows.
+#[tokio::test]
+async fn a_body_of_unsaid_length_that_is_too_large_never_passes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for envoy in ["unix.yaml", "split.yaml"] {
+        for (more, bytes) in [
+            ("server: { body_bytes_max: 1MiB }", 3 << 20),
+            // As much as Envoy buffers with the shipped configuration.
+            ("", 11_534_336),
+        ] {
+            let stack = Stack::start(Setup {
+                envoy,
+                more: more.into(),
+                ..Setup::default()
+            })
+            .await;
+            let mut body = hello().to_string().into_bytes();
+            body.resize(bytes, b' ');
+            let mut request = format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n\
+                 authorization: Bearer {}\r\ncontent-type: application/json\r\n\
+                 transfer-encoding: chunked\r\n\r\n{bytes:x}\r\n",
+                crate::support::stack::KEY
+            )
+            .into_bytes();
+            request.extend(body);
+            request.extend(b"\r\n0\r\n\r\n");
+            let mut connection = tokio::net::TcpStream::connect(stack.front).await.unwrap();
+            let (mut reader, mut writer) = connection.split();
+            let mut status = [0; 12];
+            // Envoy may answer before it has read all.
+            let (_, read) =
+                tokio::join!(writer.write_all(&request), reader.read_exact(&mut status));
+            read.unwrap();
+            assert_eq!(
+                std::str::from_utf8(&status).unwrap(),
+                "HTTP/1.1 413",
+                "{envoy} {more}"
+            );
+            assert_eq!(stack.provider.received(), 0, "{envoy} {more}");
+            stack.settle_the_books().await;
+        }
+    }
+}

@@ -169,3 +169,37 @@ fn a_wrong_configuration_is_refused_by_check_and_serve_alike() {
     assert!(checked.contains("plans.team.limits[0].amount"), "{checked}");
     assert_eq!(checked, run("serve"));
 }
+
+/// A stream that ends cleanly would let the rest of its call pass unseen.
+#[tokio::test]
+async fn a_message_that_cant_be_read_ends_its_stream_with_an_error() {
+    use envoy_types::pb::envoy::service::ext_proc::v3::ProcessingResponse;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    let stack = Stack::start(Setup::default()).await;
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.grpc)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    // A text where ext_proc has the answer's head.
+    let odd = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileByFilename("zzzz".into())),
+    };
+    let path = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
+    let codec = tonic_prost::ProstCodec::<ServerReflectionRequest, ProcessingResponse>::default();
+    let answer = client
+        .streaming(
+            tonic::Request::new(tokio_stream::iter([odd])),
+            path.parse().unwrap(),
+            codec,
+        )
+        .await;
+    let ended = match answer {
+        Ok(answer) => answer.into_inner().message().await.map(|_| ()),
+        Err(status) => Err(status),
+    };
+    assert!(ended.is_err(), "ended cleanly");
+    stack.settle_the_books().await;
+}

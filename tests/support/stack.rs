@@ -335,8 +335,14 @@ impl Stack {
             return;
         }
         assert_eq!(answer.status, 200, "{answer:?}");
-        let own = self.wait_for_events(events.len() + 1).await;
-        let own = own.last().unwrap().reserved_tokens.unwrap();
+        let own = until("the probe's event", SOON, || async move {
+            let mut known = self.events().into_iter();
+            known.find(|event| {
+                events.iter().all(|other| other.id != event.id) && event.outcome == Outcome::Exact
+            })
+        })
+        .await;
+        let own = own.reserved_tokens.unwrap();
         let number = |name: String| {
             answer
                 .header(&name)
