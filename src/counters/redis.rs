@@ -143,12 +143,7 @@ impl Redis {
         let parts = self
             .run(1, &self.scripts.settle(slot, hold, actual))
             .await?;
-        let (applied, now) = scripts::flag(&parts)?;
-        let answer = if applied {
-            Settled::Applied
-        } else {
-            Settled::Already
-        };
+        let (answer, now) = scripts::settled(&parts)?;
         Ok(At { answer, now })
     }
 

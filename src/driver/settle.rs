@@ -79,11 +79,15 @@ pub(super) async fn attempt_all(driver: &Driver, settlement: Settlement) {
         match driver.counters.settle(&slot, hold, actual, now).await {
             Ok(settled) => {
                 driver.leases.release(hold);
-                // After an attempt that seemed to fail, an ended hold was ended by
-                // that attempt: nobody else settles it, and it can't have
-                // expired meanwhile, as a hold lives far longer than all
-                // attempts together.
-                let ended_here = settled == Settled::Applied || attempt > 1;
+                // After an attempt that seemed to fail, a settled hold was settled
+                // by that attempt: nobody else does. Of a hold that expired,
+                // whoever took it tells. One that the store lost has nobody
+                // else to tell of it.
+                let ended_here = match settled {
+                    Settled::Applied | Settled::Unknown => true,
+                    Settled::Already => attempt > 1,
+                    Settled::Expired => false,
+                };
                 if let Some(event) = event.filter(|_| ended_here) {
                     driver.recorder.record(event);
                 }

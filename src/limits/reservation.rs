@@ -136,8 +136,13 @@ impl Actual {
 pub enum Settled {
     /// This settlement ended the hold.
     Applied,
-    /// The hold had ended already, or never was; nothing changed.
+    /// An earlier settlement had; nothing changed.
     Already,
+    /// The hold had expired, and whoever took it tells of it; nothing changed.
+    Expired,
+    /// The store knows of no such hold: it never was, or the store lost it.
+    /// What it charged can't be corrected; a later settlement gets `Already`.
+    Unknown,
 }
 
 /// The counter of `limit` for the given scope values, in a form where no two

@@ -169,6 +169,7 @@ async fn overage_becomes_a_debt(engine: Engine) {
 }
 
 async fn settling_an_unknown_hold_stops_its_reservation(engine: Engine) {
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Unknown);
     assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Already);
     assert_eq!(engine.reserve(&three(1, 60)).await, Decision::Ended);
     assert_eq!(used(&engine.reserve(&three(2, 0)).await), [1, 0, 1]);
@@ -229,7 +230,7 @@ async fn expiry_keeps_charges_and_is_handed_out_once(engine: Engine) {
         (&*taken[0].slot, taken[0].hold, &*taken[0].context),
         (SLOT, hold(1), "context 1")
     );
-    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Already);
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Expired);
     assert_eq!(engine.reserve(&first).await, Decision::Ended);
     assert_eq!(
         used(&engine.reserve(&three(3, 1)).await),

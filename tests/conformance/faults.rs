@@ -102,7 +102,7 @@ async fn lost_scripts_are_loaded_again() {
         assert_eq!(redis.expire_due(5).await.unwrap().answer.len(), 1);
         flush().await;
         let settled = redis.settle(SLOT, hold(n), Actual::VOID).await.unwrap();
-        assert_eq!(settled.answer, Settled::Already);
+        assert_eq!(settled.answer, Settled::Expired);
     }
 }
 

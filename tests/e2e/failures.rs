@@ -213,6 +213,28 @@ async fn without_its_redis_weir_refuses_and_recovers() {
     stack.settle_the_books().await;
 }
 
+/// The counters can't be mended then, but the call is still told of, once.
+#[tokio::test]
+async fn a_call_whose_hold_redis_lost_is_metered() {
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        ..Setup::default()
+    })
+    .await;
+    let request = stack.chat(
+        &streamed(),
+        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+    );
+    let mut open = stack.open(request).await;
+    open.chunk().await.unwrap().unwrap();
+    stack.flush_redis().await;
+    stack.provider.open_gate("rest");
+    assert!(open.rest().await.1);
+    let events = stack.wait_for_events(1).await;
+    assert_eq!(events[0].outcome, Outcome::Exact);
+    stack.settle_the_books().await;
+}
+
 #[tokio::test]
 async fn a_killed_weirs_open_calls_become_estimated_events() {
     for engine in ENGINES {

@@ -175,6 +175,16 @@ impl Stack {
         self.redis.as_mut().expect("a stack with Redis").0.kill();
     }
 
+    /// Makes Redis lose all that it knows.
+    pub async fn flush_redis(&mut self) {
+        let (_, port) = self.redis.as_ref().expect("a stack with Redis");
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let flushed = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+        flushed.unwrap();
+        self.counting_since_ms = unix_ms();
+    }
+
     /// Starts Redis anew, empty, where the old one was.
     pub async fn restart_redis(&mut self) {
         let (_, port) = self.redis.take().expect("a stack with Redis");

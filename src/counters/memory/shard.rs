@@ -5,7 +5,8 @@ use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge};
 use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Ended holds that a shard remembers. A message inside one process is late by
@@ -28,7 +29,8 @@ pub(super) struct Shard {
     to_sweep: VecDeque<(UnixMillis, Arc<str>)>,
     holds: HashMap<HoldId, Hold>,
     by_expiry: BTreeSet<(UnixMillis, HoldId)>,
-    ended: HashSet<HoldId>,
+    /// What a settlement of these is answered.
+    ended: HashMap<HoldId, Settled>,
     /// The same holds, the longest ended first.
     ended_at: VecDeque<(UnixMillis, HoldId)>,
 }
@@ -51,7 +53,7 @@ impl Shard {
         self.forget(now);
         self.sweep(now, SWEPT_WITH_A_CALL);
         let hold = reservation.hold;
-        if self.ended.contains(&hold) {
+        if self.ended.contains_key(&hold) {
             return Decision::Ended;
         }
         let mut counters = self.read(reservation, rules, now);
@@ -71,8 +73,9 @@ impl Shard {
 
     pub(super) fn settle(&mut self, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
         self.forget(now);
-        let Some(open) = self.end(hold, now) else {
-            return Settled::Already;
+        let before = self.ended.get(&hold).copied();
+        let Some(open) = self.end(hold, Settled::Already, now) else {
+            return before.unwrap_or(Settled::Unknown);
         };
         let slot = slot(&mut self.slots, &mut self.to_sweep, &open.slot, now);
         for taken in open.taken {
@@ -115,7 +118,7 @@ impl Shard {
             let Some((_, hold)) = due.copied() else {
                 break;
             };
-            let Some(open) = self.end(hold, now) else {
+            let Some(open) = self.end(hold, Settled::Expired, now) else {
                 break;
             };
             if let Some(slot) = self.slots.get_mut(&open.slot) {
@@ -182,13 +185,14 @@ impl Shard {
         self.holds.insert(hold, open);
     }
 
-    /// Takes a hold out for good and remembers that it ended.
-    fn end(&mut self, hold: HoldId, now: UnixMillis) -> Option<Hold> {
+    /// Takes a hold out for good and remembers how it ended.
+    fn end(&mut self, hold: HoldId, how: Settled, now: UnixMillis) -> Option<Hold> {
         let open = self.holds.remove(&hold);
         if let Some(open) = &open {
             self.by_expiry.remove(&(open.expiry, hold));
         }
-        if self.ended.insert(hold) {
+        if let Entry::Vacant(entry) = self.ended.entry(hold) {
+            entry.insert(how);
             self.ended_at.push_back((now, hold));
         }
         open

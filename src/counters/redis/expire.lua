@@ -23,13 +23,13 @@ for _, hold_id in ipairs(due) do
   local there, record = pcall(call, 'GET', key)
   call('ZREM', KEYS[1], hold_id)
   -- One that has ended meanwhile is nobody's to record.
-  if not there or record ~= ENDED then
+  if not there or record ~= SETTLED and record ~= EXPIRED then
     local slot, context = '', ''
     if there and record then
       local readable, first, second = pcall(read, record, hold_id)
       if readable then slot, context = first, second end
     end
-    call('SET', key, ENDED, 'PX', ARGV[3])
+    call('SET', key, EXPIRED, 'PX', ARGV[3])
     taken[#taken + 1] = { hold_id, slot, context }
   end
 end

@@ -8,7 +8,7 @@
 -- stand after the charges, or where nothing was taken, as they stand.
 local hold_id = ARGV[1]
 local held = call('GET', KEYS[1])
-if held == ENDED then return { 2, now } end
+if held == SETTLED or held == EXPIRED then return { 2, now } end
 if held then
   local record = held
   --:record

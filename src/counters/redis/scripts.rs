@@ -11,7 +11,7 @@ use super::keys::Bucket;
 use super::packed;
 use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
-use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation};
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
 use redis::{Script, ScriptInvocation, Value};
 
@@ -121,6 +121,18 @@ pub fn flag(parts: &Parts) -> Result<(bool, UnixMillis), CounterError> {
         (1, now) => Ok((true, UnixMillis(now))),
         _ => Err(odd("a status")),
     }
+}
+
+/// What `settle.lua` answered.
+pub fn settled(parts: &Parts) -> Result<(Settled, UnixMillis), CounterError> {
+    let settled = match int(parts.first())? {
+        0 => Settled::Already,
+        1 => Settled::Applied,
+        2 => Settled::Expired,
+        3 => Settled::Unknown,
+        _ => return Err(odd("a status")),
+    };
+    Ok((settled, UnixMillis(whole(parts.get(1))?)))
 }
 
 /// What `reserve.lua` answered.

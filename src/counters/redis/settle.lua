@@ -2,14 +2,17 @@
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the hold and
 -- carry the same hash tag.
 -- ARGV: hold id, requests, tokens, ended_ms.
--- Answers {1 applied | 0 already, now}. A hold that isn't there is marked as
--- ended, so that a reservation which comes after its settlement takes nothing.
+-- Answers {1 applied | 0 settled before | 2 expired before | 3 not there, now}.
+-- A hold that isn't there is marked as settled, so that a reservation which
+-- comes after its settlement takes nothing.
 local hold_id = ARGV[1]
 local record = call('GET', KEYS[1])
-if not record or record == ENDED then
-  if not record then call('SET', KEYS[1], ENDED, 'PX', ARGV[4]) end
-  return { 0, now }
+if not record then
+  call('SET', KEYS[1], SETTLED, 'PX', ARGV[4])
+  return { 3, now }
 end
+if record == SETTLED then return { 0, now } end
+if record == EXPIRED then return { 2, now } end
 
 -- All is read and computed before anything is written: keys, and what is to be
 -- stored under them, with times to live; nil for leases.
@@ -84,7 +87,7 @@ end
 
 -- Of the writes only this first one can raise.
 call('ZREM', KEYS[2], hold_id)
-call('SET', KEYS[1], ENDED, 'PX', ARGV[4])
+call('SET', KEYS[1], SETTLED, 'PX', ARGV[4])
 for i = 1, count do
   if ttls[i] == KEEP then
     call('SET', keys[i], values[i], 'KEEPTTL')

@@ -16,8 +16,8 @@ local now = clock[1] * 1000 + floor(clock[2] / 1000)
 -- for each window, the sub-window that was charged:
 --   'H', charges, bytes up to there, then for each charge: algorithm, unit,
 --   amount, three parameters, key; then slot and context.
--- One that is over is ENDED.
-local ENDED = '-'
+-- One that is over is SETTLED or EXPIRED.
+local SETTLED, EXPIRED = '-', 'x'
 local HEAD, CHARGE, TEXT = '<BBI4', '<BBddddI4c0', '<I4c0'
 local MARK = 72
 -- Algorithms, by their letters w, b and c; and the unit r.
