@@ -13,6 +13,11 @@ use std::sync::Arc;
 /// Headers of this prefix are the gateway's own; a client's are removed.
 const INTERNAL_PREFIX: &str = "x-weir-";
 
+/// Where other providers' clients put their key. What stands there is never sent
+/// on, and is refused where it isn't the bearer key: nobody could tell which of
+/// the two was meant.
+const OTHER_KEY_HEADERS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
+
 /// A call whose sender and purpose are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identified {
@@ -98,6 +103,12 @@ pub(super) fn authenticate(
         Err(Several) => return Err(Credential::Several),
     };
     let key = bearer(value).ok_or(Credential::Malformed)?;
+    let conflicts = |(name, other): &(String, Vec<u8>)| {
+        OTHER_KEY_HEADERS.contains(&name.as_str()) && other.as_slice() != key.as_bytes()
+    };
+    if head.headers.iter().any(conflicts) {
+        return Err(Credential::Several);
+    }
     let principal = snapshot.keys.authenticate(key.as_bytes());
     principal.cloned().ok_or(Credential::Unknown)
 }
@@ -166,7 +177,9 @@ fn is_json(content_type: &str) -> bool {
 fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
-        .filter(|(name, _)| name.starts_with(INTERNAL_PREFIX))
+        .filter(|(name, _)| {
+            name.starts_with(INTERNAL_PREFIX) || OTHER_KEY_HEADERS.contains(&name.as_str())
+        })
         .map(|(name, _)| name.clone())
         .collect();
     if !settings.keep_authorization {

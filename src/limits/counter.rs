@@ -24,7 +24,7 @@ pub enum Unfit {
     Repeated,
     #[error("a limit of 0 or beyond 2^53 - 1, or a lease that is not for one call")]
     Amount,
-    #[error("a sliding window of 0 ms or more than 100 years")]
+    #[error("a sliding window of 0 ms or more than 50 years")]
     Every,
     #[error("a token bucket that {0}")]
     Bucket(#[from] token_bucket::Fault),

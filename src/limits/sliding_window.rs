@@ -24,9 +24,9 @@ pub const SUB_WINDOWS: usize = 12;
 /// Those, and the oldest one that the window covers in part.
 pub const COUNTS: usize = SUB_WINDOWS + 1;
 
-/// The longest window: 100 years. A sub-window's length times [`FRACTION`]
+/// The longest window: 50 years. A sub-window's length times [`FRACTION`]
 /// then stays below 2^53.
-pub const EVERY_MAX: Millis = Millis(100 * 366 * 86_400_000);
+pub const EVERY_MAX: Millis = Millis(50 * 366 * 86_400_000);
 
 /// Steps of the oldest sub-window's fraction.
 const FRACTION: u64 = 65_536;

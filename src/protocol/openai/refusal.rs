@@ -113,7 +113,9 @@ fn invalid_request(denial: &Denial) -> Rendered {
 fn credential_message(credential: Credential) -> String {
     let problem = match credential {
         Credential::Missing => "You didn't provide an API key.",
-        Credential::Several => "You provided more than one Authorization header.",
+        Credential::Several => {
+            "You provided more than one API key: send one Authorization header and no other key."
+        }
         Credential::Malformed => "The Authorization header can't be read.",
         Credential::Unknown => "Incorrect API key provided.",
     };
