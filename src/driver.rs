@@ -4,14 +4,16 @@
 //! any point: what is owed is then settled by a task of its own, so a client
 //! that vanishes never leaves a hold or a slot behind.
 //!
-//! Always holds: a settlement, once begun, is never cancelled; an event is
-//! recorded only by whoever ended the hold, so there is one for each call.
+//! Always holds: a settlement, once begun, is never cancelled, and is asked
+//! again until the store has answered; an event is recorded only by whoever
+//! ended the hold, so there is one for each call.
 
 pub mod clock;
 mod leases;
 mod record;
 mod session;
 mod settle;
+mod unsettled;
 mod upkeep;
 
 pub use leases::Leases;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use unsettled::Unsettled;
 
 /// What all sessions of a process share.
 pub struct Driver {
@@ -37,8 +40,9 @@ pub struct Driver {
     counters: Counters,
     recorder: Recorder,
     leases: Leases,
+    unsettled: Unsettled,
     clock: Clock,
-    open: OpenSessions,
+    open: Arc<OpenSessions>,
     /// Set when draining has lasted long enough: what is open is settled and
     /// ended now.
     cut: CancellationToken,
@@ -65,8 +69,9 @@ impl Driver {
             counters,
             recorder,
             leases,
+            unsettled: Unsettled::default(),
             clock: Clock::start(),
-            open: OpenSessions::default(),
+            open: Arc::default(),
             cut: CancellationToken::new(),
         })
     }
@@ -112,6 +117,11 @@ impl Driver {
         }
     }
 
+    /// Resolves when the store has answered every settlement.
+    pub async fn settled(&self) {
+        self.unsettled.emptied().await;
+    }
+
     /// Cancelled when draining has lasted long enough.
     pub fn cut_token(&self) -> &CancellationToken {
         &self.cut
@@ -124,13 +134,20 @@ impl Driver {
 }
 
 impl OpenSessions {
-    fn enter(&self) {
+    fn enter(self: &Arc<Self>) -> Opened {
         self.count.fetch_add(1, Ordering::AcqRel);
+        Opened(Arc::clone(self))
     }
+}
 
-    fn leave(&self) {
-        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.none.notify_waiters();
+/// Counts as an open session until it is dropped, whatever happens to its
+/// owner.
+struct Opened(Arc<OpenSessions>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
         }
     }
 }

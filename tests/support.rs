@@ -3,7 +3,9 @@
 //! stopped when they go out of scope.
 #![allow(dead_code, reason = "each user needs a part of it")]
 
+pub mod books;
 pub mod client;
+pub mod link;
 pub mod process;
 pub mod provider;
 pub mod stack;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long cut sessions may take to settle.
+/// How long cut sessions may take to settle, and the store to answer what it
+/// has not answered before.
 const CUT_SETTLES_MAX: Duration = Duration::from_secs(5);
 
 /// Resolves at SIGTERM or SIGINT; says which.
@@ -46,6 +47,15 @@ pub(super) async fn drain(
         {
             tracing::error!("some calls could not be settled; their holds will expire");
         }
+    }
+    if tokio::time::timeout(CUT_SETTLES_MAX, driver.settled())
+        .await
+        .is_err()
+    {
+        tracing::error!(
+            "the counter store did not answer some settlements; their holds will expire, \
+             and the sidecar that takes them records those calls as estimated"
+        );
     }
     stop.cancel();
     // Open connections are closed with the process; only the listeners' end is

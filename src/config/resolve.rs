@@ -260,6 +260,9 @@ fn usage_log(raw: Option<RawUsageLog>, findings: &Findings) -> Option<Option<Usa
     }))
 }
 
+/// Shorter ones would expire while their store is only slow.
+const LEASE_TTL_MIN: Millis = Millis::from_secs(1);
+
 fn holds(raw: &RawHolds, findings: &Findings) -> Holds {
     let or =
         |span: &Option<Located<Millis>>, default| span.as_ref().map_or(default, |span| span.value);
@@ -278,6 +281,15 @@ fn holds(raw: &RawHolds, findings: &Findings) -> Holds {
         let rule = "renew_every must be at most half of lease_ttl, so that one renewal may fail";
         let got = format!("(got {renew_every} and {lease_ttl})");
         findings.problem(&written.at, format!("{rule} {got}"));
+    }
+    if holds.lease_ttl < LEASE_TTL_MIN
+        && let Some(written) = &raw.lease_ttl
+    {
+        let (rule, least) = ("a lease must outlive a slow answer", AsSpan(LEASE_TTL_MIN));
+        findings.problem(
+            &written.at,
+            format!("must be at least {least}: {rule} (got {lease_ttl})"),
+        );
     }
     if holds.lease_ttl > holds.ttl
         && let Some(written) = raw.lease_ttl.as_ref().or(raw.ttl.as_ref())

@@ -84,8 +84,9 @@ impl Recorder {
         self.metrics.decided(took);
     }
 
-    pub(super) fn open_holds(&self, holds: usize) {
-        self.metrics.open_holds(holds);
+    pub(super) fn holds(&self, open: usize, unsettled: usize) {
+        self.metrics.open_holds(open);
+        self.metrics.unsettled_holds(unsettled);
     }
 
     pub(super) fn counter_error(&self, error: &CounterError) {

@@ -1,7 +1,7 @@
 //! One exchange with its driver: events in, replies out, effects carried out.
 
 use super::leases::Lease;
-use super::{Driver, settle};
+use super::{Driver, Opened, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
 use crate::limits::{Decision, Reservation};
 use std::sync::Arc;
@@ -12,13 +12,15 @@ pub struct Session {
     exchange: Option<Exchange>,
     role: Role,
     settling: Option<settle::Underway>,
+    /// `None` only while it is dropped.
+    open: Option<Opened>,
 }
 
 impl Session {
     pub(super) fn new(driver: Arc<Driver>, exchange: Exchange, role: Role) -> Self {
-        driver.open.enter();
         driver.recorder.opened();
         Self {
+            open: Some(driver.open.enter()),
             driver,
             exchange: Some(exchange),
             role,
@@ -135,19 +137,18 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.driver.recorder.closed();
         let owing = self.exchange.take().filter(Exchange::owes_settlement);
-        let driver = Arc::clone(&self.driver);
         let Some(mut exchange) = owing else {
-            driver.open.leave();
             return;
         };
+        let (driver, open) = (Arc::clone(&self.driver), self.open.take());
         tokio::spawn(async move {
             let step = exchange.step(Event::Closed, driver.clock.now());
             for effect in step.effects {
                 if let Effect::Settle(settlement) = effect {
-                    settle::attempt_all(&driver, *settlement).await;
+                    unsettled::settle(&driver, *settlement).await;
                 }
             }
-            driver.open.leave();
+            drop(open);
         });
     }
 }

@@ -1,8 +1,7 @@
-//! Ending a hold for good: settle, and record what it was, once.
+//! Ending a hold for good, behind the call that it belonged to.
 
-use super::Driver;
+use super::{Driver, unsettled};
 use crate::exchange::Settlement;
-use crate::limits::Settled;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +11,6 @@ use tokio::task::coop::unconstrained;
 /// How long a stream's end may wait for its settlement, which goes on behind
 /// it.
 const STREAM_WAITS_MAX: Duration = Duration::from_millis(50);
-
-/// Attempts to reach the store. After the last the hold is left to expire,
-/// which charges the reservation and records the call as estimated.
-const ATTEMPTS_MAX: u32 = 8;
-
-/// Attempts to give back what a store that gave no answer may have taken. The
-/// call was refused, and when a store is gone there are many of them.
-const GIVE_BACK_ATTEMPTS_MAX: u32 = 2;
-
-/// The pause before the second attempt; it doubles from there (12.7 s in all).
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A settlement that the store has not answered yet.
 pub(super) struct Underway(JoinHandle<()>);
@@ -47,62 +35,15 @@ pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Unde
     // Unconstrained: tokio must not put off what has to be asked now.
     let mut work = Box::pin(unconstrained({
         let driver = Arc::clone(driver);
-        async move { attempt_all(&driver, settlement).await }
+        async move { unsettled::settle(&driver, settlement).await }
     }));
     if work.as_mut().now_or_never().is_some() {
         return None;
     }
     // A drain waits for it as for an open call.
-    driver.open.enter();
-    let driver = Arc::clone(driver);
+    let open = driver.open.enter();
     Some(Underway(tokio::spawn(async move {
         work.await;
-        driver.open.leave();
+        drop(open);
     })))
-}
-
-/// Settles, as often as it takes.
-pub(super) async fn attempt_all(driver: &Driver, settlement: Settlement) {
-    let Settlement {
-        slot,
-        hold,
-        actual,
-        event,
-    } = settlement;
-    let mut pause = FIRST_PAUSE;
-    let attempts_max = match event {
-        Some(_) => ATTEMPTS_MAX,
-        None => GIVE_BACK_ATTEMPTS_MAX,
-    };
-    for attempt in 1..=attempts_max {
-        let now = driver.clock.now();
-        match driver.counters.settle(&slot, hold, actual, now).await {
-            Ok(settled) => {
-                driver.leases.release(hold);
-                // After an attempt that seemed to fail, a settled hold was settled
-                // by that attempt: nobody else does. Of a hold that expired,
-                // whoever took it tells. One that the store lost has nobody
-                // else to tell of it.
-                let ended_here = match settled {
-                    Settled::Applied | Settled::Unknown => true,
-                    Settled::Already => attempt > 1,
-                    Settled::Expired => false,
-                };
-                if let Some(event) = event.filter(|_| ended_here) {
-                    driver.recorder.record(event);
-                }
-                return;
-            }
-            Err(error) => {
-                driver.recorder.counter_error(&error);
-                tracing::warn!(%error, attempt, %hold, "a settlement failed");
-            }
-        }
-        if attempt < attempts_max {
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-    }
-    driver.leases.release(hold);
-    tracing::error!(%hold, "a settlement was given up; its hold will expire and be recorded as estimated");
 }

@@ -1,6 +1,11 @@
-//! What must happen at intervals: leases renewed, expired holds recorded.
+//! What must happen at intervals: leases renewed, unanswered settlements asked
+//! again, expired holds recorded.
+//!
+//! One after the other: what this process is asking the store to settle is
+//! never taken by its own look for expired holds meanwhile.
 
 use super::Driver;
+use super::unsettled::Again;
 use crate::exchange::{OpenCall, expired_event};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
@@ -35,11 +40,17 @@ impl Upkeep {
     pub async fn run(self, stop: CancellationToken) {
         let mut renew = ticker(self.renew_every.into());
         let mut expire = ticker(EXPIRY_EVERY);
+        let mut again = Again::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = renew.tick() => self.renew().await,
-                _ = expire.tick() => self.expire().await,
+                () = again.due(&self.driver) => again.round(&self.driver).await,
+                _ = expire.tick() => {
+                    // First, as expiry keeps what a settlement would give back.
+                    again.round(&self.driver).await;
+                    self.expire().await;
+                }
             }
         }
     }
@@ -71,7 +82,9 @@ impl Upkeep {
     /// each as an estimated call.
     async fn expire(&self) {
         let driver = &self.driver;
-        driver.recorder.open_holds(driver.leases.len());
+        driver
+            .recorder
+            .holds(driver.leases.len(), driver.unsettled.len());
         self.readiness
             .set_counters(driver.counters.check().await.is_ok());
         let now = driver.clock.now();
@@ -84,6 +97,13 @@ impl Upkeep {
         };
         for hold in expired {
             driver.leases.release(hold.hold);
+            // What the call came to is known here, or that it was refused.
+            if let Some(settlement) = driver.unsettled.take(hold.hold) {
+                if let Some(event) = settlement.event {
+                    driver.recorder.record(event);
+                }
+                continue;
+            }
             match OpenCall::from_json(&hold.context) {
                 Some(call) => driver.recorder.record(expired_event(&call, now)),
                 None => tracing::error!(hold = %hold.hold, "an expired hold's call can't be read"),

@@ -9,6 +9,7 @@
 //! | `weir_call_seconds` | `endpoint` | from a call's head to its end, calls let through only |
 //! | `weir_open_calls` | | streams from Envoy that are open |
 //! | `weir_open_holds` | | holds that this process keeps alive |
+//! | `weir_unsettled_holds` | | settlements that the counter store has not answered, asked again |
 //! | `weir_counter_errors_total` | `kind` | failed operations of the counter store |
 //! | `weir_usage_log_errors_total` | | lines refused and writes failed |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
@@ -60,6 +61,7 @@ pub struct Metrics {
     call_seconds: By<EndpointLabel, Histogram>,
     open_calls: Gauge,
     open_holds: Gauge,
+    unsettled_holds: Gauge,
     counter_errors: By<CounterFault, Counter>,
     usage_log_errors: Counter,
     spans_lost: By<SpanLoss, Counter>,
@@ -113,6 +115,12 @@ impl Metrics {
                 metrics,
                 "open_holds",
                 "Holds that this process keeps alive",
+                Gauge::default(),
+            ),
+            unsettled_holds: plain(
+                metrics,
+                "unsettled_holds",
+                "Settlements that the counter store has not answered",
                 Gauge::default(),
             ),
             counter_errors: By::register(
@@ -181,6 +189,11 @@ impl Metrics {
 
     pub fn open_holds(&self, holds: usize) {
         self.open_holds
+            .set(i64::try_from(holds).unwrap_or(i64::MAX));
+    }
+
+    pub fn unsettled_holds(&self, holds: usize) {
+        self.unsettled_holds
             .set(i64::try_from(holds).unwrap_or(i64::MAX));
     }
 

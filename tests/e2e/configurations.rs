@@ -122,7 +122,7 @@ async fn with_the_split_profile_answers_outlive_weir() {
             call.chunk().await.unwrap().unwrap();
             open.push(call);
         }
-        stack.weir.kill();
+        stack.kill_weir();
         let refused = stack.send(stack.chat(&hello(), &[])).await;
         assert!(matches!(refused.status, 500 | 503), "{refused:?}");
         stack.provider.open_gate("rest");

@@ -6,7 +6,9 @@ use crate::support::stack::{Engine, Setup, Stack};
 use crate::support::until;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use weir::counters::redis::{Redis, RedisConfig};
 use weir::exchange::event::{Known, Outcome};
+use weir::units::Millis;
 
 fn streamed() -> Value {
     let mut body = hello();
@@ -176,7 +178,7 @@ async fn a_provider_that_takes_too_long_is_charged_what_was_reserved() {
 async fn without_weir_nothing_passes() {
     let mut stack = Stack::start(Setup::default()).await;
     assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
-    stack.weir.kill();
+    stack.kill_weir();
     let answer = stack.send(stack.chat(&hello(), &[])).await;
     assert!(matches!(answer.status, 500 | 503), "{answer:?}");
     assert_eq!(stack.provider.received(), 1);
@@ -238,6 +240,123 @@ async fn a_call_whose_hold_redis_lost_is_metered() {
     stack.settle_the_books().await;
 }
 
+/// A stack whose Redis can be cut off, and whose holds don't live long.
+async fn linked() -> Stack {
+    Stack::start(Setup {
+        engine: Engine::Redis,
+        link: true,
+        more: "holds: { ttl: 1500ms, lease_ttl: 1s, renew_every: 500ms }".into(),
+        ..Setup::default()
+    })
+    .await
+}
+
+/// Waits until a hold in Redis is past its time; nobody has taken it yet.
+async fn a_hold_is_due(stack: &Stack) {
+    until("a hold to be due", Duration::from_secs(10), || async {
+        let (secs, micros): (u64, u64) = stack.ask_redis(&redis::cmd("TIME")).await;
+        let mut due = 0;
+        for key in stack.sorted_sets().await {
+            if key.ends_with(":open") {
+                let mut count = redis::cmd("ZCOUNT");
+                count.arg(key).arg("-inf").arg(secs * 1_000 + micros / 1_000);
+                due += stack.ask_redis::<u64>(&count).await;
+            }
+        }
+        (due == 1).then_some(())
+    })
+    .await;
+}
+
+async fn one_is_unsettled(stack: &Stack) {
+    until("a settlement to wait", Duration::from_secs(10), || async {
+        (stack.metric("weir_unsettled_holds").await == 1.0).then_some(())
+    })
+    .await;
+}
+
+/// What a refused call may have taken is given back, however long that takes.
+#[tokio::test]
+async fn a_reservation_whose_answer_is_lost_costs_nothing() {
+    let stack = linked().await;
+    let link = stack.link.clone().unwrap();
+    link.fall_after("EVALSHA");
+    let answer = stack.send(stack.chat(&hello(), &[])).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["code"], "limits_unavailable");
+    assert!(link.is_down());
+    one_is_unsettled(&stack).await;
+    a_hold_is_due(&stack).await;
+    link.mend();
+    until("Redis to be settled", Duration::from_secs(10), || async {
+        stack.sorted_sets().await.is_empty().then_some(())
+    })
+    .await;
+    stack.settle_the_books().await;
+    let events = stack.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].outcome, Outcome::Refused);
+}
+
+/// A call that was answered while Redis was away.
+async fn answered_without_redis(stack: &Stack) {
+    let request = stack.chat(
+        &streamed(),
+        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+    );
+    let mut open = stack.open(request).await;
+    open.chunk().await.unwrap().unwrap();
+    stack.link.as_ref().unwrap().fall();
+    stack.provider.open_gate("rest");
+    let (text, whole) = open.rest().await;
+    assert!(whole && text.ends_with("data: [DONE]\n\n"), "{text}");
+    one_is_unsettled(stack).await;
+    assert_eq!(stack.events(), [], "nobody has ended the hold");
+}
+
+#[tokio::test]
+async fn a_call_that_ends_while_redis_is_away_is_settled_when_it_is_back() {
+    for loses_all in [false, true] {
+        let mut stack = linked().await;
+        answered_without_redis(&stack).await;
+        if loses_all {
+            stack.flush_redis().await;
+        } else {
+            a_hold_is_due(&stack).await;
+        }
+        stack.link.as_ref().unwrap().mend();
+        let events = stack.wait_for_events(1).await;
+        assert_eq!(events[0].outcome, Outcome::Exact);
+        stack.settle_the_books().await;
+    }
+}
+
+/// Another sidecar takes the expired hold meanwhile, and tells of it.
+#[tokio::test]
+async fn a_hold_that_expired_elsewhere_is_told_of_there_alone() {
+    let stack = linked().await;
+    answered_without_redis(&stack).await;
+    a_hold_is_due(&stack).await;
+    let config = RedisConfig {
+        response_timeout: Millis::from_secs(5),
+        ..RedisConfig::new(stack.redis_url())
+    };
+    let other = Redis::connect(&config).await.unwrap();
+    let taken = other.expire_due(10).await.unwrap().answer;
+    assert_eq!(taken.len(), 1);
+    assert!(taken[0].context.contains(r#""tenant":"acme""#));
+    stack.link.as_ref().unwrap().mend();
+    until("weir to know", Duration::from_secs(10), || async {
+        let unsettled = stack.metric("weir_unsettled_holds").await;
+        let open = stack.metric("weir_open_holds").await;
+        (unsettled + open == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(stack.events(), []);
+    assert_eq!(stack.provider.received(), 1);
+    assert_eq!(stack.sorted_sets().await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_killed_weirs_open_calls_become_estimated_events() {
     for engine in ENGINES {
@@ -255,7 +374,16 @@ async fn a_killed_weirs_open_calls_become_estimated_events() {
         );
         let mut open = stack.open(request).await;
         open.chunk().await.unwrap().unwrap();
-        stack.weir.kill();
+        if engine == Engine::Memory {
+            // The journal is written behind the call, within a millisecond.
+            let journal = stack.dir.path().join("usage.jsonl.open");
+            until("the journal to know it", Duration::from_secs(5), || {
+                let known = std::fs::read_to_string(&journal).is_ok_and(|text| !text.is_empty());
+                async move { known.then_some(()) }
+            })
+            .await;
+        }
+        stack.kill_weir();
         let (_, whole) = open.rest().await;
         assert!(!whole, "with one filter the answer is cut");
         stack.restart_weir().await;

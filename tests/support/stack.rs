@@ -1,7 +1,9 @@
 //! The whole path on free ports: fake provider, Envoy with one of the shipped
 //! configurations, weir, and Redis where it is asked for.
 
+use super::books::AUDIT;
 use super::client::{self, Answer, Open};
+use super::link::Link;
 use super::process::Process;
 use super::provider::Provider;
 use super::{free_port, until};
@@ -16,7 +18,6 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use weir::exchange::UsageEvent;
-use weir::exchange::event::Outcome;
 use weir::identity::Pepper;
 
 pub const PEPPER: &str = "a pepper that only tests know";
@@ -25,7 +26,7 @@ pub const KEY: &str = "weir_test_ada";
 /// Of the same tenant, user `bob`.
 pub const OTHER_KEY: &str = "weir_test_bob";
 const READY_MAX: Duration = Duration::from_secs(20);
-const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(10);
 
 /// Which engine keeps the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Setup {
     pub limits: String,
     /// More top-level fields of `weir.yaml`.
     pub more: String,
+    /// weir reaches Redis over a link that can fall.
+    pub link: bool,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
 }
@@ -55,6 +58,7 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             more: String::new(),
+            link: false,
             envoy_edits: Vec::new(),
         }
     }
@@ -68,24 +72,14 @@ pub const AMPLE: &str = "
       - { per: user, unit: tokens, amount: 1000M, every: 1h }
       - { per: tenant, unit: concurrency, amount: 1000 }";
 
-/// In every plan besides its own limits: never reached, and exact, so that the
-/// books can be held against them. Fewer tokens than the ample limit, so that
-/// what is left of them is what the headers say.
-const AUDIT: [&str; 2] = [
-    "{ name: audit-requests, per: tenant, unit: requests, amount: 200k, every: 24h }",
-    "{ name: audit-tokens, per: tenant, unit: tokens, amount: 500M, every: 24h, algorithm: sliding_window }",
-];
-
-/// Limits of these amounts are exact and count whatever the tenant uses.
-const EXACT_REQUESTS: [u64; 2] = [100_000, 200_000];
-const EXACT_TOKENS: [u64; 1] = [500_000_000];
-
 /// The running path.
 pub struct Stack {
     pub provider: Provider,
     pub weir: Process,
     pub envoy: Process,
     pub redis: Option<(Process, u16)>,
+    /// Between weir and Redis, where the setup asks for it.
+    pub link: Option<Link>,
     /// Where applications send their calls.
     pub front: SocketAddr,
     /// weir's admin port.
@@ -93,25 +87,30 @@ pub struct Stack {
     /// weir's gRPC port, besides its Unix socket.
     pub grpc: SocketAddr,
     pub dir: TempDir,
-    setup: Setup,
+    pub(super) setup: Setup,
     /// Since when the counters have counted: Unix time in milliseconds.
-    counting_since_ms: u64,
+    pub(super) counting_since_ms: u64,
     /// weir was killed and started anew.
-    was_killed: bool,
+    pub(super) was_killed: bool,
 }
 
 impl Stack {
     pub async fn start(setup: Setup) -> Self {
         let dir = tempfile::Builder::new().prefix("weir-").tempdir().unwrap();
         let provider = Provider::start(0).await;
+        let mut link = None;
         let (redis, counters) = match setup.engine {
             Engine::Memory => (None, "{ memory: {} }".to_owned()),
             Engine::Redis => {
                 let port = free_port();
                 let redis = start_redis(dir.path(), port).await;
+                let mut address = loopback(port);
+                if setup.link {
+                    address = link.insert(Link::start(address).await).address;
+                }
                 // Far above what a busy test machine needs, far below Envoy's.
                 let counters = format!(
-                    "{{ redis: {{ url: \"redis://127.0.0.1:{port}\", response_timeout: 500ms }} }}"
+                    "{{ redis: {{ url: \"redis://{address}\", response_timeout: 500ms }} }}"
                 );
                 (Some((redis, port)), counters)
             }
@@ -129,6 +128,7 @@ impl Stack {
             weir,
             envoy,
             redis,
+            link,
             front: loopback(ports.front),
             admin: loopback(ports.admin),
             grpc: loopback(ports.grpc),
@@ -159,10 +159,17 @@ impl Stack {
         .await;
     }
 
-    /// Starts weir anew on the same configuration.
-    pub async fn restart_weir(&mut self) {
+    /// Kills weir, as a crash does.
+    pub fn kill_weir(&mut self) {
         self.weir.kill();
         self.was_killed = true;
+    }
+
+    /// Starts weir anew on the same configuration.
+    pub async fn restart_weir(&mut self) {
+        if self.weir.is_running() {
+            self.kill_weir();
+        }
         if self.setup.engine == Engine::Memory {
             self.counting_since_ms = unix_ms();
         }
@@ -177,12 +184,21 @@ impl Stack {
 
     /// Makes Redis lose all that it knows.
     pub async fn flush_redis(&mut self) {
-        let (_, port) = self.redis.as_ref().expect("a stack with Redis");
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let flushed = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
-        flushed.unwrap();
+        let () = self.ask_redis(&redis::cmd("FLUSHALL")).await;
         self.counting_since_ms = unix_ms();
+    }
+
+    /// Redis itself, without a link between.
+    pub fn redis_url(&self) -> String {
+        let (_, port) = self.redis.as_ref().expect("a stack with Redis");
+        format!("redis://127.0.0.1:{port}")
+    }
+
+    /// Asks Redis itself.
+    pub async fn ask_redis<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
+        let client = redis::Client::open(self.redis_url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        command.query_async(&mut connection).await.unwrap()
     }
 
     /// Starts Redis anew, empty, where the old one was.
@@ -247,12 +263,14 @@ impl Stack {
         .await
     }
 
-    /// A metric's value, or 0.
+    /// A metric's value.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = client::get(self.admin, "/metrics").await.text();
-        let line = text.lines().find(|line| line.starts_with(series));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-            .unwrap_or(0.0)
+        let line = text
+            .lines()
+            .find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no series {series} in {text}"))
     }
 
     /// What Envoy logged of its calls.
@@ -262,129 +280,9 @@ impl Stack {
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
-
-    /// The books at the end: what the provider saw, what the events say and what
-    /// the counters hold agree, and nothing is left open.
-    pub async fn settle_the_books(&self) {
-        let events = self.log_and_events_agree().await;
-        self.counters_agree(&events).await;
-    }
-
-    /// The same without asking the counters, where no call can get through.
-    pub async fn log_and_events_agree(&self) -> Vec<UsageEvent> {
-        let received = self.provider.log();
-        let count = received.len();
-        let what = format!("an event for each of the {count} calls that the provider saw");
-        let events = until(&what, SOON, || async move {
-            let events = self.events();
-            (events.iter().filter(|event| was_sent(event)).count() >= count).then_some(events)
-        })
-        .await;
-        assert_eq!(
-            events.iter().filter(|event| was_sent(event)).count(),
-            count,
-            "{events:#?}"
-        );
-        let mut ids: Vec<_> = events.iter().map(|event| event.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), events.len(), "no two events share an id");
-        let exact: Vec<u64> = events
-            .iter()
-            .filter(|e| e.outcome == Outcome::Exact)
-            .map(UsageEvent::total_tokens)
-            .collect();
-        let billed: Vec<u64> = received
-            .iter()
-            .filter(|r| r.status == 200 && r.finished && r.header("x-fake-no-usage").is_none())
-            .map(|r| r.bills.0 + r.bills.1)
-            .collect();
-        if self.was_killed {
-            // What ended while there was no weir is estimated.
-            let estimated = |e: &&UsageEvent| e.outcome == Outcome::Estimated;
-            let estimated = events.iter().filter(estimated).count();
-            assert!(billed.len() <= exact.len() + estimated, "{events:#?}");
-        } else {
-            assert_eq!(
-                exact.iter().sum::<u64>(),
-                billed.iter().sum::<u64>(),
-                "exact events say what the provider bills: {events:#?}"
-            );
-        }
-        until("no call and no hold to be open", SOON, || async move {
-            let open = self.metric("weir_open_calls").await + self.metric("weir_open_holds").await;
-            (open == 0.0).then_some(())
-        })
-        .await;
-        events
-    }
-
-    /// Asks the counters by one more call: what is left of each exact limit is
-    /// what the events have not used. A plan whose own limit is tighter, and has
-    /// refused, says what it has counted; where its headers hide the exact ones,
-    /// the test itself knows what to expect.
-    async fn counters_agree(&self, events: &[UsageEvent]) {
-        let counted: Vec<_> = events
-            .iter()
-            .filter(|event| was_sent(event) && event.started_at_ms.0 >= self.counting_since_ms)
-            .collect();
-        let requests = counted.len() as u64;
-        let tokens: u64 = counted.iter().map(|event| event.total_tokens()).sum();
-        let probe = self.chat(
-            &serde_json::json!({"model": "gpt-4o", "max_tokens": 1,
-            "messages": [{"role": "user", "content": "probe"}]}),
-            &[],
-        );
-        let answer = self.send(probe).await;
-        if answer.status == 429 {
-            let message = answer.json()["error"]["message"].to_string();
-            let long = answer.header("x-should-retry") == Some("false");
-            if answer.json()["error"]["type"] == "requests" && long {
-                assert!(message.contains(&format!("Used {requests},")), "{message}");
-            }
-            return;
-        }
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let own = until("the probe's event", SOON, || async move {
-            let mut known = self.events().into_iter();
-            known.find(|event| {
-                events.iter().all(|other| other.id != event.id) && event.outcome == Outcome::Exact
-            })
-        })
-        .await;
-        let own = own.reserved_tokens.unwrap();
-        let number = |name: String| {
-            answer
-                .header(&name)
-                .map(|text| text.parse::<u64>().unwrap())
-        };
-        for (unit, used, exact) in [
-            ("requests", requests + 1, &EXACT_REQUESTS[..]),
-            ("tokens", tokens + own, &EXACT_TOKENS[..]),
-        ] {
-            let limit = number(format!("x-ratelimit-limit-{unit}")).unwrap();
-            let left = number(format!("x-ratelimit-remaining-{unit}")).unwrap();
-            if exact.contains(&limit) {
-                assert_eq!(limit - left, used, "{unit} in the counters: {events:#?}");
-            }
-        }
-    }
 }
 
-/// Whether the provider saw the call, and the counters its request: what was
-/// never sent is void without the provider's own refusal.
-fn was_sent(event: &UsageEvent) -> bool {
-    let refused_there = event
-        .status
-        .is_some_and(|status| (400..500).contains(&status));
-    match event.outcome {
-        Outcome::Refused => false,
-        Outcome::Void => refused_there,
-        Outcome::Exact | Outcome::Estimated => true,
-    }
-}
-
-fn unix_ms() -> u64 {
+pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }

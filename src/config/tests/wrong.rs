@@ -200,6 +200,9 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("usage_log: { path: usage.jsonl }", "holds: { lease_ttl: 2m }", &[
         "5:21: holds.lease_ttl: lease_ttl must be at most ttl: a lease belongs to a hold (got 2m and 1m)",
     ]),
+    ("usage_log: { path: usage.jsonl }", "holds: { renew_every: 100ms, lease_ttl: 500ms }", &[
+        "5:41: holds.lease_ttl: must be at least 1s: a lease must outlive a slow answer (got 500ms)",
+    ]),
     ("usage_log: { path: usage.jsonl }", "holds: { ttl: 1ms }", &[
         "5:15: holds.ttl: must be at least 10ms (got 1ms)",
     ]),

@@ -128,6 +128,7 @@ fn what_is_left_of_the_list_is_shown_too() {
     metrics.call_opened();
     metrics.call_closed();
     metrics.open_holds(3);
+    metrics.unsettled_holds(2);
     metrics.usage_log_error();
     metrics.counter_error(CounterFault::Refused);
     metrics.spans_lost(SpanLoss::ExportFailed, 5);
@@ -136,6 +137,7 @@ fn what_is_left_of_the_list_is_shown_too() {
     for (series, expected) in [
         ("weir_open_calls", "1"),
         ("weir_open_holds", "3"),
+        ("weir_unsettled_holds", "2"),
         ("weir_usage_log_errors_total", "1"),
         (r#"weir_counter_errors_total{kind="refused"}"#, "1"),
         (r#"weir_counter_errors_total{kind="timeout"}"#, "0"),
