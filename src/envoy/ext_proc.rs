@@ -74,6 +74,7 @@ impl ExternalProcessor for ExtProc {
             session: self.driver.begin(role),
             inbound: request.into_inner(),
             phase: Phase::start(role),
+            whole_bodies: false,
             cut: Box::pin(self.driver.cut_token().clone().cancelled_owned()),
             ended: false,
         });
@@ -106,6 +107,8 @@ struct Call {
     session: Session,
     inbound: Streaming<ProcessingRequest>,
     phase: Phase,
+    /// Each request body is one message.
+    whole_bodies: bool,
     /// Waited for all along: registering anew for each message costs a lock.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
@@ -150,7 +153,10 @@ impl Call {
         &mut self,
         request: ProcessingRequest,
     ) -> Option<Result<ProcessingResponse, Status>> {
-        let (kind, event) = translate::event(request)?;
+        if let Some(whole) = translate::sends_whole_bodies(&request) {
+            self.whole_bodies = whole;
+        }
+        let (kind, event) = translate::event(request, self.whole_bodies)?;
         match self.phase.next(kind) {
             Ok(phase) => self.phase = phase,
             Err(out_of_order) => {

@@ -1,6 +1,7 @@
 //! Calls that are let through: what reaches the provider, what reaches the
 //! client, what is metered.
 
+use crate::support::client;
 use crate::support::stack::{AMPLE, Engine, KEY, Setup, Stack};
 use serde_json::{Value, json};
 use weir::exchange::event::{Known, Outcome};
@@ -216,7 +217,7 @@ async fn no_prompt_answer_or_key_is_left_anywhere() {
         ))
         .await;
     stack.wait_for_events(3).await;
-    let metrics = crate::support::client::get(stack.admin, "/metrics")
+    let metrics = client::get(stack.admin, "/metrics")
         .await
         .text();
     let mut places = vec![("metrics".to_owned(), metrics)];
@@ -232,4 +233,26 @@ async fn no_prompt_answer_or_key_is_left_anywhere() {
         }
     }
     stack.settle_the_books().await;
+}
+
+/// Envoy sends such a body whole, though it isn't the request's end.
+#[tokio::test]
+async fn a_request_with_trailers_is_a_call_as_any_other() {
+    for envoy in ["unix.yaml", "split.yaml"] {
+        let stack = Stack::start(Setup {
+            envoy,
+            ..Setup::default()
+        })
+        .await;
+        let (mut head, body) = stack.chat(&hello(), &[]).into_parts();
+        head.uri = "http://gateway/v1/chat/completions".parse().unwrap();
+        head.headers.remove("host");
+        let mut trailers = hyper::HeaderMap::new();
+        trailers.insert("x-checksum", "0".parse().unwrap());
+        let request = hyper::Request::from_parts(head, body);
+        let status = client::send_with_trailers(stack.front, request, trailers).await;
+        assert_eq!(status, 200);
+        assert_eq!(stack.provider.received(), 1);
+        stack.settle_the_books().await;
+    }
 }

@@ -2,12 +2,14 @@
 //! stream that can be left midway.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::body::Frame;
+use hyper::client::conn::{http1, http2};
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -125,6 +127,30 @@ pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Answer 
         headers: open.headers.clone(),
         body: body.into(),
     }
+}
+
+/// Sends one request over HTTP/2 with trailers behind its body; the status.
+pub async fn send_with_trailers(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+    trailers: HeaderMap,
+) -> u16 {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let io = TokioIo::new(stream);
+    let handshake = http2::handshake(TokioExecutor::new(), io).await;
+    let (mut sender, connection) = handshake.unwrap();
+    let connection = tokio::spawn(connection).abort_handle();
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let frames = [Frame::data(body), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let sent = sender.send_request(Request::from_parts(head, body));
+    let answer = tokio::time::timeout(CALL_MAX, sent).await;
+    let answer = answer.expect("an answer in time").expect("an answer");
+    let status = answer.status().as_u16();
+    answer.into_body().collect().await.expect("a whole answer");
+    connection.abort();
+    status
 }
 
 /// A GET without a body.

@@ -8,6 +8,7 @@ use crate::exchange::message::Headers;
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
 use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
@@ -21,9 +22,16 @@ use std::collections::HashMap;
 /// Where Envoy puts the attributes that the filter's configuration asks for.
 const ATTRIBUTES_NAMESPACE: &str = "envoy.filters.http.ext_proc";
 
+/// Whether request bodies come whole, in one message; told in a stream's first
+/// message alone. Such a body isn't the end of a request that has trailers.
+pub(super) fn sends_whole_bodies(request: &ProcessingRequest) -> Option<bool> {
+    let modes = request.protocol_config.as_ref()?;
+    Some(modes.request_body_mode() == BodySendMode::Buffered)
+}
+
 /// The event of a message, and its kind. `None`: it carries none (flow control
 /// alone).
-pub(super) fn event(request: ProcessingRequest) -> Option<(Kind, Event)> {
+pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(Kind, Event)> {
     let ProcessingRequest {
         metadata_context,
         attributes,
@@ -47,7 +55,7 @@ pub(super) fn event(request: ProcessingRequest) -> Option<(Kind, Event)> {
             )
         }
         Request::RequestBody(message) => {
-            let end = message.end_of_stream;
+            let end = message.end_of_stream || whole_bodies;
             let body = message.body;
             (Kind::RequestBody { end }, Event::RequestBody { body, end })
         }
