@@ -259,7 +259,10 @@ async fn a_hold_is_due(stack: &Stack) {
         for key in stack.sorted_sets().await {
             if key.ends_with(":open") {
                 let mut count = redis::cmd("ZCOUNT");
-                count.arg(key).arg("-inf").arg(secs * 1_000 + micros / 1_000);
+                count
+                    .arg(key)
+                    .arg("-inf")
+                    .arg(secs * 1_000 + micros / 1_000);
                 due += stack.ask_redis::<u64>(&count).await;
             }
         }

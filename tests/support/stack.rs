@@ -266,9 +266,10 @@ impl Stack {
     /// A metric's value.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = client::get(self.admin, "/metrics").await.text();
-        let line = text
-            .lines()
-            .find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == series));
+        let line = text.lines().find(|line| {
+            line.rsplit_once(' ')
+                .is_some_and(|(name, _)| name == series)
+        });
         let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
         value.unwrap_or_else(|| panic!("no series {series} in {text}"))
     }
