@@ -18,9 +18,8 @@ use crate::limits::{HoldId, Settled};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// The most settlements without an event that wait.
 const GIVE_BACKS_MAX: usize = 50_000;
@@ -54,20 +53,20 @@ struct Waiting {
 }
 
 impl Unsettled {
-    /// Takes a settlement into care; gives it back where there are too many.
-    fn keep(&self, settlement: Settlement) -> Result<(), Settlement> {
+    /// Takes a settlement into care; false where too many are.
+    fn keep(&self, settlement: Settlement) -> bool {
         let mut waiting = self.lock();
         let gives_back = settlement.event.is_none();
         if waiting.settlements.len() >= WAITING_MAX
             || gives_back && waiting.give_backs >= GIVE_BACKS_MAX
         {
-            return Err(settlement);
+            return false;
         }
         waiting.give_backs += usize::from(gives_back);
         waiting.settlements.insert(settlement.hold, settlement);
         drop(waiting);
         self.arrived.notify_one();
-        Ok(())
+        true
     }
 
     /// Hands over what waits for the hold, if anything does.
@@ -124,11 +123,12 @@ pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
             conclude(driver, settlement, ended_here);
         }
         Err(error) => {
-            tracing::warn!(%error, hold = %settlement.hold, "a settlement failed; it is tried again");
-            if let Err(dropped) = driver.unsettled.keep(settlement) {
-                driver.leases.release(dropped.hold);
+            let hold = settlement.hold;
+            tracing::warn!(%error, %hold, "a settlement failed; it is tried again");
+            if !driver.unsettled.keep(settlement) {
+                driver.leases.release(hold);
                 tracing::error!(
-                    hold = %dropped.hold,
+                    %hold,
                     "too many settlements wait for the counter store; this one is given up, its hold will expire"
                 );
             }
@@ -162,9 +162,9 @@ pub(super) struct Again {
 }
 
 impl Again {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(driver: &Driver) -> Self {
         Self {
-            at: Instant::now(),
+            at: driver.clock.instant(),
             pause: PAUSE_MIN,
         }
     }
@@ -175,7 +175,7 @@ impl Again {
         while driver.unsettled.len() == 0 {
             driver.unsettled.arrived.notified().await;
         }
-        tokio::time::sleep_until(self.at).await;
+        tokio::time::sleep_until(self.at.into()).await;
     }
 
     /// Asks again for what waits, the oldest first, until all are asked or the
@@ -186,7 +186,7 @@ impl Again {
         } else {
             (self.pause * 2).min(PAUSE_MAX)
         };
-        self.at = Instant::now() + self.pause;
+        self.at = driver.clock.instant() + self.pause;
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
     fn the_oldest_is_asked_first_and_each_is_handed_over_once() {
         let unsettled = Unsettled::default();
         for at in [3, 1, 2] {
-            unsettled.keep(give_back(at)).unwrap();
+            assert!(unsettled.keep(give_back(at)));
         }
         let next = |after, max| -> Vec<_> {
             let next = unsettled.next(after, max).into_iter();
@@ -271,11 +271,11 @@ mod tests {
     fn give_backs_are_bounded_and_the_first_are_kept() {
         let unsettled = Unsettled::default();
         for at in 0..GIVE_BACKS_MAX as u64 {
-            unsettled.keep(give_back(at)).unwrap();
+            assert!(unsettled.keep(give_back(at)));
         }
         let late = give_back(GIVE_BACKS_MAX as u64);
-        assert_eq!(unsettled.keep(late.clone()), Err(late.clone()));
+        assert!(!unsettled.keep(late.clone()));
         unsettled.take(give_back(0).hold).unwrap();
-        assert_eq!(unsettled.keep(late), Ok(()));
+        assert!(unsettled.keep(late));
     }
 }

@@ -40,7 +40,7 @@ impl Upkeep {
     pub async fn run(self, stop: CancellationToken) {
         let mut renew = ticker(self.renew_every.into());
         let mut expire = ticker(EXPIRY_EVERY);
-        let mut again = Again::new();
+        let mut again = Again::new(&self.driver);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
