@@ -179,20 +179,30 @@ impl Again {
     }
 
     /// Asks again for what waits, the oldest first, until all are asked or the
-    /// store is still away.
-    pub(super) async fn round(&mut self, driver: &Driver) {
-        self.pause = if ask_again(driver).await {
-            PAUSE_MIN
-        } else {
-            (self.pause * 2).min(PAUSE_MAX)
+    /// store is still away. Says how far it came.
+    pub(super) async fn round(&mut self, driver: &Driver) -> Round {
+        let round = ask_again(driver).await;
+        self.pause = match round {
+            Round::Answered => PAUSE_MIN,
+            Round::Odd | Round::Away => (self.pause * 2).min(PAUSE_MAX),
         };
         self.at = driver.clock.instant() + self.pause;
+        round
     }
 }
 
-/// Whether the store answered all.
-async fn ask_again(driver: &Driver) -> bool {
-    let (mut asked, mut after, mut answered_all) = (0, None, true);
+/// How the store answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    Answered,
+    /// To some with an error that is theirs.
+    Odd,
+    /// Not: it is away, and the rest wasn't asked.
+    Away,
+}
+
+async fn ask_again(driver: &Driver) -> Round {
+    let (mut asked, mut after, mut round) = (0, None, Round::Answered);
     while asked < ROUND_MAX {
         let batch = driver.unsettled.next(after, TOGETHER_MAX);
         let Some(last) = batch.last() else {
@@ -205,7 +215,6 @@ async fn ask_again(driver: &Driver) -> bool {
             .buffered(TOGETHER_MAX)
             .collect()
             .await;
-        let mut away = false;
         for (hold, answer) in answers {
             match answer {
                 Ok(settled) => {
@@ -218,20 +227,24 @@ async fn ask_again(driver: &Driver) -> bool {
                     }
                 }
                 Err(error) => {
-                    answered_all = false;
-                    away |= matches!(
+                    let away = matches!(
                         error,
                         CounterError::Unavailable(_) | CounterError::Timeout(_)
                     );
+                    if away {
+                        round = Round::Away;
+                    } else if round == Round::Answered {
+                        round = Round::Odd;
+                    }
                     tracing::debug!(%error, %hold, "a settlement failed again");
                 }
             }
         }
-        if away {
+        if round == Round::Away {
             break;
         }
     }
-    answered_all
+    round
 }
 
 #[cfg(test)]

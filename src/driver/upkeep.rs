@@ -5,7 +5,7 @@
 //! never taken by its own look for expired holds meanwhile.
 
 use super::Driver;
-use super::unsettled::Again;
+use super::unsettled::{Again, Round};
 use crate::exchange::{OpenCall, expired_event};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
@@ -45,11 +45,16 @@ impl Upkeep {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = renew.tick() => self.renew().await,
-                () = again.due(&self.driver) => again.round(&self.driver).await,
+                () = again.due(&self.driver) => {
+                    again.round(&self.driver).await;
+                }
                 _ = expire.tick() => {
                     // First, as expiry keeps what a settlement would give back.
-                    again.round(&self.driver).await;
-                    self.expire().await;
+                    let round = again.round(&self.driver).await;
+                    self.look().await;
+                    if round != Round::Away {
+                        self.expire().await;
+                    }
                 }
             }
         }
@@ -78,15 +83,20 @@ impl Upkeep {
         }
     }
 
-    /// Takes over holds that nobody settled, whoever opened them, and records
-    /// each as an estimated call.
-    async fn expire(&self) {
+    /// Tells metrics and readiness how things stand.
+    async fn look(&self) {
         let driver = &self.driver;
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
         self.readiness
             .set_counters(driver.counters.check().await.is_ok());
+    }
+
+    /// Takes over holds that nobody settled, whoever opened them, and records
+    /// each as an estimated call.
+    async fn expire(&self) {
+        let driver = &self.driver;
         let now = driver.clock.now();
         let expired = match driver.counters.expire_due(now, EXPIRED_BATCH_MAX).await {
             Ok(expired) => expired,
