@@ -84,7 +84,7 @@ impl CounterError {
 }
 
 impl Counters {
-    /// Takes all charges or none. `now` is used by memory; Redis has its own.
+    /// Takes all charges or none. `now` is memory's time; Redis has its own.
     pub async fn reserve(
         &self,
         reservation: &Reservation,
@@ -92,7 +92,7 @@ impl Counters {
     ) -> Result<Decision, CounterError> {
         match self {
             Counters::Memory(memory) => memory.reserve(reservation, now),
-            Counters::Redis(redis) => redis.reserve(reservation).await.map(|at| at.answer),
+            Counters::Redis(redis) => redis.reserve(reservation, now).await.map(|at| at.answer),
         }
     }
 

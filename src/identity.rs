@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub struct Principal {
     pub tenant: Arc<str>,
     pub project: Option<Arc<str>>,
+    pub environment: Option<Arc<str>>,
     pub user: Option<Arc<str>>,
     /// The name of the key, never the key.
     pub key_id: Arc<str>,

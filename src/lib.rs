@@ -54,8 +54,8 @@
 //! # To add
 //! - a limit algorithm: a module in `limits`, a variant of `limits::Algorithm`,
 //!   its twin in `counters/redis`, a column in `tests/conformance.rs`;
-//! - a scope or unit of limits: a variant in `limits`, its counter in
-//!   `policy::Plan::charges`;
+//! - a scope or unit of limits: a variant in `limits`, its value or amount in
+//!   `policy::limit`, its word in `config::raw::limits`;
 //! - a dialect: a folder in `protocol`, a variant of `protocol::Endpoint`.
 //!
 //! # Deliberately absent

@@ -14,7 +14,10 @@
 
 pub mod concurrency;
 pub mod counter;
+pub mod fixed_window;
+pub mod period;
 pub mod reservation;
+pub mod scope;
 pub mod sliding_window;
 pub mod token_bucket;
 
@@ -22,7 +25,10 @@ pub use reservation::{
     Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Settled, Standing,
 };
 
+pub use scope::{Dimension, Scope};
+
 use crate::units::Millis;
+use period::Period;
 use std::sync::Arc;
 
 /// The largest amount that a counter may hold: the scripts of the Redis engine
@@ -36,62 +42,69 @@ pub const CHARGES_MAX: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unit {
     Requests,
+    InputTokens,
+    OutputTokens,
     /// Input and output tokens together.
     Tokens,
+    /// Nano-dollars.
+    Cost,
     /// Calls in flight.
     Concurrency,
 }
 
 impl Unit {
+    pub const ALL: [Unit; 6] = [
+        Unit::Requests,
+        Unit::InputTokens,
+        Unit::OutputTokens,
+        Unit::Tokens,
+        Unit::Cost,
+        Unit::Concurrency,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Unit::Requests => "requests",
+            Unit::InputTokens => "input_tokens",
+            Unit::OutputTokens => "output_tokens",
             Unit::Tokens => "tokens",
+            Unit::Cost => "cost",
             Unit::Concurrency => "concurrency",
         }
     }
 }
 
-/// Whose calls share one counter of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    Tenant,
-    /// A user of a tenant; a key that names no user counts as a user of its own.
-    User,
-}
-
-impl Scope {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Tenant => "tenant",
-            Scope::User => "user",
-        }
-    }
-}
-
 /// How a limit counts. Parameters are validated by configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Algorithm {
+    /// At most `amount` in each window of the period.
+    FixedWindow { period: Arc<Period> },
     /// At most `amount` in any span of `every`, by weighted sub-windows.
     SlidingWindow { every: Millis },
     /// Refills at `amount` per `every`, holds at most `burst`.
     TokenBucket { every: Millis, burst: u64 },
+    /// Spaces calls evenly at `amount` per `every`, letting at most `burst` come
+    /// at once: GCRA. That is a token bucket told from the other side (what a
+    /// bucket holds is what the queue has room for), so both are counted alike.
+    LeakyBucket { every: Millis, burst: u64 },
     /// At most `amount` calls in flight.
     Concurrency,
 }
 
 impl Algorithm {
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
+            Algorithm::FixedWindow { .. } => "fixed_window",
             Algorithm::SlidingWindow { .. } => "sliding_window",
             Algorithm::TokenBucket { .. } => "token_bucket",
+            Algorithm::LeakyBucket { .. } => "leaky_bucket",
             Algorithm::Concurrency => "concurrency",
         }
     }
 }
 
 /// One limit of a plan, resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// Unique in its plan; part of the counter's name, shown in refusals.
     pub name: Arc<str>,
@@ -100,4 +113,27 @@ pub struct Limit {
     /// More than 0, at most [`AMOUNT_MAX`].
     pub amount: u64,
     pub algorithm: Algorithm,
+    pub mode: Mode,
+}
+
+/// What a limit does to a call that it doesn't admit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// The call is charged, past the limit too, and what would have refused it
+    /// is told.
+    Shadow,
+}
+
+impl Limit {
+    /// The most that one call can ever be given.
+    pub fn most(&self) -> u64 {
+        match self.algorithm {
+            Algorithm::TokenBucket { burst, .. } | Algorithm::LeakyBucket { burst, .. } => burst,
+            Algorithm::FixedWindow { .. }
+            | Algorithm::SlidingWindow { .. }
+            | Algorithm::Concurrency => self.amount,
+        }
+    }
 }

@@ -3,9 +3,14 @@
 //! A [`Snapshot`] is built whole by configuration and swapped whole; a call
 //! keeps the one it began with. Budgets, rules and routing join here.
 
-use crate::identity::{KeyTable, Principal};
-use crate::limits::{Algorithm, Charge, Limit, Scope, Unit, reservation::counter_id};
+mod limit;
+mod price;
+
 pub use crate::tokens::Vocabulary;
+pub use limit::{Call, PlanLimit, When};
+pub use price::Price;
+
+use crate::identity::KeyTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,7 +28,7 @@ pub struct Snapshot {
 pub struct Plan {
     pub name: Arc<str>,
     /// At most [`crate::limits::CHARGES_MAX`], each with a name of its own.
-    pub limits: Vec<Arc<Limit>>,
+    pub limits: Vec<PlanLimit>,
     pub output: OutputRule,
 }
 
@@ -70,6 +75,10 @@ impl OutputField {
 pub struct Model {
     pub name: Arc<str>,
     pub tier: Option<Arc<str>>,
+    /// Who serves it.
+    pub provider: Option<Arc<str>>,
+    /// `None`: what a call costs isn't known.
+    pub price: Option<Price>,
     pub vocabulary: Vocabulary,
     /// The most output tokens of one answer; bounds a call that sets no cap.
     pub max_output_tokens: Option<u64>,
@@ -88,40 +97,22 @@ pub struct Estimate {
     pub input_tokens: u64,
     /// The most that the call can produce.
     pub output_tokens: u64,
+    /// What that costs, in nano-dollars; 0 where the model has no price.
+    pub cost_nanos: u64,
 }
 
 impl Estimate {
+    /// With what the tokens cost at this price.
+    pub fn priced(price: Option<Price>, input_tokens: u64, output_tokens: u64) -> Self {
+        let cost = price.map(|price| price.cost_nanos(input_tokens, 0, output_tokens));
+        Self {
+            input_tokens,
+            output_tokens,
+            cost_nanos: cost.unwrap_or(0),
+        }
+    }
+
     pub fn total_tokens(self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
-    }
-}
-
-impl Plan {
-    /// The charges of one call, in the plan's order.
-    pub fn charges(&self, who: &Principal, estimate: Estimate) -> Vec<Charge> {
-        self.limits
-            .iter()
-            .map(|limit| charge(limit, who, estimate))
-            .collect()
-    }
-}
-
-fn charge(limit: &Arc<Limit>, who: &Principal, estimate: Estimate) -> Charge {
-    let counter = match limit.scope {
-        Scope::Tenant => counter_id(&limit.name, &[&who.tenant]),
-        Scope::User => counter_id(&limit.name, &[&who.tenant, &who.user_or_key()]),
-    };
-    let amount = match limit.unit {
-        Unit::Requests | Unit::Concurrency => 1,
-        Unit::Tokens => estimate.total_tokens(),
-    };
-    debug_assert_eq!(
-        limit.unit == Unit::Concurrency,
-        limit.algorithm == Algorithm::Concurrency
-    );
-    Charge {
-        limit: Arc::clone(limit),
-        counter,
-        amount,
     }
 }

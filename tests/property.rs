@@ -23,8 +23,8 @@ use weir::exchange::{
     Effect, Event, Exchange, Origin, RequestHead, ResponseHead, Role, Settings, UsageEvent,
 };
 use weir::identity::{KeyTable, Pepper, Principal};
-use weir::limits::{Algorithm, Decision, HoldId, Limit, Scope, Settled, Unit};
-use weir::policy::{Model, OutputField, OutputRule, Plan, Snapshot, Vocabulary};
+use weir::limits::{Algorithm, Decision, HoldId, Limit, Mode, Scope, Settled, Unit};
+use weir::policy::{Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
 use weir::units::{Millis, UnixMillis};
 
 const KEY: &str = "a-key-for-tests";
@@ -52,6 +52,7 @@ fn snapshot() -> Arc<Snapshot> {
         Arc::new(Principal {
             tenant: "acme".into(),
             project: None,
+            environment: None,
             user: Some("ann".into()),
             key_id: "k".into(),
             plan: "team".into(),
@@ -62,12 +63,13 @@ fn snapshot() -> Arc<Snapshot> {
     // is all that was ever charged.
     let every = Millis::from_mins(60 * 24);
     let limit = |name: &str, scope, unit, amount, algorithm| {
-        Arc::new(Limit {
+        PlanLimit::from(Limit {
             name: name.into(),
             scope,
             unit,
             amount,
             algorithm,
+            mode: Mode::Enforce,
         })
     };
     let plan = Plan {
@@ -75,21 +77,21 @@ fn snapshot() -> Arc<Snapshot> {
         limits: vec![
             limit(
                 "requests",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Requests,
                 30,
                 Algorithm::SlidingWindow { every },
             ),
             limit(
                 "tokens",
-                Scope::User,
+                Scope::USER,
                 Unit::Tokens,
                 86_400,
                 Algorithm::SlidingWindow { every },
             ),
             limit(
                 "slots",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Concurrency,
                 SLOTS,
                 Algorithm::Concurrency,
@@ -104,6 +106,8 @@ fn snapshot() -> Arc<Snapshot> {
     let model = Model {
         name: "gpt-4o".into(),
         tier: None,
+        provider: None,
+        price: None,
         vocabulary: Vocabulary::O200kBase,
         max_output_tokens: Some(1_000),
         output_field: OutputField::MaxTokens,

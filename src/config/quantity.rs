@@ -72,6 +72,23 @@ pub fn span(text: &str) -> Result<Millis, QuantityError> {
     .map(Millis)
 }
 
+/// An amount of dollars in billionths of one: `25`, `0.15`, `1_000.50`.
+///
+/// # Errors
+/// See [`QuantityError`]; never [`QuantityError::NoUnit`].
+pub fn dollars(text: &str) -> Result<u64, QuantityError> {
+    let text = text.trim();
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let whole = scaled(whole, &[("", 1_000_000_000)])?;
+    let is_decimal = (1..=9).contains(&decimals.len());
+    if !is_decimal || !decimals.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(QuantityError::Other);
+    }
+    // At most nine digits.
+    let decimals = scaled(&format!("{decimals:0<9}"), &[("", 1)])?;
+    whole.checked_add(decimals).ok_or(QuantityError::TooLarge)
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, QuantityError> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('-') {
@@ -123,6 +140,20 @@ impl fmt::Display for AsSpan {
     }
 }
 
+/// Billionths of a dollar as an operator would write them.
+pub struct AsDollars(pub u64);
+
+impl fmt::Display for AsDollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        let decimals = format!("{rest:09}");
+        match decimals.trim_end_matches('0') {
+            "" => write!(f, "{whole}"),
+            decimals => write!(f, "{whole}.{decimals}"),
+        }
+    }
+}
+
 /// A size as an operator would write it.
 pub struct AsSize(pub u64);
 
@@ -148,9 +179,32 @@ mod tests {
         assert_eq!(amount("5M"), Ok(5_000_000));
         assert_eq!(amount("1_000"), Ok(1_000));
         assert_eq!(size_bytes("10MiB"), Ok(10 << 20));
+        assert_eq!(dollars("25"), Ok(25_000_000_000));
+        assert_eq!(dollars("0.15"), Ok(150_000_000));
+        assert_eq!(dollars("1_000.000000001"), Ok(1_000_000_000_001));
         assert_eq!(span("250ms"), Ok(Millis(250)));
         assert_eq!(span("1d"), Ok(Millis(86_400_000)));
         assert_eq!(span("1m"), Ok(Millis::from_mins(1)));
+    }
+
+    #[test]
+    fn what_are_no_dollars() {
+        for (text, error) in [
+            ("", QuantityError::Other),
+            (".5", QuantityError::Other),
+            ("5.", QuantityError::Other),
+            ("1.0000000001", QuantityError::Other),
+            ("1.2.3", QuantityError::Other),
+            ("1.-2", QuantityError::Other),
+            ("$5", QuantityError::Other),
+            ("1e3", QuantityError::Other),
+            ("-0.5", QuantityError::Negative),
+            ("99999999999999", QuantityError::TooLarge),
+        ] {
+            assert_eq!(dollars(text), Err(error), "{text}");
+        }
+        assert_eq!(AsDollars(1_500_000_000).to_string(), "1.5");
+        assert_eq!(AsDollars(2_000_000_000).to_string(), "2");
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! Every field may be missing here: one that couldn't be read is reported and
 //! then counts as left out.
 
+pub mod limits;
 pub mod policy;
 
-pub use policy::{RawKey, RawLimit, RawModel, RawPlan, RawTenant};
+pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 
 use super::reader::{Fields, Item, Located};
 use super::secret::{Secret, SecretSource};

@@ -5,7 +5,7 @@
 //! reported at most once: `None` of a required field says nothing more.
 
 use super::problem::{At, Findings, Path, looks_like_key, nearest, shown, shown_bare};
-use super::quantity::{self, AsSize, AsSpan, QuantityError};
+use super::quantity::{self, AsDollars, AsSize, AsSpan, QuantityError};
 use super::secret::Secret;
 use super::yaml::{Entry, Node, Value};
 use crate::units::Millis;
@@ -71,7 +71,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn report<T>(&self, text: impl Into<String>) -> Option<T> {
+    pub fn report<T>(&self, text: impl Into<String>) -> Option<T> {
         self.findings.problem(&self.at, text);
         None
     }
@@ -261,6 +261,14 @@ impl<'a> Item<'a> {
     pub fn amount(&self, range: RangeInclusive<u64>) -> Option<Located<u64>> {
         const WHAT: &str = "a whole number such as 600, 200k or 5M";
         self.quantity(WHAT, quantity::amount, range, |n| n.to_string())
+    }
+
+    /// An amount of dollars such as `0.15`, in billionths of one, within the
+    /// range.
+    pub fn dollars(&self, range: RangeInclusive<u64>) -> Option<Located<u64>> {
+        const WHAT: &str = "an amount of dollars such as 25 or 0.15";
+        let print = |n| AsDollars(n).to_string();
+        self.quantity(WHAT, quantity::dollars, range, print)
     }
 
     /// A number of bytes such as `10MiB`, within the range.

@@ -4,6 +4,7 @@
 //! Always holds: `None` comes only after a problem was reported.
 
 mod accounts;
+mod limits;
 mod plans;
 
 use super::problem::{At, Findings, Path, shown};

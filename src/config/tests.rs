@@ -7,6 +7,7 @@ use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::{OutputField, Vocabulary};
 use proptest::prelude::*;
 
+mod limits;
 mod wrong;
 
 const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
@@ -67,12 +68,13 @@ fn the_example_loads_as_it_reads() {
         .limits
         .iter()
         .map(|limit| {
+            let limit = &limit.limit;
             (
                 &*limit.name,
                 limit.scope,
                 limit.unit,
                 limit.amount,
-                limit.algorithm,
+                limit.algorithm.clone(),
             )
         })
         .collect();
@@ -84,28 +86,28 @@ fn the_example_loads_as_it_reads() {
         [
             (
                 "tenant-requests",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Requests,
                 600,
                 window
             ),
             (
                 "tenant-tokens",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Tokens,
                 200_000,
                 bucket(50_000)
             ),
             (
                 "user-tokens",
-                Scope::User,
+                Scope::USER,
                 Unit::Tokens,
                 20_000,
                 bucket(20_000)
             ),
             (
                 "tenant-concurrency",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Concurrency,
                 20,
                 Algorithm::Concurrency

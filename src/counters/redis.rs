@@ -14,9 +14,10 @@ mod connect;
 pub mod keys;
 mod packed;
 mod scripts;
+mod server_clock;
 
 use super::{CounterError, ExpiredHold};
-use crate::limits::counter::{self, Counter};
+use crate::limits::counter::{self, Counter, Rule};
 use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
 use ::redis::aio::ConnectionManager;
@@ -24,6 +25,7 @@ use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use scripts::{Parts, Reserved, Scripts};
+use server_clock::ServerClock;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -80,6 +82,7 @@ pub struct At<T> {
 pub struct Redis {
     connection: ConnectionManager,
     scripts: Scripts,
+    clock: ServerClock,
     response_timeout: Millis,
 }
 
@@ -97,6 +100,7 @@ impl Redis {
         let redis = Self {
             connection,
             scripts: Scripts::new(),
+            clock: ServerClock::default(),
             response_timeout: config.response_timeout,
         };
         redis
@@ -115,13 +119,28 @@ impl Redis {
         Ok(redis)
     }
 
-    pub async fn reserve(&self, reservation: &Reservation) -> Result<At<Decision>, CounterError> {
+    /// `now` is this process's time; the server's decides.
+    pub async fn reserve(
+        &self,
+        reservation: &Reservation,
+        now: UnixMillis,
+    ) -> Result<At<Decision>, CounterError> {
         let rules = counter::rules(reservation)?;
-        let parts = self
-            .run(1, &self.scripts.reserve(reservation, &rules))
-            .await?;
-        let (reserved, now) = scripts::reserved(&parts, &rules)?;
+        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
+            let server = self.time(1).await?;
+            self.clock.learn(server, now);
+        }
+        let mut answered = self.ask(reservation, &rules, now).await?;
+        if matches!(answered, (Reserved::Outdated, _)) {
+            // The server's clock jumped; now it is known.
+            answered = self.ask(reservation, &rules, now).await?;
+        }
+        let (reserved, now) = answered;
         let answer = match reserved {
+            Reserved::Outdated => {
+                let text = "a clock that jumps at every call".into();
+                return Err(CounterError::Corrupt(text));
+            }
             Reserved::Ended => Decision::Ended,
             Reserved::Admitted(counters) => Decision::Admitted(
                 counters
@@ -132,6 +151,20 @@ impl Redis {
             Reserved::Refused(counters) => refusal(reservation, &counters, now)?,
         };
         Ok(At { answer, now })
+    }
+
+    async fn ask<'l>(
+        &self,
+        reservation: &Reservation,
+        rules: &[Rule<'l>],
+        now: UnixMillis,
+    ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
+        let there = self.clock.server(now);
+        let call = self.scripts.reserve(reservation, rules, there);
+        let parts = self.run(1, &call).await?;
+        let answered = scripts::reserved(&parts, rules)?;
+        self.clock.learn(answered.1, now);
+        Ok(answered)
     }
 
     pub async fn settle(
@@ -233,20 +266,25 @@ impl Redis {
     /// The buckets that have holds past their expiry. Only a hint, so it asks
     /// without a script: the script that takes them decides.
     async fn due_buckets(&self) -> Result<At<Vec<Bucket>>, CounterError> {
-        let (secs, micros): (u64, u64) = self.query(UPKEEP_PATIENCE, ::redis::cmd("TIME")).await?;
-        let now = secs.saturating_mul(1_000).saturating_add(micros / 1_000);
+        let now = self.time(UPKEEP_PATIENCE).await?;
         let due: Vec<(Bucket, u64)> = self
             .each_bucket(|bucket| {
                 let mut count = ::redis::cmd("ZCOUNT");
-                count.arg(bucket.open()).arg("-inf").arg(now);
+                count.arg(bucket.open()).arg("-inf").arg(now.0);
                 count
             })
             .await?;
         let due = due.into_iter().filter(|(_, count)| *count > 0);
         Ok(At {
             answer: due.map(|(bucket, _)| bucket).collect(),
-            now: UnixMillis(now),
+            now,
         })
+    }
+
+    async fn time(&self, patience: u64) -> Result<UnixMillis, CounterError> {
+        let (secs, micros): (u64, u64) = self.query(patience, ::redis::cmd("TIME")).await?;
+        let ms = secs.saturating_mul(1_000).saturating_add(micros / 1_000);
+        Ok(UnixMillis(ms))
     }
 
     async fn each_bucket(

@@ -9,9 +9,9 @@ use super::output_cap::Cap;
 use super::{Settings, verdict};
 use crate::identity::Principal;
 use crate::limits::{
-    Actual, Algorithm, Charge, Decision, HoldId, Refusal, Reservation, Retry, Standing, Unit,
+    Actual, Charge, Decision, HoldId, Mode, Refusal, Reservation, Retry, Standing, Unit,
 };
-use crate::policy::{Estimate, Model, Plan, Snapshot};
+use crate::policy::{self, Estimate, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit, Rendered};
 use crate::protocol::openai::{rate_headers, refusal, request};
 use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
@@ -167,32 +167,41 @@ impl Admission<'_> {
         let cap = Cap::of(plan, model, facts, who.endpoint)?;
         let strip_usage = facts.stream && !facts.include_usage && model.inject_include_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
-        let estimate = Estimate {
-            input_tokens: self.input_tokens(model, facts, body)?,
-            output_tokens: cap.tokens.saturating_mul(facts.answers),
-        };
+        let estimate = Estimate::priced(
+            model.price,
+            self.input_tokens(model, facts, body)?,
+            cap.tokens.saturating_mul(facts.answers),
+        );
         let call = OpenCall {
             id: self.hold,
             started_at: who.started_at,
             tenant: Arc::clone(&who.principal.tenant),
             project: who.principal.project.clone(),
+            environment: who.principal.environment.clone(),
             user: who.principal.user.clone(),
             key_id: Arc::clone(&who.principal.key_id),
             plan: Arc::clone(&plan.name),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
             vocabulary: model.vocabulary,
+            price: model.price,
             stream: facts.stream,
             strip_usage,
             input_tokens: estimate.input_tokens,
             output_tokens: estimate.output_tokens,
             request_bytes: body.len() as u64,
             traceparent: who.traceparent.clone(),
+            would_refuse: Vec::new(),
             rate_headers: Vec::new(),
         };
         Ok(Deciding {
             call,
-            charges: plan.charges(&who.principal, estimate),
+            charges: plan.charges(policy::Call {
+                who: &who.principal,
+                model,
+                endpoint: who.endpoint,
+                estimate,
+            }),
             principal: Arc::clone(&who.principal),
             edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
         })
@@ -237,6 +246,7 @@ impl Deciding {
             Some(Decision::Admitted(standings)) => {
                 let mut call = self.call;
                 call.rate_headers = tightest(&self.charges, &standings);
+                call.would_refuse = would_refuse(&self.charges, &standings);
                 Ok((call, self.edited))
             }
             Some(Decision::Refused(refusal)) => {
@@ -290,15 +300,18 @@ fn rate_denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial 
     Denial::Rate(RateDenial {
         unit: match charge.limit.unit {
             Unit::Requests => RateUnit::Requests,
+            Unit::InputTokens => RateUnit::InputTokens,
+            Unit::OutputTokens => RateUnit::OutputTokens,
             Unit::Tokens => RateUnit::Tokens,
+            Unit::Cost => RateUnit::Cost,
             Unit::Concurrency => RateUnit::Concurrency,
         },
         limit_name: Arc::clone(&charge.limit.name),
         tenant: Arc::clone(&call.tenant),
         model: Arc::clone(&call.model),
-        limit: match (charge.limit.algorithm, refusal.retry) {
+        limit: match refusal.retry {
             // What a bucket can give at once is what a call must fit into.
-            (Algorithm::TokenBucket { burst, .. }, Retry::Never) => burst,
+            Retry::Never => charge.limit.most(),
             _ => charge.limit.amount,
         },
         used: refusal.used,
@@ -313,6 +326,16 @@ fn rate_denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial 
     })
 }
 
+/// The limits in shadow mode that the call went past.
+fn would_refuse(charges: &[Charge], standings: &[Standing]) -> Vec<Arc<str>> {
+    charges
+        .iter()
+        .zip(standings)
+        .filter(|(charge, standing)| charge.limit.mode == Mode::Shadow && standing.exceeded)
+        .map(|(charge, _)| Arc::clone(&charge.limit.name))
+        .collect()
+}
+
 /// The rate headers of an admitted call: for requests and for tokens, those of
 /// the limit with the least left.
 fn tightest(charges: &[Charge], standings: &[Standing]) -> Vec<(String, String)> {
@@ -320,7 +343,7 @@ fn tightest(charges: &[Charge], standings: &[Standing]) -> Vec<(String, String)>
         charges
             .iter()
             .zip(standings)
-            .filter(|(charge, _)| charge.limit.unit == unit)
+            .filter(|(charge, _)| charge.limit.unit == unit && charge.limit.mode == Mode::Enforce)
             .min_by_key(|(_, standing)| standing.remaining)
             .map(|(charge, standing)| RateStanding {
                 limit: charge.limit.amount,

@@ -58,6 +58,9 @@ pub struct UsageEvent {
     /// none, the kind again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<Arc<str>>,
+    /// The limits in shadow mode that would have refused the call, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_refuse: Vec<Arc<str>>,
     /// The request's head reached weir: Unix time in milliseconds.
     #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
     pub started_at_ms: UnixMillis,
@@ -76,6 +79,8 @@ pub struct UsageEvent {
     pub tenant: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<str>>,
     /// The name of the key, never the key.
@@ -121,6 +126,10 @@ pub struct UsageEvent {
     /// What was reserved: the counted input and the largest possible output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_tokens: Option<u64>,
+    /// What the used tokens cost, in billionths of a dollar, at the price that
+    /// held when the call began; absent where the model has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nanos: Option<u64>,
     pub request_bytes: u64,
     /// The caller's W3C trace context, for linking.
     #[serde(default, skip_serializing_if = "Option::is_none")]

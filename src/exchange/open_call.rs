@@ -6,7 +6,7 @@
 //! times; never a prompt, an answer or a key.
 
 use crate::limits::HoldId;
-use crate::policy::Estimate;
+use crate::policy::{Estimate, Price};
 use crate::protocol::Endpoint;
 use crate::tokens::Vocabulary;
 use crate::units::UnixMillis;
@@ -24,12 +24,17 @@ pub struct OpenCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<str>>,
     pub key_id: Arc<str>,
     pub plan: Arc<str>,
     pub endpoint: Endpoint,
     pub model: Arc<str>,
     pub vocabulary: Vocabulary,
+    /// The model's price when the call began: what it is charged by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
     pub stream: bool,
     /// weir asked for the stream's usage; the client did not, and doesn't get it.
     pub strip_usage: bool,
@@ -39,6 +44,9 @@ pub struct OpenCall {
     pub request_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The limits in shadow mode that would have refused it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_refuse: Vec<Arc<str>>,
     /// The rate limit headers of the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_headers: Vec<(String, String)>,
@@ -46,10 +54,7 @@ pub struct OpenCall {
 
 impl OpenCall {
     pub fn estimate(&self) -> Estimate {
-        Estimate {
-            input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
-        }
+        Estimate::priced(self.price, self.input_tokens, self.output_tokens)
     }
 
     pub fn to_json(&self) -> String {

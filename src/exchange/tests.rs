@@ -9,8 +9,8 @@ use super::event::Outcome;
 use super::message::Headers;
 use super::*;
 use crate::identity::{KeyTable, Pepper, Principal};
-use crate::limits::{Algorithm, Limit, Scope, Standing, Unit};
-use crate::policy::{Model, OutputField, OutputRule, Plan, Vocabulary};
+use crate::limits::{Algorithm, Limit, Mode, Scope, Standing, Unit};
+use crate::policy::{Model, OutputField, OutputRule, Plan, PlanLimit, Vocabulary};
 use std::sync::Arc;
 
 pub(super) const KEY: &str = "weir_test_key";
@@ -34,18 +34,20 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     let who = Principal {
         tenant: "acme".into(),
         project: None,
+        environment: None,
         user: Some("ann".into()),
         key_id: "key-1".into(),
         plan: "team".into(),
     };
     keys.insert(digest, Arc::new(who)).unwrap();
     let limit = |name: &str, scope, unit, amount, algorithm| {
-        Arc::new(Limit {
+        PlanLimit::from(Limit {
             name: name.into(),
             scope,
             unit,
             amount,
             algorithm,
+            mode: Mode::Enforce,
         })
     };
     let every = Millis::from_mins(1);
@@ -54,21 +56,21 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
         limits: vec![
             limit(
                 "rpm",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Requests,
                 10,
                 Algorithm::SlidingWindow { every },
             ),
             limit(
                 "tpm",
-                Scope::User,
+                Scope::USER,
                 Unit::Tokens,
                 1_000,
                 Algorithm::TokenBucket { every, burst: 900 },
             ),
             limit(
                 "slots",
-                Scope::Tenant,
+                Scope::TENANT,
                 Unit::Concurrency,
                 2,
                 Algorithm::Concurrency,
@@ -84,6 +86,8 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
         Arc::new(Model {
             name: name.into(),
             tier: None,
+            provider: None,
+            price: None,
             vocabulary: Vocabulary::O200kBase,
             max_output_tokens: Some(16_384),
             output_field,
@@ -141,6 +145,7 @@ pub(super) fn body(body: Vec<u8>) -> Event {
 
 pub(super) fn admitted() -> Event {
     let standing = |used, remaining| Standing {
+        exceeded: false,
         used,
         remaining,
         reset_after: Some(Millis(6_000)),

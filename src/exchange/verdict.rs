@@ -97,11 +97,13 @@ pub(super) fn refused(
         outcome: Outcome::Refused,
         refusal: Some(Arc::from(refused.denial.reason())),
         refused_by: Some(refused_by),
+        would_refuse: Vec::new(),
         started_at_ms: refused.started_at,
         first_token_at_ms: None,
         ended_at_ms: now,
         tenant: who.map(|who| Arc::clone(&who.tenant)),
         project: who.and_then(|who| who.project.clone()),
+        environment: who.and_then(|who| who.environment.clone()),
         user: who.and_then(|who| who.user.clone()),
         key_id: who.map(|who| Arc::clone(&who.key_id)),
         plan: who.map(|who| Arc::clone(&who.plan)),
@@ -119,6 +121,7 @@ pub(super) fn refused(
         output_tokens: None,
         reasoning_tokens: None,
         reserved_tokens: None,
+        cost_nanos: None,
         request_bytes: 0,
         traceparent: None,
     }
@@ -239,10 +242,24 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
         hold: call.id,
         actual: Actual {
             requests: verdict.requests,
-            tokens: event.total_tokens(),
+            input_tokens: event.input_tokens.unwrap_or(0),
+            output_tokens: event.output_tokens.unwrap_or(0),
+            cost_nanos: event.cost_nanos.unwrap_or(0),
         },
         event: Some(event),
     }))
+}
+
+/// `None` where nothing was used, or the model has no price.
+fn cost_nanos(call: &OpenCall, verdict: &Verdict) -> Option<u64> {
+    verdict.known?;
+    let usage = verdict.usage;
+    let tokens = |tokens: Option<u64>| tokens.unwrap_or(0);
+    Some(call.price?.cost_nanos(
+        tokens(usage.input_tokens),
+        tokens(usage.cached_input_tokens),
+        tokens(usage.output_tokens),
+    ))
 }
 
 fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
@@ -252,11 +269,13 @@ fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
         outcome: verdict.outcome,
         refusal: None,
         refused_by: None,
+        would_refuse: call.would_refuse.clone(),
         started_at_ms: call.started_at,
         first_token_at_ms: None,
         ended_at_ms: now,
         tenant: Some(Arc::clone(&call.tenant)),
         project: call.project.clone(),
+        environment: call.environment.clone(),
         user: call.user.clone(),
         key_id: Some(Arc::clone(&call.key_id)),
         plan: Some(Arc::clone(&call.plan)),
@@ -274,6 +293,7 @@ fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
         output_tokens: verdict.usage.output_tokens,
         reasoning_tokens: verdict.usage.reasoning_tokens,
         reserved_tokens: Some(call.estimate().total_tokens()),
+        cost_nanos: cost_nanos(call, verdict),
         request_bytes: call.request_bytes,
         traceparent: call.traceparent.clone(),
     }

@@ -78,6 +78,7 @@ impl Occupancy {
     pub fn standing(&self, limit: u64) -> Standing {
         Standing {
             used: self.used,
+            exceeded: self.used > limit,
             remaining: limit.saturating_sub(self.used),
             reset_after: None,
         }

@@ -5,10 +5,15 @@
 //! them is left to `counters`.
 
 use super::concurrency::Occupancy;
+use super::fixed_window::FixedWindow;
+use super::period::{self, Period};
 use super::sliding_window::{self, Window};
 use super::token_bucket::{self, Bucket, Rate};
-use super::{AMOUNT_MAX, Algorithm, Charge, Limit, Refusal, Reservation, Retry, Standing, Unit};
+use super::{
+    AMOUNT_MAX, Algorithm, Charge, Limit, Mode, Refusal, Reservation, Retry, Standing, Unit,
+};
 use crate::units::{Millis, UnixMillis};
+use std::sync::Arc;
 
 /// The longest that a hold or lease may live unrenewed: a week. Bounds how long
 /// the leftovers of a dead fleet are kept.
@@ -24,7 +29,7 @@ pub enum Unfit {
     Repeated,
     #[error("a limit of 0 or beyond 2^53 - 1, or a lease that is not for one call")]
     Amount,
-    #[error("a sliding window of 0 ms or more than 50 years")]
+    #[error("a window of 0 ms or more than 50 years")]
     Every,
     #[error("a token bucket that {0}")]
     Bucket(#[from] token_bucket::Fault),
@@ -36,14 +41,15 @@ pub enum Unfit {
 
 /// A limit's parameters, ready to count with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum Rule<'l> {
+    Fixed { limit: u64, period: &'l Arc<Period> },
     Window { limit: u64, sub_ms: u64 },
     Bucket(Rate),
     Leases { limit: u64 },
 }
 
-impl Rule {
-    pub fn of(limit: &Limit) -> Result<Self, Unfit> {
+impl<'l> Rule<'l> {
+    pub fn of(limit: &'l Limit) -> Result<Self, Unfit> {
         if !(1..=AMOUNT_MAX).contains(&limit.amount) {
             return Err(Unfit::Amount);
         }
@@ -51,18 +57,28 @@ impl Rule {
         if leased != (limit.unit == Unit::Concurrency) {
             return Err(Unfit::Unit);
         }
-        match limit.algorithm {
+        match &limit.algorithm {
+            Algorithm::FixedWindow { period } => {
+                let shortest = period.shortest();
+                if shortest.0 == 0 || shortest > period::EVERY_MAX {
+                    return Err(Unfit::Every);
+                }
+                Ok(Rule::Fixed {
+                    limit: limit.amount,
+                    period,
+                })
+            }
             Algorithm::SlidingWindow { every } => {
-                if every.0 == 0 || every > sliding_window::EVERY_MAX {
+                if every.0 == 0 || *every > sliding_window::EVERY_MAX {
                     return Err(Unfit::Every);
                 }
                 Ok(Rule::Window {
                     limit: limit.amount,
-                    sub_ms: sliding_window::sub_window_ms(every),
+                    sub_ms: sliding_window::sub_window_ms(*every),
                 })
             }
-            Algorithm::TokenBucket { every, burst } => {
-                Ok(Rule::Bucket(Rate::new(limit.amount, every, burst)?))
+            Algorithm::TokenBucket { every, burst } | Algorithm::LeakyBucket { every, burst } => {
+                Ok(Rule::Bucket(Rate::new(limit.amount, *every, *burst)?))
             }
             Algorithm::Concurrency => Ok(Rule::Leases {
                 limit: limit.amount,
@@ -71,8 +87,18 @@ impl Rule {
     }
 }
 
+impl Rule<'_> {
+    /// Whether where its windows end is computed before its store is asked.
+    pub fn goes_by_the_clock(&self) -> bool {
+        match self {
+            Rule::Fixed { period, .. } => period.from_first_hit().is_none(),
+            Rule::Window { .. } | Rule::Bucket(_) | Rule::Leases { .. } => false,
+        }
+    }
+}
+
 /// The rules of a reservation's charges, in order, or why it can't be counted.
-pub fn rules(reservation: &Reservation) -> Result<Vec<Rule>, Unfit> {
+pub fn rules(reservation: &Reservation) -> Result<Vec<Rule<'_>>, Unfit> {
     let charges = &reservation.charges;
     if charges.len() > super::CHARGES_MAX {
         return Err(Unfit::TooManyCharges);
@@ -101,15 +127,27 @@ pub fn rules(reservation: &Reservation) -> Result<Vec<Rule>, Unfit> {
 
 /// A counter's state, brought up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    Window { limit: u64, window: Window },
+pub enum Counter<'l> {
+    Fixed {
+        limit: u64,
+        period: &'l Arc<Period>,
+        window: FixedWindow,
+    },
+    Window {
+        limit: u64,
+        window: Window,
+    },
     Bucket(Bucket),
-    Leases { limit: u64, occupancy: Occupancy },
+    Leases {
+        limit: u64,
+        occupancy: Occupancy,
+    },
 }
 
-impl Counter {
+impl Counter<'_> {
     fn admits(&self, amount: u64, now: UnixMillis) -> bool {
         match self {
+            Counter::Fixed { limit, window, .. } => window.admits(amount, *limit),
             Counter::Window { limit, window } => window.admits(amount, *limit, now),
             Counter::Bucket(bucket) => bucket.admits(amount),
             Counter::Leases { limit, occupancy } => occupancy.admits(*limit),
@@ -118,6 +156,7 @@ impl Counter {
 
     fn retry(&self, amount: u64, now: UnixMillis) -> Retry {
         match self {
+            Counter::Fixed { limit, window, .. } => window.retry(amount, *limit, now),
             Counter::Window { limit, window } => window.retry(amount, *limit, now),
             Counter::Bucket(bucket) => bucket.retry(amount, now),
             Counter::Leases { occupancy, .. } => occupancy.retry(),
@@ -126,6 +165,7 @@ impl Counter {
 
     pub fn standing(&self, now: UnixMillis) -> Standing {
         match self {
+            Counter::Fixed { limit, window, .. } => window.standing(*limit, now),
             Counter::Window { limit, window } => window.standing(*limit, now),
             Counter::Bucket(bucket) => bucket.standing(now),
             Counter::Leases { limit, occupancy } => occupancy.standing(*limit),
@@ -139,7 +179,7 @@ impl Counter {
 pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Option<Refusal> {
     let mut worst: Option<Refusal> = None;
     for (index, (charge, counter)) in charges.iter().zip(counters).enumerate() {
-        if counter.admits(charge.amount, now) {
+        if charge.limit.mode == Mode::Shadow || counter.admits(charge.amount, now) {
             continue;
         }
         let retry = counter.retry(charge.amount, now);

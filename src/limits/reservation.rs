@@ -69,6 +69,9 @@ pub struct Reservation {
 pub struct Standing {
     /// What is taken from the counter now, this call's own hold included.
     pub used: u64,
+    /// More is taken than the limit allows: it would have refused the call, or
+    /// refuses the next one whatever its size.
+    pub exceeded: bool,
     pub remaining: u64,
     /// Until the counter is back at rest if nothing else comes; `None` where
     /// that hangs on when calls end, which can't be known.
@@ -112,20 +115,27 @@ pub enum Decision {
 pub struct Actual {
     /// 1, or 0 where the call surely never reached its provider.
     pub requests: u64,
-    pub tokens: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cost_nanos: u64,
 }
 
 impl Actual {
     /// Nothing was used: the hold is voided.
     pub const VOID: Actual = Actual {
         requests: 0,
-        tokens: 0,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost_nanos: 0,
     };
 
     pub fn of(self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,
-            Unit::Tokens => self.tokens,
+            Unit::InputTokens => self.input_tokens,
+            Unit::OutputTokens => self.output_tokens,
+            Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
+            Unit::Cost => self.cost_nanos,
             Unit::Concurrency => 0,
         }
     }

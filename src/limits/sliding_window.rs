@@ -170,6 +170,7 @@ impl Window {
         let used = self.used(now);
         Standing {
             used,
+            exceeded: used > limit,
             remaining: limit.saturating_sub(used),
             reset_after: Some(self.falls_to(0, now)),
         }

@@ -184,6 +184,7 @@ impl Bucket {
         let level = i128::from(self.level);
         Standing {
             used: to_u64(div_ceil(capacity - level, scale)),
+            exceeded: level < 0,
             remaining: to_u64(level.max(0) / scale),
             reset_after: Some(self.reaches(capacity, now)),
         }

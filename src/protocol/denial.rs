@@ -57,7 +57,11 @@ pub struct RateDenial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateUnit {
     Requests,
+    InputTokens,
+    OutputTokens,
     Tokens,
+    /// Nano-dollars.
+    Cost,
     Concurrency,
 }
 
@@ -114,7 +118,10 @@ impl RateUnit {
     pub fn as_str(self) -> &'static str {
         match self {
             RateUnit::Requests => "requests",
+            RateUnit::InputTokens => "input_tokens",
+            RateUnit::OutputTokens => "output_tokens",
             RateUnit::Tokens => "tokens",
+            RateUnit::Cost => "cost",
             RateUnit::Concurrency => "concurrency",
         }
     }

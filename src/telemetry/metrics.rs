@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `weir_calls_total` | `endpoint`, `outcome` | calls that ended, each once |
 //! | `weir_refusals_total` | `reason` | calls that weir refused |
+//! | `weir_shadow_refusals_total` | | calls let through that a limit in shadow mode would have refused |
 //! | `weir_tokens_total` | `kind`, `known` | tokens of settled calls; the cached and reasoning kinds are parts of the input and the output |
 //! | `weir_decision_seconds` | | from a request's body to its decision |
 //! | `weir_call_seconds` | `endpoint` | from a call's head to its end, calls let through only |
@@ -56,6 +57,7 @@ pub struct Metrics {
     registry: Registry,
     calls: ByTwo<EndpointLabel, Outcome, Counter>,
     refusals: By<RefusalReason, Counter>,
+    shadow_refusals: Counter,
     tokens: ByTwo<TokenKind, KnownLabel, Counter>,
     decision_seconds: Histogram,
     call_seconds: By<EndpointLabel, Histogram>,
@@ -86,6 +88,12 @@ impl Metrics {
                 "refusals",
                 "Calls that weir refused",
                 Counter::default,
+            ),
+            shadow_refusals: plain(
+                metrics,
+                "shadow_refusals",
+                "Calls that a limit in shadow mode would have refused",
+                Counter::default(),
             ),
             tokens: ByTwo::register(
                 metrics,
@@ -157,6 +165,9 @@ impl Metrics {
                 refusals.inc();
             }
             return;
+        }
+        if !event.would_refuse.is_empty() {
+            self.shadow_refusals.inc();
         }
         let took: Duration = event.ended_at_ms.since(event.started_at_ms).into();
         if let Some(seconds) = self.call_seconds.get(endpoint) {

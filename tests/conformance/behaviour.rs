@@ -4,6 +4,7 @@ use crate::engine::*;
 use std::collections::HashSet;
 use std::sync::Arc;
 use weir::counters::CounterError;
+use weir::limits::period::Period;
 use weir::limits::*;
 use weir::units::Millis;
 
@@ -33,6 +34,10 @@ both!(
     extreme_amounts,
     unfit_reservations_are_errors,
     what_was_said_of_retrying_is_true,
+    each_unit_is_settled_by_its_own,
+    a_fixed_window_takes_back_only_its_own,
+    a_shadow_limit_counts_and_never_refuses,
+    a_leaky_bucket_spaces_calls,
 );
 
 fn three(n: u16, tokens: u64) -> Reservation {
@@ -65,10 +70,7 @@ async fn all_or_nothing(engine: Engine) {
     let refusal = refused(&engine.reserve(&three(4, 0)).await);
     assert_eq!((refusal.charge, refusal.retry), (2, Retry::WhenOneEnds));
     for n in [1, 3] {
-        let actual = Actual {
-            requests: 1,
-            tokens: 10,
-        };
+        let actual = actual(1, 10);
         assert_eq!(engine.settle(hold(n), actual).await, Settled::Applied);
     }
     assert_eq!(used(&engine.reserve(&three(5, 0)).await), [3, 20, 1]);
@@ -112,15 +114,7 @@ async fn an_ended_hold_is_not_admitted(engine: Engine) {
     admitted(&engine.reserve(&three(1, 60)).await);
     assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Applied);
     assert_eq!(
-        engine
-            .settle(
-                hold(1),
-                Actual {
-                    requests: 1,
-                    tokens: 90
-                }
-            )
-            .await,
+        engine.settle(hold(1), actual(1, 90)).await,
         Settled::Already
     );
     assert_eq!(engine.reserve(&three(1, 60)).await, Decision::Ended);
@@ -135,7 +129,7 @@ async fn settlement_corrects_each_charge(engine: Engine) {
         let tpd = window(&format!("t{n}"), Unit::Tokens, 100, DAY);
         let take = |n, r, t| call(n, vec![charge(&rpm, r), charge(&tpd, t)]);
         assert_eq!(used(&engine.reserve(&take(n, 1, 60)).await), [1, 60]);
-        engine.settle(hold(n), Actual { requests, tokens }).await;
+        engine.settle(hold(n), actual(requests, tokens)).await;
         assert_eq!(used(&engine.reserve(&take(n + 100, 0, 0)).await), after);
     }
 }
@@ -145,15 +139,7 @@ async fn overage_becomes_a_debt(engine: Engine) {
     let tpd = window("tpd", Unit::Tokens, 1_000, DAY);
     let take = |n, t| call(n, vec![charge(&tpm, t), charge(&tpd, t)]);
     admitted(&engine.reserve(&take(1, 100)).await);
-    engine
-        .settle(
-            hold(1),
-            Actual {
-                requests: 1,
-                tokens: 250,
-            },
-        )
-        .await;
+    engine.settle(hold(1), actual(1, 250)).await;
     let refusal = refused(&engine.reserve(&take(2, 50)).await);
     assert_eq!(
         (refusal.charge, refusal.used, refusal.remaining),
@@ -310,15 +296,7 @@ async fn a_changed_limit_keeps_what_is_charged(engine: Engine) {
     let standing = engine.reserve(&probe(2)).await;
     assert_eq!(used(&standing), [30, 20]);
     // Settling under the old limit: its window is over, its bucket isn't.
-    engine
-        .settle(
-            hold(1),
-            Actual {
-                requests: 1,
-                tokens: 45,
-            },
-        )
-        .await;
+    engine.settle(hold(1), actual(1, 45)).await;
     assert_eq!(used(&engine.reserve(&probe(3)).await), [45, 35]);
     let other_kind = call(4, vec![charge(&bucket("w", 1, DAY, 9), 9)]);
     assert_eq!(
@@ -366,15 +344,7 @@ async fn extreme_amounts(engine: Engine) {
     assert_eq!(used(&engine.reserve(&whole).await), [AMOUNT_MAX]);
     let more = call(3, vec![charge(&wide, 1)]);
     assert_eq!(refused(&engine.reserve(&more).await).used, AMOUNT_MAX);
-    engine
-        .settle(
-            hold(2),
-            Actual {
-                requests: 1,
-                tokens: u64::MAX,
-            },
-        )
-        .await;
+    engine.settle(hold(2), actual(1, u64::MAX)).await;
     assert_eq!(
         refused(&engine.reserve(&more).await).used,
         AMOUNT_MAX,
@@ -382,15 +352,7 @@ async fn extreme_amounts(engine: Engine) {
     );
     let level = token_bucket::LEVEL_MAX;
     admitted(&engine.reserve(&call(4, vec![charge(&deep, level)])).await);
-    engine
-        .settle(
-            hold(4),
-            Actual {
-                requests: 1,
-                tokens: u64::MAX,
-            },
-        )
-        .await;
+    engine.settle(hold(4), actual(1, u64::MAX)).await;
     let refusal = refused(&engine.reserve(&call(5, vec![charge(&deep, 1)])).await);
     assert!(
         refusal.used > 2 * level - 60_000 && refusal.used <= 2 * level,
@@ -455,4 +417,106 @@ async fn what_was_said_of_retrying_is_true(engine: Engine) {
             }
         }
     }
+}
+
+async fn each_unit_is_settled_by_its_own(engine: Engine) {
+    let units = [
+        Unit::Requests,
+        Unit::InputTokens,
+        Unit::OutputTokens,
+        Unit::Tokens,
+        Unit::Cost,
+    ];
+    let limits = units.map(|unit| window(unit.as_str(), unit, 1_000, DAY));
+    let take = |n, amount| {
+        let charges = limits.iter().map(|limit| charge(limit, amount));
+        call(n, charges.collect())
+    };
+    assert_eq!(used(&engine.reserve(&take(1, 100)).await), [100; 5]);
+    let actual = Actual {
+        requests: 1,
+        input_tokens: 20,
+        output_tokens: 300,
+        cost_nanos: 4,
+    };
+    assert_eq!(engine.settle(hold(1), actual).await, Settled::Applied);
+    assert_eq!(
+        used(&engine.reserve(&take(2, 0)).await),
+        [1, 20, 300, 320, 4]
+    );
+}
+
+async fn a_fixed_window_takes_back_only_its_own(engine: Engine) {
+    let short = fixed("s", Unit::Tokens, 100, Period::first_hit(Millis(2_000)));
+    let long = fixed("l", Unit::Tokens, 100, Period::aligned(period::EVERY_MAX));
+    let take = |n, amount| call(n, vec![charge(&short, amount), charge(&long, amount)]);
+    assert_eq!(used(&engine.reserve(&take(1, 60)).await), [60, 60]);
+    assert_eq!(used(&engine.reserve(&take(2, 30)).await), [90, 90]);
+    let refusal = refused(&engine.reserve(&take(3, 20)).await);
+    // The day's window is the one that takes longest to pass.
+    assert_eq!((refusal.charge, refusal.remaining), (1, 10));
+    let never = refused(&engine.reserve(&take(4, 101)).await);
+    assert_eq!(never.retry, Retry::Never);
+    engine.settle(hold(1), actual(1, 10)).await;
+    assert_eq!(used(&engine.reserve(&take(5, 0)).await), [40, 40]);
+    engine.pass(2_000).await;
+    // The short window is over: nothing to give back to, nothing kept.
+    engine.settle(hold(2), Actual::VOID).await;
+    assert_eq!(used(&engine.reserve(&take(6, 50)).await), [50, 60]);
+    // More than was held is a debt of the window that now is.
+    engine.pass(2_000).await;
+    engine.settle(hold(6), actual(1, 170)).await;
+    let refusal = refused(&engine.reserve(&take(7, 0)).await);
+    assert_eq!((refusal.charge, refusal.used), (1, 180));
+}
+
+async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {
+    let limits = [
+        window("w", Unit::Requests, 1, DAY),
+        fixed("f", Unit::Requests, 1, Period::aligned(period::EVERY_MAX)),
+        slots("c", 1),
+        bucket("b", 1, DAY, 1),
+    ];
+    let take = |n| {
+        let charges = limits.iter().map(|limit| charge(&shadow(limit), 1));
+        call(n, charges.collect())
+    };
+    let exceeded = |decision: &Decision| {
+        let standings = admitted(decision).iter();
+        standings.map(|s| s.exceeded).collect::<Vec<_>>()
+    };
+    let first = engine.reserve(&take(1)).await;
+    assert_eq!(
+        (used(&first), exceeded(&first)),
+        (vec![1; 4], vec![false; 4])
+    );
+    let second = engine.reserve(&take(2)).await;
+    assert_eq!(
+        (used(&second), exceeded(&second)),
+        (vec![2; 4], vec![true; 4])
+    );
+    // Beside one that refuses, nothing is taken.
+    let mut both = take(3);
+    both.charges
+        .push(charge(&window("e", Unit::Requests, 1, DAY), 2));
+    assert_eq!(refused(&engine.reserve(&both).await).charge, 4);
+    assert_eq!(used(&engine.reserve(&take(4)).await), [3; 4]);
+}
+
+async fn a_leaky_bucket_spaces_calls(engine: Engine) {
+    let every = Millis(200);
+    let limit = limit(
+        "l",
+        Unit::Requests,
+        2,
+        Algorithm::LeakyBucket { every, burst: 1 },
+    );
+    let take = |n| call(n, vec![charge(&limit, 1)]);
+    admitted(&engine.reserve(&take(1)).await);
+    let Retry::After(wait) = refused(&engine.reserve(&take(2)).await).retry else {
+        panic!("it passes in time");
+    };
+    assert!((1..=100).contains(&wait.0), "{wait:?}");
+    engine.pass(wait.0).await;
+    admitted(&engine.reserve(&take(3)).await);
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use weir::counters::redis::{Redis, RedisConfig};
 use weir::counters::{Counters, ExpiredHold, memory::Memory};
+use weir::limits::period::Period;
 use weir::limits::*;
 use weir::units::{Millis, UnixMillis};
 
@@ -195,6 +196,10 @@ pub async fn server_passes(raw: &mut redis::aio::MultiplexedConnection, span_ms:
     }
 }
 
+/// This process's time, where Redis goes by its own: far from it, as nothing
+/// may hang on it.
+pub const NOW: UnixMillis = UnixMillis(1_000);
+
 pub const SLOT: &str = "acme";
 pub const DAY: Millis = Millis(86_400_000);
 
@@ -223,11 +228,34 @@ pub fn slots(name: &str, amount: u64) -> Arc<Limit> {
 pub fn limit(name: &str, unit: Unit, amount: u64, algorithm: Algorithm) -> Arc<Limit> {
     Arc::new(Limit {
         name: name.into(),
-        scope: Scope::Tenant,
+        scope: Scope::TENANT,
         unit,
         amount,
         algorithm,
+        mode: Mode::Enforce,
     })
+}
+
+/// The same, which never refuses.
+pub fn shadow(limit: &Arc<Limit>) -> Arc<Limit> {
+    Arc::new(Limit {
+        mode: Mode::Shadow,
+        ..Limit::clone(limit)
+    })
+}
+
+pub fn fixed(name: &str, unit: Unit, amount: u64, period: Period) -> Arc<Limit> {
+    let period = Arc::new(period);
+    limit(name, unit, amount, Algorithm::FixedWindow { period })
+}
+
+/// All tokens are input.
+pub fn actual(requests: u64, tokens: u64) -> Actual {
+    Actual {
+        requests,
+        input_tokens: tokens,
+        ..Actual::VOID
+    }
 }
 
 pub fn charge(limit: &Arc<Limit>, amount: u64) -> Charge {

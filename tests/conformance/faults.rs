@@ -41,19 +41,9 @@ async fn set_config(server: &Server, name: &str, value: &str) {
 async fn every_key_has_an_end_and_one_hash_tag() {
     let server = Server::start(&[]).await;
     let redis = server.connect().await;
-    redis.reserve(&take(1)).await.unwrap();
-    redis.reserve(&take(2)).await.unwrap();
-    redis
-        .settle(
-            SLOT,
-            hold(2),
-            Actual {
-                requests: 1,
-                tokens: 50,
-            },
-        )
-        .await
-        .unwrap();
+    redis.reserve(&take(1), NOW).await.unwrap();
+    redis.reserve(&take(2), NOW).await.unwrap();
+    redis.settle(SLOT, hold(2), actual(1, 50)).await.unwrap();
     redis
         .renew(SLOT, hold(1), Millis(90_000), Millis(90_000))
         .await
@@ -88,7 +78,7 @@ async fn lost_scripts_are_loaded_again() {
         flush().await;
         let mut call = take(n);
         call.hold_ttl = Millis(1);
-        admitted(&redis.reserve(&call).await.unwrap().answer);
+        admitted(&redis.reserve(&call, NOW).await.unwrap().answer);
         flush().await;
         assert!(
             redis
@@ -112,7 +102,7 @@ async fn lost_scripts_are_loaded_again() {
 async fn odd_keys_refuse_and_change_nothing() {
     let server = Server::start(&[]).await;
     let redis = server.connect().await;
-    redis.reserve(&take(2)).await.unwrap();
+    redis.reserve(&take(2), NOW).await.unwrap();
     let mut raw = server.raw().await;
     let keys = keys(&server).await;
     assert_eq!(keys.len(), 5, "{keys:?}");
@@ -139,7 +129,7 @@ async fn odd_keys_refuse_and_change_nothing() {
                 .await
                 .unwrap();
             let before = contents(&server).await;
-            let reserved = redis.reserve(&asks).await.map(|at| at.answer);
+            let reserved = redis.reserve(&asks, NOW).await.map(|at| at.answer);
             let settled = redis
                 .settle(SLOT, hold(2), Actual::VOID)
                 .await
@@ -164,7 +154,7 @@ async fn odd_keys_refuse_and_change_nothing() {
     let mut other = take(9);
     other.hold_ttl = Millis(1);
     assert_eq!(
-        used(&redis.reserve(&other).await.unwrap().answer),
+        used(&redis.reserve(&other, NOW).await.unwrap().answer),
         [2, 2, 2]
     );
     // A hold whose record is lost is still handed out, to be seen.
@@ -202,9 +192,9 @@ async fn contents(server: &Server) -> Vec<(String, Vec<u8>)> {
 async fn a_replica_and_a_full_server_refuse() {
     let server = Server::start(&[]).await;
     let redis = server.connect().await;
-    redis.reserve(&take(1)).await.unwrap();
+    redis.reserve(&take(1), NOW).await.unwrap();
     set_config(&server, "maxmemory", "1").await;
-    let refused = redis.reserve(&take(2)).await;
+    let refused = redis.reserve(&take(2), NOW).await;
     assert!(
         matches!(&refused, Err(CounterError::Refused(why)) if why.contains("OOM")),
         "{refused:?}"
@@ -220,7 +210,7 @@ async fn a_replica_and_a_full_server_refuse() {
         .exec_async(&mut raw)
         .await;
     replica.unwrap();
-    let refused = redis.reserve(&take(2)).await;
+    let refused = redis.reserve(&take(2), NOW).await;
     let named = matches!(&refused, Err(CounterError::Refused(why)) if why.contains("READONLY"));
     assert!(named, "{refused:?}");
 }
@@ -255,13 +245,13 @@ async fn a_slow_server_times_out_and_the_same_hold_again_is_safe() {
         .await;
     pause.unwrap();
     let asked = Instant::now();
-    let late = redis.reserve(&take(1)).await;
+    let late = redis.reserve(&take(1), NOW).await;
     assert_eq!(late.unwrap_err(), CounterError::Timeout(Millis(50)));
     assert!(asked.elapsed().as_millis() < 300, "{:?}", asked.elapsed());
     // The server applies it when it goes on; the same hold changes nothing more.
     let until = Instant::now() + DEADLINE;
     let again = loop {
-        match redis.reserve(&take(1)).await {
+        match redis.reserve(&take(1), NOW).await {
             Ok(again) => break again.answer,
             Err(error) => assert!(Instant::now() < until, "{error}"),
         }
@@ -274,11 +264,11 @@ async fn a_slow_server_times_out_and_the_same_hold_again_is_safe() {
 async fn a_dead_server_fails_fast_and_is_found_again() {
     let mut server = Server::start(&[]).await;
     let redis = server.connect().await;
-    admitted(&redis.reserve(&take(1)).await.unwrap().answer);
+    admitted(&redis.reserve(&take(1), NOW).await.unwrap().answer);
     server.stop();
     for _ in 0..5 {
         let asked = Instant::now();
-        let failed = redis.reserve(&take(2)).await;
+        let failed = redis.reserve(&take(2), NOW).await;
         assert!(
             matches!(failed, Err(CounterError::Unavailable(_))),
             "{failed:?}"
@@ -292,7 +282,7 @@ async fn a_dead_server_fails_fast_and_is_found_again() {
         assert!(Instant::now() < until, "the server was not found again");
     }
     assert_eq!(
-        used(&redis.reserve(&take(3)).await.unwrap().answer),
+        used(&redis.reserve(&take(3), NOW).await.unwrap().answer),
         [1, 1, 1]
     );
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use weir::counters::memory::Memory;
 use weir::counters::redis::Redis;
+use weir::limits::period::{Calendar, CalendarUnit, Period};
 use weir::limits::*;
 use weir::units::Millis;
 
@@ -62,16 +63,31 @@ fn charges(plan: u8, user: u8, tokens: u64) -> Vec<Charge> {
         1 => (Millis(120), (7, Millis(10), 60)),
         _ => (Millis(50), (11, Millis(15), 45)),
     };
+    let first = Period::first_hit(Millis(every.0 / 2));
+    let changes = match plan {
+        2 => Period::aligned(every),
+        _ => Period::first_hit(every),
+    };
     let limits = [
         window("rpm", Unit::Requests, 9, every),
         window("tpm", Unit::Tokens, 150, every),
         bucket("bucket", refill.0, refill.1, refill.2),
         slots("slots", 4),
+        fixed("aligned", Unit::Requests, 7, Period::aligned(every)),
+        fixed("first", Unit::InputTokens, 130, first),
+        fixed("changes", Unit::Cost, 400, changes),
+        shadow(&fixed("shade", Unit::Requests, 1, Period::aligned(every))),
+        shadow(&window("ghost", Unit::Requests, 1, every)),
+        shadow(&bucket("hint", 3, Millis(20), 9)),
+        shadow(&slots("trace", 1)),
+        fixed("month", Unit::OutputTokens, 900, month()),
     ];
-    let count = if plan == 1 { 2 } else { 4 };
+    let count = if plan == 1 { 2 } else { limits.len() };
     let charged = limits.iter().take(count).map(|limit| {
         let amount = match limit.unit {
-            Unit::Tokens => tokens,
+            Unit::Tokens | Unit::InputTokens => tokens,
+            Unit::OutputTokens => 2 * tokens,
+            Unit::Cost => 3 * tokens,
             Unit::Requests | Unit::Concurrency => 1,
         };
         let who = if limit.unit == Unit::Tokens {
@@ -87,6 +103,14 @@ fn charges(plan: u8, user: u8, tokens: u64) -> Vec<Charge> {
         }
     });
     charged.collect()
+}
+
+fn month() -> Period {
+    let zone = jiff::tz::TimeZoneDatabase::bundled();
+    Period::calendar(Calendar {
+        unit: CalendarUnit::Month(31),
+        zone: zone.get("America/Sao_Paulo").unwrap(),
+    })
 }
 
 fn id(history: u32, hold: u16) -> HoldId {
@@ -122,7 +146,7 @@ impl Pair<'_> {
                     lease_ttl: Millis(lease_ms),
                     context: format!("{hold}").into(),
                 };
-                let there = self.redis.reserve(&reservation).await.unwrap();
+                let there = self.redis.reserve(&reservation, NOW).await.unwrap();
                 let here = self.memory.reserve(&reservation, there.now).unwrap();
                 prop_assert_eq!(there.answer, here);
             }
@@ -131,7 +155,12 @@ impl Pair<'_> {
                 requests,
                 tokens,
             } => {
-                let actual = Actual { requests, tokens };
+                let actual = Actual {
+                    requests,
+                    input_tokens: tokens,
+                    output_tokens: tokens / 2,
+                    cost_nanos: tokens * 2,
+                };
                 self.settle(hold, actual).await?;
             }
             Step::Renew {
@@ -187,7 +216,7 @@ impl Pair<'_> {
         let lanes = self.raw.clone().keys_with("c").await;
         prop_assert_eq!(lanes, Vec::<String>::new());
         // In time every counter is at rest, and dropped.
-        let later = server_now(&mut self.raw).await + Millis(3_600_000);
+        let later = server_now(&mut self.raw).await + Millis(32 * 86_400_000);
         self.memory.expire_due(later, 1);
         prop_assert_eq!(self.memory.counters(), 0);
         Ok(())
@@ -266,7 +295,7 @@ async fn settling_in_the_oldest_sub_window() {
         let mut taken = 0;
         for hold in [first, second] {
             let call = call(hold, vec![charge(&tpm, 300)]);
-            let there = redis.reserve(&call).await.unwrap();
+            let there = redis.reserve(&call, NOW).await.unwrap();
             assert_eq!(there.answer, memory.reserve(&call, there.now).unwrap());
             taken = there.now.0 / SUB_MS;
         }
@@ -274,10 +303,7 @@ async fn settling_in_the_oldest_sub_window() {
         let now = server_now(&mut raw).await;
         server_passes(&mut raw, target.saturating_sub(now.0)).await;
         for (hold, tokens) in [(first, 0), (second, 420)] {
-            let actual = Actual {
-                requests: 1,
-                tokens,
-            };
+            let actual = actual(1, tokens);
             let there = redis
                 .settle(SLOT, crate::engine::hold(hold), actual)
                 .await
@@ -285,7 +311,7 @@ async fn settling_in_the_oldest_sub_window() {
             memory.settle(SLOT, crate::engine::hold(hold), actual, there.now);
         }
         let probe = call(probe, vec![charge(&tpm, 0)]);
-        let there = redis.reserve(&probe).await.unwrap();
+        let there = redis.reserve(&probe, NOW).await.unwrap();
         let here = memory.reserve(&probe, there.now).unwrap();
         assert_eq!(there.answer, here);
         let share = used(&here)[0];

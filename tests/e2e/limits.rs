@@ -187,3 +187,95 @@ async fn of_fifty_calls_at_once_exactly_ten_pass() {
         }
     }
 }
+
+fn sized(max_tokens: u64) -> Value {
+    json!({"model": "gpt-4o", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "hi"}]})
+}
+
+/// Each call holds 8 input tokens and its cap, and uses 8 and 5.
+#[tokio::test]
+async fn each_unit_is_held_before_and_corrected_after() {
+    // The limit, a third call's cap that is too much, and what its refusal says.
+    let table = [
+        (
+            "{ per: tenant, unit: input_tokens, amount: 20, period: month, zone: Europe/Berlin }",
+            10,
+            "input tokens (tenant-input-tokens): Limit 20, Used 16, Requested 8.",
+        ),
+        (
+            "{ per: [model, environment], unit: output_tokens, amount: 100, every: 1d, algorithm: fixed_window }",
+            91,
+            "output tokens (environment-model-output-tokens): Limit 100, Used 10, Requested 91.",
+        ),
+        // 8 * $2.50 + 5 * $10 per million are $0.00007.
+        (
+            "{ per: [tier, provider], unit: cost, amount: 0.001, period: week, anchor: sunday }",
+            85,
+            "cost (tier-provider-cost): Limit $0.001, Used $0.00014, Requested $0.00087.",
+        ),
+    ];
+    for engine in ENGINES {
+        for (limit, too_much, words) in table {
+            let stack = stack(engine, limit).await;
+            for max_tokens in [90, 80] {
+                let answer = stack.send(stack.chat(&sized(max_tokens), &[])).await;
+                assert_eq!(answer.status, 200, "{limit}: {answer:?}");
+            }
+            let answer = stack.send(stack.chat(&sized(too_much), &[])).await;
+            assert_eq!(answer.status, 429, "{limit}: {answer:?}");
+            let message = answer.json()["error"]["message"].to_string();
+            assert!(message.contains(words), "{message}");
+            for event in stack.wait_for_events(3).await {
+                let used = event.outcome == Outcome::Exact;
+                assert_eq!(event.cost_nanos, used.then_some(70_000));
+            }
+            stack.settle_the_books().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limit_counts_only_the_calls_that_it_is_for() {
+    for engine in ENGINES {
+        let limit = "{ name: chats, per: tenant, unit: requests, amount: 1, every: 1h, \
+                     when: { model: gpt-4o, endpoint: chat_completions } }";
+        let stack = stack(engine, limit).await;
+        let mut other = hello();
+        other["model"] = "gpt-5".into();
+        for (body, status) in [
+            (other.clone(), 200),
+            (hello(), 200),
+            (hello(), 429),
+            (other, 200),
+        ] {
+            let answer = stack.send(stack.chat(&body, &[])).await;
+            assert_eq!(answer.status, status, "{body}");
+        }
+        stack.settle_the_books().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_in_shadow_mode_is_told_of_and_refuses_nothing() {
+    for engine in ENGINES {
+        let limit = "{ per: tenant, unit: requests, amount: 1, every: 1h, mode: shadow }";
+        let stack = stack(engine, limit).await;
+        for _ in 0..3 {
+            let answer = stack.send(stack.chat(&hello(), &[])).await;
+            assert_eq!(answer.status, 200);
+            let shown = answer.header("x-ratelimit-limit-requests");
+            assert_eq!(shown, Some("200000"), "the client sees what holds");
+        }
+        let mut told: Vec<_> = stack
+            .wait_for_events(3)
+            .await
+            .into_iter()
+            .map(|event| event.would_refuse)
+            .collect();
+        told.sort();
+        let name: Arc<str> = "tenant-requests".into();
+        assert_eq!(told, [vec![], vec![Arc::clone(&name)], vec![name]]);
+        assert_eq!(stack.metric("weir_shadow_refusals_total").await, 2.0);
+        stack.settle_the_books().await;
+    }
+}

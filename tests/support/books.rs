@@ -10,21 +10,25 @@ use weir::counters::redis::{Redis, RedisConfig};
 use weir::exchange::UsageEvent;
 use weir::exchange::event::Outcome;
 use weir::limits::reservation::counter_id;
-use weir::limits::{Actual, Algorithm, Charge, Decision, HoldId, Limit, Reservation, Scope, Unit};
+use weir::limits::{
+    Actual, Algorithm, Charge, Decision, HoldId, Limit, Mode, Reservation, Scope, Unit,
+};
 use weir::units::{Millis, UnixMillis};
 
 /// In every plan besides its own limits: never reached, and exact, so that the
 /// books can be held against them. Fewer tokens than the ample limit, so that
 /// what is left of them is what the headers say.
-pub const AUDIT: [&str; 2] = [
+pub const AUDIT: [&str; 3] = [
     "{ name: audit-requests, per: tenant, unit: requests, amount: 200k, every: 24h }",
     "{ name: audit-tokens, per: tenant, unit: tokens, amount: 500M, every: 24h, algorithm: sliding_window }",
+    "{ name: audit-cost, per: tenant, unit: cost, amount: 9_000_000, every: 24h, algorithm: sliding_window }",
 ];
 
 /// The same, as weir resolves them.
-const AUDITED: [(&str, Unit, u64); 2] = [
+const AUDITED: [(&str, Unit, u64); 3] = [
     ("audit-requests", Unit::Requests, 200_000),
     ("audit-tokens", Unit::Tokens, 500_000_000),
+    ("audit-cost", Unit::Cost, 9_000_000_000_000_000),
 ];
 
 const DAY: Millis = Millis(86_400_000);
@@ -103,14 +107,15 @@ impl Stack {
         events
     }
 
-    /// What the counters should have counted: requests and tokens.
-    fn counted(&self, events: &[UsageEvent]) -> (u64, u64) {
+    /// What the counters should have counted: requests, tokens, nano-dollars.
+    fn counted(&self, events: &[UsageEvent]) -> (u64, u64, u64) {
         let counted: Vec<_> = events
             .iter()
             .filter(|event| was_sent(event) && event.started_at_ms.0 >= self.counting_since_ms)
             .collect();
         let tokens = counted.iter().map(|event| event.total_tokens()).sum();
-        (counted.len() as u64, tokens)
+        let cost = counted.iter().filter_map(|event| event.cost_nanos).sum();
+        (counted.len() as u64, tokens, cost)
     }
 
     /// Asks Redis itself: what the exact limits hold is what the events say, and
@@ -126,14 +131,16 @@ impl Stack {
             ..RedisConfig::new(self.redis_url())
         };
         let redis = Redis::connect(&config).await.unwrap();
-        let hold = HoldId::new(UnixMillis(unix_ms()), &[0xbb; 10]);
+        let now = UnixMillis(unix_ms());
+        let hold = HoldId::new(now, &[0xbb; 10]);
         let charges = AUDITED.map(|(name, unit, amount)| Charge {
             limit: Arc::new(Limit {
                 name: name.into(),
-                scope: Scope::Tenant,
+                scope: Scope::TENANT,
                 unit,
                 amount,
                 algorithm: Algorithm::SlidingWindow { every: DAY },
+                mode: Mode::Enforce,
             }),
             counter: counter_id(name, &["acme"]),
             amount: 1,
@@ -146,16 +153,16 @@ impl Stack {
             lease_ttl: Millis::from_secs(60),
             context: "".into(),
         };
-        let decision = redis.reserve(&reservation).await.unwrap().answer;
+        let decision = redis.reserve(&reservation, now).await.unwrap().answer;
         redis.settle("acme", hold, Actual::VOID).await.unwrap();
         let Decision::Admitted(standings) = decision else {
             panic!("{decision:?}");
         };
-        let (requests, tokens) = self.counted(events);
+        let (requests, tokens, cost) = self.counted(events);
         let used: Vec<_> = standings.iter().map(|standing| standing.used).collect();
         assert_eq!(
             used,
-            [requests + 1, tokens + 1],
+            [requests + 1, tokens + 1, cost + 1],
             "in Redis, the audit's own included: {events:#?}"
         );
     }
@@ -180,7 +187,7 @@ impl Stack {
     /// refused, says what it has counted; where its headers hide the exact ones,
     /// the same test over Redis sees them.
     async fn memory_agrees(&self, events: &[UsageEvent]) {
-        let (requests, tokens) = self.counted(events);
+        let (requests, tokens, _) = self.counted(events);
         let probe = self.chat(
             &json!({"model": "gpt-4o", "max_tokens": 1,
             "messages": [{"role": "user", "content": "probe"}]}),
@@ -190,7 +197,7 @@ impl Stack {
         if answer.status == 429 {
             let message = answer.json()["error"]["message"].to_string();
             let long = answer.header("x-should-retry") == Some("false");
-            if answer.json()["error"]["type"] == "requests" && long {
+            if message.contains("requests (tenant-requests)") && long {
                 assert!(message.contains(&format!("Used {requests},")), "{message}");
             }
             return;

@@ -330,12 +330,12 @@ usage_log: {{ path: "{log}" }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
-    - {{ id: ada-key, tenant: acme, user: ada, hash: "{ada}" }}
+    - {{ id: ada-key, tenant: acme, environment: test, user: ada, hash: "{ada}" }}
     - {{ id: bob-key, tenant: acme, user: bob, hash: "{bob}" }}
 models:
-  gpt-4o: {{}}
-  gpt-5: {{}}
-  text-embedding-3-small: {{}}
+  gpt-4o: {{ tier: large, provider: fake, price: {{ input: 2.50, cached_input: 1.25, output: 10 }} }}
+  gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
+  text-embedding-3-small: {{ price: {{ input: 0.02, output: 0 }} }}
 plans:
   team:
     limits: {limits}

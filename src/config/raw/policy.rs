@@ -1,18 +1,17 @@
 //! Keys, models, plans and tenants as they are written.
 
-use crate::config::quantity::SPAN_MS_MAX;
+use super::limits::{RawLimit, limit};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
-use crate::limits::{AMOUNT_MAX, Scope, Unit};
-use crate::policy::{OutputField, Vocabulary};
-use crate::units::Millis;
+use crate::limits::AMOUNT_MAX;
+use crate::policy::{OutputField, Price, Vocabulary};
 use std::sync::Arc;
 
 /// The most answers that a plan may let one call ask for: what the API itself
 /// takes as `n`.
 const CHOICES_MAX: u64 = 128;
 
-type Name = Located<Arc<str>>;
+pub type Name = Located<Arc<str>>;
 
 #[derive(Debug)]
 pub struct RawKey {
@@ -20,6 +19,7 @@ pub struct RawKey {
     pub hash: Option<Located<Secret>>,
     pub tenant: Option<Name>,
     pub project: Option<Name>,
+    pub environment: Option<Name>,
     pub user: Option<Name>,
 }
 
@@ -27,6 +27,8 @@ pub struct RawKey {
 pub struct RawModel {
     pub name: Name,
     pub tier: Option<Name>,
+    pub provider: Option<Name>,
+    pub price: Option<Price>,
     pub vocabulary: Option<Vocabulary>,
     pub max_output_tokens: Option<u64>,
     pub output_field: Option<OutputField>,
@@ -49,26 +51,6 @@ pub struct RawPlan {
     pub output_is_read: bool,
 }
 
-/// How a limit counts, as a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlgorithmWord {
-    SlidingWindow,
-    TokenBucket,
-}
-
-#[derive(Debug)]
-pub struct RawLimit {
-    pub at: crate::config::problem::At,
-    pub name: Option<Name>,
-    pub scope: Option<Located<Scope>>,
-    pub unit: Option<Located<Unit>>,
-    pub amount: Option<Located<u64>>,
-    pub every: Option<Located<Millis>>,
-    pub every_is_missing: bool,
-    pub algorithm: Option<Located<AlgorithmWord>>,
-    pub burst: Option<Located<u64>>,
-}
-
 #[derive(Debug)]
 pub struct RawTenant {
     pub name: Name,
@@ -85,7 +67,7 @@ pub fn keys(identity: &Fields) -> Option<Located<Vec<RawKey>>> {
 }
 
 fn key(item: &Item) -> Option<RawKey> {
-    let fields = item.fields(&["id", "hash", "tenant", "project", "user"])?;
+    let fields = item.fields(&["id", "hash", "tenant", "project", "environment", "user"])?;
     let name = |field| fields.optional(field).and_then(|item: Item| item.name());
     Some(RawKey {
         id: fields
@@ -98,6 +80,7 @@ fn key(item: &Item) -> Option<RawKey> {
             .required("tenant", "on whose account the key's calls go")
             .and_then(|item| item.name()),
         project: name("project"),
+        environment: name("environment"),
         user: name("user"),
     })
 }
@@ -115,6 +98,8 @@ fn model((name, item): (Name, Item)) -> RawModel {
     let mut model = RawModel {
         name,
         tier: None,
+        provider: None,
+        price: None,
         vocabulary: None,
         max_output_tokens: None,
         output_field: None,
@@ -124,6 +109,8 @@ fn model((name, item): (Name, Item)) -> RawModel {
     };
     let Some(fields) = item.fields(&[
         "tier",
+        "provider",
+        "price",
         "vocabulary",
         "max_output_tokens",
         "output_field",
@@ -145,6 +132,8 @@ fn model((name, item): (Name, Item)) -> RawModel {
         item.amount(min..=AMOUNT_MAX).map(|amount| amount.value)
     };
     model.tier = fields.optional("tier").and_then(|item| item.name());
+    model.provider = fields.optional("provider").and_then(|item| item.name());
+    model.price = fields.optional("price").and_then(|item| price(&item));
     model.vocabulary = fields
         .optional("vocabulary")
         .and_then(|item| item.word(vocabularies))
@@ -162,6 +151,30 @@ fn model((name, item): (Name, Item)) -> RawModel {
     model.max_output_is_read =
         fields.optional("max_output_tokens").is_none() || model.max_output_tokens.is_some();
     model
+}
+
+/// The most that a million tokens may cost: a million dollars.
+const PRICE_MAX: u64 = 1_000_000_000_000_000;
+
+/// Dollars per million tokens.
+fn price(item: &Item) -> Option<Price> {
+    let fields = item.fields(&["input", "cached_input", "output"])?;
+    let dollars = |item: Item| Some(item.dollars(0..=PRICE_MAX)?.value);
+    let input = fields
+        .required("input", "dollars per million input tokens")
+        .and_then(dollars);
+    let output = fields
+        .required("output", "dollars per million output tokens")
+        .and_then(dollars);
+    let cached_input = match fields.optional("cached_input") {
+        Some(item) => dollars(item),
+        None => input,
+    };
+    Some(Price {
+        input: input?,
+        cached_input: cached_input?,
+        output: output?,
+    })
 }
 
 pub fn plans(top: &Fields) -> Option<Located<Vec<RawPlan>>> {
@@ -226,50 +239,6 @@ fn output(item: &Item, plan: &mut RawPlan) -> Option<()> {
         plan.max_tokens_cap.is_some(),
     );
     (set == read).then_some(())
-}
-
-fn limit(item: &Item) -> Option<RawLimit> {
-    let fields = item.fields(&[
-        "name",
-        "per",
-        "unit",
-        "amount",
-        "every",
-        "algorithm",
-        "burst",
-    ])?;
-    let scopes = &[("tenant", Scope::Tenant), ("user", Scope::User)];
-    let units = &[
-        ("requests", Unit::Requests),
-        ("tokens", Unit::Tokens),
-        ("concurrency", Unit::Concurrency),
-    ];
-    let algorithms = &[
-        ("sliding_window", AlgorithmWord::SlidingWindow),
-        ("token_bucket", AlgorithmWord::TokenBucket),
-    ];
-    let every = fields.optional("every");
-    Some(RawLimit {
-        at: item.at.clone(),
-        name: fields.optional("name").and_then(|item| item.name()),
-        scope: fields
-            .required("per", "whose calls are counted together, tenant or user")
-            .and_then(|item| item.word(scopes)),
-        unit: fields
-            .required("unit", "what is counted: requests, tokens or concurrency")
-            .and_then(|item| item.word(units)),
-        amount: fields
-            .required("amount", "how many")
-            .and_then(|item| item.amount(1..=AMOUNT_MAX)),
-        every_is_missing: every.is_none(),
-        every: every.and_then(|item| item.span(1..=SPAN_MS_MAX)),
-        algorithm: fields
-            .optional("algorithm")
-            .and_then(|item| item.word(algorithms)),
-        burst: fields
-            .optional("burst")
-            .and_then(|item| item.amount(1..=AMOUNT_MAX)),
-    })
 }
 
 pub fn tenants(top: &Fields) -> Option<Located<Vec<RawTenant>>> {

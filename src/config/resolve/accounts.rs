@@ -101,6 +101,7 @@ fn principal(key: &RawKey, plan: Option<Arc<str>>) -> Option<Principal> {
     Some(Principal {
         tenant: Arc::clone(&key.tenant.as_ref()?.value),
         project: key.project.as_ref().map(|name| Arc::clone(&name.value)),
+        environment: key.environment.as_ref().map(|name| Arc::clone(&name.value)),
         user: key.user.as_ref().map(|name| Arc::clone(&name.value)),
         key_id: Arc::clone(&key.id.as_ref()?.value),
         plan: plan?,

@@ -38,19 +38,19 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "19:53: plans.team.limits[0].amount: is given twice (first in line 19)",
     ]),
     ("per: tenant, unit: requests", "per: team, unit: requests", &[
-        r#"19:16: plans.team.limits[0].per: must be one of tenant, user (got "team")"#,
+        r#"19:16: plans.team.limits[0].per: must be one of tenant, project, environment, user, key, model, tier, endpoint, provider (got "team")"#,
     ]),
     ("unit: requests", "unit: request", &[
-        r#"19:30: plans.team.limits[0].unit: must be one of requests, tokens, concurrency (got "request"); did you mean "requests"?"#,
+        r#"19:30: plans.team.limits[0].unit: must be one of requests, input_tokens, output_tokens, tokens, cost, concurrency (got "request"); did you mean "requests"?"#,
     ]),
     ("unit: requests", "unit: dollars", &[
-        r#"19:30: plans.team.limits[0].unit: must be one of requests, tokens, concurrency (got "dollars")"#,
+        r#"19:30: plans.team.limits[0].unit: must be one of requests, input_tokens, output_tokens, tokens, cost, concurrency (got "dollars")"#,
     ]),
     ("every: 1m, algorithm: sliding_window", "every: 60, algorithm: sliding_window", &[
         "19:60: plans.team.limits[0].every: needs its unit, as in 250ms, 10s, 1m, 1h or 1d (got 60)",
     ]),
     ("every: 1m, algorithm: sliding_window", "algorithm: sliding_window", &[
-        "19:9: plans.team.limits[0].every: is required: the time that the amount is for, as 1m",
+        "19:9: plans.team.limits[0].every: is required: the time that the amount is for, as 1m (or a period, as month)",
     ]),
     ("every: 1m, algorithm: sliding_window", "every: 5ms, algorithm: sliding_window", &[
         "19:60: plans.team.limits[0].every: must be at least 12ms for a sliding window (got 5ms)",
@@ -58,11 +58,11 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("every: 1m, algorithm: sliding_window", "every: 500d, algorithm: sliding_window", &[
         "19:60: plans.team.limits[0].every: must be at most 400d (got 500d)",
     ]),
-    ("algorithm: sliding_window", "algorithm: leaky_bucket", &[
-        r#"19:75: plans.team.limits[0].algorithm: must be one of sliding_window, token_bucket (got "leaky_bucket")"#,
+    ("algorithm: sliding_window", "algorithm: leaking_bucket", &[
+        r#"19:75: plans.team.limits[0].algorithm: must be one of fixed_window, sliding_window, token_bucket, leaky_bucket (got "leaking_bucket"); did you mean "leaky_bucket"?"#,
     ]),
     ("algorithm: sliding_window", "algorithm: sliding_window, burst: 5", &[
-        "19:98: plans.team.limits[0].burst: has a meaning only with algorithm: token_bucket",
+        "19:98: plans.team.limits[0].burst: has a meaning only with algorithm: token_bucket or leaky_bucket",
     ]),
     ("burst: 50k", "burst: 0", &[
         "20:95: plans.team.limits[1].burst: must be more than 0 (got 0)",
@@ -362,7 +362,7 @@ fn all_problems_of_a_file_come_at_once_and_in_its_order() {
         "10:67: identity.keys[1].hash: must be 64 hexadecimal digits",
         "14:20: models.\"llama-3.1-70b\".vocabulry: unknown field; did you mean \"vocabulary\"?",
         "19:48: plans.team.limits[0].amount: must be more than 0 (got -5)",
-        "21:28: plans.team.limits[2].unit: must be one of requests, tokens, concurrency",
+        "21:28: plans.team.limits[2].unit: must be one of requests, input_tokens, output_tokens, tokens, cost, concurrency",
         "22:62: plans.team.limits[3].every: has no meaning with unit: concurrency",
         "23:38: plans.team.output.max_tokens.default: must be at most the cap of 8192 (got 10000)",
         "26:19: tenants.globex.plan: there is no plan \"teem\"; did you mean \"team\"?",

@@ -149,7 +149,12 @@ impl Shard {
     }
 
     /// The counters of a reservation as they stand.
-    fn read(&mut self, reservation: &Reservation, rules: &[Rule], now: UnixMillis) -> Vec<Counter> {
+    fn read<'l>(
+        &mut self,
+        reservation: &Reservation,
+        rules: &[Rule<'l>],
+        now: UnixMillis,
+    ) -> Vec<Counter<'l>> {
         let at_rest = Slot::default();
         let charges = reservation.charges.iter().zip(rules);
         let slot = match self.slots.get_mut(&reservation.slot) {

@@ -2,15 +2,19 @@
 
 use crate::limits::concurrency::Leases;
 use crate::limits::counter::{Counter, Rule};
+use crate::limits::fixed_window::FixedWindow;
+use crate::limits::period::Period;
 use crate::limits::sliding_window::{TakenIn, Window};
 use crate::limits::token_bucket::{Bucket, Rate};
 use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
 use crate::units::UnixMillis;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// By counter name. A counter that isn't there is at rest.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
+    fixed: HashMap<String, FixedWindow>,
     windows: HashMap<String, Window>,
     buckets: HashMap<String, Bucket>,
     leases: HashMap<String, Leases>,
@@ -27,6 +31,10 @@ pub(super) struct Taken {
 
 #[derive(Debug)]
 enum From {
+    Fixed {
+        period: Arc<Period>,
+        charged: UnixMillis,
+    },
     Window(TakenIn),
     Bucket(Rate),
     Lease(UnixMillis),
@@ -34,8 +42,18 @@ enum From {
 
 impl Slot {
     /// A counter as it stands, brought up to now; stores nothing.
-    pub(super) fn read(&self, rule: Rule, name: &str, now: UnixMillis) -> Counter {
+    pub(super) fn read<'l>(&self, rule: Rule<'l>, name: &str, now: UnixMillis) -> Counter<'l> {
         match rule {
+            Rule::Fixed { limit, period } => {
+                let stored = self.fixed.get(name).copied();
+                let mut window = stored.unwrap_or_else(|| FixedWindow::empty(period, now));
+                window.advance(period, now);
+                Counter::Fixed {
+                    limit,
+                    period,
+                    window,
+                }
+            }
             Rule::Window { limit, sub_ms } => {
                 let stored = self.windows.get(name).copied();
                 let mut window = stored.unwrap_or_else(|| Window::empty(sub_ms, now));
@@ -74,6 +92,14 @@ impl Slot {
         lease_expiry: UnixMillis,
     ) -> Taken {
         let from = match counter {
+            Counter::Fixed { window, period, .. } => {
+                let charged = window.take(charge.amount);
+                put(&mut self.fixed, &charge.counter, *window);
+                From::Fixed {
+                    period: Arc::clone(period),
+                    charged,
+                }
+            }
             Counter::Window { window, .. } => {
                 let taken_in = window.take(charge.amount);
                 put(&mut self.windows, &charge.counter, *window);
@@ -106,6 +132,15 @@ impl Slot {
         match taken.from {
             From::Lease(_) => self.release(&taken, hold),
             _ if used == held => {}
+            From::Fixed { period, charged } => {
+                let stored = self.fixed.get(&taken.counter).copied();
+                let fresh = (used > held).then(|| FixedWindow::empty(&period, now));
+                if let Some(mut window) = stored.or(fresh) {
+                    window.open_next(&period, now);
+                    window.correct(charged, held, used);
+                    self.fixed.insert(taken.counter, window);
+                }
+            }
             From::Window(taken_in) => {
                 let stored = self.windows.get(&taken.counter).copied();
                 // Where nothing is stored any more, a refund has nowhere to go.
@@ -160,6 +195,8 @@ impl Slot {
 
     /// Drops counters that are back at rest.
     pub(super) fn sweep(&mut self, now: UnixMillis) {
+        self.fixed
+            .retain(|_, window| !window.at_rest() && !window.is_over(now));
         self.windows.retain(|_, window| {
             window.advance(now);
             !window.at_rest()
@@ -175,7 +212,7 @@ impl Slot {
     }
 
     pub(super) fn counters(&self) -> usize {
-        self.windows.len() + self.buckets.len() + self.leases.len()
+        self.fixed.len() + self.windows.len() + self.buckets.len() + self.leases.len()
     }
 }
 

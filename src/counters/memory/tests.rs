@@ -1,19 +1,20 @@
 //! What only the engine in memory promises: that it stays small.
 
 use super::*;
-use crate::limits::{Algorithm, Charge, Limit, Scope, Unit};
+use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use std::sync::Arc;
 
 fn call(n: u32, slot: &str, counter: &str) -> Reservation {
     let [a, b, c, d] = n.to_be_bytes();
     let limit = Limit {
         name: "rpm".into(),
-        scope: Scope::Tenant,
+        scope: Scope::TENANT,
         unit: Unit::Requests,
         amount: 10,
         algorithm: Algorithm::SlidingWindow {
             every: Millis::from_mins(1),
         },
+        mode: Mode::Enforce,
     };
     Reservation {
         hold: HoldId::new(UnixMillis(1), &[0, 0, 0, 0, 0, 0, a, b, c, d]),
@@ -47,7 +48,7 @@ fn counters_at_rest_are_dropped_as_others_are_used() {
         ));
         let actual = Actual {
             requests: 1,
-            tokens: 0,
+            ..Actual::VOID
         };
         assert_eq!(
             memory.settle(&call.slot, call.hold, actual, now),

@@ -12,3 +12,7 @@ local WINDOW_STATE, WINDOW_BYTES, BETWEEN_BYTES = '<ddddc88d', 128, 88
 -- A bucket is its level, the time of that, and its rate: units a millisecond,
 -- units a token, capacity.
 local BUCKET_STATE, BUCKET_BYTES = '<ddddd', 40
+-- A fixed window is its end, its count, and the kind of its period. Its
+-- parameters are the limit; the ends of the window that now is and of the one
+-- after it, or its length and 0 where it begins with the first hit; the kind.
+local FIXED_STATE, FIXED_BYTES = '<ddd', 24

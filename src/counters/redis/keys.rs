@@ -5,7 +5,7 @@
 //! [`BUCKETS`], computed here: the tag comes first in the key, so nothing in a
 //! name can steer where its keys live, whatever braces it holds.
 //!
-//! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `b` a bucket, `c`
+//! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b` a bucket, `c`
 //! leases, `h` a hold, `open` the open holds of the bucket. Names are preceded
 //! by their length in bytes, so no two lists of names make one key. The number
 //! is the version of what the keys hold: it changes when an older release
@@ -13,6 +13,7 @@
 
 use crate::limits::HoldId;
 use crate::limits::counter::Rule;
+use std::hash::Hasher;
 use std::io::Write;
 use std::ops::Range;
 
@@ -28,10 +29,9 @@ impl Bucket {
     /// FNV-1a, 64 bit: <http://www.isthe.com/chongo/tech/comp/fnv/>. Fixed for
     /// good, as sidecars of different releases must agree.
     pub fn of(slot: &str) -> Self {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for byte in slot.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        let mut hasher = fnv::FnvHasher::default();
+        hasher.write(slot.as_bytes());
+        let hash = hasher.finish();
         // The high half is mixed in: the low bits alone depend on few.
         let mixed = (hash ^ (hash >> 32)) % u64::from(BUCKETS);
         Self(u8::try_from(mixed).unwrap_or(0))
@@ -68,6 +68,7 @@ impl Bucket {
 /// An algorithm's letter in keys and scripts.
 pub fn letter(rule: Rule) -> u8 {
     match rule {
+        Rule::Fixed { .. } => b'f',
         Rule::Window { .. } => b'w',
         Rule::Bucket(_) => b'b',
         Rule::Leases { .. } => b'c',

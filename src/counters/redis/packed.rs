@@ -7,19 +7,27 @@
 use super::keys::{Bucket, letter};
 use crate::limits::concurrency::Occupancy;
 use crate::limits::counter::{Counter, Rule};
+use crate::limits::fixed_window::FixedWindow;
+use crate::limits::period::Ends;
 use crate::limits::sliding_window::{COUNTS, Window};
 use crate::limits::token_bucket;
-use crate::limits::{AMOUNT_MAX, Reservation, Unit};
+use crate::limits::{AMOUNT_MAX, Limit, Mode, Reservation, Unit};
 use crate::units::UnixMillis;
 
 /// A record's mark, its number of charges, and its length in bytes.
 const HEAD_BYTES: usize = 1 + 1 + 4;
 
 /// What a record holds besides texts of foreseeable length; to reserve room.
-const CHARGE_BYTES: usize = 1 + 1 + 4 * 8 + 4 + 80;
+const CHARGE_BYTES: usize = 1 + 1 + 5 * 8 + 4 + 80;
 
-/// The record of a reservation. `rules` are those of its charges.
-pub fn record(bucket: Bucket, reservation: &Reservation, rules: &[Rule]) -> Vec<u8> {
+/// The record of a reservation. `rules` are those of its charges; `now` is the
+/// server's time, as far as it is known.
+pub fn record(
+    bucket: Bucket,
+    reservation: &Reservation,
+    rules: &[Rule],
+    now: UnixMillis,
+) -> Vec<u8> {
     let texts = reservation.slot.len() + reservation.context.len();
     let room = HEAD_BYTES + rules.len() * CHARGE_BYTES + 4 + texts;
     let mut record = Vec::with_capacity(room);
@@ -28,17 +36,13 @@ pub fn record(bucket: Bucket, reservation: &Reservation, rules: &[Rule]) -> Vec<
     record.push(u8::try_from(rules.len()).unwrap_or(u8::MAX));
     record.extend([0; 4]);
     for (charge, rule) in reservation.charges.iter().zip(rules) {
-        let parameters = match rule {
-            Rule::Window { limit, sub_ms } => (*limit, *sub_ms, 0),
-            Rule::Bucket(rate) => rate.parts(),
-            Rule::Leases { limit } => (*limit, 0, 0),
-        };
         // One more than any limit: refused there as it would be here.
         let amount = charge.amount.min(AMOUNT_MAX + 1);
         record.push(letter(*rule));
-        record.push(unit_letter(charge.limit.unit));
-        for number in [amount, parameters.0, parameters.1, parameters.2] {
-            record.extend(double(number).to_le_bytes());
+        record.push(unit_mark(&charge.limit));
+        record.extend(double(amount).to_le_bytes());
+        for number in parameters(*rule, now) {
+            record.extend(double(number.min(AMOUNT_MAX)).to_le_bytes());
         }
         let length_at = record.len();
         record.extend([0; 4]);
@@ -62,18 +66,53 @@ fn fill_length(record: &mut [u8], at: usize, since: usize) {
     }
 }
 
-fn unit_letter(unit: Unit) -> u8 {
-    match unit {
-        Unit::Requests => b'r',
-        Unit::Tokens => b't',
-        Unit::Concurrency => b'c',
+fn parameters(rule: Rule, now: UnixMillis) -> [u64; 4] {
+    match rule {
+        Rule::Fixed { limit, period } => match period.from_first_hit() {
+            Some(every) => [limit, every.0, 0, period.kind()],
+            None => {
+                let Ends(first, second) = period.ends(now);
+                [limit, first.0, second.0, period.kind()]
+            }
+        },
+        Rule::Window { limit, sub_ms } => [limit, sub_ms, 0, 0],
+        Rule::Bucket(rate) => {
+            let (per_ms, scale, capacity) = rate.parts();
+            [per_ms, scale, capacity, 0]
+        }
+        Rule::Leases { limit } => [limit, 0, 0, 0],
+    }
+}
+
+/// Where `settle.lua` finds what was used of a unit, among what it is given;
+/// more by 16 where the limit never refuses.
+fn unit_mark(limit: &Limit) -> u8 {
+    let unit = match limit.unit {
+        Unit::Concurrency => 0,
+        Unit::Requests => 1,
+        Unit::InputTokens => 2,
+        Unit::OutputTokens => 3,
+        Unit::Tokens => 4,
+        Unit::Cost => 5,
+    };
+    match limit.mode {
+        Mode::Enforce => unit,
+        Mode::Shadow => unit + 16,
     }
 }
 
 /// A counter's state as a script answered it.
-pub fn counter(rule: Rule, state: &[u8]) -> Option<Counter> {
+pub fn counter<'l>(rule: Rule<'l>, state: &[u8]) -> Option<Counter<'l>> {
     let mut numbers = Numbers { rest: state };
     let counter = match rule {
+        Rule::Fixed { limit, period } => {
+            let parts = (numbers.whole()?, numbers.whole()?, numbers.whole()?);
+            Counter::Fixed {
+                limit,
+                period,
+                window: FixedWindow::from_parts(parts.0, parts.1, parts.2)?,
+            }
+        }
         Rule::Window { limit, .. } => {
             let (sub_ms, head) = (numbers.whole()?, numbers.whole()?);
             let sum = numbers.whole()?;

@@ -2,10 +2,11 @@
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the record
 -- and carry the same hash tag.
 -- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
---   are, for a window: limit, sub_ms, 0; for a bucket: per_ms, scale,
---   capacity; for leases: limit, 0, 0.
+--   are, for a window: limit, sub_ms; for a bucket: per_ms, scale, capacity; for
+--   leases: limit; for a fixed window see FIXED_STATE.
 -- Answers {0 refused | 1 admitted | 2 ended, now, a state per charge}: as they
--- stand after the charges, or where nothing was taken, as they stand.
+-- stand after the charges, or where nothing was taken, as they stand. Or
+-- {3, now}: the ends of a fixed window both lie behind, ask again with others.
 local hold_id = ARGV[1]
 local held = call('GET', KEYS[1])
 if held == SETTLED or held == EXPIRED then return { 2, now } end
@@ -28,11 +29,26 @@ repeat
   local again = false
   charged, admits, at = '', true, first
   for i = 1, charges do
-    local algorithm, _, amount, p1, p2, p3, key
-    algorithm, _, amount, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
+    local algorithm, unit, amount, p1, p2, p3, p4, key
+    algorithm, unit, amount, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
     keys[i] = key
     if not take then amount = 0 end
-    if algorithm == WINDOW then
+    local fits
+    if algorithm == FIXED then
+      --:fixed
+      local due = p3 == 0 and now + p2 or now < p2 and p2 or p3
+      if p3 ~= 0 and now >= p3 then return { 3, now } end
+      if not fend or now >= fend then
+        fend, count, kind = due, 0, p4
+      elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
+        fend, kind = due, p4
+      end
+      fits = count + amount <= p1
+      if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
+      answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
+      ttls[i] = fend - now + GRACE_MS
+      charged = charged .. pack('<d', fend)
+    elseif algorithm == WINDOW then
       --:window
       if not length then
         length, head, full, newest, oldest = p2, floor(now / p2), 0, 0, 0
@@ -45,7 +61,7 @@ repeat
         between = rep('\0', BETWEEN_BYTES)
       end
       --:window_used
-      admits = admits and used + amount <= p1
+      fits = used + amount <= p1
       if amount > AMOUNT_MAX - full then amount = AMOUNT_MAX - full end
       answer[i + 2] = pack(WINDOW_STATE, length, head, full + amount, newest + amount, between, oldest)
       ttls[i] = same and KEEP or (head + 14) * length - now + GRACE_MS
@@ -59,15 +75,17 @@ repeat
         level = math.max(-debt_max, math.min(burst, floor(level / scale))) * p2
       end
       if level > p3 then level = p3 end
-      admits = admits and amount <= floor(p3 / p2) and level >= amount * p2
+      fits = amount <= floor(p3 / p2) and level >= amount * p2
       level = level - amount * p2
+      if level < -LEVEL_MAX then level = -LEVEL_MAX end
       answer[i + 2] = pack(BUCKET_STATE, level, last, p1, p2, p3)
       ttls[i] = ceil((p3 - level) / p1) + (last > now and last - now or 0) + GRACE_MS
     else
       local used = call('ZCOUNT', key, '(' .. format('%d', now), '+inf')
-      admits = admits and used < p1
+      fits = used < p1
       answer[i + 2] = pack('<d', take and used + 1 or used)
     end
+    admits = admits and (fits or unit >= SHADOW)
   end
   -- Refused: they are answered as they stand.
   if take and not admits then take, again = false, true end

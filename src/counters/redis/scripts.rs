@@ -11,7 +11,7 @@ use super::keys::Bucket;
 use super::packed;
 use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
-use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled};
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Unit};
 use crate::units::{Millis, UnixMillis};
 use redis::{Script, ScriptInvocation, Value};
 
@@ -38,8 +38,9 @@ macro_rules! script {
 }
 
 /// What a line `--:name` of a script stands for.
-const PASTED: [(&str, &str); 4] = [
+const PASTED: [(&str, &str); 5] = [
     ("--:record\n", include_str!("record.lua")),
+    ("--:fixed\n", include_str!("fixed.lua")),
     ("--:window\n", include_str!("window.lua")),
     ("--:window_used\n", include_str!("window_used.lua")),
     ("--:bucket\n", include_str!("bucket.lua")),
@@ -64,12 +65,18 @@ impl Scripts {
         }
     }
 
-    pub fn reserve(&self, reservation: &Reservation, rules: &[Rule]) -> ScriptInvocation<'_> {
+    /// `now` is the server's time, as far as it is known.
+    pub fn reserve(
+        &self,
+        reservation: &Reservation,
+        rules: &[Rule],
+        now: UnixMillis,
+    ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(&reservation.slot);
         let mut call = self.reserve.prepare_invoke();
         call.key(bucket.hold(reservation.hold)).key(bucket.open());
         call.arg(reservation.hold.to_string())
-            .arg(packed::record(bucket, reservation, rules))
+            .arg(packed::record(bucket, reservation, rules, now))
             .arg(reservation.hold_ttl.0)
             .arg(reservation.lease_ttl.0)
             .arg(HOLD_KEPT.0);
@@ -81,9 +88,17 @@ impl Scripts {
         let mut call = self.settle.key(bucket.hold(hold));
         call.key(bucket.open())
             .arg(hold.to_string())
-            .arg(actual.requests.min(AMOUNT_MAX))
-            .arg(actual.tokens.min(AMOUNT_MAX))
             .arg(ENDED_KEPT.0);
+        // In the order of `packed::unit_mark`.
+        for unit in [
+            Unit::Requests,
+            Unit::InputTokens,
+            Unit::OutputTokens,
+            Unit::Tokens,
+            Unit::Cost,
+        ] {
+            call.arg(actual.of(unit).min(AMOUNT_MAX));
+        }
         call
     }
 
@@ -137,17 +152,24 @@ pub fn settled(parts: &Parts) -> Result<(Settled, UnixMillis), CounterError> {
 
 /// What `reserve.lua` answered.
 #[derive(Debug)]
-pub enum Reserved {
-    Refused(Vec<Counter>),
-    Admitted(Vec<Counter>),
+pub enum Reserved<'l> {
+    Refused(Vec<Counter<'l>>),
+    Admitted(Vec<Counter<'l>>),
     Ended,
+    /// The ends of a fixed window were computed too long ago; nothing changed.
+    Outdated,
 }
 
-pub fn reserved(parts: &Parts, rules: &[Rule]) -> Result<(Reserved, UnixMillis), CounterError> {
+pub fn reserved<'l>(
+    parts: &Parts,
+    rules: &[Rule<'l>],
+) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
     let now = UnixMillis(whole(parts.get(1))?);
     let status = int(parts.first())?;
-    if status == 2 {
-        return Ok((Reserved::Ended, now));
+    match status {
+        2 => return Ok((Reserved::Ended, now)),
+        3 => return Ok((Reserved::Outdated, now)),
+        _ => {}
     }
     if parts.len() != rules.len() + 2 {
         return Err(odd("a number of counters"));
@@ -165,7 +187,7 @@ pub fn reserved(parts: &Parts, rules: &[Rule]) -> Result<(Reserved, UnixMillis),
     }
 }
 
-fn counter(rule: Rule, state: &Value) -> Result<Counter, CounterError> {
+fn counter<'l>(rule: Rule<'l>, state: &Value) -> Result<Counter<'l>, CounterError> {
     let Value::BulkString(state) = state else {
         return Err(odd("a counter"));
     };
@@ -251,7 +273,7 @@ mod tests {
             vec![],
             vec![Value::Nil, Value::Nil],
             vec![Value::Int(1), Value::Int(5)],
-            vec![Value::Int(3), Value::Int(5), leases.clone()],
+            vec![Value::Int(4), Value::Int(5), leases.clone()],
             vec![Value::Int(1), Value::Int(-5), leases.clone()],
             vec![Value::Double(f64::NAN), Value::Int(5), leases],
             vec![Value::Int(1), Value::Int(5), Value::BulkString(vec![0; 7])],

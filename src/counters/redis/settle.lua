@@ -1,14 +1,14 @@
 -- Ends a hold: each charge becomes what was used, leases are released.
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the hold and
 -- carry the same hash tag.
--- ARGV: hold id, requests, tokens, ended_ms.
+-- ARGV: hold id, ended_ms, and what was used of each unit, in their order.
 -- Answers {1 applied | 0 settled before | 2 expired before | 3 not there, now}.
 -- A hold that isn't there is marked as settled, so that a reservation which
 -- comes after its settlement takes nothing.
 local hold_id = ARGV[1]
 local record = call('GET', KEYS[1])
 if not record then
-  call('SET', KEYS[1], SETTLED, 'PX', ARGV[4])
+  call('SET', KEYS[1], SETTLED, 'PX', ARGV[2])
   return { 3, now }
 end
 if record == SETTLED then return { 0, now } end
@@ -16,21 +16,38 @@ if record == EXPIRED then return { 2, now } end
 
 -- All is read and computed before anything is written: keys, and what is to be
 -- stored under them, with times to live; nil for leases.
-local count = 0
+local places = 0
 local keys, values, ttls = { nil, nil, nil, nil }, { nil, nil, nil, nil }, { nil, nil, nil, nil }
 --:record
 local charged_at = size + 1
 for _ = 1, charges do
-  local algorithm, unit, held, p1, p2, p3, key
-  algorithm, unit, held, p1, p2, p3, key, at = unpack_bytes(CHARGE, record, at)
-  local actual = tonumber(unit == REQUESTS and ARGV[2] or ARGV[3])
+  local algorithm, unit, held, p1, p2, p3, p4, key
+  algorithm, unit, held, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+  local actual = tonumber(ARGV[2 + unit % SHADOW])
   if algorithm == LEASES then
     -- Raises where it is of another type.
     call('ZCARD', key)
-    count = count + 1
-    keys[count] = key
+    places = places + 1
+    keys[places] = key
   elseif actual == held then
-    if algorithm == WINDOW then charged_at = charged_at + 8 end
+    if algorithm == WINDOW or algorithm == FIXED then charged_at = charged_at + 8 end
+  elseif algorithm == FIXED then
+    local charged = unpack_bytes('<d', record, charged_at)
+    charged_at = charged_at + 8
+    --:fixed
+    if fend and now >= fend then fend = nil end
+    if not fend and actual > held then
+      -- Where both ends lie behind, the window that it belonged to is long over.
+      if p3 == 0 then fend = now + p2 elseif now < p2 then fend = p2 elseif now < p3 then fend = p3 end
+      count, kind = 0, p4
+    end
+    local change = actual - held
+    if fend and (change > 0 or charged == fend) then
+      count = math.max(0, math.min(AMOUNT_MAX, count + change))
+      places = places + 1
+      keys[places], ttls[places] = key, fend - now + GRACE_MS
+      values[places] = pack(FIXED_STATE, fend, count, kind)
+    end
   elseif algorithm == WINDOW then
     local charged = unpack_bytes('<d', record, charged_at)
     charged_at = charged_at + 8
@@ -61,9 +78,9 @@ for _ = 1, charges do
           newest = newest + change
         end
       end
-      count = count + 1
-      keys[count], ttls[count] = key, same and KEEP or (head + 14) * length - now + GRACE_MS
-      values[count] = pack(WINDOW_STATE, length, head, full, newest, between, oldest)
+      places = places + 1
+      keys[places], ttls[places] = key, same and KEEP or (head + 14) * length - now + GRACE_MS
+      values[places] = pack(WINDOW_STATE, length, head, full, newest, between, oldest)
     end
   else
     --:bucket
@@ -77,18 +94,18 @@ for _ = 1, charges do
       else
         level = over > floor((level + LEVEL_MAX) / scale) and -LEVEL_MAX or level - over * scale
       end
-      count = count + 1
-      keys[count] = key
-      ttls[count] = ceil((capacity - level) / per_ms) + (last > now and last - now or 0) + GRACE_MS
-      values[count] = pack(BUCKET_STATE, level, last, per_ms, scale, capacity)
+      places = places + 1
+      keys[places] = key
+      ttls[places] = ceil((capacity - level) / per_ms) + (last > now and last - now or 0) + GRACE_MS
+      values[places] = pack(BUCKET_STATE, level, last, per_ms, scale, capacity)
     end
   end
 end
 
 -- Of the writes only this first one can raise.
 call('ZREM', KEYS[2], hold_id)
-call('SET', KEYS[1], SETTLED, 'PX', ARGV[4])
-for i = 1, count do
+call('SET', KEYS[1], SETTLED, 'PX', ARGV[2])
+for i = 1, places do
   if ttls[i] == KEEP then
     call('SET', keys[i], values[i], 'KEEPTTL')
   elseif ttls[i] then

@@ -32,13 +32,8 @@ fn a_plain_call_is_admitted_and_settled_exactly() {
     );
     let settled = settlements(&steps);
     assert_eq!(settled.len(), 1);
-    assert_eq!(
-        settled[0].actual,
-        Actual {
-            requests: 1,
-            tokens: 17
-        }
-    );
+    let actual = settled[0].actual;
+    assert_eq!((actual.requests, actual.of(Unit::Tokens)), (1, 17));
     let event = settled[0].event.as_ref().unwrap();
     assert_eq!(
         (event.outcome, event.known),
@@ -145,7 +140,9 @@ fn a_break_at_any_point_leaves_nothing_open() {
         let until = with(whole[..events].to_vec(), vec![Event::Closed]);
         let steps = run(&mut exchange, until);
         let settled = settlements(&steps);
-        let got = settled.first().map(|s| (ended_as(s), s.actual.tokens));
+        let got = settled
+            .first()
+            .map(|s| (ended_as(s), s.actual.of(Unit::Tokens)));
         assert!(settled.len() <= 1);
         assert_eq!(got, *expected, "broken after {events} events");
         assert!(!exchange.owes_settlement());
@@ -173,7 +170,7 @@ fn trailers_end_an_answer_too() {
         ),
     );
     assert_eq!(settlements(&steps).len(), 1);
-    assert_eq!(settlements(&steps)[0].actual.tokens, 17);
+    assert_eq!(settlements(&steps)[0].actual.of(Unit::Tokens), 17);
 }
 
 #[test]
@@ -203,9 +200,10 @@ fn what_the_provider_answered_decides_what_is_charged() {
         let settled = settlements(&steps);
         assert_eq!(settled.len(), 1, "{status} {origin:?}");
         assert_eq!(ended_as(settled[0]), outcome, "{status} {origin:?}");
+        let actual = settled[0].actual;
         assert_eq!(
-            settled[0].actual,
-            Actual { requests, tokens },
+            (actual.requests, actual.of(Unit::Tokens)),
+            (requests, tokens),
             "{status} {origin:?}"
         );
     }
@@ -372,7 +370,7 @@ fn a_door_hands_over_and_a_meter_settles() {
     assert!(matches!(steps[0].effects[0], Effect::Adopt { .. }));
     let settled = settlements(&steps);
     assert_eq!(settled.len(), 1);
-    assert_eq!(settled[0].actual.tokens, 17);
+    assert_eq!(settled[0].actual.of(Unit::Tokens), 17);
     assert_eq!(
         settled[0].hold,
         HoldId::new(NOW, &[7; 10]),

@@ -133,9 +133,17 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
     } = rate;
     let (kind, what) = match rate.unit {
         RateUnit::Requests => ("requests", "requests"),
+        RateUnit::InputTokens => ("tokens", "input tokens"),
+        RateUnit::OutputTokens => ("tokens", "output tokens"),
         RateUnit::Tokens => ("tokens", "tokens"),
+        RateUnit::Cost => ("cost", "cost"),
         RateUnit::Concurrency => ("requests", "concurrent requests"),
     };
+    let amount = |amount: &u64| match rate.unit {
+        RateUnit::Cost => dollars(*amount),
+        _ => amount.to_string(),
+    };
+    let (limit, used, requested) = (amount(limit), amount(used), amount(requested));
     let name = &rate.limit_name;
     let (message, headers) = match rate.retry {
         RateRetry::Never => (
@@ -163,11 +171,32 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
             retry_headers(hint_ms),
         ),
     };
+    let (kind, code) = match (rate.unit, is_short(rate.retry)) {
+        (RateUnit::Cost, false) => ("insufficient_quota", "insufficient_quota"),
+        _ => (kind, "rate_limit_exceeded"),
+    };
     Rendered {
         status: 429,
         headers,
-        body: error(&message, kind, Value::Null, "rate_limit_exceeded"),
+        body: error(&message, kind, Value::Null, code),
     }
+}
+
+/// Whether waiting it out is a matter of an SDK's patience.
+fn is_short(retry: RateRetry) -> bool {
+    match retry {
+        RateRetry::AfterMillis(ms) => ms <= WAIT_BY_ITSELF_MAX_MS,
+        RateRetry::WhenOneEnds { .. } => true,
+        RateRetry::Never => false,
+    }
+}
+
+/// Nano-dollars with as many decimals as they need, at least two.
+fn dollars(nanos: u64) -> String {
+    let (whole, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let decimals = format!("{rest:09}");
+    let (cents, finer) = decimals.split_at(2);
+    format!("${whole}.{cents}{}", finer.trim_end_matches('0'))
 }
 
 /// The longest that an SDK is told to wait by itself. openai-python waits no
@@ -246,6 +275,24 @@ mod tests {
                 Some(ms.to_string().as_str())
             );
         }
+    }
+
+    #[test]
+    fn cost_is_told_in_dollars_and_as_a_quota_where_waiting_is_long() {
+        for (ms, code) in [
+            (60_000, "rate_limit_exceeded"),
+            (86_400_000, "insufficient_quota"),
+        ] {
+            let rendered = render(&rate(RateUnit::Cost, RateRetry::AfterMillis(ms)));
+            assert_eq!(rendered.status, 429);
+            let error = &body(&rendered)["error"];
+            assert_eq!(error["code"], code);
+            let message = error["message"].as_str().unwrap();
+            let amounts = "Limit $0.0002, Used $0.00016296, Requested $0.000042288.";
+            assert!(message.contains(amounts), "{message}");
+        }
+        assert_eq!(dollars(12_300_000_000), "$12.30");
+        assert_eq!(dollars(1), "$0.000000001");
     }
 
     #[test]

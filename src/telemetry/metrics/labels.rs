@@ -199,7 +199,10 @@ impl Label for RefusalReason {
     const ALL: &'static [Self] = &[
         Self::OTHER,
         Self("requests"),
+        Self("input_tokens"),
+        Self("output_tokens"),
         Self("tokens"),
+        Self("cost"),
         Self("concurrency"),
         Self("unauthenticated"),
         Self("bad_header"),

@@ -1,0 +1,259 @@
+//! Limits as they are written.
+
+use super::policy::Name;
+use crate::config::problem::At;
+use crate::config::quantity::SPAN_MS_MAX;
+use crate::config::reader::{Fields, Item, Located};
+use crate::limits::{AMOUNT_MAX, Dimension, Mode, Unit};
+use crate::protocol::Endpoint;
+use crate::units::Millis;
+use jiff::civil::Weekday;
+
+/// How a limit counts, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlgorithmWord {
+    FixedWindow,
+    SlidingWindow,
+    TokenBucket,
+    LeakyBucket,
+}
+
+/// A calendar's unit, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeriodWord {
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+/// When a window of a fixed length begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartsWord {
+    Aligned,
+    FirstHit,
+}
+
+/// A day on which a week or a month begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    Weekday(Weekday),
+    DayOfMonth(u8),
+}
+
+#[derive(Debug)]
+pub struct RawLimit {
+    pub at: At,
+    pub name: Option<Name>,
+    pub scope: Option<Located<Vec<Dimension>>>,
+    pub unit: Option<Located<Unit>>,
+    pub amount: Option<Located<u64>>,
+    pub every: Option<Located<Millis>>,
+    pub period: Option<Located<PeriodWord>>,
+    /// Neither `every` nor `period` is there.
+    pub length_is_missing: bool,
+    pub zone: Option<Located<String>>,
+    pub anchor: Option<Located<Anchor>>,
+    pub starts: Option<Located<StartsWord>>,
+    pub algorithm: Option<Located<AlgorithmWord>>,
+    pub burst: Option<Located<u64>>,
+    pub mode: Option<Located<Mode>>,
+    pub when: RawWhen,
+    /// All that is there could be read.
+    pub is_read: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct RawWhen {
+    pub models: Vec<Name>,
+    pub tiers: Vec<Name>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+const SCOPES: &[(&str, Dimension)] = &[
+    ("tenant", Dimension::Tenant),
+    ("project", Dimension::Project),
+    ("environment", Dimension::Environment),
+    ("user", Dimension::User),
+    ("key", Dimension::Key),
+    ("model", Dimension::Model),
+    ("tier", Dimension::Tier),
+    ("endpoint", Dimension::Endpoint),
+    ("provider", Dimension::Provider),
+];
+
+const UNITS: &[(&str, Unit)] = &[
+    ("requests", Unit::Requests),
+    ("input_tokens", Unit::InputTokens),
+    ("output_tokens", Unit::OutputTokens),
+    ("tokens", Unit::Tokens),
+    ("cost", Unit::Cost),
+    ("concurrency", Unit::Concurrency),
+];
+
+const ALGORITHMS: &[(&str, AlgorithmWord)] = &[
+    ("fixed_window", AlgorithmWord::FixedWindow),
+    ("sliding_window", AlgorithmWord::SlidingWindow),
+    ("token_bucket", AlgorithmWord::TokenBucket),
+    ("leaky_bucket", AlgorithmWord::LeakyBucket),
+];
+
+const PERIODS: &[(&str, PeriodWord)] = &[
+    ("hour", PeriodWord::Hour),
+    ("day", PeriodWord::Day),
+    ("week", PeriodWord::Week),
+    ("month", PeriodWord::Month),
+];
+
+const STARTS: &[(&str, StartsWord)] = &[
+    ("aligned", StartsWord::Aligned),
+    ("first_hit", StartsWord::FirstHit),
+];
+
+const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+
+const WEEKDAYS: &[(&str, Anchor)] = &[
+    ("monday", Anchor::Weekday(Weekday::Monday)),
+    ("tuesday", Anchor::Weekday(Weekday::Tuesday)),
+    ("wednesday", Anchor::Weekday(Weekday::Wednesday)),
+    ("thursday", Anchor::Weekday(Weekday::Thursday)),
+    ("friday", Anchor::Weekday(Weekday::Friday)),
+    ("saturday", Anchor::Weekday(Weekday::Saturday)),
+    ("sunday", Anchor::Weekday(Weekday::Sunday)),
+];
+
+const ENDPOINTS: &[(&str, Endpoint)] = &[
+    ("chat_completions", Endpoint::ChatCompletions),
+    ("completions", Endpoint::Completions),
+    ("embeddings", Endpoint::Embeddings),
+];
+
+/// One limit; `None` where it is no mapping.
+pub fn limit(item: &Item) -> Option<RawLimit> {
+    let fields = item.fields(&[
+        "name",
+        "per",
+        "unit",
+        "amount",
+        "every",
+        "period",
+        "zone",
+        "anchor",
+        "starts",
+        "algorithm",
+        "burst",
+        "mode",
+        "when",
+    ])?;
+    let mut is_read = true;
+    let mut read = |ok: bool| is_read &= ok;
+    let unit = fields
+        .required(
+            "unit",
+            "what is counted: requests, tokens, cost, concurrency, ...",
+        )
+        .and_then(|item| item.word(UNITS));
+    let is_cost = unit.as_ref().is_some_and(|unit| unit.value == Unit::Cost);
+    let number = |item: Item| match is_cost {
+        true => item.dollars(1..=AMOUNT_MAX),
+        false => item.amount(1..=AMOUNT_MAX),
+    };
+    let period = word(&fields, "period", PERIODS, &mut read);
+    let anchor = anchor(&fields, period.as_ref(), &mut read);
+    let every = fields.optional("every");
+    Some(RawLimit {
+        at: item.at.clone(),
+        name: fields.optional("name").and_then(|item| item.name()),
+        scope: fields
+            .required("per", "whose calls are counted together: tenant, user, ...")
+            .and_then(|item| scope(&item)),
+        amount: fields.required("amount", "how many").and_then(number),
+        length_is_missing: every.is_none() && fields.optional("period").is_none(),
+        every: every.and_then(|item| item.span(1..=SPAN_MS_MAX)),
+        zone: fields.optional("zone").and_then(|item| item.text()),
+        starts: word(&fields, "starts", STARTS, &mut read),
+        algorithm: word(&fields, "algorithm", ALGORITHMS, &mut read),
+        burst: fields.optional("burst").and_then(number),
+        mode: word(&fields, "mode", MODES, &mut read),
+        when: when(&fields, &mut read),
+        unit,
+        period,
+        anchor,
+        is_read,
+    })
+}
+
+fn word<T: Copy>(
+    fields: &Fields,
+    name: &str,
+    words: &[(&str, T)],
+    read: &mut impl FnMut(bool),
+) -> Option<Located<T>> {
+    let word = fields.optional(name)?.word(words);
+    read(word.is_some());
+    word
+}
+
+/// `global`, a dimension, or a list of them.
+fn scope(item: &Item) -> Option<Located<Vec<Dimension>>> {
+    let dimensions = item.one_or_list()?;
+    let words: Option<Vec<_>> = dimensions.iter().map(|item| item.word(SCOPES)).collect();
+    let value = words?.into_iter().map(|word| word.value).collect();
+    Some(Located {
+        value,
+        at: item.at.clone(),
+    })
+}
+
+/// A weekday or a day of the month, as the period asks for.
+fn anchor(
+    fields: &Fields,
+    period: Option<&Located<PeriodWord>>,
+    read: &mut impl FnMut(bool),
+) -> Option<Located<Anchor>> {
+    let item = fields.optional("anchor")?;
+    let anchor = match period?.value {
+        PeriodWord::Week => item.word(WEEKDAYS),
+        PeriodWord::Month => item.amount(1..=31).and_then(|day| {
+            Some(Located {
+                value: Anchor::DayOfMonth(u8::try_from(day.value).ok()?),
+                at: day.at,
+            })
+        }),
+        PeriodWord::Hour | PeriodWord::Day => {
+            item.report("has a meaning only with period: week or month")
+        }
+    };
+    read(anchor.is_some());
+    anchor
+}
+
+fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
+    let mut when = RawWhen::default();
+    let Some(item) = fields.optional("when") else {
+        return when;
+    };
+    let Some(conditions) = item.fields(&["model", "tier", "endpoint"]) else {
+        read(false);
+        return when;
+    };
+    let mut names = |field| {
+        let items = conditions.optional(field).map(|item| item.one_or_list());
+        let names: Option<Vec<Name>> = match items {
+            None => Some(Vec::new()),
+            Some(items) => items.and_then(|items| items.iter().map(Item::name).collect()),
+        };
+        read(names.is_some());
+        names.unwrap_or_default()
+    };
+    when.models = names("model");
+    when.tiers = names("tier");
+    if let Some(item) = conditions.optional("endpoint") {
+        let items = item.one_or_list().unwrap_or_default();
+        let words: Option<Vec<_>> = items.iter().map(|item| item.word(ENDPOINTS)).collect();
+        read(words.is_some());
+        let words = words.unwrap_or_default().into_iter();
+        when.endpoints = words.map(|word| word.value).collect();
+    }
+    when
+}

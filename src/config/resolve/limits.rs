@@ -1,0 +1,344 @@
+//! Limits: what they count, for whom, how, and in which calls.
+
+use crate::config::problem::{At, Findings, nearest, shown};
+use crate::config::quantity::AsSpan;
+use crate::config::raw::limits::{
+    AlgorithmWord, Anchor, PeriodWord, RawLimit, RawWhen, StartsWord,
+};
+use crate::config::reader::Located;
+use crate::limits::period::{Calendar, CalendarUnit, Period};
+use crate::limits::{Algorithm, Limit, Scope, Unit, token_bucket};
+use crate::policy::{Model, PlanLimit, When};
+use crate::units::Millis;
+use jiff::civil::Weekday;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The shortest sliding window: it is counted in sub-windows of at least a
+/// millisecond.
+const WINDOW_MS_MIN: u64 = 12;
+
+/// The most models that one message lists.
+const MODELS_LISTED_MAX: usize = 5;
+
+/// What limits may speak of.
+pub struct Known<'r> {
+    /// `None` where the models couldn't be read.
+    pub models: Option<&'r [Model]>,
+}
+
+/// One limit of a plan; `None` after a problem.
+pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<PlanLimit> {
+    let name = name(raw);
+    let when = when(&raw.when, known, findings);
+    let unit = raw.unit.as_ref()?.value;
+    let algorithm = if unit == Unit::Concurrency {
+        concurrency(raw, findings)
+    } else {
+        paced(raw, unit, findings)
+    };
+    let when = when?;
+    if unit == Unit::Cost {
+        require_prices(raw, &when, known, findings)?;
+    }
+    let limit = Limit {
+        name: name?,
+        // A plan's limits are each tenant's own.
+        scope: scope(raw)?.within_tenant(),
+        unit,
+        amount: raw.amount.as_ref()?.value,
+        algorithm: algorithm?,
+        mode: raw.mode.as_ref().map(|mode| mode.value).unwrap_or_default(),
+    };
+    raw.is_read.then(|| PlanLimit {
+        limit: Arc::new(limit),
+        when,
+    })
+}
+
+/// As written, or after what it counts.
+pub fn name(raw: &RawLimit) -> Option<Arc<str>> {
+    if let Some(name) = &raw.name {
+        return Some(Arc::clone(&name.value));
+    }
+    let unit = raw.unit.as_ref()?.value.as_str().replace('_', "-");
+    Some(format!("{}-{unit}", scope(raw)?).into())
+}
+
+fn scope(raw: &RawLimit) -> Option<Scope> {
+    let dimensions = &raw.scope.as_ref()?.value;
+    Some(Scope::of(dimensions.iter().copied()))
+}
+
+fn when(raw: &RawWhen, known: &Known, findings: &Findings) -> Option<When> {
+    let mut whole = true;
+    if let Some(models) = known.models {
+        let names: HashSet<&str> = models.iter().map(|model| &*model.name).collect();
+        let tiers: HashSet<&str> = models
+            .iter()
+            .filter_map(|model| model.tier.as_deref())
+            .collect();
+        for (what, written, known) in [
+            ("model", &raw.models, &names),
+            ("model of tier", &raw.tiers, &tiers),
+        ] {
+            for name in written {
+                if !known.contains(&*name.value) {
+                    unknown(what, name, known, findings);
+                    whole = false;
+                }
+            }
+        }
+    }
+    let values = |names: &[Located<Arc<str>>]| {
+        let names = names.iter().map(|name| Arc::clone(&name.value));
+        names.collect()
+    };
+    whole.then(|| When {
+        models: values(&raw.models),
+        tiers: values(&raw.tiers),
+        endpoints: raw.endpoints.clone(),
+    })
+}
+
+fn unknown(what: &str, name: &Located<Arc<str>>, known: &HashSet<&str>, findings: &Findings) {
+    let hint = nearest(&name.value, known.iter().copied())
+        .map(|name| format!("; did you mean {}?", shown(name)))
+        .unwrap_or_default();
+    let text = format!("there is no {what} {}{hint}", shown(&name.value));
+    findings.problem(&name.at, text);
+}
+
+/// A call whose cost isn't known can't be held to a limit on it.
+fn require_prices(raw: &RawLimit, when: &When, known: &Known, findings: &Findings) -> Option<()> {
+    let unpriced: Vec<&str> = known
+        .models
+        .unwrap_or_default()
+        .iter()
+        .filter(|model| model.price.is_none() && applies(when, model))
+        .map(|model| &*model.name)
+        .collect();
+    if unpriced.is_empty() {
+        return Some(());
+    }
+    let list = listed(&unpriced);
+    let text = format!("can't count the cost of {list}: set price of each of these models");
+    findings.problem(&raw.at, text);
+    None
+}
+
+fn applies(when: &When, model: &Model) -> bool {
+    match when.endpoints.as_slice() {
+        [] => when.holds(model, crate::protocol::Endpoint::ChatCompletions),
+        endpoints => endpoints.iter().any(|e| when.holds(model, *e)),
+    }
+}
+
+/// Some names, and how many more there are.
+pub fn listed(names: &[&str]) -> String {
+    let shown_names = names.iter().take(MODELS_LISTED_MAX);
+    let mut list: Vec<String> = shown_names.map(|name| shown(name)).collect();
+    if names.len() > MODELS_LISTED_MAX {
+        list.push(format!("{} more", names.len() - MODELS_LISTED_MAX));
+    }
+    list.join(", ")
+}
+
+/// Reports the fields that are there though they mean nothing here.
+fn surplus<'r>(fields: impl IntoIterator<Item = Option<&'r At>>, text: &str, findings: &Findings) {
+    for at in fields.into_iter().flatten() {
+        findings.problem(at, text);
+    }
+}
+
+fn at<T>(field: &Option<Located<T>>) -> Option<&At> {
+    field.as_ref().map(|field| &field.at)
+}
+
+fn concurrency(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
+    let fields = [
+        at(&raw.every),
+        at(&raw.period),
+        at(&raw.zone),
+        at(&raw.anchor),
+        at(&raw.starts),
+        at(&raw.algorithm),
+        at(&raw.burst),
+    ];
+    let text = "has no meaning with unit: concurrency, which counts calls in flight";
+    surplus(fields, text, findings);
+    Some(Algorithm::Concurrency)
+}
+
+fn paced(raw: &RawLimit, unit: Unit, findings: &Findings) -> Option<Algorithm> {
+    if raw.length_is_missing {
+        let at = At {
+            place: raw.at.place,
+            path: raw.at.path.field("every"),
+        };
+        let text = "is required: the time that the amount is for, as 1m (or a period, as month)";
+        findings.problem(&at, text);
+    }
+    let word = match (&raw.algorithm, &raw.period) {
+        (Some(algorithm), _) => algorithm.value,
+        (None, Some(_)) => AlgorithmWord::FixedWindow,
+        (None, None) if unit == Unit::Requests => AlgorithmWord::SlidingWindow,
+        (None, None) => AlgorithmWord::TokenBucket,
+    };
+    if !matches!(
+        word,
+        AlgorithmWord::TokenBucket | AlgorithmWord::LeakyBucket
+    ) {
+        let text = "has a meaning only with algorithm: token_bucket or leaky_bucket";
+        surplus([at(&raw.burst)], text, findings);
+    }
+    if word != AlgorithmWord::FixedWindow {
+        let text = "has a meaning only with algorithm: fixed_window";
+        surplus([at(&raw.period), at(&raw.starts)], text, findings);
+    }
+    if raw.period.is_none() {
+        let text = "has a meaning only with a period";
+        surplus([at(&raw.zone), at(&raw.anchor)], text, findings);
+    }
+    match word {
+        AlgorithmWord::FixedWindow => fixed_window(raw, findings),
+        AlgorithmWord::SlidingWindow => sliding_window(raw, findings),
+        AlgorithmWord::TokenBucket | AlgorithmWord::LeakyBucket => bucket(raw, word, findings),
+    }
+}
+
+fn fixed_window(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
+    let period = match &raw.period {
+        None => {
+            let every = raw.every.as_ref()?.value;
+            match raw.starts.as_ref().map(|starts| starts.value) {
+                Some(StartsWord::FirstHit) => Period::first_hit(every),
+                Some(StartsWord::Aligned) | None => Period::aligned(every),
+            }
+        }
+        Some(period) => {
+            let text = "has no meaning with a period, which says how long and from when";
+            surplus([at(&raw.every), at(&raw.starts)], text, findings);
+            Period::calendar(Calendar {
+                unit: calendar_unit(period.value, raw.anchor.as_ref().map(|a| a.value)),
+                zone: zone(raw, findings)?,
+            })
+        }
+    };
+    Some(Algorithm::FixedWindow {
+        period: Arc::new(period),
+    })
+}
+
+fn calendar_unit(period: PeriodWord, anchor: Option<Anchor>) -> CalendarUnit {
+    match (period, anchor) {
+        (PeriodWord::Hour, _) => CalendarUnit::Hour,
+        (PeriodWord::Day, _) => CalendarUnit::Day,
+        (PeriodWord::Week, Some(Anchor::Weekday(day))) => CalendarUnit::Week(day),
+        (PeriodWord::Week, _) => CalendarUnit::Week(Weekday::Monday),
+        (PeriodWord::Month, Some(Anchor::DayOfMonth(day))) => CalendarUnit::Month(day),
+        (PeriodWord::Month, _) => CalendarUnit::Month(1),
+    }
+}
+
+/// From the database that weir brings, so that all sidecars agree.
+fn zone(raw: &RawLimit, findings: &Findings) -> Option<TimeZone> {
+    let Some(written) = &raw.zone else {
+        return Some(TimeZone::UTC);
+    };
+    let database = TimeZoneDatabase::bundled();
+    if let Ok(zone) = database.get(&written.value) {
+        return Some(zone);
+    }
+    let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
+    let hint = nearest(&written.value, names.iter().map(String::as_str))
+        .map(|name| format!("; did you mean {}?", shown(name)))
+        .unwrap_or_default();
+    let text = format!(
+        "must be an IANA time zone such as Europe/Berlin (got {}){hint}",
+        shown(&written.value)
+    );
+    findings.problem(&written.at, text);
+    None
+}
+
+fn sliding_window(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
+    let every = raw.every.as_ref()?;
+    if every.value.0 < WINDOW_MS_MIN {
+        let least = AsSpan(Millis(WINDOW_MS_MIN));
+        let got = AsSpan(every.value);
+        let text = format!("must be at least {least} for a sliding window (got {got})");
+        findings.problem(&every.at, text);
+        return None;
+    }
+    Some(Algorithm::SlidingWindow { every: every.value })
+}
+
+fn bucket(raw: &RawLimit, word: AlgorithmWord, findings: &Findings) -> Option<Algorithm> {
+    let every = raw.every.as_ref()?.value;
+    let amount = raw.amount.as_ref()?.value;
+    let leaky = word == AlgorithmWord::LeakyBucket;
+    // A bucket that leaks lets one come at a time unless told otherwise.
+    let burst = match &raw.burst {
+        Some(burst) => burst.value,
+        None if leaky && raw.unit.as_ref().is_some_and(|u| u.value == Unit::Requests) => 1,
+        None => amount,
+    };
+    if let Err(fault) = token_bucket::validate(amount, every, burst) {
+        findings.problem(&raw.at, fault.to_string());
+        return None;
+    }
+    Some(if leaky {
+        Algorithm::LeakyBucket { every, burst }
+    } else {
+        Algorithm::TokenBucket { every, burst }
+    })
+}
+
+/// Reports a name that an earlier limit of the plan has.
+pub fn name_once<'r>(
+    raw: &'r RawLimit,
+    names: &mut HashMap<Arc<str>, &'r At>,
+    findings: &Findings,
+) {
+    let Some(name) = name(raw) else { return };
+    let at = raw.name.as_ref().map_or(&raw.at, |name| &name.at);
+    match names.get(&name) {
+        Some(first) => findings.problem(
+            at,
+            format!(
+                "{} is named {} already; give one of them another name",
+                first.path,
+                shown(&name)
+            ),
+        ),
+        None => {
+            names.insert(name, &raw.at);
+        }
+    }
+}
+
+/// A call that sets no cap holds the plan's default: a limit below it refuses
+/// every such call.
+pub fn warn_of_small(
+    raw: &RawLimit,
+    limit: &Limit,
+    default: Option<&Located<u64>>,
+    findings: &Findings,
+) {
+    let most = limit.most();
+    if matches!(limit.unit, Unit::Tokens | Unit::OutputTokens)
+        && let Some(default) = default
+        && most <= default.value
+    {
+        findings.warning(
+            &raw.at,
+            format!(
+                "never holds more than {most}, but a call without a cap of its own asks for \
+                 {} output tokens alone (output.max_tokens.default): it would always be refused",
+                default.value
+            ),
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! Which limits apply to a call, and what each charges.
+
+use super::{Estimate, Model, Plan};
+use crate::identity::Principal;
+use crate::limits::reservation::counter_id;
+use crate::limits::{Charge, Dimension, Limit, Scope, Unit};
+use crate::protocol::Endpoint;
+use std::sync::Arc;
+
+/// A limit of a plan, and the calls that it applies to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanLimit {
+    pub limit: Arc<Limit>,
+    pub when: When,
+}
+
+/// Conditions on a call; all must hold, an empty list always does. Expressions
+/// join here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct When {
+    pub models: Vec<Arc<str>>,
+    pub tiers: Vec<Arc<str>>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What limits look at in a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'c> {
+    pub who: &'c Principal,
+    pub model: &'c Model,
+    pub endpoint: Endpoint,
+    pub estimate: Estimate,
+}
+
+/// In every call.
+impl From<Limit> for PlanLimit {
+    fn from(limit: Limit) -> Self {
+        Self {
+            limit: Arc::new(limit),
+            when: When::default(),
+        }
+    }
+}
+
+impl When {
+    pub fn holds(&self, model: &Model, endpoint: Endpoint) -> bool {
+        let tier = model.tier.as_ref();
+        (self.models.is_empty() || self.models.contains(&model.name))
+            && (self.tiers.is_empty() || tier.is_some_and(|tier| self.tiers.contains(tier)))
+            && (self.endpoints.is_empty() || self.endpoints.contains(&endpoint))
+    }
+}
+
+impl Plan {
+    /// The charges of one call, in the plan's order.
+    pub fn charges(&self, call: Call) -> Vec<Charge> {
+        self.limits
+            .iter()
+            .filter(|limit| limit.when.holds(call.model, call.endpoint))
+            .map(|limit| charge(&limit.limit, call))
+            .collect()
+    }
+}
+
+fn charge(limit: &Arc<Limit>, call: Call) -> Charge {
+    let estimate = call.estimate;
+    Charge {
+        limit: Arc::clone(limit),
+        counter: counter(limit, call),
+        amount: match limit.unit {
+            Unit::Requests | Unit::Concurrency => 1,
+            Unit::InputTokens => estimate.input_tokens,
+            Unit::OutputTokens => estimate.output_tokens,
+            Unit::Tokens => estimate.total_tokens(),
+            Unit::Cost => estimate.cost_nanos,
+        },
+    }
+}
+
+fn counter(limit: &Limit, call: Call) -> String {
+    // Most limits are of these, and need no list.
+    match limit.scope {
+        Scope::TENANT => counter_id(&limit.name, &[&call.who.tenant]),
+        Scope::USER => counter_id(&limit.name, &[&call.who.tenant, &call.who.user_or_key()]),
+        scope => {
+            let user = call.who.user_or_key();
+            let values: Vec<&str> = scope
+                .dimensions()
+                .map(|dimension| value(dimension, call, &user))
+                .collect();
+            counter_id(&limit.name, &values)
+        }
+    }
+}
+
+/// What a call is in a dimension; no name is empty, so calls that are nothing
+/// there count together.
+fn value<'c>(dimension: Dimension, call: Call<'c>, user: &'c str) -> &'c str {
+    let Call {
+        who,
+        model,
+        endpoint,
+        ..
+    } = call;
+    let name = match dimension {
+        Dimension::Tenant => Some(&who.tenant),
+        Dimension::Project => who.project.as_ref(),
+        Dimension::Environment => who.environment.as_ref(),
+        Dimension::User => return user,
+        Dimension::Key => Some(&who.key_id),
+        Dimension::Model => Some(&model.name),
+        Dimension::Tier => model.tier.as_ref(),
+        Dimension::Endpoint => return endpoint.path(),
+        Dimension::Provider => model.provider.as_ref(),
+    };
+    name.map_or("", |name| name)
+}
+
+#[cfg(test)]
+mod tests;

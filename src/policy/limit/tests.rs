@@ -1,0 +1,151 @@
+//! Which calls a limit counts, and together with which others.
+
+use super::*;
+use crate::limits::{Algorithm, Mode};
+use crate::policy::{OutputField, OutputRule, Vocabulary};
+use crate::units::Millis;
+
+fn who(user: Option<&str>, project: Option<&str>) -> Principal {
+    Principal {
+        tenant: "acme".into(),
+        project: project.map(Arc::from),
+        environment: Some("prod".into()),
+        user: user.map(Arc::from),
+        key_id: "k1".into(),
+        plan: "team".into(),
+    }
+}
+
+fn model(name: &str, tier: Option<&str>) -> Model {
+    Model {
+        name: name.into(),
+        tier: tier.map(Arc::from),
+        provider: Some("openai".into()),
+        price: None,
+        vocabulary: Vocabulary::O200kBase,
+        max_output_tokens: None,
+        output_field: OutputField::MaxTokens,
+        image_tokens: None,
+        inject_include_usage: true,
+    }
+}
+
+fn limit(scope: Scope, unit: Unit) -> Arc<Limit> {
+    Arc::new(Limit {
+        name: "l".into(),
+        scope,
+        unit,
+        amount: 10,
+        algorithm: Algorithm::SlidingWindow {
+            every: Millis(60_000),
+        },
+        mode: Mode::Enforce,
+    })
+}
+
+fn call<'c>(who: &'c Principal, model: &'c Model) -> Call<'c> {
+    Call {
+        who,
+        model,
+        endpoint: Endpoint::Completions,
+        estimate: Estimate {
+            input_tokens: 30,
+            output_tokens: 12,
+            cost_nanos: 7,
+        },
+    }
+}
+
+#[test]
+fn each_unit_charges_its_own() {
+    let (who, model) = (who(None, None), model("m", None));
+    for (unit, amount) in [
+        (Unit::Requests, 1),
+        (Unit::Concurrency, 1),
+        (Unit::InputTokens, 30),
+        (Unit::OutputTokens, 12),
+        (Unit::Tokens, 42),
+        (Unit::Cost, 7),
+    ] {
+        let charge = charge(&limit(Scope::TENANT, unit), call(&who, &model));
+        assert_eq!(charge.amount, amount, "{unit:?}");
+    }
+}
+
+#[test]
+fn calls_that_agree_in_all_dimensions_share_a_counter() {
+    let (ada, nobody) = (who(Some("ada"), Some("p")), who(None, None));
+    let (big, small) = (model("big", Some("t")), model("small", None));
+    let id = |dimensions: &[Dimension], who, model| {
+        let scope = Scope::of(dimensions.iter().copied());
+        counter(&limit(scope, Unit::Requests), call(who, model))
+    };
+    use Dimension::{Endpoint, Environment, Key, Model, Project, Provider, Tenant, Tier, User};
+    assert_eq!(id(&[Tenant], &ada, &big), "1:l,4:acme,");
+    assert_eq!(id(&[User], &ada, &big), "1:l,4:acme,8:user=ada,");
+    assert_eq!(id(&[User], &nobody, &big), "1:l,4:acme,6:key=k1,");
+    assert_eq!(id(&[Key, Model], &ada, &big), "1:l,4:acme,2:k1,3:big,");
+    assert_eq!(
+        id(&[Project, Environment], &ada, &big),
+        "1:l,4:acme,1:p,4:prod,"
+    );
+    assert_eq!(id(&[Project], &nobody, &big), "1:l,4:acme,0:,");
+    assert_eq!(id(&[Tier], &ada, &big), "1:l,1:t,");
+    assert_eq!(id(&[Tier], &ada, &small), "1:l,0:,");
+    assert_eq!(
+        id(&[Endpoint, Provider], &ada, &small),
+        "1:l,15:/v1/completions,6:openai,"
+    );
+    assert_eq!(id(&[], &ada, &big), "1:l,");
+}
+
+#[test]
+fn a_condition_must_hold_whole() {
+    let plan = |when| Plan {
+        name: "team".into(),
+        limits: vec![PlanLimit {
+            limit: limit(Scope::TENANT, Unit::Requests),
+            when,
+        }],
+        output: OutputRule::default(),
+    };
+    let (who, big) = (who(None, None), model("big", Some("top")));
+    let other = model("other", None);
+    let table = [
+        (When::default(), true, true),
+        (
+            When {
+                models: vec!["x".into(), "big".into()],
+                ..When::default()
+            },
+            true,
+            false,
+        ),
+        (
+            When {
+                tiers: vec!["top".into()],
+                endpoints: vec![Endpoint::Completions],
+                ..When::default()
+            },
+            true,
+            false,
+        ),
+        (
+            When {
+                models: vec!["big".into()],
+                endpoints: vec![Endpoint::Embeddings],
+                ..When::default()
+            },
+            false,
+            false,
+        ),
+    ];
+    for (when, for_big, for_other) in table {
+        let plan = plan(when);
+        assert_eq!(plan.charges(call(&who, &big)).len(), usize::from(for_big));
+        assert_eq!(
+            plan.charges(call(&who, &other)).len(),
+            usize::from(for_other)
+        );
+    }
+}
