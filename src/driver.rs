@@ -11,6 +11,7 @@
 pub mod clock;
 mod leases;
 mod record;
+mod reserve;
 mod session;
 mod settle;
 mod unsettled;

@@ -248,6 +248,7 @@ impl Exchange {
                 let adopt = Effect::Adopt {
                     hold: call.id,
                     slot: Arc::clone(&call.tenant),
+                    shared: call.shared,
                 };
                 let mut step = self.on_response_headers(call, head, now);
                 step.effects.insert(0, adopt);

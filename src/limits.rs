@@ -22,7 +22,7 @@ pub mod sliding_window;
 pub mod token_bucket;
 
 pub use reservation::{
-    Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, Settled, Standing,
+    Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, SHARED_SLOT, Settled, Standing,
 };
 
 pub use scope::{Dimension, Scope};

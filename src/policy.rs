@@ -7,7 +7,7 @@ mod limit;
 mod price;
 
 pub use crate::tokens::Vocabulary;
-pub use limit::{Call, PlanLimit, When};
+pub use limit::{Call, PlanLimit, When, charges};
 pub use price::Price;
 
 use crate::identity::KeyTable;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub keys: KeyTable,
     pub models: HashMap<Arc<str>, Arc<Model>>,
+    /// Limits whose counters tenants share.
+    pub shared: Vec<PlanLimit>,
     /// Every plan that a principal may name.
     pub plans: HashMap<Arc<str>, Arc<Plan>>,
 }

@@ -37,6 +37,10 @@ pub struct Raw {
     pub models: Option<Located<Vec<RawModel>>>,
     pub plans: Option<Located<Vec<RawPlan>>>,
     pub tenants: Option<Located<Vec<RawTenant>>>,
+    /// Beside those of plans.
+    pub limits: Option<Located<Vec<limits::RawLimit>>>,
+    /// Whether `limits`, but not each of them, was left out or could be read.
+    pub limits_are_read: bool,
     pub server: RawServer,
     pub telemetry: RawTelemetry,
 }
@@ -111,6 +115,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "models",
         "plans",
         "tenants",
+        "limits",
         "server",
         "telemetry",
     ])?;
@@ -122,10 +127,14 @@ pub fn read(root: &Item) -> Option<Raw> {
         models: policy::models(&top),
         plans: policy::plans(&top),
         tenants: policy::tenants(&top),
+        limits: top
+            .optional("limits")
+            .and_then(|item| limits::limits(&item)),
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),
         ..Raw::default()
     };
+    raw.limits_are_read = top.optional("limits").is_none() || raw.limits.is_some();
     identity(&top, &mut raw);
     Some(raw)
 }

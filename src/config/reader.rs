@@ -231,6 +231,10 @@ impl<'a> Item<'a> {
         }
     }
 
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(&self.node.value, Value::Text(text) if text == word)
+    }
+
     /// One of the given words.
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<Located<T>> {
         let list = || {

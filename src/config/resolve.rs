@@ -41,7 +41,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         Some(raw) => otlp(raw, findings).map(Some),
         None => Some(None),
     };
-    let (models, plans) = policy?;
+    let policy = policy?;
     Some(Config {
         listen: listen?,
         counters: counters?,
@@ -75,8 +75,9 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         },
         snapshot: Snapshot {
             keys: keys?,
-            models,
-            plans,
+            models: policy.models,
+            shared: policy.shared,
+            plans: policy.plans,
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),

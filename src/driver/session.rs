@@ -1,9 +1,9 @@
 //! One exchange with its driver: events in, replies out, effects carried out.
 
 use super::leases::Lease;
-use super::{Driver, Opened, settle, unsettled};
+use super::{Driver, Opened, reserve, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
-use crate::limits::{Decision, Reservation};
+use crate::limits::{Decision, Reservation, SHARED_SLOT};
 use std::sync::Arc;
 
 /// One call's exchange, driven. Dropping it settles what it owes.
@@ -77,9 +77,11 @@ impl Session {
                 self.settling = settle::start(&self.driver, *settlement);
                 None
             }
-            Effect::Adopt { hold, slot } => {
-                let lease = Lease { slot, until: None };
-                self.driver.leases.keep(hold, lease);
+            Effect::Adopt { hold, slot, shared } => {
+                let shared = shared.then(|| (hold.shared(), Arc::from(SHARED_SLOT)));
+                for (hold, slot) in [Some((hold, slot)), shared].into_iter().flatten() {
+                    self.driver.leases.keep(hold, Lease { slot, until: None });
+                }
                 None
             }
             Effect::Record(event) => {
@@ -92,10 +94,7 @@ impl Session {
     async fn reserve(&self, reservation: Reservation) -> Event {
         let driver = &self.driver;
         let started = driver.clock.instant();
-        let decision = driver
-            .counters
-            .reserve(&reservation, driver.clock.now())
-            .await;
+        let decision = reserve::reserve(driver, &reservation).await;
         driver.recorder.decided(started.elapsed());
         match decision {
             Ok(decision @ Decision::Admitted(_)) => {
@@ -118,10 +117,7 @@ impl Session {
             Role::Door => Some(self.driver.clock.now() + self.driver.settings.handover_max),
             Role::Full | Role::Meter => None,
         };
-        let slot = Arc::clone(&reservation.slot);
-        self.driver
-            .leases
-            .keep(reservation.hold, Lease { slot, until });
+        reserve::keep(&self.driver, reservation, until);
         self.driver
             .recorder
             .admitted(reservation.hold, &reservation.context)

@@ -114,8 +114,18 @@ impl Unsettled {
     }
 }
 
-/// Asks for the first time.
+/// Asks for the first time, for all parts of the hold at once.
 pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
+    match settlement.shared_part() {
+        Some(shared) => {
+            let own = settle_part(driver, settlement);
+            tokio::join!(own, settle_part(driver, shared));
+        }
+        None => settle_part(driver, settlement).await,
+    }
+}
+
+async fn settle_part(driver: &Driver, settlement: Settlement) {
     let settled = ask(driver, &settlement).await;
     match settled {
         Ok(settled) => {
@@ -257,6 +267,7 @@ mod tests {
         Settlement {
             slot: "acme".into(),
             hold: HoldId::new(UnixMillis(at), &[7; 10]),
+            shared: false,
             actual: Actual::VOID,
             event: None,
         }

@@ -107,11 +107,17 @@ impl Upkeep {
         };
         for hold in expired {
             driver.leases.release(hold.hold);
+            // The other part, if there is one, is kept no longer either.
+            driver.leases.release(hold.hold.shared());
             // What the call came to is known here, or that it was refused.
             if let Some(settlement) = driver.unsettled.take(hold.hold) {
                 if let Some(event) = settlement.event {
                     driver.recorder.record(event);
                 }
+                continue;
+            }
+            if hold.hold.is_shared() {
+                // The call is told of by its own part.
                 continue;
             }
             match OpenCall::from_json(&hold.context) {

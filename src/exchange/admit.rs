@@ -37,6 +37,8 @@ pub(super) struct Refused {
 pub(super) struct Deciding {
     call: OpenCall,
     charges: Vec<Charge>,
+    /// Those on counters that tenants share.
+    shared: Vec<Charge>,
     principal: Arc<Principal>,
     /// The client's body with weir's edits; `None` where there are none.
     edited: Option<Vec<u8>>,
@@ -149,6 +151,7 @@ impl Admission<'_> {
             hold: self.hold,
             slot: Arc::clone(&who.principal.tenant),
             charges: deciding.charges.clone(),
+            shared: deciding.shared.clone(),
             hold_ttl: self.settings.hold_ttl,
             lease_ttl: self.settings.lease_ttl,
             context: deciding.call.to_json().into(),
@@ -172,6 +175,13 @@ impl Admission<'_> {
             self.input_tokens(model, facts, body)?,
             cap.tokens.saturating_mul(facts.answers),
         );
+        let asked = policy::Call {
+            who: &who.principal,
+            model,
+            endpoint: who.endpoint,
+            estimate,
+        };
+        let shared = policy::charges(&self.snapshot.shared, asked);
         let call = OpenCall {
             id: self.hold,
             started_at: who.started_at,
@@ -191,17 +201,14 @@ impl Admission<'_> {
             output_tokens: estimate.output_tokens,
             request_bytes: body.len() as u64,
             traceparent: who.traceparent.clone(),
+            shared: !shared.is_empty(),
             would_refuse: Vec::new(),
             rate_headers: Vec::new(),
         };
         Ok(Deciding {
             call,
-            charges: plan.charges(policy::Call {
-                who: &who.principal,
-                model,
-                endpoint: who.endpoint,
-                estimate,
-            }),
+            charges: policy::charges(&plan.limits, asked),
+            shared,
             principal: Arc::clone(&who.principal),
             edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
         })
@@ -244,13 +251,17 @@ impl Deciding {
     ) -> Result<(OpenCall, Option<Vec<u8>>), Box<Step>> {
         match decision {
             Some(Decision::Admitted(standings)) => {
-                let mut call = self.call;
-                call.rate_headers = tightest(&self.charges, &standings);
-                call.would_refuse = would_refuse(&self.charges, &standings);
+                let (mut call, charges) = (self.call, [self.charges, self.shared].concat());
+                call.rate_headers = tightest(&charges, &standings);
+                call.would_refuse = would_refuse(&charges, &standings);
                 Ok((call, self.edited))
             }
             Some(Decision::Refused(refusal)) => {
-                let denial = rate_denial(&self.charges, refusal, &self.call);
+                let denial = rate_denial(
+                    &[&*self.charges, &self.shared].concat(),
+                    refusal,
+                    &self.call,
+                );
                 let (id, refused) = self.refused(denial);
                 Err(Box::new(refuse(refused, id, now)))
             }
@@ -276,6 +287,7 @@ impl Deciding {
         Effect::Settle(Box::new(Settlement {
             slot: Arc::clone(&self.call.tenant),
             hold: self.call.id,
+            shared: self.call.shared,
             actual: Actual::VOID,
             event,
         }))

@@ -3,7 +3,7 @@
 
 use super::event::UsageEvent;
 use super::open_call::OpenCall;
-use crate::limits::{Actual, Decision, HoldId, Reservation};
+use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
 use crate::protocol::denial::Rendered;
 use std::sync::Arc;
 
@@ -125,6 +125,8 @@ pub enum Effect {
     Adopt {
         hold: HoldId,
         slot: Arc<str>,
+        /// It has a part on shared counters.
+        shared: bool,
     },
     /// A refused call.
     Record(Box<UsageEvent>),
@@ -136,9 +138,24 @@ pub enum Effect {
 pub struct Settlement {
     pub slot: Arc<str>,
     pub hold: HoldId,
+    /// It has a part on shared counters, which ends alike.
+    pub shared: bool,
     pub actual: Actual,
     /// `None` where the call is told of by another event.
     pub event: Option<UsageEvent>,
+}
+
+impl Settlement {
+    /// The settlement in the slot that tenants share, if there is one.
+    pub fn shared_part(&self) -> Option<Settlement> {
+        self.shared.then(|| Settlement {
+            slot: SHARED_SLOT.into(),
+            hold: self.hold.shared(),
+            shared: false,
+            actual: self.actual,
+            event: None,
+        })
+    }
 }
 
 /// What one event leads to.

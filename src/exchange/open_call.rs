@@ -44,6 +44,9 @@ pub struct OpenCall {
     pub request_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The hold has a part on counters that tenants share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// The limits in shadow mode that would have refused it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_refuse: Vec<Arc<str>>,

@@ -240,6 +240,7 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
     Effect::Settle(Box::new(Settlement {
         slot: Arc::clone(&call.tenant),
         hold: call.id,
+        shared: call.shared,
         actual: Actual {
             requests: verdict.requests,
             input_tokens: event.input_tokens.unwrap_or(0),

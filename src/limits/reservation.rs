@@ -23,6 +23,20 @@ impl HoldId {
     pub fn parse(text: &str) -> Option<Self> {
         uuid::Uuid::try_parse(text).ok().map(Self)
     }
+
+    /// The name of the hold that the same call has on counters that tenants
+    /// share: the id with the version 8 (RFC 9562, section 5.8) in place of 7.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        let mut bytes = self.0.into_bytes();
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// Whether [`HoldId::shared`] made it.
+    pub fn is_shared(self) -> bool {
+        self.0.as_bytes()[6] >> 4 == 8
+    }
 }
 
 impl fmt::Display for HoldId {
@@ -47,6 +61,9 @@ pub struct Charge {
     pub amount: u64,
 }
 
+/// The slot of counters that tenants share. No tenant has an empty name.
+pub const SHARED_SLOT: &str = "";
+
 /// All that one call asks for, taken whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
@@ -55,6 +72,9 @@ pub struct Reservation {
     pub slot: Arc<str>,
     /// At most [`super::CHARGES_MAX`]; never two on the same counter.
     pub charges: Vec<Charge>,
+    /// Charges on counters that tenants share. A store doesn't look at them:
+    /// they are [`Reservation::shared_part`], taken after the others.
+    pub shared: Vec<Charge>,
     /// How long the hold lives unless it is renewed.
     pub hold_ttl: Millis,
     /// How long its concurrency leases live unless they are renewed.
@@ -62,6 +82,22 @@ pub struct Reservation {
     /// What whoever finds the hold expired needs to write its usage event.
     /// Opaque to the store; bounded by the caller.
     pub context: Arc<str>,
+}
+
+impl Reservation {
+    /// The reservation in the slot that tenants share, if there is one.
+    pub fn shared_part(&self) -> Option<Reservation> {
+        (!self.shared.is_empty()).then(|| Reservation {
+            hold: self.hold.shared(),
+            slot: SHARED_SLOT.into(),
+            charges: self.shared.clone(),
+            shared: Vec::new(),
+            hold_ttl: self.hold_ttl,
+            lease_ttl: self.lease_ttl,
+            // The call is told of by the tenant's own part.
+            context: "".into(),
+        })
+    }
 }
 
 /// A counter as it stands after a decision, for one charge.
@@ -92,7 +128,7 @@ pub enum Retry {
 /// that takes longest to pass: the earliest time for the whole call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// Index into [`Reservation::charges`].
+    /// Index into [`Reservation::charges`]; behind those, into its shared ones.
     pub charge: usize,
     pub used: u64,
     pub requested: u64,
@@ -170,6 +206,18 @@ pub fn counter_id(limit: &str, values: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shared_holds_name_is_another_and_known() {
+        let hold = HoldId::new(UnixMillis(1), &[0xff; 10]);
+        assert!(!hold.is_shared() && hold.shared().is_shared());
+        assert_ne!(hold, hold.shared());
+        assert_eq!(hold.shared(), hold.shared().shared());
+        assert_eq!(
+            HoldId::parse(&hold.shared().to_string()),
+            Some(hold.shared())
+        );
+    }
 
     #[test]
     fn values_that_look_like_separators_stay_apart() {

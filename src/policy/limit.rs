@@ -1,6 +1,6 @@
 //! Which limits apply to a call, and what each charges.
 
-use super::{Estimate, Model, Plan};
+use super::{Estimate, Model};
 use crate::identity::Principal;
 use crate::limits::reservation::counter_id;
 use crate::limits::{Charge, Dimension, Limit, Scope, Unit};
@@ -51,15 +51,13 @@ impl When {
     }
 }
 
-impl Plan {
-    /// The charges of one call, in the plan's order.
-    pub fn charges(&self, call: Call) -> Vec<Charge> {
-        self.limits
-            .iter()
-            .filter(|limit| limit.when.holds(call.model, call.endpoint))
-            .map(|limit| charge(&limit.limit, call))
-            .collect()
-    }
+/// The charges of one call, in the order of the limits.
+pub fn charges(limits: &[PlanLimit], call: Call) -> Vec<Charge> {
+    limits
+        .iter()
+        .filter(|limit| limit.when.holds(call.model, call.endpoint))
+        .map(|limit| charge(&limit.limit, call))
+        .collect()
 }
 
 fn charge(limit: &Arc<Limit>, call: Call) -> Charge {

@@ -272,6 +272,7 @@ pub fn call(n: u16, charges: Vec<Charge>) -> Reservation {
         hold: hold(n),
         slot: SLOT.into(),
         charges,
+        shared: Vec::new(),
         hold_ttl: Millis(60_000),
         lease_ttl: Millis(15_000),
         context: format!("context {n}").into(),

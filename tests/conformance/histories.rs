@@ -142,6 +142,7 @@ impl Pair<'_> {
                     hold: id(self.history, hold),
                     slot: Arc::clone(&self.slot),
                     charges: charges(plan, user, tokens),
+                    shared: Vec::new(),
                     hold_ttl: Millis(hold_ms),
                     lease_ttl: Millis(lease_ms),
                     context: format!("{hold}").into(),

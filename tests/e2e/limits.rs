@@ -1,7 +1,7 @@
 //! Refusals: by each limit, for whom, in which words; and exactness under fire.
 
 use super::calls::hello;
-use crate::support::stack::{Engine, OTHER_KEY, Setup, Stack};
+use crate::support::stack::{Engine, FOREIGN_KEY, OTHER_KEY, Setup, Stack};
 use crate::support::until;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -277,5 +277,73 @@ async fn a_limit_in_shadow_mode_is_told_of_and_refuses_nothing() {
         assert_eq!(told, [vec![], vec![Arc::clone(&name)], vec![name]]);
         assert_eq!(stack.metric("weir_shadow_refusals_total").await, 2.0);
         stack.settle_the_books().await;
+    }
+}
+
+/// A stack with ample plans and a limit beside them.
+async fn stack_with_top_limit(engine: Engine, limit: &str) -> Stack {
+    Stack::start(Setup {
+        engine,
+        more: format!("limits: [ {limit} ]"),
+        ..Setup::default()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn tenants_share_the_limits_that_name_no_tenant() {
+    let foreign = format!("Bearer {FOREIGN_KEY}");
+    let foreign = [("authorization", &*foreign)];
+    for engine in ENGINES {
+        let limit = "{ per: provider, unit: requests, amount: 3, every: 1h }";
+        let stack = stack_with_top_limit(engine, limit).await;
+        for (headers, status) in [
+            (&[][..], 200),
+            (&foreign[..], 200),
+            (&[], 200),
+            (&[], 429),
+            (&foreign, 429),
+        ] {
+            let answer = stack.send(stack.chat(&hello(), headers)).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            let named = (status == 429).then_some("provider-requests");
+            assert_eq!(answer.header("x-weir-decision"), named);
+        }
+        // What was refused there is not charged to the tenants either.
+        stack.settle_the_books().await;
+    }
+}
+
+#[tokio::test]
+async fn a_shared_slot_is_held_as_long_as_its_call_and_then_free_at_once() {
+    let foreign = format!("Bearer {FOREIGN_KEY}");
+    let foreign = [("authorization", &*foreign)];
+    for engine in ENGINES {
+        for envoy in ["unix.yaml", "split.yaml"] {
+            let stack = Stack::start(Setup {
+                engine,
+                envoy,
+                more: "limits: [ { per: global, unit: concurrency, amount: 1 } ]\n\
+                       holds: { ttl: 2s, lease_ttl: 1s, renew_every: 250ms }"
+                    .into(),
+                ..Setup::default()
+            })
+            .await;
+            // Three times a lease's life.
+            let long = [("x-fake-output", "30"), ("x-fake-delay-ms", "100")];
+            let mut first = stack.open(stack.chat(&streamed(), &long)).await;
+            for _ in 0..25 {
+                first.chunk().await.unwrap().unwrap();
+                let answer = stack.send(stack.chat(&hello(), &foreign)).await;
+                assert_eq!(answer.status, 429);
+                assert_eq!(answer.header("x-weir-decision"), Some("global-concurrency"));
+            }
+            assert!(first.rest().await.1);
+            for headers in [&foreign[..], &[]] {
+                let answer = stack.send(stack.chat(&hello(), headers)).await;
+                assert_eq!(answer.status, 200);
+            }
+            stack.settle_the_books().await;
+        }
     }
 }

@@ -107,11 +107,13 @@ impl Stack {
         events
     }
 
-    /// What the counters should have counted: requests, tokens, nano-dollars.
+    /// What `acme`'s counters should have counted: requests, tokens,
+    /// nano-dollars.
     fn counted(&self, events: &[UsageEvent]) -> (u64, u64, u64) {
         let counted: Vec<_> = events
             .iter()
             .filter(|event| was_sent(event) && event.started_at_ms.0 >= self.counting_since_ms)
+            .filter(|event| event.tenant.as_deref() == Some("acme"))
             .collect();
         let tokens = counted.iter().map(|event| event.total_tokens()).sum();
         let cost = counted.iter().filter_map(|event| event.cost_nanos).sum();
@@ -149,6 +151,7 @@ impl Stack {
             hold,
             slot: "acme".into(),
             charges: charges.to_vec(),
+            shared: Vec::new(),
             hold_ttl: Millis::from_secs(60),
             lease_ttl: Millis::from_secs(60),
             context: "".into(),

@@ -25,6 +25,8 @@ pub const PEPPER: &str = "a pepper that only tests know";
 pub const KEY: &str = "weir_test_ada";
 /// Of the same tenant, user `bob`.
 pub const OTHER_KEY: &str = "weir_test_bob";
+/// Of another tenant, `globex`.
+pub const FOREIGN_KEY: &str = "weir_test_eve";
 const READY_MAX: Duration = Duration::from_secs(20);
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -332,6 +334,7 @@ identity:
   keys:
     - {{ id: ada-key, tenant: acme, environment: test, user: ada, hash: "{ada}" }}
     - {{ id: bob-key, tenant: acme, user: bob, hash: "{bob}" }}
+    - {{ id: eve-key, tenant: globex, user: eve, hash: "{eve}" }}
 models:
   gpt-4o: {{ tier: large, provider: fake, price: {{ input: 2.50, cached_input: 1.25, output: 10 }} }}
   gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
@@ -342,6 +345,7 @@ plans:
     output: {{ max_tokens: {{ default: 100, cap: 1000 }} }}
 tenants:
   acme: {{ plan: team }}
+  globex: {{ plan: team }}
 {more}
 "#,
         socket = dir.join("weir.sock").display(),
@@ -350,6 +354,7 @@ tenants:
         log = dir.join("usage.jsonl").display(),
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
+        eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
         more = setup.more,
     )

@@ -45,6 +45,7 @@ pub enum Anchor {
 pub struct RawLimit {
     pub at: At,
     pub name: Option<Name>,
+    /// Empty: global.
     pub scope: Option<Located<Vec<Dimension>>>,
     pub unit: Option<Located<Unit>>,
     pub amount: Option<Located<u64>>,
@@ -81,6 +82,9 @@ const SCOPES: &[(&str, Dimension)] = &[
     ("endpoint", Dimension::Endpoint),
     ("provider", Dimension::Provider),
 ];
+
+/// In place of all others, where tenants may share a counter.
+const GLOBAL: &str = "global";
 
 const UNITS: &[(&str, Unit)] = &[
     ("requests", Unit::Requests),
@@ -128,8 +132,17 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("embeddings", Endpoint::Embeddings),
 ];
 
+/// All limits of a list.
+pub fn limits(item: &Item) -> Option<Located<Vec<RawLimit>>> {
+    let limits = item.list()?.iter().filter_map(limit).collect();
+    Some(Located {
+        value: limits,
+        at: item.at.clone(),
+    })
+}
+
 /// One limit; `None` where it is no mapping.
-pub fn limit(item: &Item) -> Option<RawLimit> {
+fn limit(item: &Item) -> Option<RawLimit> {
     let fields = item.fields(&[
         "name",
         "per",
@@ -196,6 +209,12 @@ fn word<T: Copy>(
 
 /// `global`, a dimension, or a list of them.
 fn scope(item: &Item) -> Option<Located<Vec<Dimension>>> {
+    if item.is_word(GLOBAL) {
+        return Some(Located {
+            value: Vec::new(),
+            at: item.at.clone(),
+        });
+    }
     let dimensions = item.one_or_list()?;
     let words: Option<Vec<_>> = dimensions.iter().map(|item| item.word(SCOPES)).collect();
     let value = words?.into_iter().map(|word| word.value).collect();

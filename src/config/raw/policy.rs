@@ -1,6 +1,6 @@
 //! Keys, models, plans and tenants as they are written.
 
-use super::limits::{RawLimit, limit};
+use super::limits::{self, RawLimit};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
@@ -199,13 +199,9 @@ fn plan((name, item): (Name, Item)) -> RawPlan {
     let Some(fields) = item.fields(&["limits", "output"]) else {
         return plan;
     };
-    plan.limits = fields.optional("limits").and_then(|item| {
-        let limits = item.list()?.iter().filter_map(limit).collect();
-        Some(Located {
-            value: limits,
-            at: item.at,
-        })
-    });
+    plan.limits = fields
+        .optional("limits")
+        .and_then(|item| limits::limits(&item));
     plan.limits_are_read = fields.optional("limits").is_none() || plan.limits.is_some();
     let Some(item) = fields.optional("output") else {
         plan.output_is_read = true;

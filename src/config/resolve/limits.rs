@@ -28,7 +28,26 @@ pub struct Known<'r> {
     pub models: Option<&'r [Model]>,
 }
 
-/// One limit of a plan; `None` after a problem.
+/// One limit of a plan, which is each tenant's own; `None` after a problem.
+pub fn of_plan(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<PlanLimit> {
+    let mut limit = resolve(raw, known, findings);
+    if let Some(scope) = raw.scope.as_ref().filter(|scope| scope.value.is_empty()) {
+        let text = "global has a meaning only in the limits at the top: a plan's limits are each \
+                    tenant's own";
+        findings.problem(&scope.at, text);
+        return None;
+    }
+    if let Some(limit) = &mut limit {
+        let own = Limit {
+            scope: limit.limit.scope.within_tenant(),
+            ..Limit::clone(&limit.limit)
+        };
+        limit.limit = Arc::new(own);
+    }
+    limit
+}
+
+/// One limit, for whom it says; `None` after a problem.
 pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<PlanLimit> {
     let name = name(raw);
     let when = when(&raw.when, known, findings);
@@ -44,8 +63,7 @@ pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<Pla
     }
     let limit = Limit {
         name: name?,
-        // A plan's limits are each tenant's own.
-        scope: scope(raw)?.within_tenant(),
+        scope: scope(raw)?,
         unit,
         amount: raw.amount.as_ref()?.value,
         algorithm: algorithm?,

@@ -3,16 +3,23 @@
 use super::limits::{self, Known};
 use crate::config::model_names;
 use crate::config::problem::{At, Findings};
+use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawModel, RawPlan};
 use crate::limits::CHARGES_MAX;
-use crate::policy::{Model, OutputRule, Plan};
+use crate::policy::{Model, OutputRule, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-type ByName<T> = HashMap<Arc<str>, Arc<T>>;
+/// What calls may name, and what tenants may use.
+pub struct Policy {
+    pub models: HashMap<Arc<str>, Arc<Model>>,
+    pub plans: HashMap<Arc<str>, Arc<Plan>>,
+    /// Limits whose counters tenants share.
+    pub shared: Vec<PlanLimit>,
+}
 
-/// Models and plans; `None` after a problem.
-pub fn resolve(raw: &Raw, findings: &Findings) -> Option<(ByName<Model>, ByName<Plan>)> {
+/// Models, plans and the limits beside them; `None` after a problem.
+pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Policy> {
     let raw_models = raw.models.as_ref();
     let raw_plans = raw.plans.as_ref();
     for (at, what) in [
@@ -39,15 +46,17 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<(ByName<Model>, ByName<
     let known = Known {
         models: models.as_deref(),
     };
+    let top = top_limits(raw, &known, findings);
     let mut plans = HashMap::new();
-    let mut whole = true;
+    let mut whole = top.is_some();
+    let top = top.unwrap_or_default();
     for raw in raw_plans.map_or(&[][..], |plans| &plans.value) {
         if used.contains(&*raw.name.value) {
             require_bound(raw, &unbounded, findings);
         } else {
             findings.warning(&raw.name.at, "no tenant is on this plan");
         }
-        match plan(raw, &known, findings) {
+        match plan(raw, &known, &top, findings) {
             Some(plan) => {
                 plans.insert(Arc::clone(&plan.name), Arc::new(plan));
             }
@@ -58,7 +67,35 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<(ByName<Model>, ByName<
         .into_iter()
         .map(|model| (Arc::clone(&model.name), Arc::new(model)))
         .collect();
-    whole.then_some((models, plans))
+    let shared = top.into_iter().map(|(_, limit)| limit);
+    whole.then(|| Policy {
+        models,
+        plans,
+        shared: shared.filter(|l| l.limit.scope.is_shared()).collect(),
+    })
+}
+
+type WrittenLimit<'r> = (&'r RawLimit, PlanLimit);
+
+/// The limits beside the plans, which hold for all tenants: shared by them, or
+/// for each of them alike.
+fn top_limits<'r>(
+    raw: &'r Raw,
+    known: &Known,
+    findings: &Findings,
+) -> Option<Vec<WrittenLimit<'r>>> {
+    let written = raw.limits.as_ref().map_or(&[][..], |limits| &limits.value);
+    let mut names = HashMap::new();
+    let mut whole = raw.limits_are_read;
+    let mut resolved = Vec::new();
+    for raw in written {
+        limits::name_once(raw, &mut names, findings);
+        match limits::resolve(raw, known, findings) {
+            Some(limit) => resolved.push((raw, limit)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(resolved)
 }
 
 fn model(raw: &RawModel) -> Model {
@@ -111,7 +148,7 @@ fn require_bound(raw: &RawPlan, unbounded: &[&str], findings: &Findings) {
     );
 }
 
-fn plan(raw: &RawPlan, known: &Known, findings: &Findings) -> Option<Plan> {
+fn plan(raw: &RawPlan, known: &Known, top: &[WrittenLimit], findings: &Findings) -> Option<Plan> {
     if let (Some(default), Some(cap)) = (&raw.max_tokens_default, &raw.max_tokens_cap)
         && default.value > cap.value
     {
@@ -125,21 +162,24 @@ fn plan(raw: &RawPlan, known: &Known, findings: &Findings) -> Option<Plan> {
     if raw_limits.is_empty() && raw.limits_are_read {
         findings.warning(&raw.name.at, "the plan has no limits");
     }
-    if let Some(limits) = &raw.limits
-        && limits.value.len() > CHARGES_MAX
-    {
-        let got = limits.value.len();
-        findings.problem(
-            &limits.at,
-            format!("must have at most {CHARGES_MAX} limits (got {got})"),
-        );
+    let count = raw_limits.len() + top.len();
+    if count > CHARGES_MAX {
+        let at = raw
+            .limits
+            .as_ref()
+            .map_or(&raw.name.at, |limits| &limits.at);
+        let text = format!("must have at most {CHARGES_MAX} limits (got {count})");
+        findings.problem(at, text);
     }
     let mut names = HashMap::new();
+    for (raw, limit) in top {
+        names.insert(Arc::clone(&limit.limit.name), &raw.at);
+    }
     let mut whole = raw.limits_are_read;
     let mut resolved = Vec::with_capacity(raw_limits.len());
     for raw_limit in raw_limits {
         limits::name_once(raw_limit, &mut names, findings);
-        match limits::resolve(raw_limit, known, findings) {
+        match limits::of_plan(raw_limit, known, findings) {
             Some(limit) => {
                 let default = raw.max_tokens_default.as_ref();
                 limits::warn_of_small(raw_limit, &limit.limit, default, findings);
@@ -148,6 +188,12 @@ fn plan(raw: &RawPlan, known: &Known, findings: &Findings) -> Option<Plan> {
             None => whole = false,
         }
     }
+    let of_all_tenants = top.iter().map(|(_, limit)| limit);
+    resolved.extend(
+        of_all_tenants
+            .filter(|l| !l.limit.scope.is_shared())
+            .cloned(),
+    );
     let default = OutputRule::default();
     whole.then(|| Plan {
         name: Arc::clone(&raw.name.value),

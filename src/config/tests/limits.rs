@@ -216,3 +216,52 @@ fn prices_are_dollars_per_million_tokens() {
         assert!(problems.contains(problem), "{problems}");
     }
 }
+
+#[test]
+fn limits_beside_the_plans_hold_for_all_tenants() {
+    let with_top = |limits: &str| format!("{GOOD}limits: [ {limits} ]\n");
+    let config = loaded(&with_top(
+        "{ per: global, unit: concurrency, amount: 50 }, \
+         { per: [provider, model], unit: tokens, amount: 9M, every: 1m }, \
+         { per: user, unit: requests, amount: 5, every: 1s }",
+    ))
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    let names = |limits: &[PlanLimit]| -> Vec<_> {
+        let limits = limits.iter();
+        limits
+            .map(|l| (l.limit.name.to_string(), l.limit.scope))
+            .collect()
+    };
+    let shared = Scope::of([Dimension::Provider, Dimension::Model]);
+    assert_eq!(
+        names(&config.snapshot.shared),
+        [
+            ("global-concurrency".to_owned(), Scope::GLOBAL),
+            ("model-provider-tokens".to_owned(), shared),
+        ]
+    );
+    let of_plan = names(&config.snapshot.plans["team"].limits);
+    assert_eq!(of_plan.len(), 5);
+    assert_eq!(of_plan[4], ("user-requests".to_owned(), Scope::USER));
+    for (text, problem) in [
+        (
+            with_top("{ per: tenant, unit: tokens, amount: 5, every: 1s }"),
+            "plans.team.limits[1]: limits[0] is named \"tenant-tokens\" already; give one of them another name",
+        ),
+        (
+            with_top("{ per: [global, model], unit: tokens, amount: 5, every: 1s }"),
+            "limits[0].per[0]: must be one of tenant, project",
+        ),
+        (
+            file("{ per: global, unit: requests, amount: 5, every: 1s }"),
+            "plans.team.limits[0].per: global has a meaning only in the limits at the top: a plan's limits are each tenant's own",
+        ),
+        (
+            with_top(&"{ per: global, unit: concurrency, amount: 5 },".repeat(2)),
+            "limits[1]: limits[0] is named",
+        ),
+    ] {
+        let problems = loaded(&text).expect_err(&text).to_string();
+        assert!(problems.contains(problem), "{problems}");
+    }
+}

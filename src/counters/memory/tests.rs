@@ -24,6 +24,7 @@ fn call(n: u32, slot: &str, counter: &str) -> Reservation {
             counter: counter.into(),
             amount: 1,
         }],
+        shared: Vec::new(),
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         context: "".into(),

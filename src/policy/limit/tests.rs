@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{Algorithm, Mode};
-use crate::policy::{OutputField, OutputRule, Vocabulary};
+use crate::policy::{OutputField, Vocabulary};
 use crate::units::Millis;
 
 fn who(user: Option<&str>, project: Option<&str>) -> Principal {
@@ -101,13 +101,11 @@ fn calls_that_agree_in_all_dimensions_share_a_counter() {
 
 #[test]
 fn a_condition_must_hold_whole() {
-    let plan = |when| Plan {
-        name: "team".into(),
-        limits: vec![PlanLimit {
+    let limits = |when| {
+        [PlanLimit {
             limit: limit(Scope::TENANT, Unit::Requests),
             when,
-        }],
-        output: OutputRule::default(),
+        }]
     };
     let (who, big) = (who(None, None), model("big", Some("top")));
     let other = model("other", None);
@@ -141,11 +139,10 @@ fn a_condition_must_hold_whole() {
         ),
     ];
     for (when, for_big, for_other) in table {
-        let plan = plan(when);
-        assert_eq!(plan.charges(call(&who, &big)).len(), usize::from(for_big));
-        assert_eq!(
-            plan.charges(call(&who, &other)).len(),
-            usize::from(for_other)
-        );
+        let limits = limits(when);
+        for (model, applies) in [(&big, for_big), (&other, for_other)] {
+            let count = charges(&limits, call(&who, model)).len();
+            assert_eq!(count, usize::from(applies));
+        }
     }
 }
