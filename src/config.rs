@@ -115,6 +115,8 @@ pub struct Server {
     /// Threads that serve Envoy; `None`: half of the cores, at least one.
     pub workers: Option<NonZeroUsize>,
     pub upstream_authorization: UpstreamAuthorization,
+    /// The IETF's rate limit headers besides the dialect's.
+    pub ietf_rate_limit_headers: bool,
 }
 
 /// What becomes of the caller's `Authorization` header on its way upstream.

@@ -26,6 +26,7 @@ mod head;
 pub mod message;
 pub mod open_call;
 mod output_cap;
+mod told;
 mod verdict;
 
 pub use event::UsageEvent;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub keep_authorization: bool,
     /// Take the principal from what ext_authz put into dynamic metadata.
     pub trust_ext_authz: bool,
+    /// Answers carry the IETF's rate limit headers besides their dialect's.
+    pub ietf_rate_limit_headers: bool,
     pub hold_ttl: Millis,
     pub lease_ttl: Millis,
     /// How long a door's hold is kept alive for a meter to adopt.

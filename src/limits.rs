@@ -127,6 +127,17 @@ pub enum Mode {
 }
 
 impl Limit {
+    /// How long its amount is for, where that is always the same.
+    pub fn window(&self) -> Option<Millis> {
+        match &self.algorithm {
+            Algorithm::FixedWindow { period } => period.length(),
+            Algorithm::SlidingWindow { every }
+            | Algorithm::TokenBucket { every, .. }
+            | Algorithm::LeakyBucket { every, .. } => Some(*every),
+            Algorithm::Concurrency => None,
+        }
+    }
+
     /// The most that one call can ever be given.
     pub fn most(&self) -> u64 {
         match self.algorithm {

@@ -9,6 +9,7 @@
 //! To add a dialect: one folder beside `openai/`.
 
 pub mod denial;
+pub mod ietf_rate_limit;
 pub mod inflate;
 pub mod json;
 pub mod json_edit;

@@ -37,6 +37,7 @@ fn settings() -> Settings {
         body_bytes_max: 1 << 20,
         keep_authorization: false,
         trust_ext_authz: false,
+        ietf_rate_limit_headers: false,
         hold_ttl: HOLD_TTL,
         lease_ttl: LEASE_TTL,
         handover_max: Millis::from_mins(10),

@@ -89,6 +89,7 @@ pub struct RawServer {
     pub drain_timeout: Option<Located<Millis>>,
     pub workers: Option<Located<u64>>,
     pub upstream_authorization: Option<UpstreamAuthorization>,
+    pub ietf_rate_limit_headers: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -259,6 +260,7 @@ fn server(top: &Fields) -> Option<RawServer> {
         "drain_timeout",
         "workers",
         "upstream_authorization",
+        "ietf_rate_limit_headers",
     ])?;
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
@@ -274,6 +276,10 @@ fn server(top: &Fields) -> Option<RawServer> {
         workers: fields
             .optional("workers")
             .and_then(|item| item.amount(1..=WORKERS_MAX)),
+        ietf_rate_limit_headers: fields
+            .optional("ietf_rate_limit_headers")
+            .and_then(|item| item.boolean())
+            .map(|on| on.value),
         upstream_authorization: fields
             .optional("upstream_authorization")
             .and_then(|item| item.word(words))

@@ -67,6 +67,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
                 .server
                 .upstream_authorization
                 .unwrap_or(UpstreamAuthorization::Strip),
+            ietf_rate_limit_headers: raw.server.ietf_rate_limit_headers.unwrap_or(false),
         },
         telemetry: Telemetry {
             log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),

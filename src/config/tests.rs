@@ -178,6 +178,7 @@ fn the_shortest_file_gets_the_defaults() {
         Server {
             body_bytes_max: 10 << 20,
             drain_timeout: Millis(30_000),
+            ietf_rate_limit_headers: false,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }

@@ -6,21 +6,16 @@ use super::head::Identified;
 use super::message::{Effect, Metadata, Reply, Settlement, Step};
 use super::open_call::OpenCall;
 use super::output_cap::Cap;
-use super::{Settings, verdict};
+use super::{Settings, told, verdict};
 use crate::identity::Principal;
-use crate::limits::{
-    Actual, Charge, Decision, HoldId, Mode, Refusal, Reservation, Retry, Standing, Unit,
-};
+use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
 use crate::policy::{self, Estimate, Model, Plan, Snapshot};
-use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit, Rendered};
-use crate::protocol::openai::{rate_headers, refusal, request};
+use crate::protocol::denial::{Denial, Rendered};
+use crate::protocol::openai::{refusal, request};
 use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
 use crate::tokens::{Tally, chat_overhead_tokens};
-use crate::units::{Millis, UnixMillis};
+use crate::units::UnixMillis;
 use std::sync::Arc;
-
-/// How long a caller is asked to wait for a slot, which nobody can foresee.
-const SLOT_RETRY_HINT_MS: u64 = 1_000;
 
 /// A call that won't be let through, and on whose account.
 #[derive(Debug)]
@@ -40,6 +35,7 @@ pub(super) struct Deciding {
     /// Those on counters that tenants share.
     shared: Vec<Charge>,
     principal: Arc<Principal>,
+    ietf_headers: bool,
     /// The client's body with weir's edits; `None` where there are none.
     edited: Option<Vec<u8>>,
 }
@@ -210,6 +206,7 @@ impl Admission<'_> {
             charges: policy::charges(&plan.limits, asked),
             shared,
             principal: Arc::clone(&who.principal),
+            ietf_headers: self.settings.ietf_rate_limit_headers,
             edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
         })
     }
@@ -252,12 +249,12 @@ impl Deciding {
         match decision {
             Some(Decision::Admitted(standings)) => {
                 let (mut call, charges) = (self.call, [self.charges, self.shared].concat());
-                call.rate_headers = tightest(&charges, &standings);
-                call.would_refuse = would_refuse(&charges, &standings);
+                call.rate_headers = told::headers(&charges, &standings, self.ietf_headers);
+                call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.edited))
             }
             Some(Decision::Refused(refusal)) => {
-                let denial = rate_denial(
+                let denial = told::denial(
                     &[&*self.charges, &self.shared].concat(),
                     refusal,
                     &self.call,
@@ -303,72 +300,4 @@ impl Deciding {
         };
         (self.call.id, refused)
     }
-}
-
-fn rate_denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial {
-    let Some(charge) = charges.get(refusal.charge) else {
-        return Denial::LimitsUnavailable;
-    };
-    Denial::Rate(RateDenial {
-        unit: match charge.limit.unit {
-            Unit::Requests => RateUnit::Requests,
-            Unit::InputTokens => RateUnit::InputTokens,
-            Unit::OutputTokens => RateUnit::OutputTokens,
-            Unit::Tokens => RateUnit::Tokens,
-            Unit::Cost => RateUnit::Cost,
-            Unit::Concurrency => RateUnit::Concurrency,
-        },
-        limit_name: Arc::clone(&charge.limit.name),
-        tenant: Arc::clone(&call.tenant),
-        model: Arc::clone(&call.model),
-        limit: match refusal.retry {
-            // What a bucket can give at once is what a call must fit into.
-            Retry::Never => charge.limit.most(),
-            _ => charge.limit.amount,
-        },
-        used: refusal.used,
-        requested: refusal.requested,
-        retry: match refusal.retry {
-            Retry::After(span) => RateRetry::AfterMillis(span.0),
-            Retry::WhenOneEnds => RateRetry::WhenOneEnds {
-                hint_ms: SLOT_RETRY_HINT_MS,
-            },
-            Retry::Never => RateRetry::Never,
-        },
-    })
-}
-
-/// The limits in shadow mode that the call went past.
-fn would_refuse(charges: &[Charge], standings: &[Standing]) -> Vec<Arc<str>> {
-    charges
-        .iter()
-        .zip(standings)
-        .filter(|(charge, standing)| charge.limit.mode == Mode::Shadow && standing.exceeded)
-        .map(|(charge, _)| Arc::clone(&charge.limit.name))
-        .collect()
-}
-
-/// The rate headers of an admitted call: for requests and for tokens, those of
-/// the limit with the least left.
-fn tightest(charges: &[Charge], standings: &[Standing]) -> Vec<(String, String)> {
-    let of = |unit: Unit| {
-        charges
-            .iter()
-            .zip(standings)
-            .filter(|(charge, _)| charge.limit.unit == unit && charge.limit.mode == Mode::Enforce)
-            .min_by_key(|(_, standing)| standing.remaining)
-            .map(|(charge, standing)| RateStanding {
-                limit: charge.limit.amount,
-                remaining: standing.remaining,
-                reset_ms: standing.reset_after.unwrap_or(Millis(0)).0,
-            })
-    };
-    let requests = of(Unit::Requests).map(rate_headers::requests);
-    let tokens = of(Unit::Tokens).map(rate_headers::tokens);
-    requests
-        .into_iter()
-        .chain(tokens)
-        .flatten()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }

@@ -159,13 +159,15 @@ fn answer_kind(content_type: Option<&str>) -> AnswerKind {
 
 /// The headers that a door handed over are set only under their known names.
 fn known_rate_header((name, value): &(String, String)) -> Option<(&'static str, String)> {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 8] = [
         "x-ratelimit-limit-requests",
         "x-ratelimit-remaining-requests",
         "x-ratelimit-reset-requests",
         "x-ratelimit-limit-tokens",
         "x-ratelimit-remaining-tokens",
         "x-ratelimit-reset-tokens",
+        "ratelimit-policy",
+        "ratelimit",
     ];
     let known = NAMES.into_iter().find(|known| known == name)?;
     Some((known, value.clone()))

@@ -104,6 +104,14 @@ impl Period {
         }
     }
 
+    /// How long each window is; `None` where a calendar says.
+    pub fn length(&self) -> Option<Millis> {
+        match self.rule {
+            Rule::FirstHit { every } | Rule::Aligned { every } => Some(every),
+            Rule::Calendar(_) => None,
+        }
+    }
+
     /// The end of a window that is opened now.
     pub fn end(&self, now: UnixMillis) -> UnixMillis {
         match &self.rule {

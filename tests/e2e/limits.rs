@@ -347,3 +347,28 @@ async fn a_shared_slot_is_held_as_long_as_its_call_and_then_free_at_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_ietfs_headers_are_sent_where_they_are_switched_on() {
+    for on in [true, false] {
+        let stack = Stack::start(Setup {
+            more: format!("server: {{ ietf_rate_limit_headers: {on} }}"),
+            ..Setup::default()
+        })
+        .await;
+        let answer = stack.send(stack.chat(&hello(), &[])).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.header("x-ratelimit-limit-requests").is_some());
+        let policy = answer.header("ratelimit-policy");
+        let standing = answer.header("ratelimit");
+        assert_eq!((policy.is_some(), standing.is_some()), (on, on));
+        if let (Some(policy), Some(standing)) = (policy, standing) {
+            let requests = "\"tenant-requests\";q=100000;w=3600, ";
+            assert!(policy.starts_with(requests), "{policy}");
+            assert!(policy.contains(";qu=\"concurrency\""), "{policy}");
+            let left = "\"tenant-requests\";r=99999;t=";
+            assert!(standing.starts_with(left), "{standing}");
+        }
+        stack.settle_the_books().await;
+    }
+}
