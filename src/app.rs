@@ -29,7 +29,11 @@ use anyhow::Context;
 use grpc::Grpc;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long the upkeep may take to come to its end.
+const UPKEEP_ENDS_MAX: Duration = Duration::from_secs(2);
 
 /// Serves until told to stop; returns when everything is settled and closed.
 pub fn serve(config: Config) -> anyhow::Result<()> {
@@ -82,7 +86,7 @@ async fn run(
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
     #[expect(clippy::disallowed_methods, reason = "awaited below")]
-    let upkeep = tokio::spawn(
+    let mut upkeep = tokio::spawn(
         Upkeep::new(
             Arc::clone(&driver),
             Arc::clone(&readiness),
@@ -94,6 +98,7 @@ async fn run(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {
         signal = shutdown::signalled() => signal.context("can't wait for signals"),
+        _ = &mut upkeep => Err(anyhow::anyhow!("the upkeep ended by itself")),
         ended = grpc.ended() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself"))),
     };
     if let Ok(signal) = &outcome {
@@ -107,7 +112,11 @@ async fn run(
         server.drain_timeout.into(),
     )
     .await;
-    let _ = upkeep.await;
+    if !upkeep.is_finished() {
+        // It may be waiting for a store that is away.
+        let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;
+    }
+    driver.record_unanswered();
     driver.recorder().close().await;
     tracing::info!("stopped");
     outcome.map(|_| ())

@@ -29,7 +29,9 @@ use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
-/// How long an ended hold is remembered. Far longer than any message is late.
+/// How long a settled hold is remembered. Far longer than any message is late.
+/// Where a store can be away, an expired one is remembered for weeks: a
+/// settlement may be asked again for as long.
 pub const ENDED_KEPT: Millis = Millis::from_secs(60);
 
 /// A counter store.

@@ -123,6 +123,11 @@ impl Driver {
         self.unsettled.emptied().await;
     }
 
+    /// Records what the store has not answered. Before the process stops.
+    pub fn record_unanswered(&self) {
+        unsettled::record_unanswered(self);
+    }
+
     /// Cancelled when draining has lasted long enough.
     pub fn cut_token(&self) -> &CancellationToken {
         &self.cut

@@ -52,10 +52,7 @@ pub(super) async fn drain(
         .await
         .is_err()
     {
-        tracing::error!(
-            "the counter store did not answer some settlements; their holds will expire, \
-             and the sidecar that takes them records those calls as estimated"
-        );
+        tracing::error!("the counter store did not answer some settlements");
     }
     stop.cancel();
     // Open connections are closed with the process; only the listeners' end is

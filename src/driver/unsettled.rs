@@ -5,11 +5,9 @@
 //! says who ended the hold. Its lease is renewed meanwhile, as far as the store
 //! hears of it.
 //!
-//! Always holds: what waits is bounded. While the store is away no call is
-//! admitted, so the settlements that have an event are at most as many as calls
-//! were open; of those that only give back what a refused call may have taken,
-//! the first matter most, for the store still heard them, and later ones are
-//! dropped.
+//! Always holds: what waits is bounded. Of the settlements that only give back
+//! what a refused call may have taken, the first matter most, for the store
+//! still heard their reservations, and later ones are dropped.
 
 use super::Driver;
 use crate::counters::CounterError;
@@ -33,6 +31,10 @@ const TOGETHER_MAX: usize = 64;
 /// The most that are asked before other upkeep has its turn.
 const ROUND_MAX: usize = 1_024;
 
+/// After so many errors that are a settlement's own, its hold is no longer kept
+/// alive: it expires, and its event is recorded from here then.
+const ODD_MAX: u32 = 5;
+
 /// The pause before a settlement is asked again; it doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -48,8 +50,14 @@ pub(super) struct Unsettled {
 #[derive(Default)]
 struct Waiting {
     /// By id, which begins with its time: the oldest first.
-    settlements: BTreeMap<HoldId, Settlement>,
+    settlements: BTreeMap<HoldId, Entry>,
     give_backs: usize,
+}
+
+struct Entry {
+    settlement: Settlement,
+    /// Errors that were its own.
+    odd: u32,
 }
 
 impl Unsettled {
@@ -63,7 +71,11 @@ impl Unsettled {
             return false;
         }
         waiting.give_backs += usize::from(gives_back);
-        waiting.settlements.insert(settlement.hold, settlement);
+        let hold = settlement.hold;
+        let entry = Entry { settlement, odd: 0 };
+        if let Some(before) = waiting.settlements.insert(hold, entry) {
+            waiting.give_backs -= usize::from(before.settlement.event.is_none());
+        }
         drop(waiting);
         self.arrived.notify_one();
         true
@@ -72,7 +84,7 @@ impl Unsettled {
     /// Hands over what waits for the hold, if anything does.
     pub(super) fn take(&self, hold: HoldId) -> Option<Settlement> {
         let mut waiting = self.lock();
-        let settlement = waiting.settlements.remove(&hold)?;
+        let Entry { settlement, .. } = waiting.settlements.remove(&hold)?;
         waiting.give_backs -= usize::from(settlement.event.is_none());
         if waiting.settlements.is_empty() {
             self.emptied.notify_waiters();
@@ -102,7 +114,29 @@ impl Unsettled {
         let later = waiting
             .settlements
             .range((from, std::ops::Bound::Unbounded));
-        later.take(max).map(|(_, next)| next.clone()).collect()
+        later
+            .take(max)
+            .map(|(_, next)| next.settlement.clone())
+            .collect()
+    }
+
+    /// Counts an error that was the settlement's own; how many there were.
+    fn odd(&self, hold: HoldId) -> u32 {
+        let mut waiting = self.lock();
+        let entry = waiting.settlements.get_mut(&hold);
+        entry.map_or(0, |entry| {
+            entry.odd = entry.odd.saturating_add(1);
+            entry.odd
+        })
+    }
+
+    /// Hands over everything that waits.
+    pub(super) fn take_all(&self) -> Vec<Settlement> {
+        let mut waiting = self.lock();
+        waiting.give_backs = 0;
+        let all = std::mem::take(&mut waiting.settlements);
+        self.emptied.notify_waiters();
+        all.into_values().map(|entry| entry.settlement).collect()
     }
 
     /// A panic while it was locked left it whole but for the count of
@@ -165,10 +199,29 @@ fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
     }
 }
 
-/// When to ask again.
+/// When to ask again, and whom next.
 pub(super) struct Again {
     at: Instant,
     pause: Duration,
+    after: Option<HoldId>,
+}
+
+/// How the store answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// All that waited was asked, and the store is there.
+    Whole,
+    /// There is more to ask, or it went unanswered.
+    Part,
+    /// Nothing was answered.
+    Away,
+}
+
+/// What came of one batch.
+#[derive(Default)]
+struct Answers {
+    answered: usize,
+    unanswered: usize,
 }
 
 impl Again {
@@ -176,6 +229,7 @@ impl Again {
         Self {
             at: driver.clock.instant(),
             pause: PAUSE_MIN,
+            after: None,
         }
     }
 
@@ -188,73 +242,100 @@ impl Again {
         tokio::time::sleep_until(self.at.into()).await;
     }
 
-    /// Asks again for what waits, the oldest first, until all are asked or the
-    /// store is still away. Says how far it came.
+    /// Asks again for what waits, the oldest first, and goes on from there the
+    /// next time.
     pub(super) async fn round(&mut self, driver: &Driver) -> Round {
-        let round = ask_again(driver).await;
+        let round = self.ask_again(driver).await;
         self.pause = match round {
-            Round::Answered => PAUSE_MIN,
-            Round::Odd | Round::Away => (self.pause * 2).min(PAUSE_MAX),
+            Round::Whole | Round::Part => PAUSE_MIN,
+            Round::Away => (self.pause * 2).min(PAUSE_MAX),
         };
-        self.at = driver.clock.instant() + self.pause;
+        // What has waited in vain must not be asked all the time.
+        let pause = match round {
+            Round::Whole if driver.unsettled.len() > 0 => PAUSE_MAX,
+            _ => self.pause,
+        };
+        self.at = driver.clock.instant() + pause;
         round
+    }
+
+    async fn ask_again(&mut self, driver: &Driver) -> Round {
+        let from_the_first = self.after.is_none();
+        let (mut asked, mut unanswered) = (0, 0);
+        while asked < ROUND_MAX {
+            let batch = driver.unsettled.next(self.after, TOGETHER_MAX);
+            let Some(last) = batch.last() else {
+                self.after = None;
+                return if from_the_first && unanswered == 0 {
+                    Round::Whole
+                } else {
+                    Round::Part
+                };
+            };
+            let last = last.hold;
+            asked += batch.len();
+            let answers = ask_batch(driver, batch).await;
+            if answers.answered == 0 {
+                return Round::Away;
+            }
+            self.after = Some(last);
+            unanswered += answers.unanswered;
+        }
+        Round::Part
     }
 }
 
-/// How the store answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Round {
-    Answered,
-    /// To some with an error that is theirs.
-    Odd,
-    /// Not: it is away, and the rest wasn't asked.
-    Away,
-}
-
-async fn ask_again(driver: &Driver) -> Round {
-    let (mut asked, mut after, mut round) = (0, None, Round::Answered);
-    while asked < ROUND_MAX {
-        let batch = driver.unsettled.next(after, TOGETHER_MAX);
-        let Some(last) = batch.last() else {
-            break;
-        };
-        after = Some(last.hold);
-        asked += batch.len();
-        let answers: Vec<_> = stream::iter(batch)
-            .map(|settlement| async move { (settlement.hold, ask(driver, &settlement).await) })
-            .buffered(TOGETHER_MAX)
-            .collect()
-            .await;
-        for (hold, answer) in answers {
-            match answer {
-                Ok(settled) => {
-                    // An attempt that seemed to fail may have settled it: nobody
-                    // else does. Of a hold that expired, whoever took it tells;
-                    // one that the store lost has nobody else to tell of it.
-                    let ended_here = settled != Settled::Expired;
-                    if let Some(settlement) = driver.unsettled.take(hold) {
-                        conclude(driver, settlement, ended_here);
-                    }
+async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
+    let asked: Vec<_> = stream::iter(batch)
+        .map(|settlement| async move { (settlement.hold, ask(driver, &settlement).await) })
+        .buffered(TOGETHER_MAX)
+        .collect()
+        .await;
+    let mut answers = Answers::default();
+    for (hold, answer) in asked {
+        match answer {
+            Ok(settled) => {
+                answers.answered += 1;
+                // An attempt that seemed to fail may have settled it: nobody else
+                // does. Of a hold that expired, whoever took it tells; one that
+                // the store lost has nobody else to tell of it.
+                let ended_here = settled != Settled::Expired;
+                if let Some(settlement) = driver.unsettled.take(hold) {
+                    conclude(driver, settlement, ended_here);
                 }
-                Err(error) => {
-                    let away = matches!(
-                        error,
-                        CounterError::Unavailable(_) | CounterError::Timeout(_)
-                    );
-                    if away {
-                        round = Round::Away;
-                    } else if round == Round::Answered {
-                        round = Round::Odd;
-                    }
-                    tracing::debug!(%error, %hold, "a settlement failed again");
+            }
+            Err(error @ (CounterError::Unavailable(_) | CounterError::Timeout(_))) => {
+                answers.unanswered += 1;
+                tracing::debug!(%error, %hold, "a settlement failed again");
+            }
+            Err(error) => {
+                answers.answered += 1;
+                if driver.unsettled.odd(hold) == ODD_MAX {
+                    driver.leases.release(hold);
+                    tracing::error!(%error, %hold, "a hold can't be settled; it will expire");
                 }
             }
         }
-        if round == Round::Away {
-            break;
-        }
     }
-    round
+    answers
+}
+
+/// What is still unanswered when the process stops is recorded as it is known.
+/// The store may have settled it, and then nobody else tells of it; if not, its
+/// hold expires, and another process records it too, under the same id.
+pub(super) fn record_unanswered(driver: &Driver) {
+    let events = driver.unsettled.take_all().into_iter();
+    let events: Vec<_> = events.filter_map(|settlement| settlement.event).collect();
+    if !events.is_empty() {
+        tracing::error!(
+            calls = events.len(),
+            "the counter store did not answer the settlement of these calls; they are recorded, \
+             but what they reserved may stay charged, and be recorded again as estimated"
+        );
+    }
+    for event in events {
+        driver.recorder.record(event);
+    }
 }
 
 #[cfg(test)]

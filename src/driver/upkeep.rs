@@ -10,12 +10,15 @@ use crate::exchange::{OpenCall, expired_event};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// How often expired holds are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Holds renewed at a time; where none of them is answered for, the rest wait.
+const RENEWED_TOGETHER_MAX: usize = 256;
 
 /// The most expired holds that one look takes over.
 const EXPIRED_BATCH_MAX: usize = 1_000;
@@ -25,6 +28,8 @@ pub struct Upkeep {
     driver: Arc<Driver>,
     readiness: Arc<Readiness>,
     renew_every: Millis,
+    /// When the store was last seen to be away.
+    failed_at: Option<Instant>,
 }
 
 impl Upkeep {
@@ -33,16 +38,18 @@ impl Upkeep {
             driver,
             readiness,
             renew_every,
+            failed_at: None,
         }
     }
 
     /// Runs until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut renew = ticker(self.renew_every.into());
         let mut expire = ticker(EXPIRY_EVERY);
         let mut again = Again::new(&self.driver);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 _ = renew.tick() => self.renew().await,
                 () = again.due(&self.driver) => {
@@ -52,7 +59,7 @@ impl Upkeep {
                     // First, as expiry keeps what a settlement would give back.
                     let round = again.round(&self.driver).await;
                     self.look().await;
-                    if round != Round::Away {
+                    if round == Round::Whole && self.may_expire() {
                         self.expire().await;
                     }
                 }
@@ -60,48 +67,78 @@ impl Upkeep {
         }
     }
 
-    async fn renew(&self) {
-        let driver = &self.driver;
-        driver.clock.follow_drift();
-        let now = driver.clock.now();
-        let settings = driver.settings;
-        let due = driver.leases.due(now);
-        let renewed = driver
-            .counters
-            .renew_all(&due, settings.hold_ttl, settings.lease_ttl, now)
-            .await;
-        for ((hold, _), renewed) in due.into_iter().zip(renewed) {
-            match renewed {
-                Ok(true) => {}
-                // Settled elsewhere: nothing is left to keep alive.
-                Ok(false) => driver.leases.release(hold),
-                Err(error) => {
-                    driver.recorder.counter_error(&error);
-                    tracing::warn!(%error, %hold, "a hold could not be renewed");
+    async fn renew(&mut self) {
+        let settings = self.driver.settings;
+        self.driver.clock.follow_drift();
+        let due = self.driver.leases.due(self.driver.clock.now());
+        for batch in due.chunks(RENEWED_TOGETHER_MAX) {
+            let driver = &self.driver;
+            let renewed = driver
+                .counters
+                .renew_all(
+                    batch,
+                    settings.hold_ttl,
+                    settings.lease_ttl,
+                    driver.clock.now(),
+                )
+                .await;
+            let mut answered = false;
+            for ((hold, _), renewed) in batch.iter().zip(renewed) {
+                answered |= renewed.is_ok();
+                match renewed {
+                    Ok(true) => {}
+                    // Settled elsewhere: nothing is left to keep alive.
+                    Ok(false) => driver.leases.release(*hold),
+                    Err(error) => {
+                        driver.recorder.counter_error(&error);
+                        tracing::warn!(%error, %hold, "a hold could not be renewed");
+                    }
                 }
+            }
+            if !answered {
+                // The store is away; the others would only wait in vain.
+                self.store_failed();
+                return;
             }
         }
     }
 
     /// Tells metrics and readiness how things stand.
-    async fn look(&self) {
+    async fn look(&mut self) {
         let driver = &self.driver;
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
-        self.readiness
-            .set_counters(driver.counters.check().await.is_ok());
+        let answers = driver.counters.check().await.is_ok();
+        self.readiness.set_counters(answers);
+        if !answers {
+            self.store_failed();
+        }
+    }
+
+    fn store_failed(&mut self) {
+        self.failed_at = Some(self.driver.clock.instant());
+    }
+
+    /// After the store was away, those who are alive renew and settle their
+    /// holds first: within the life of a lease, or they are dead.
+    fn may_expire(&self) -> bool {
+        let wait: Duration = self.driver.settings.lease_ttl.into();
+        let now = self.driver.clock.instant();
+        self.failed_at
+            .is_none_or(|failed_at| now.duration_since(failed_at) >= wait)
     }
 
     /// Takes over holds that nobody settled, whoever opened them, and records
     /// each as an estimated call.
-    async fn expire(&self) {
+    async fn expire(&mut self) {
         let driver = &self.driver;
         let now = driver.clock.now();
         let expired = match driver.counters.expire_due(now, EXPIRED_BATCH_MAX).await {
             Ok(expired) => expired,
             Err(error) => {
                 driver.recorder.counter_error(&error);
+                self.store_failed();
                 return;
             }
         };

@@ -46,7 +46,9 @@ pub struct UsageEvent {
     /// Always [`SCHEMA`].
     pub schema: String,
     /// weir's own id of the call (a UUIDv7, as 32 hexadecimal digits), which is
-    /// the hold's id too. No two events share one.
+    /// the hold's id too. Where two events share one, the first counts: a
+    /// counter store that was away may have let a hold expire that another
+    /// process told of.
     #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
     pub id: HoldId,
     pub outcome: Outcome,

@@ -245,28 +245,32 @@ async fn linked() -> Stack {
     Stack::start(Setup {
         engine: Engine::Redis,
         link: true,
-        more: "holds: { ttl: 1500ms, lease_ttl: 1s, renew_every: 500ms }".into(),
+        more: "holds: { ttl: 3s, lease_ttl: 1s, renew_every: 500ms }".into(),
         ..Setup::default()
     })
     .await
 }
 
-/// Waits until a hold in Redis is past its time; nobody has taken it yet.
+/// How many holds in Redis are past their time; nobody has taken them yet.
+async fn holds_due(stack: &Stack) -> u64 {
+    let (secs, micros): (u64, u64) = stack.ask_redis(&redis::cmd("TIME")).await;
+    let mut due = 0;
+    for key in stack.sorted_sets().await {
+        if key.ends_with(":open") {
+            let mut count = redis::cmd("ZCOUNT");
+            count
+                .arg(key)
+                .arg("-inf")
+                .arg(secs * 1_000 + micros / 1_000);
+            due += stack.ask_redis::<u64>(&count).await;
+        }
+    }
+    due
+}
+
 async fn a_hold_is_due(stack: &Stack) {
     until("a hold to be due", Duration::from_secs(10), || async {
-        let (secs, micros): (u64, u64) = stack.ask_redis(&redis::cmd("TIME")).await;
-        let mut due = 0;
-        for key in stack.sorted_sets().await {
-            if key.ends_with(":open") {
-                let mut count = redis::cmd("ZCOUNT");
-                count
-                    .arg(key)
-                    .arg("-inf")
-                    .arg(secs * 1_000 + micros / 1_000);
-                due += stack.ask_redis::<u64>(&count).await;
-            }
-        }
-        (due == 1).then_some(())
+        (holds_due(stack).await == 1).then_some(())
     })
     .await;
 }
@@ -334,6 +338,101 @@ async fn a_call_that_ends_while_redis_is_away_is_settled_when_it_is_back() {
     }
 }
 
+async fn hold_key(stack: &Stack) -> String {
+    let mut keys = redis::cmd("KEYS");
+    keys.arg("weir:1:*}:h:*");
+    let [key]: [String; 1] = stack.ask_redis::<Vec<_>>(&keys).await.try_into().unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_call_outlives_an_outage_of_redis_that_outlives_its_hold() {
+    let stack = linked().await;
+    let request = stack.chat(
+        &streamed(),
+        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+    );
+    let mut open = stack.open(request).await;
+    open.chunk().await.unwrap().unwrap();
+    let link = stack.link.clone().unwrap();
+    link.fall();
+    a_hold_is_due(&stack).await;
+    link.mend();
+    let address = stack.admin;
+    until(
+        "weir to see Redis",
+        Duration::from_secs(10),
+        || async move { (client::get(address, "/readyz").await.status == 200).then_some(()) },
+    )
+    .await;
+    // The hold is renewed before anyone may take it for a dead one's.
+    until(
+        "the hold to be renewed",
+        Duration::from_secs(10),
+        || async { (holds_due(&stack).await == 0).then_some(()) },
+    )
+    .await;
+    assert_eq!(stack.events(), []);
+    stack.provider.open_gate("rest");
+    assert!(open.rest().await.1);
+    let events = stack.wait_for_events(1).await;
+    assert_eq!(events[0].outcome, Outcome::Exact);
+    stack.settle_the_books().await;
+}
+
+/// A counter that something else has overwritten.
+#[tokio::test]
+async fn a_hold_that_cant_be_settled_expires_and_its_call_is_told_of_as_it_was() {
+    let stack = linked().await;
+    let request = stack.chat(
+        &streamed(),
+        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
+    );
+    let mut open = stack.open(request).await;
+    open.chunk().await.unwrap().unwrap();
+    let mut find = redis::cmd("KEYS");
+    let keys: Vec<String> = stack.ask_redis(find.arg("weir:1:*:w:*audit-tokens*")).await;
+    for key in keys {
+        let () = stack.ask_redis(redis::cmd("DEL").arg(&key)).await;
+        let () = stack.ask_redis(redis::cmd("LPUSH").arg(&key).arg(1)).await;
+    }
+    stack.provider.open_gate("rest");
+    assert!(open.rest().await.1);
+    let event = until("its event", Duration::from_secs(25), || async {
+        stack.events().into_iter().next()
+    })
+    .await;
+    assert_eq!(event.outcome, Outcome::Exact);
+    until("no hold to be left", Duration::from_secs(10), || async {
+        stack.sorted_sets().await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(stack.events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_settlements_and_records_what_goes_unanswered() {
+    for redis_comes_back in [true, false] {
+        let mut stack = linked().await;
+        answered_without_redis(&stack).await;
+        stack.weir.terminate();
+        if redis_comes_back {
+            stack.link.as_ref().unwrap().mend();
+        }
+        until("weir to end", Duration::from_secs(20), || {
+            let ended = stack.weir.ended();
+            async move { ended }
+        })
+        .await;
+        let events = stack.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0].outcome, Outcome::Exact);
+        if redis_comes_back {
+            assert_eq!(stack.sorted_sets().await, Vec::<String>::new());
+        }
+    }
+}
+
 /// Another sidecar takes the expired hold meanwhile, and tells of it.
 #[tokio::test]
 async fn a_hold_that_expired_elsewhere_is_told_of_there_alone() {
@@ -348,6 +447,11 @@ async fn a_hold_that_expired_elsewhere_is_told_of_there_alone() {
     let taken = other.expire_due(10).await.unwrap().answer;
     assert_eq!(taken.len(), 1);
     assert!(taken[0].context.contains(r#""tenant":"acme""#));
+    // However late weir comes, it must not take the hold for a lost one.
+    let left: i64 = stack
+        .ask_redis(redis::cmd("PTTL").arg(hold_key(&stack).await))
+        .await;
+    assert!(left > 7 * 86_400_000, "{left}");
     stack.link.as_ref().unwrap().mend();
     until("weir to know", Duration::from_secs(10), || async {
         let unsettled = stack.metric("weir_unsettled_holds").await;

@@ -2,7 +2,7 @@
 
 use super::calls::hello;
 use crate::support::client;
-use crate::support::stack::{Setup, Stack, weir_binary};
+use crate::support::stack::{KEY, Setup, Stack, weir_binary};
 use crate::support::until;
 use std::process::Command;
 use std::time::Duration;
@@ -202,4 +202,75 @@ async fn a_message_that_cant_be_read_ends_its_stream_with_an_error() {
     };
     assert!(ended.is_err(), "ended cleanly");
     stack.settle_the_books().await;
+}
+
+/// Only where Envoy says that bodies come whole is one the end of its request:
+/// else a prefix could be judged in place of it.
+#[tokio::test]
+async fn a_bodys_beginning_is_never_judged() {
+    use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
+    use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+    use envoy_types::pb::envoy::service::ext_proc::v3 as ext_proc;
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request;
+    use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
+
+    let stack = Stack::start(Setup::default()).await;
+    let header = |key: &str, value: &str| HeaderValue {
+        key: key.into(),
+        raw_value: value.as_bytes().to_vec(),
+        ..HeaderValue::default()
+    };
+    for (mode, passes) in [
+        (None, false),
+        (Some(BodySendMode::BufferedPartial), false),
+        (Some(BodySendMode::Streamed), false),
+        (Some(BodySendMode::Buffered), true),
+    ] {
+        let head = ext_proc::HttpHeaders {
+            headers: Some(HeaderMap {
+                headers: vec![
+                    header(":method", "POST"),
+                    header(":path", "/v1/chat/completions"),
+                    header("content-type", "application/json"),
+                    header("authorization", &format!("Bearer {KEY}")),
+                ],
+            }),
+            ..ext_proc::HttpHeaders::default()
+        };
+        let body = ext_proc::HttpBody {
+            body: hello().to_string().into_bytes(),
+            end_of_stream: false,
+            ..ext_proc::HttpBody::default()
+        };
+        let messages = [Request::RequestHeaders(head), Request::RequestBody(body)].map(|request| {
+            ext_proc::ProcessingRequest {
+                protocol_config: mode.map(|mode| ext_proc::ProtocolConfiguration {
+                    request_body_mode: mode.into(),
+                    ..ext_proc::ProtocolConfiguration::default()
+                }),
+                request: Some(request),
+                ..ext_proc::ProcessingRequest::default()
+            }
+        });
+        let mut client = ext_proc::external_processor_client::ExternalProcessorClient::connect(
+            format!("http://{}", stack.grpc),
+        )
+        .await
+        .unwrap();
+        let sent = client.process(tokio_stream::iter(messages)).await.unwrap();
+        let mut answers = sent.into_inner();
+        answers.message().await.unwrap().unwrap();
+        let answer = answers.message().await.unwrap().unwrap().response.unwrap();
+        match answer {
+            Response::RequestBody(_) => assert!(passes, "{mode:?}"),
+            Response::ImmediateResponse(refusal) => {
+                assert_eq!((refusal.status.unwrap().code, passes), (413, false));
+            }
+            other => panic!("{mode:?}: {other:?}"),
+        }
+    }
+    until("what passed to be told of", SOON, || async {
+        (stack.events().len() == 4).then_some(())
+    })
+    .await;
 }

@@ -121,7 +121,9 @@ impl Scripts {
 
     pub fn expire(&self, bucket: Bucket, max: usize) -> ScriptInvocation<'_> {
         let mut call = self.expire.key(bucket.open());
-        call.arg(bucket.hold_prefix()).arg(max).arg(ENDED_KEPT.0);
+        // That it expired is remembered for as long as anyone may still come to
+        // settle it: to them it must not look like a hold that was lost.
+        call.arg(bucket.hold_prefix()).arg(max).arg(HOLD_KEPT.0);
         call
     }
 }
