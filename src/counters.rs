@@ -162,6 +162,11 @@ impl Counters {
         }
     }
 
+    /// Whether asking takes a round trip.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Counters::Redis(_))
+    }
+
     /// How many holds are open, over all sidecars of the store.
     pub async fn open_holds(&self) -> Result<u64, CounterError> {
         match self {

@@ -9,6 +9,7 @@
 //! ended the hold, so there is one for each call.
 
 pub mod clock;
+mod denials;
 mod leases;
 mod record;
 mod reserve;
@@ -28,6 +29,7 @@ use crate::limits::HoldId;
 use crate::policy::Snapshot;
 use arc_swap::ArcSwap;
 use clock::Clock;
+use denials::Denials;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -42,6 +44,7 @@ pub struct Driver {
     recorder: Recorder,
     leases: Leases,
     unsettled: Unsettled,
+    denials: Denials,
     clock: Clock,
     open: Arc<OpenSessions>,
     /// Set when draining has lasted long enough: what is open is settled and
@@ -71,6 +74,7 @@ impl Driver {
             recorder,
             leases,
             unsettled: Unsettled::default(),
+            denials: Denials::default(),
             clock: Clock::start(),
             open: Arc::default(),
             cut: CancellationToken::new(),

@@ -14,6 +14,20 @@ pub(super) async fn reserve(
     driver: &Arc<Driver>,
     reservation: &Reservation,
 ) -> Result<Decision, CounterError> {
+    if let Some(refusal) = driver.denials.recall(reservation, driver.clock.now()) {
+        return Ok(Decision::Refused(refusal));
+    }
+    let decision = ask(driver, reservation).await?;
+    if let Decision::Refused(refusal) = decision
+        && driver.counters.is_remote()
+    {
+        let now = driver.clock.now();
+        driver.denials.remember(reservation, refusal, now);
+    }
+    Ok(decision)
+}
+
+async fn ask(driver: &Arc<Driver>, reservation: &Reservation) -> Result<Decision, CounterError> {
     let now = driver.clock.now();
     let own = driver.counters.reserve(reservation, now).await?;
     let (Decision::Admitted(mut standings), Some(shared)) =

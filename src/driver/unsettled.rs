@@ -194,6 +194,7 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
 /// The hold has ended: its event is recorded by whoever ended it.
 fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
     driver.leases.release(settlement.hold);
+    driver.denials.forget(&settlement.slot);
     if let Some(event) = settlement.event.filter(|_| ended_here) {
         driver.recorder.record(event);
     }

@@ -52,14 +52,6 @@ impl FixedWindow {
         }
     }
 
-    /// Opens the next window where this one is over, for a correction: it goes
-    /// by what the call was charged by, not by what the limit is now.
-    pub fn open_next(&mut self, period: &Period, now: UnixMillis) {
-        if self.is_over(now) {
-            *self = Self::empty(period, now);
-        }
-    }
-
     /// A clock that was far ahead opened it.
     fn is_too_far(&self, period: &Period, now: UnixMillis) -> bool {
         // Most need no look at the calendar.
@@ -83,8 +75,8 @@ impl FixedWindow {
     }
 
     /// Replaces what was held by what was used: less is given back to the
-    /// window that was charged, if it is this one; more is charged to this one.
-    /// Open the next first.
+    /// window that was charged, if it is this one; more is charged to this one,
+    /// which must not be over.
     pub fn correct(&mut self, charged: UnixMillis, held: u64, used: u64) {
         if used > held {
             self.take(used - held);

@@ -36,6 +36,7 @@ both!(
     what_was_said_of_retrying_is_true,
     each_unit_is_settled_by_its_own,
     a_fixed_window_takes_back_only_its_own,
+    an_overage_is_charged_however_late,
     a_shadow_limit_counts_and_never_refuses,
     a_leaky_bucket_spaces_calls,
 );
@@ -468,6 +469,18 @@ async fn a_fixed_window_takes_back_only_its_own(engine: Engine) {
     engine.settle(hold(6), actual(1, 170)).await;
     let refusal = refused(&engine.reserve(&take(7, 0)).await);
     assert_eq!((refusal.charge, refusal.used), (1, 180));
+}
+
+/// A call that outlasts the windows that were known when it began.
+async fn an_overage_is_charged_however_late(engine: Engine) {
+    let limit = fixed("f", Unit::Tokens, 1_000, Period::aligned(Millis(1_000)));
+    admitted(&engine.reserve(&call(1, vec![charge(&limit, 10)])).await);
+    engine.pass(2_500).await;
+    let all = fixed("f", Unit::Tokens, 1_000, Period::aligned(period::EVERY_MAX));
+    engine.settle(hold(1), actual(1, 70)).await;
+    // Under a longer period, which keeps the count, time doesn't matter.
+    let used_now = used(&engine.reserve(&call(2, vec![charge(&all, 0)])).await);
+    assert_eq!(used_now, [60]);
 }
 
 async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {

@@ -372,3 +372,59 @@ async fn the_ietfs_headers_are_sent_where_they_are_switched_on() {
         stack.settle_the_books().await;
     }
 }
+
+/// How many scripts Redis has run.
+async fn scripts_run(stack: &Stack) -> u64 {
+    let info: String = stack
+        .ask_redis(redis::cmd("INFO").arg("commandstats"))
+        .await;
+    let line = info.lines().find(|line| line.contains("cmdstat_evalsha:"));
+    let calls = line.and_then(|line| line.split_once("calls=")?.1.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test]
+async fn hammering_a_limit_costs_no_round_trips() {
+    let limit = "{ per: tenant, unit: requests, amount: 1, every: 1h }";
+    let stack = stack(Engine::Redis, limit).await;
+    assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
+    stack.wait_for_events(1).await;
+    let before = scripts_run(&stack).await;
+    let mut waits = Vec::new();
+    for _ in 0..100 {
+        let answer = stack.send(stack.chat(&hello(), &[])).await;
+        assert_eq!(answer.status, 429);
+        waits.push(
+            answer
+                .header("retry-after-ms")
+                .unwrap()
+                .parse::<u64>()
+                .unwrap(),
+        );
+    }
+    // One each two seconds, however slow this machine is.
+    let run = scripts_run(&stack).await - before;
+    assert!((1..20).contains(&run), "{run} scripts");
+    assert!(waits.is_sorted_by(|a, b| a + 5 >= *b), "{waits:?}");
+    stack.settle_the_books().await;
+}
+
+#[tokio::test]
+async fn what_a_call_gives_back_is_there_for_one_that_was_just_refused() {
+    for engine in ENGINES {
+        let limit = "{ per: tenant, unit: tokens, amount: 300, every: 1h, burst: 300 }";
+        let stack = stack(engine, limit).await;
+        let mut large = sized(200);
+        large["stream"] = true.into();
+        let gate = [("x-fake-gate", "end"), ("x-fake-gate-after", "1")];
+        let mut first = stack.open(stack.chat(&large, &gate)).await;
+        for _ in 0..2 {
+            assert_eq!(stack.send(stack.chat(&sized(150), &[])).await.status, 429);
+        }
+        stack.provider.open_gate("end");
+        assert!(first.rest().await.1);
+        stack.wait_for_events(3).await;
+        assert_eq!(stack.send(stack.chat(&sized(150), &[])).await.status, 200);
+        stack.settle_the_books().await;
+    }
+}

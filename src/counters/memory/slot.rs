@@ -134,9 +134,9 @@ impl Slot {
             _ if used == held => {}
             From::Fixed { period, charged } => {
                 let stored = self.fixed.get(&taken.counter).copied();
+                let current = stored.filter(|window| !window.is_over(now));
                 let fresh = (used > held).then(|| FixedWindow::empty(&period, now));
-                if let Some(mut window) = stored.or(fresh) {
-                    window.open_next(&period, now);
+                if let Some(mut window) = current.or(fresh) {
                     window.correct(charged, held, used);
                     self.fixed.insert(taken.counter, window);
                 }

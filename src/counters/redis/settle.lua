@@ -37,8 +37,12 @@ for _ = 1, charges do
     --:fixed
     if fend and now >= fend then fend = nil end
     if not fend and actual > held then
-      -- Where both ends lie behind, the window that it belonged to is long over.
-      if p3 == 0 then fend = now + p2 elseif now < p2 then fend = p2 elseif now < p3 then fend = p3 end
+      if p3 == 0 then fend = now + p2
+      elseif now < p2 then fend = p2
+      elseif now < p3 then fend = p3
+      -- Both ends lie behind: on in steps of the last window, which of a
+      -- calendar's are only about right.
+      else fend = p3 + (floor((now - p3) / (p3 - p2)) + 1) * (p3 - p2) end
       count, kind = 0, p4
     end
     local change = actual - held
