@@ -16,6 +16,14 @@ fn streamed() -> Value {
     body
 }
 
+/// A stream whose first token has come; the gate `rest` holds the others back.
+async fn half_answered(stack: &Stack) -> client::Open {
+    let gate = [("x-fake-gate", "rest"), ("x-fake-gate-after", "1")];
+    let mut open = stack.open(stack.chat(&streamed(), &gate)).await;
+    open.chunk().await.unwrap().unwrap();
+    open
+}
+
 const ENGINES: [Engine; 2] = [Engine::Memory, Engine::Redis];
 const ONE_SLOT: &str = "[ { per: tenant, unit: concurrency, amount: 1 } ]";
 
@@ -226,12 +234,7 @@ async fn a_call_whose_hold_redis_lost_is_metered() {
         ..Setup::default()
     })
     .await;
-    let request = stack.chat(
-        &streamed(),
-        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
-    );
-    let mut open = stack.open(request).await;
-    open.chunk().await.unwrap().unwrap();
+    let mut open = half_answered(&stack).await;
     stack.flush_redis().await;
     stack.provider.open_gate("rest");
     assert!(open.rest().await.1);
@@ -307,12 +310,7 @@ async fn a_reservation_whose_answer_is_lost_costs_nothing() {
 
 /// A call that was answered while Redis was away.
 async fn answered_without_redis(stack: &Stack) {
-    let request = stack.chat(
-        &streamed(),
-        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
-    );
-    let mut open = stack.open(request).await;
-    open.chunk().await.unwrap().unwrap();
+    let mut open = half_answered(stack).await;
     stack.link.as_ref().unwrap().fall();
     stack.provider.open_gate("rest");
     let (text, whole) = open.rest().await;
@@ -348,12 +346,7 @@ async fn hold_key(stack: &Stack) -> String {
 #[tokio::test]
 async fn a_call_outlives_an_outage_of_redis_that_outlives_its_hold() {
     let stack = linked().await;
-    let request = stack.chat(
-        &streamed(),
-        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
-    );
-    let mut open = stack.open(request).await;
-    open.chunk().await.unwrap().unwrap();
+    let mut open = half_answered(&stack).await;
     let link = stack.link.clone().unwrap();
     link.fall();
     a_hold_is_due(&stack).await;
@@ -384,12 +377,7 @@ async fn a_call_outlives_an_outage_of_redis_that_outlives_its_hold() {
 #[tokio::test]
 async fn a_hold_that_cant_be_settled_expires_and_its_call_is_told_of_as_it_was() {
     let stack = linked().await;
-    let request = stack.chat(
-        &streamed(),
-        &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
-    );
-    let mut open = stack.open(request).await;
-    open.chunk().await.unwrap().unwrap();
+    let mut open = half_answered(&stack).await;
     let mut find = redis::cmd("KEYS");
     let keys: Vec<String> = stack.ask_redis(find.arg("weir:1:*:w:*audit-tokens*")).await;
     for key in keys {
@@ -475,12 +463,7 @@ async fn a_killed_weirs_open_calls_become_estimated_events() {
             ..Setup::default()
         })
         .await;
-        let request = stack.chat(
-            &streamed(),
-            &[("x-fake-gate", "rest"), ("x-fake-gate-after", "1")],
-        );
-        let mut open = stack.open(request).await;
-        open.chunk().await.unwrap().unwrap();
+        let mut open = half_answered(&stack).await;
         if engine == Engine::Memory {
             // The journal is written behind the call, within a millisecond.
             let journal = stack.dir.path().join("usage.jsonl.open");
