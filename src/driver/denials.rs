@@ -25,10 +25,17 @@ const SHARD_MAX: usize = 4_096;
 /// Refusals of a moment ago.
 #[derive(Default)]
 pub(super) struct Denials {
-    shards: [Mutex<HashMap<Arc<str>, Slot>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     /// How many slots have any: most of the time none.
     slots: AtomicUsize,
     hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Shard {
+    slots: HashMap<Arc<str>, Slot>,
+    /// In all slots.
+    denials: usize,
 }
 
 /// By counter.
@@ -64,7 +71,7 @@ impl Denials {
             return None;
         }
         let shard = self.shard(slot);
-        let denials = shard.get(slot)?;
+        let denials = shard.slots.get(slot)?;
         let known = charges.iter().enumerate().filter_map(|(index, charge)| {
             let denial = denials.get(&charge.counter)?;
             let holds = now < denial.believed_until && denial.refusal.requested == charge.amount;
@@ -95,12 +102,12 @@ impl Denials {
             return;
         };
         let mut shard = self.shard(&slot);
-        if shard.values().map(HashMap::len).sum::<usize>() >= SHARD_MAX {
+        if shard.denials >= SHARD_MAX {
             // Whoever is still refused is soon known again.
-            self.slots.fetch_sub(shard.len(), Ordering::Relaxed);
-            shard.clear();
+            self.slots.fetch_sub(shard.slots.len(), Ordering::Relaxed);
+            *shard = Shard::default();
         }
-        let denials = shard.entry(slot).or_insert_with(|| {
+        let denials = shard.slots.entry(slot).or_insert_with(|| {
             self.slots.fetch_add(1, Ordering::Relaxed);
             Slot::default()
         });
@@ -109,17 +116,23 @@ impl Denials {
             passes_at: now + wait,
             believed_until: now + wait.min(REMEMBERED_MAX),
         };
-        denials.insert(charge.counter.clone(), denial);
+        let before = denials.insert(charge.counter.clone(), denial);
+        shard.denials += usize::from(before.is_none());
     }
 
     /// Something was given back to the slot of this hold.
     pub(super) fn forget(&self, slot: &str) {
-        if self.slots.load(Ordering::Relaxed) > 0 && self.shard(slot).remove(slot).is_some() {
+        if self.slots.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut shard = self.shard(slot);
+        if let Some(denials) = shard.slots.remove(slot) {
+            shard.denials -= denials.len();
             self.slots.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn shard(&self, slot: &str) -> MutexGuard<'_, HashMap<Arc<str>, Slot>> {
+    fn shard(&self, slot: &str) -> MutexGuard<'_, Shard> {
         let shards = u64::try_from(SHARDS).unwrap_or(1);
         let index = usize::try_from(self.hasher.hash_one(slot) % shards).unwrap_or(0);
         // A panic while it was locked left it whole: each change is one call.
@@ -239,6 +252,8 @@ mod tests {
             denials.remember(&call, refusal(0, 1, 500), UnixMillis(0));
         }
         let shard = denials.shard("acme");
-        assert!(shard.values().map(HashMap::len).sum::<usize>() <= SHARD_MAX);
+        let held: usize = shard.slots.values().map(HashMap::len).sum();
+        assert!(held <= SHARD_MAX);
+        assert_eq!(held, shard.denials);
     }
 }

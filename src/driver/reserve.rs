@@ -30,10 +30,11 @@ pub(super) async fn reserve(
 async fn ask(driver: &Arc<Driver>, reservation: &Reservation) -> Result<Decision, CounterError> {
     let now = driver.clock.now();
     let own = driver.counters.reserve(reservation, now).await?;
-    let (Decision::Admitted(mut standings), Some(shared)) =
-        (own.clone(), reservation.shared_part())
-    else {
+    let Decision::Admitted(mut standings) = own else {
         return Ok(own);
+    };
+    let Some(shared) = reservation.shared_part() else {
+        return Ok(Decision::Admitted(standings));
     };
     match driver.counters.reserve(&shared, driver.clock.now()).await? {
         Decision::Admitted(more) => {

@@ -248,7 +248,8 @@ impl Deciding {
     ) -> Result<(OpenCall, Option<Vec<u8>>), Box<Step>> {
         match decision {
             Some(Decision::Admitted(standings)) => {
-                let (mut call, charges) = (self.call, [self.charges, self.shared].concat());
+                let (mut call, mut charges) = (self.call, self.charges);
+                charges.extend(self.shared);
                 call.rate_headers = told::headers(&charges, &standings, self.ietf_headers);
                 call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.edited))

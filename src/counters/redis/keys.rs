@@ -5,8 +5,8 @@
 //! [`BUCKETS`], computed here: the tag comes first in the key, so nothing in a
 //! name can steer where its keys live, whatever braces it holds.
 //!
-//! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b` a bucket, `c`
-//! leases, `h` a hold, `open` the open holds of the bucket. Names are preceded
+//! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b`
+//! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket. Names are preceded
 //! by their length in bytes, so no two lists of names make one key. The number
 //! is the version of what the keys hold: it changes when an older release
 //! could not read it.
