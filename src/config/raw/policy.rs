@@ -29,6 +29,8 @@ pub struct RawModel {
     pub tier: Option<Name>,
     pub provider: Option<Name>,
     pub price: Option<Price>,
+    /// Whether `price` was left out or could be read.
+    pub price_is_read: bool,
     pub vocabulary: Option<Vocabulary>,
     pub max_output_tokens: Option<u64>,
     pub output_field: Option<OutputField>,
@@ -100,6 +102,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         tier: None,
         provider: None,
         price: None,
+        price_is_read: false,
         vocabulary: None,
         max_output_tokens: None,
         output_field: None,
@@ -134,6 +137,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
     model.tier = fields.optional("tier").and_then(|item| item.name());
     model.provider = fields.optional("provider").and_then(|item| item.name());
     model.price = fields.optional("price").and_then(|item| price(&item));
+    model.price_is_read = fields.optional("price").is_none() || model.price.is_some();
     model.vocabulary = fields
         .optional("vocabulary")
         .and_then(|item| item.word(vocabularies))

@@ -26,6 +26,8 @@ const MODELS_LISTED_MAX: usize = 5;
 pub struct Known<'r> {
     /// `None` where the models couldn't be read.
     pub models: Option<&'r [Model]>,
+    /// Models whose price couldn't be read, which has been reported.
+    pub unread_prices: &'r HashSet<&'r str>,
 }
 
 /// One limit of a plan, which is each tenant's own; `None` after a problem.
@@ -135,6 +137,7 @@ fn require_prices(raw: &RawLimit, when: &When, known: &Known, findings: &Finding
         .unwrap_or_default()
         .iter()
         .filter(|model| model.price.is_none() && applies(when, model))
+        .filter(|model| !known.unread_prices.contains(&*model.name))
         .map(|model| &*model.name)
         .collect();
     if unpriced.is_empty() {

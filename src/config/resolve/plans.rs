@@ -43,8 +43,10 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Policy> {
         .flat_map(|tenants| &tenants.value)
         .filter_map(|tenant| Some(&*tenant.plan.as_ref()?.value))
         .collect();
+    let unread_prices = unread_prices(raw_models.map_or(&[], |models| &models.value));
     let known = Known {
         models: models.as_deref(),
+        unread_prices: &unread_prices,
     };
     let top = top_limits(raw, &known, findings);
     let mut plans = HashMap::new();
@@ -117,6 +119,12 @@ fn model(raw: &RawModel) -> Model {
         image_tokens: raw.image_tokens,
         inject_include_usage: raw.inject_include_usage.unwrap_or(true),
     }
+}
+
+/// The models with a price that couldn't be read.
+fn unread_prices(models: &[RawModel]) -> HashSet<&str> {
+    let unread = models.iter().filter(|raw| !raw.price_is_read);
+    unread.map(|raw| &*raw.name.value).collect()
 }
 
 /// The models whose output nothing bounds but a plan's default.

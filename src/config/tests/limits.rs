@@ -212,8 +212,12 @@ fn prices_are_dollars_per_million_tokens() {
             "tier: standard }",
             &format!("tier: standard, price: {price} }}"),
         );
+        // A limit on cost doesn't add to it that there is no price.
+        let cost = "{ per: tenant, unit: cost, amount: 1, every: 1d, when: { tier: standard } }";
+        let text = text.replace(FIRST, cost);
         let problems = loaded(&text).expect_err(price).to_string();
         assert!(problems.contains(problem), "{problems}");
+        assert!(problems.ends_with("weir.yaml: 1 problem"), "{problems}");
     }
 }
 
