@@ -18,18 +18,21 @@ use crate::config::{Config, CountersConfig, UpstreamAuthorization};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::counters::redis::{Redis, RedisConfig};
-use crate::driver::{Driver, Leases, Recorder, Upkeep};
+use crate::driver::{Driver, Leases, Merge, Recorder, Upkeep};
 use crate::exchange::Settings;
+use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::tokens::Vocabulary;
+use crate::units::Millis;
 use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long the upkeep may take to come to its end.
@@ -75,25 +78,23 @@ async fn run(
     warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
+    let on_failure = match config.counters {
+        CountersConfig::Memory => OnCounterFailure::Deny,
+        CountersConfig::Redis { on_failure, .. } => on_failure,
+    };
     let driver = Driver::new(
         Arc::new(config.snapshot),
         settings,
         counters,
         recorder,
         Leases::default(),
+        on_failure,
     );
+    driver.join().await.context("counters.redis")?;
     recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
-    #[expect(clippy::disallowed_methods, reason = "awaited below")]
-    let mut upkeep = tokio::spawn(
-        Upkeep::new(
-            Arc::clone(&driver),
-            Arc::clone(&readiness),
-            holds.renew_every,
-        )
-        .run(stop.clone()),
-    );
+    let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, &stop);
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {
@@ -122,6 +123,31 @@ async fn run(
     outcome.map(|_| ())
 }
 
+/// Starts what must happen at intervals; resolves when that has ended.
+#[expect(clippy::disallowed_methods, reason = "both are awaited by the caller")]
+fn start_upkeep(
+    driver: &Arc<Driver>,
+    readiness: &Arc<Readiness>,
+    renew_every: Millis,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let upkeep = Upkeep::new(Arc::clone(driver), Arc::clone(readiness), renew_every);
+    let upkeep = upkeep.run(stop.clone());
+    let merge = Merge::new(Arc::clone(driver)).run(stop.clone());
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        // On tasks of their own: neither waits for the other.
+        let mut both = tokio::task::JoinSet::new();
+        both.spawn(upkeep);
+        both.spawn(merge);
+        // One that ends by itself is as bad as both.
+        both.join_next().await;
+        if stop.is_cancelled() {
+            both.join_next().await;
+        }
+    })
+}
+
 /// Loads the vocabularies on a thread that serves calls: the first thread that
 /// uses a tokenizer is the one whose use of it costs least ever after.
 #[expect(clippy::disallowed_methods, reason = "awaited at once")]
@@ -140,6 +166,7 @@ async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
             url,
             response_timeout,
             connect_timeout,
+            ..
         } => {
             let config = RedisConfig {
                 url: url.expose().to_owned(),
@@ -147,7 +174,7 @@ async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
                 connect_timeout: *connect_timeout,
             };
             let redis = Redis::connect(&config).await;
-            Ok(Counters::Redis(redis.context("counters.redis")?))
+            Ok(Counters::Redis(Box::new(redis.context("counters.redis")?)))
         }
     }
 }

@@ -26,6 +26,7 @@ pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretSource, read_pepper};
 pub use yaml::FILE_BYTES_MAX;
 
+use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
 use crate::units::Millis;
 use problem::Findings;
@@ -80,6 +81,7 @@ pub enum CountersConfig {
         /// How long one script call may take.
         response_timeout: Millis,
         connect_timeout: Millis,
+        on_failure: OnCounterFailure,
     },
 }
 

@@ -38,7 +38,7 @@ pub const ENDED_KEPT: Millis = Millis::from_secs(60);
 #[derive(Debug)]
 pub enum Counters {
     Memory(memory::Memory),
-    Redis(redis::Redis),
+    Redis(Box<redis::Redis>),
 }
 
 /// A hold that nobody settled, handed to exactly one caller to record.
@@ -71,6 +71,19 @@ pub enum CounterError {
 }
 
 impl CounterError {
+    /// Whether it tells of the store as a whole rather than of what was asked.
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            CounterError::Unavailable(_) | CounterError::Timeout(_) | CounterError::Refused(_) => {
+                true
+            }
+            CounterError::Corrupt(_)
+            | CounterError::Eviction(_)
+            | CounterError::Config(_)
+            | CounterError::Unfit(_) => false,
+        }
+    }
+
     /// A fixed word for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -159,6 +172,43 @@ impl Counters {
         match self {
             Counters::Memory(memory) => Ok(memory.expire_due(now, max)),
             Counters::Redis(redis) => redis.expire_due(max).await.map(|at| at.answer),
+        }
+    }
+
+    /// How many parts of the store can fail one without the other.
+    pub fn lanes(&self) -> usize {
+        match self {
+            Counters::Memory(_) => 1,
+            Counters::Redis(redis) => redis.lanes(),
+        }
+    }
+
+    /// The part that a slot's counters are in; less than [`Counters::lanes`].
+    pub fn lane(&self, slot: &str) -> usize {
+        match self {
+            Counters::Memory(_) => 0,
+            Counters::Redis(redis) => redis.lane(slot),
+        }
+    }
+
+    /// Tells that this sidecar is alive for so long; how many are.
+    pub async fn beat(
+        &self,
+        lane: usize,
+        sidecar: &str,
+        alive_for: Millis,
+    ) -> Result<u64, CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(1),
+            Counters::Redis(redis) => redis.beat(lane, sidecar, alive_for).await,
+        }
+    }
+
+    /// Leaves a connection that may never answer for another.
+    pub async fn reconnect(&self) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(()),
+            Counters::Redis(redis) => redis.reconnect().await,
         }
     }
 

@@ -4,13 +4,22 @@
 //! any point: what is owed is then settled by a task of its own, so a client
 //! that vanishes never leaves a hold or a slot behind.
 //!
+//! A remote store that fails is left alone (`breaker`) while this sidecar gives
+//! out its share of each limit (`local`, from what is `known`); it is told of
+//! that when it is back (`merge`).
+//!
 //! Always holds: a settlement, once begun, is never cancelled, and is asked
 //! again until the store has answered; an event is recorded only by whoever
 //! ended the hold, so there is one for each call.
 
+mod books;
+mod breaker;
 pub mod clock;
 mod denials;
+mod known;
 mod leases;
+mod local;
+mod merge;
 mod record;
 mod reserve;
 mod session;
@@ -19,17 +28,22 @@ mod unsettled;
 mod upkeep;
 
 pub use leases::Leases;
+pub use merge::Merge;
 pub use record::Recorder;
 pub use session::Session;
 pub use upkeep::Upkeep;
 
-use crate::counters::Counters;
+use crate::counters::{CounterError, Counters};
 use crate::exchange::{Exchange, Role, Settings};
 use crate::limits::HoldId;
+use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
 use arc_swap::ArcSwap;
+use breaker::Breaker;
 use clock::Clock;
 use denials::Denials;
+use known::Known;
+use local::Local;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -45,6 +59,11 @@ pub struct Driver {
     leases: Leases,
     unsettled: Unsettled,
     denials: Denials,
+    breaker: Breaker,
+    known: Known,
+    local: Local,
+    /// This process's name among the sidecars of the store.
+    sidecar: String,
     clock: Clock,
     open: Arc<OpenSessions>,
     /// Set when draining has lasted long enough: what is open is settled and
@@ -66,8 +85,14 @@ impl Driver {
         counters: Counters,
         recorder: Recorder,
         leases: Leases,
+        on_failure: OnCounterFailure,
     ) -> Arc<Self> {
+        let clock = Clock::start();
         Arc::new(Self {
+            breaker: Breaker::new(counters.lanes()),
+            known: Known::new(counters.is_remote() && on_failure == OnCounterFailure::Share),
+            local: Local::new(on_failure),
+            sidecar: HoldId::new(clock.now(), &clock::random().id).to_string(),
             snapshot: ArcSwap::from(snapshot),
             settings,
             counters,
@@ -75,7 +100,7 @@ impl Driver {
             leases,
             unsettled: Unsettled::default(),
             denials: Denials::default(),
-            clock: Clock::start(),
+            clock,
             open: Arc::default(),
             cut: CancellationToken::new(),
         })
@@ -109,6 +134,34 @@ impl Driver {
 
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Tells the store that this sidecar is there, before the first call.
+    pub async fn join(&self) -> Result<(), CounterError> {
+        let beat = self.counters.beat(0, &self.sidecar, merge::ALIVE_FOR);
+        let sidecars = beat.await?;
+        self.local.set_sidecars(sidecars);
+        self.recorder.store(sidecars, self.breaker.open());
+        Ok(())
+    }
+
+    /// A lane of the store answered.
+    fn answered(&self, lane: usize) {
+        self.breaker.answered(lane);
+    }
+
+    /// A lane of the store did not answer, or refused what it should take.
+    fn failed(&self, lane: usize, error: &CounterError) {
+        if !error.is_of_the_store() || !self.counters.is_remote() || !self.breaker.failed(lane) {
+            return;
+        }
+        tracing::warn!(%error, lane, "the counter store is away; it is looked for");
+        self.recorder.lanes_away(self.breaker.open());
+        let open = self
+            .leases
+            .reservations(|taken| self.counters.lane(&taken.slot) == lane);
+        self.local.carry_over(open, self.clock.now());
+        self.local.stirred.notify_one();
     }
 
     /// Resolves when no session is open.

@@ -29,7 +29,7 @@
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
-//! | L5 | [`driver`] | carries out what an exchange asks for |
+//! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
 //! | L6 | [`envoy`] | ext_proc and ext_authz: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |

@@ -18,6 +18,7 @@ pub mod fixed_window;
 pub mod period;
 pub mod reservation;
 pub mod scope;
+pub mod share;
 pub mod sliding_window;
 pub mod token_bucket;
 

@@ -12,6 +12,7 @@ pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 use super::reader::{Fields, Item, Located};
 use super::secret::{Secret, SecretSource};
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::limits::share::OnCounterFailure;
 use crate::units::Millis;
 
 const SECOND_MS: u64 = 1_000;
@@ -59,6 +60,7 @@ pub enum RawCounters {
         url: Option<RawUrl>,
         response_timeout: Option<Located<Millis>>,
         connect_timeout: Option<Located<Millis>>,
+        on_failure: Option<Located<OnCounterFailure>>,
     },
 }
 
@@ -176,6 +178,7 @@ fn counters(top: &Fields) -> Option<RawCounters> {
         "url_file",
         "response_timeout",
         "connect_timeout",
+        "on_failure",
     ])?;
     let url = match redis.one_kind(&["url", "url_env", "url_file"]) {
         Some(("url", item)) => item.secret().map(RawUrl::Here),
@@ -188,8 +191,17 @@ fn counters(top: &Fields) -> Option<RawCounters> {
         url,
         response_timeout: timeout("response_timeout", 10 * SECOND_MS),
         connect_timeout: timeout("connect_timeout", MINUTE_MS),
+        on_failure: redis
+            .optional("on_failure")
+            .and_then(|item| item.word(ON_FAILURE)),
     })
 }
+
+const ON_FAILURE: &[(&str, OnCounterFailure)] = &[
+    ("deny", OnCounterFailure::Deny),
+    ("allow", OnCounterFailure::Allow),
+    ("share", OnCounterFailure::Share),
+];
 
 fn env_source(item: &Item) -> Option<Located<SecretSource>> {
     let name = item.secret()?;

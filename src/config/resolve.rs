@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(50);
+const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(15);
 const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
@@ -166,14 +166,15 @@ fn counters(
     outside: &dyn Outside,
     findings: &Findings,
 ) -> Option<CountersConfig> {
-    let (url, response_timeout, connect_timeout) = match raw {
+    let (url, response_timeout, connect_timeout, on_failure) = match raw {
         // A `counters` that couldn't be read has been reported.
         None | Some(RawCounters::Memory) => return Some(CountersConfig::Memory),
         Some(RawCounters::Redis {
             url,
             response_timeout,
             connect_timeout,
-        }) => (url, response_timeout, connect_timeout),
+            on_failure,
+        }) => (url, response_timeout, connect_timeout, on_failure),
     };
     if let Some(span) = &response_timeout
         && span.value >= ENVOY_MESSAGE_TIMEOUT
@@ -205,6 +206,7 @@ fn counters(
         url: url.value,
         response_timeout: response_timeout.map_or(RESPONSE_TIMEOUT_DEFAULT, |span| span.value),
         connect_timeout: connect_timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |span| span.value),
+        on_failure: on_failure.map_or(OnCounterFailure::default(), |word| word.value),
     })
 }
 

@@ -225,12 +225,14 @@ fn redis_by_variable_keeps_its_password_to_itself() {
         url,
         response_timeout,
         connect_timeout,
+        on_failure,
     } = &config.counters
     else {
         panic!("{:?}", config.counters)
     };
     assert_eq!(url.expose(), "redis://:hunter2@127.0.0.1:6379/0");
-    assert_eq!((response_timeout.0, connect_timeout.0), (50, 1_000));
+    assert_eq!((response_timeout.0, connect_timeout.0), (15, 1_000));
+    assert_eq!(*on_failure, crate::limits::share::OnCounterFailure::Share);
     let debug = format!("{config:?}");
     assert!(
         !debug.contains("hunter2") && !debug.contains(PEPPER) && !debug.contains(&hash_of(KEY))

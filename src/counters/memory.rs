@@ -12,7 +12,7 @@ mod shard;
 mod slot;
 
 use super::{CounterError, ExpiredHold};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, counter};
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, Standing, counter};
 use crate::units::{Millis, UnixMillis};
 use shard::Shard;
 use std::fmt;
@@ -60,6 +60,16 @@ impl Memory {
             .reserve(reservation, &rules, now))
     }
 
+    /// How the counters of a reservation stand; takes nothing.
+    pub fn look(
+        &self,
+        reservation: &Reservation,
+        now: UnixMillis,
+    ) -> Result<Vec<Standing>, CounterError> {
+        let rules = counter::rules(reservation)?;
+        Ok(self.shard(&reservation.slot).look(reservation, &rules, now))
+    }
+
     pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
         self.shard(slot).settle(hold, actual, now)
     }
@@ -91,6 +101,11 @@ impl Memory {
     pub fn open_holds(&self) -> u64 {
         let open = self.shards.iter().map(|shard| lock(shard).open_holds());
         u64::try_from(open.sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts all counters of a slot at rest. Its holds stay open.
+    pub fn forget(&self, slot: &str) {
+        self.shard(slot).forget_slot(slot);
     }
 
     /// How many counters are not known to be at rest.

@@ -22,6 +22,7 @@ use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
 use ::redis::aio::ConnectionManager;
 use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
+use arc_swap::ArcSwap;
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use scripts::{Parts, Reserved, Scripts};
@@ -49,7 +50,7 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
-    pub const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(50);
+    pub const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(15);
     pub const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
 
     /// With the default time-outs.
@@ -80,7 +81,9 @@ pub struct At<T> {
 
 /// Counters in Redis.
 pub struct Redis {
-    connection: ConnectionManager,
+    config: Box<RedisConfig>,
+    /// Replaced by [`Redis::reconnect`].
+    connection: ArcSwap<ConnectionManager>,
     scripts: Scripts,
     clock: ServerClock,
     response_timeout: Millis,
@@ -98,7 +101,8 @@ impl Redis {
     pub async fn connect(config: &RedisConfig) -> Result<Self, CounterError> {
         let connection = connect::open(config).await?;
         let redis = Self {
-            connection,
+            config: Box::new(config.clone()),
+            connection: ArcSwap::from_pointee(connection),
             scripts: Scripts::new(),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
@@ -106,17 +110,51 @@ impl Redis {
         redis
             .bounded(
                 UPKEEP_PATIENCE,
-                connect::refuse_eviction(redis.connection.clone()),
+                connect::refuse_eviction(redis.connection()),
             )
             .await?;
         // Now, so that no call has to wait for it and be overtaken by others.
         redis
             .bounded(
                 UPKEEP_PATIENCE,
-                connect::load(redis.connection.clone(), &redis.scripts),
+                connect::load(redis.connection(), &redis.scripts),
             )
             .await?;
         Ok(redis)
+    }
+
+    /// Opens another connection and uses it from now on: the one there is may
+    /// wait for a peer that will never answer.
+    pub async fn reconnect(&self) -> Result<(), CounterError> {
+        let opened = connect::open(&self.config).await?;
+        self.connection.store(Arc::new(opened));
+        Ok(())
+    }
+
+    /// Tells the server that this sidecar is alive for so long; how many are.
+    pub async fn beat(
+        &self,
+        lane: usize,
+        sidecar: &str,
+        alive_for: Millis,
+    ) -> Result<u64, CounterError> {
+        let bucket = Bucket::all().nth(lane).unwrap_or(Bucket::of(""));
+        let call = self.scripts.beat(bucket, sidecar, alive_for);
+        scripts::counted(&self.run(1, &call).await?)
+    }
+
+    /// How many parts of the store can fail one without the other.
+    pub fn lanes(&self) -> usize {
+        1
+    }
+
+    /// The part that a slot's counters are in; less than [`Redis::lanes`].
+    pub fn lane(&self, slot: &str) -> usize {
+        Bucket::of(slot).number() % self.lanes()
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        ConnectionManager::clone(&self.connection.load())
     }
 
     /// `now` is this process's time; the server's decides.
@@ -304,7 +342,7 @@ impl Redis {
     }
 
     async fn run(&self, patience: u64, call: &ScriptInvocation<'_>) -> Result<Parts, CounterError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         // Loads the script and asks again if the server doesn't know it.
         self.bounded(patience, async move {
             call.invoke_async(&mut connection)
@@ -315,7 +353,7 @@ impl Redis {
     }
 
     async fn query<T: FromRedisValue>(&self, patience: u64, cmd: Cmd) -> Result<T, CounterError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         self.bounded(patience, async move {
             cmd.query_async(&mut connection)
                 .await

@@ -4,7 +4,7 @@
 //! it, so that a long answer never loses its slot while its sidecar lives, and
 //! a dead sidecar's slots come back soon.
 
-use crate::limits::HoldId;
+use crate::limits::{HoldId, Reservation};
 use crate::units::UnixMillis;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,6 +22,9 @@ pub struct Leases {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lease {
     pub slot: Arc<str>,
+    /// What it took, for a store that loses it; `None` where another filter
+    /// reserved.
+    pub reservation: Option<Arc<Reservation>>,
     /// Handed over by a door: kept alive until then, for a meter to adopt.
     pub until: Option<UnixMillis>,
 }
@@ -48,6 +51,27 @@ impl Leases {
             );
         }
         due
+    }
+
+    /// What the hold took, as far as this process reserved it.
+    pub(super) fn reservation(&self, hold: HoldId) -> Option<Arc<Reservation>> {
+        self.shard(hold).get(&hold)?.reservation.clone()
+    }
+
+    /// What the holds took that `wanted` picks.
+    pub(super) fn reservations(
+        &self,
+        wanted: impl Fn(&Reservation) -> bool,
+    ) -> Vec<Arc<Reservation>> {
+        let mut picked = Vec::new();
+        for shard in &self.shards {
+            let leases = lock(shard);
+            let taken = leases
+                .values()
+                .filter_map(|lease| lease.reservation.as_ref());
+            picked.extend(taken.filter(|taken| wanted(taken)).cloned());
+        }
+        picked
     }
 
     pub(super) fn len(&self) -> usize {
@@ -84,6 +108,7 @@ mod tests {
             hold(1),
             Lease {
                 slot: Arc::clone(&slot),
+                reservation: None,
                 until: None,
             },
         );
@@ -91,6 +116,7 @@ mod tests {
             hold(2),
             Lease {
                 slot,
+                reservation: None,
                 until: Some(UnixMillis(100)),
             },
         );

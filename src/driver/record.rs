@@ -2,7 +2,7 @@
 
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
-use crate::limits::HoldId;
+use crate::limits::{Decision, HoldId};
 use crate::telemetry::metrics::{CounterFault, Metrics};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::usage_log::UsageLog;
@@ -87,6 +87,20 @@ impl Recorder {
     pub(super) fn holds(&self, open: usize, unsettled: usize) {
         self.metrics.open_holds(open);
         self.metrics.unsettled_holds(unsettled);
+    }
+
+    pub(super) fn decided_alone(&self, decision: &Decision) {
+        let admitted = matches!(decision, Decision::Admitted(_));
+        self.metrics.decided_alone(admitted);
+    }
+
+    pub(super) fn store(&self, sidecars: u64, lanes_away: usize) {
+        self.metrics.sidecars(sidecars);
+        self.lanes_away(lanes_away);
+    }
+
+    pub(super) fn lanes_away(&self, lanes: usize) {
+        self.metrics.counter_store_away(lanes > 0);
     }
 
     pub(super) fn counter_error(&self, error: &CounterError) {

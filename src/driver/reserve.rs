@@ -1,5 +1,5 @@
 //! Taking a call's reservation: the tenant's own part first, then what tenants
-//! share.
+//! share; each by the store, or by this sidecar alone where the store is away.
 
 use super::leases::Lease;
 use super::{Driver, settle};
@@ -17,50 +17,101 @@ pub(super) async fn reserve(
     if let Some(refusal) = driver.denials.recall(reservation, driver.clock.now()) {
         return Ok(Decision::Refused(refusal));
     }
-    let decision = ask(driver, reservation).await?;
-    if let Decision::Refused(refusal) = decision
-        && driver.counters.is_remote()
-    {
-        let now = driver.clock.now();
-        driver.denials.remember(reservation, refusal, now);
-    }
-    Ok(decision)
-}
-
-async fn ask(driver: &Arc<Driver>, reservation: &Reservation) -> Result<Decision, CounterError> {
-    let now = driver.clock.now();
-    let own = driver.counters.reserve(reservation, now).await?;
-    let Decision::Admitted(mut standings) = own else {
-        return Ok(own);
+    let mut standings = match decide(driver, reservation).await? {
+        (Decision::Admitted(standings), _) => standings,
+        (Decision::Refused(refusal), by) => return Ok(refused(driver, reservation, refusal, by)),
+        (Decision::Ended, _) => return Ok(Decision::Ended),
     };
     let Some(shared) = reservation.shared_part() else {
         return Ok(Decision::Admitted(standings));
     };
-    match driver.counters.reserve(&shared, driver.clock.now()).await? {
-        Decision::Admitted(more) => {
+    match decide(driver, &shared).await? {
+        (Decision::Admitted(more), _) => {
             standings.extend(more);
             Ok(Decision::Admitted(standings))
         }
-        Decision::Refused(refusal) => {
+        (Decision::Refused(refusal), by) => {
             // Nobody waits for it: the tenant's counters have room again when
             // the store has heard of it, before the caller's next call.
             drop(settle::start(driver, give_back(reservation)));
-            Ok(Decision::Refused(Refusal {
+            let refusal = Refusal {
                 charge: reservation.charges.len() + refusal.charge,
                 ..refusal
-            }))
+            };
+            Ok(refused(driver, reservation, refusal, by))
         }
-        Decision::Ended => Ok(Decision::Ended),
+        (Decision::Ended, _) => Ok(Decision::Ended),
     }
+}
+
+/// Whose answer it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Store,
+    /// This sidecar alone.
+    Local,
+}
+
+/// Only what a remote store refused is remembered: asking it costs.
+fn refused(driver: &Driver, reservation: &Reservation, refusal: Refusal, by: By) -> Decision {
+    if by == By::Store && driver.counters.is_remote() {
+        let now = driver.clock.now();
+        driver.denials.remember(reservation, refusal, now);
+    }
+    Decision::Refused(refusal)
+}
+
+/// One part, by the store, or where that is away as is configured.
+async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), CounterError> {
+    let lane = driver.counters.lane(&part.slot);
+    let asked = !driver.breaker.is_open(lane);
+    let error = match asked {
+        false => CounterError::Unavailable("it was away a moment ago".into()),
+        true => match driver.counters.reserve(part, driver.clock.now()).await {
+            Ok(decision) => {
+                driver.answered(lane);
+                if let Decision::Admitted(standings) = &decision {
+                    driver.known.learn(part, standings, driver.clock.now());
+                }
+                return Ok((decision, By::Store));
+            }
+            Err(error) => error,
+        },
+    };
+    if asked {
+        driver.recorder.counter_error(&error);
+        driver.failed(lane, &error);
+    }
+    let unfit = matches!(error, CounterError::Unfit(_));
+    if unfit || !driver.counters.is_remote() || !driver.local.decides() {
+        return Err(error);
+    }
+    let now = driver.clock.now();
+    if asked && driver.local.is_new_to(part) {
+        // One of the first to miss the store: not all leases are carried over.
+        let of_slot = |taken: &Reservation| taken.slot == part.slot;
+        driver
+            .local
+            .carry_over(driver.leases.reservations(of_slot), now);
+    }
+    let decision = driver.local.decide(part, asked, &driver.known, now)?;
+    driver.recorder.decided_alone(&decision);
+    Ok((decision, By::Local))
 }
 
 /// Takes the hold into care, in both its parts.
 pub(super) fn keep(driver: &Driver, reservation: &Reservation, until: Option<UnixMillis>) {
     let shared = reservation.shared_part();
+    // Only a store that is elsewhere can lose what it was told.
+    let remote = driver.counters.is_remote();
     let parts = [Some(reservation), shared.as_ref()];
     for part in parts.into_iter().flatten() {
-        let slot = Arc::clone(&part.slot);
-        driver.leases.keep(part.hold, Lease { slot, until });
+        let lease = Lease {
+            slot: Arc::clone(&part.slot),
+            reservation: remote.then(|| Arc::new(part.clone())),
+            until,
+        };
+        driver.leases.keep(part.hold, lease);
     }
 }
 

@@ -80,7 +80,12 @@ impl Session {
             Effect::Adopt { hold, slot, shared } => {
                 let shared = shared.then(|| (hold.shared(), Arc::from(SHARED_SLOT)));
                 for (hold, slot) in [Some((hold, slot)), shared].into_iter().flatten() {
-                    self.driver.leases.keep(hold, Lease { slot, until: None });
+                    let lease = Lease {
+                        slot,
+                        reservation: None,
+                        until: None,
+                    };
+                    self.driver.leases.keep(hold, lease);
                 }
                 None
             }
@@ -104,7 +109,6 @@ impl Session {
             }
             Ok(decision) => Event::Decided(Some(decision)),
             Err(error) => {
-                driver.recorder.counter_error(&error);
                 tracing::warn!(%error, "a reservation failed; the call is refused");
                 Event::Decided(None)
             }

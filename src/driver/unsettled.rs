@@ -12,7 +12,7 @@
 use super::Driver;
 use crate::counters::CounterError;
 use crate::exchange::Settlement;
-use crate::limits::{HoldId, Settled};
+use crate::limits::{Actual, HoldId, Reservation, Settled};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -160,15 +160,25 @@ pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
 }
 
 async fn settle_part(driver: &Driver, settlement: Settlement) {
-    let settled = ask(driver, &settlement).await;
+    let (hold, actual) = (settlement.hold, settlement.actual);
+    if driver.local.end(hold, actual, driver.clock.now()) {
+        // The store is told in time, by `merge`.
+        conclude(driver, settlement, true);
+        return;
+    }
+    let lane = driver.counters.lane(&settlement.slot);
+    let settled = match driver.breaker.is_open(lane) {
+        true => Err(CounterError::Unavailable("it was away a moment ago".into())),
+        false => ask(driver, &settlement).await,
+    };
     match settled {
         Ok(settled) => {
+            charge_again(driver, &settlement, settled);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
         }
         Err(error) => {
-            let hold = settlement.hold;
-            tracing::warn!(%error, %hold, "a settlement failed; it is tried again");
+            tracing::debug!(%error, %hold, "a settlement failed; it is tried again");
             if !driver.unsettled.keep(settlement) {
                 driver.leases.release(hold);
                 tracing::error!(
@@ -188,7 +198,29 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         .counters
         .settle(slot, *hold, *actual, driver.clock.now())
         .await;
-    settled.inspect_err(|error| driver.recorder.counter_error(error))
+    let lane = driver.counters.lane(slot);
+    match &settled {
+        Ok(_) => driver.answered(lane),
+        Err(error) => {
+            driver.recorder.counter_error(error);
+            driver.failed(lane, error);
+        }
+    }
+    settled
+}
+
+/// A hold that the store lost took its charges with it: what was used is told
+/// under another name, where it is known what was charged.
+fn charge_again(driver: &Driver, settlement: &Settlement, settled: Settled) {
+    if settled != Settled::Unknown || settlement.actual == Actual::VOID {
+        return;
+    }
+    if let Some(taken) = driver.leases.reservation(settlement.hold) {
+        let mut again = Reservation::clone(&taken);
+        again.hold = taken.hold.restored();
+        let now = driver.clock.now();
+        driver.local.owe_all(again, settlement.actual, now);
+    }
 }
 
 /// The hold has ended: its event is recorded by whoever ended it.
@@ -302,6 +334,7 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
+                    charge_again(driver, &settlement, settled);
                     conclude(driver, settlement, ended_here);
                 }
             }
@@ -342,7 +375,6 @@ pub(super) fn record_unanswered(driver: &Driver) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Actual;
     use crate::units::UnixMillis;
 
     fn give_back(at: u64) -> Settlement {

@@ -7,6 +7,7 @@
 use super::Driver;
 use super::unsettled::{Again, Round};
 use crate::exchange::{OpenCall, expired_event};
+use crate::limits::{Decision, HoldId};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
@@ -70,7 +71,9 @@ impl Upkeep {
     async fn renew(&mut self) {
         let settings = self.driver.settings;
         self.driver.clock.follow_drift();
-        let due = self.driver.leases.due(self.driver.clock.now());
+        let mut due = self.driver.leases.due(self.driver.clock.now());
+        let breaker = &self.driver.breaker;
+        due.retain(|(_, slot)| !breaker.is_open(self.driver.counters.lane(slot)));
         for batch in due.chunks(RENEWED_TOGETHER_MAX) {
             let driver = &self.driver;
             let renewed = driver
@@ -87,8 +90,7 @@ impl Upkeep {
                 answered |= renewed.is_ok();
                 match renewed {
                     Ok(true) => {}
-                    // Settled elsewhere: nothing is left to keep alive.
-                    Ok(false) => driver.leases.release(*hold),
+                    Ok(false) => self.restore(*hold).await,
                     Err(error) => {
                         driver.recorder.counter_error(&error);
                         tracing::warn!(%error, %hold, "a hold could not be renewed");
@@ -109,10 +111,43 @@ impl Upkeep {
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
-        let answers = driver.counters.check().await.is_ok();
-        self.readiness.set_counters(answers);
-        if !answers {
+        // Until it answers or is taken to be away.
+        while driver.breaker.open() == 0
+            && let Err(error) = driver.join().await
+        {
+            driver.recorder.counter_error(&error);
+            driver.failed(0, &error);
+            if !error.is_of_the_store() {
+                break;
+            }
+        }
+        let away = driver.breaker.open();
+        driver.recorder.lanes_away(away);
+        self.readiness
+            .set_counters(away == 0 || driver.local.decides());
+        if away > 0 {
             self.store_failed();
+        }
+    }
+
+    /// The store knows nothing of a hold that is open here. Either it has ended,
+    /// or the store lost it (a flush, a failover): then it is taken again.
+    async fn restore(&self, hold: HoldId) {
+        let driver = &self.driver;
+        let Some(taken) = driver.leases.reservation(hold) else {
+            driver.leases.release(hold);
+            return;
+        };
+        let again = taken.unrefused();
+        match driver.counters.reserve(&again, driver.clock.now()).await {
+            Ok(Decision::Admitted(_)) => {
+                tracing::warn!(%hold, "the counter store had lost a hold; it is back");
+            }
+            Ok(_) => driver.leases.release(hold),
+            Err(error) => {
+                driver.recorder.counter_error(&error);
+                tracing::warn!(%error, %hold, "a hold could not be restored");
+            }
         }
     }
 

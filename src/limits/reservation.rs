@@ -33,6 +33,15 @@ impl HoldId {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
+    /// The name under which what the hold used is charged where its own is gone:
+    /// none that a call is told of by, as [`HoldId::shared`] gives none.
+    #[must_use]
+    pub fn restored(self) -> Self {
+        let mut bytes = self.shared().0.into_bytes();
+        bytes[15] ^= 0xff;
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// Whether [`HoldId::shared`] made it.
     pub fn is_shared(self) -> bool {
         self.0.as_bytes()[6] >> 4 == 8
@@ -85,6 +94,16 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// The same, counted whatever the limits say: nothing of it is refused.
+    #[must_use]
+    pub fn unrefused(&self) -> Reservation {
+        let mut forced = self.clone();
+        for charge in &mut forced.charges {
+            charge.limit = Arc::new(charge.limit.shadowed());
+        }
+        forced
+    }
+
     /// The reservation in the slot that tenants share, if there is one.
     pub fn shared_part(&self) -> Option<Reservation> {
         (!self.shared.is_empty()).then(|| Reservation {
@@ -164,6 +183,19 @@ impl Actual {
         output_tokens: 0,
         cost_nanos: 0,
     };
+
+    /// So much of one unit, nothing of the others that are counted alone.
+    pub fn only(unit: Unit, amount: u64) -> Actual {
+        let mut actual = Actual::VOID;
+        match unit {
+            Unit::Requests => actual.requests = amount,
+            Unit::InputTokens | Unit::Tokens => actual.input_tokens = amount,
+            Unit::OutputTokens => actual.output_tokens = amount,
+            Unit::Cost => actual.cost_nanos = amount,
+            Unit::Concurrency => {}
+        }
+        actual
+    }
 
     pub fn of(self, unit: Unit) -> u64 {
         match unit {

@@ -12,6 +12,9 @@
 //! | `weir_open_holds` | | holds that this process keeps alive |
 //! | `weir_unsettled_holds` | | settlements that the counter store has not answered, asked again |
 //! | `weir_counter_errors_total` | `kind` | failed operations of the counter store |
+//! | `weir_counter_store_away` | | 1 while the counter store is away, in part or whole |
+//! | `weir_sidecars` | | sidecars that share the counter store, as far as is known |
+//! | `weir_local_admissions_total`, `weir_local_refusals_total` | | decided by this sidecar alone, while the store was away |
 //! | `weir_usage_log_errors_total` | | lines refused and writes failed |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_build_info` | `version` | always 1 |
@@ -41,9 +44,9 @@ use std::time::Duration;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A decision is a few script calls at most.
-const DECISION_BUCKETS: [f64; 14] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0,
+const DECISION_BUCKETS: [f64; 15] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0,
 ];
 
 /// Answers take from a moment (an embedding) to many minutes (a long stream).
@@ -65,6 +68,10 @@ pub struct Metrics {
     open_holds: Gauge,
     unsettled_holds: Gauge,
     counter_errors: By<CounterFault, Counter>,
+    counter_store_away: Gauge,
+    sidecars: Gauge,
+    local_admissions: Counter,
+    local_refusals: Counter,
     usage_log_errors: Counter,
     spans_lost: By<SpanLoss, Counter>,
 }
@@ -136,6 +143,30 @@ impl Metrics {
                 "counter_errors",
                 "Failed operations of the counter store",
                 Counter::default,
+            ),
+            counter_store_away: plain(
+                metrics,
+                "counter_store_away",
+                "Whether the counter store is away, in part or whole",
+                Gauge::default(),
+            ),
+            sidecars: plain(
+                metrics,
+                "sidecars",
+                "Sidecars that share the counter store",
+                Gauge::default(),
+            ),
+            local_admissions: plain(
+                metrics,
+                "local_admissions",
+                "Calls that this sidecar admitted alone",
+                Counter::default(),
+            ),
+            local_refusals: plain(
+                metrics,
+                "local_refusals",
+                "Calls that this sidecar refused alone",
+                Counter::default(),
             ),
             usage_log_errors: plain(
                 metrics,
@@ -212,6 +243,22 @@ impl Metrics {
         if let Some(errors) = self.counter_errors.get(kind) {
             errors.inc();
         }
+    }
+
+    pub fn counter_store_away(&self, away: bool) {
+        self.counter_store_away.set(i64::from(away));
+    }
+
+    pub fn sidecars(&self, sidecars: u64) {
+        self.sidecars
+            .set(i64::try_from(sidecars).unwrap_or(i64::MAX));
+    }
+
+    pub fn decided_alone(&self, admitted: bool) {
+        match admitted {
+            true => self.local_admissions.inc(),
+            false => self.local_refusals.inc(),
+        };
     }
 
     pub fn usage_log_error(&self) {

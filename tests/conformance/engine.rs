@@ -130,7 +130,7 @@ impl Engine {
     pub async fn redis() -> Self {
         let server = Server::start(&[]).await;
         Self {
-            counters: Counters::Redis(server.connect().await),
+            counters: Counters::Redis(Box::new(server.connect().await)),
             clock: Clock::Server(server),
         }
     }

@@ -10,14 +10,14 @@ use weir::counters::redis::{Redis, RedisConfig};
 use weir::exchange::event::{Known, Outcome};
 use weir::units::Millis;
 
-fn streamed() -> Value {
+pub fn streamed() -> Value {
     let mut body = hello();
     body["stream"] = true.into();
     body
 }
 
 /// A stream whose first token has come; the gate `rest` holds the others back.
-async fn half_answered(stack: &Stack) -> client::Open {
+pub async fn half_answered(stack: &Stack) -> client::Open {
     let gate = [("x-fake-gate", "rest"), ("x-fake-gate-after", "1")];
     let mut open = stack.open(stack.chat(&streamed(), &gate)).await;
     open.chunk().await.unwrap().unwrap();
@@ -229,7 +229,7 @@ async fn without_its_redis_weir_refuses_and_recovers() {
 /// The counters can't be mended then, but the call is still told of, once.
 #[tokio::test]
 async fn a_call_whose_hold_redis_lost_is_metered() {
-    let mut stack = Stack::start(Setup {
+    let stack = Stack::start(Setup {
         engine: Engine::Redis,
         ..Setup::default()
     })
@@ -322,7 +322,7 @@ async fn answered_without_redis(stack: &Stack) {
 #[tokio::test]
 async fn a_call_that_ends_while_redis_is_away_is_settled_when_it_is_back() {
     for loses_all in [false, true] {
-        let mut stack = linked().await;
+        let stack = linked().await;
         answered_without_redis(&stack).await;
         if loses_all {
             stack.flush_redis().await;

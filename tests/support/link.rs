@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +20,10 @@ enum State {
     Falling,
     /// Connections end, and new ones are closed at once.
     Down,
+    /// Everything takes so much longer, either way.
+    Slow(Duration),
+    /// New connections open, and nothing ever comes back.
+    Silent,
 }
 
 /// The link, on a port of its own.
@@ -25,6 +31,10 @@ enum State {
 pub struct Link {
     pub address: SocketAddr,
     state: Arc<watch::Sender<State>>,
+    /// Connections of before are silent for good: were they to go on, answers
+    /// would meet the wrong questions, which no network does.
+    silent_before: Arc<AtomicU64>,
+    opened: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -34,6 +44,8 @@ impl Link {
         let link = Self {
             address: listener.local_addr().unwrap(),
             state: Arc::new(watch::Sender::new(State::Whole)),
+            silent_before: Arc::default(),
+            opened: Arc::default(),
         };
         let accepting = link.clone();
         tokio::spawn(async move {
@@ -67,26 +79,51 @@ impl Link {
         self.state.send_replace(State::FallsAfter(word));
     }
 
+    /// Carries everything late.
+    pub fn slow_down(&self, late: Duration) {
+        self.state.send_replace(State::Slow(late));
+    }
+
+    /// Swallows everything, as where packets are dropped.
+    pub fn fall_silent(&self) {
+        self.state.send_replace(State::Silent);
+        self.forget_connections();
+    }
+
+    /// The server's side of each connection is gone without a word; new ones
+    /// are whole.
+    pub fn forget_connections(&self) {
+        let opened = self.opened.load(Ordering::SeqCst);
+        self.silent_before.store(opened, Ordering::SeqCst);
+    }
+
     /// Takes connections again.
     pub fn mend(&self) {
+        if *self.state.borrow() == State::Silent {
+            self.forget_connections();
+        }
         self.state.send_replace(State::Whole);
     }
 
     async fn carry(&self, client: TcpStream, server: TcpStream) {
         let mut state = self.state.subscribe();
+        let number = self.opened.fetch_add(1, Ordering::SeqCst);
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
             _ = state.wait_for(|state| *state == State::Down) => {}
-            () = self.requests(from_client, to_server) => {}
-            () = self.answers(from_server, to_client) => {}
+            () = self.requests(number, from_client, to_server) => {}
+            () = self.answers(number, from_server, to_client) => {}
         }
     }
 
-    async fn requests(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    async fn requests(&self, number: u64, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let mut buffer = vec![0; 65_536];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let bytes = &buffer[..count];
+            if self.swallows(number).await {
+                continue;
+            }
             self.state.send_if_modified(|state| match *state {
                 State::FallsAfter(word) if holds(bytes, word) => {
                     *state = State::Falling;
@@ -100,17 +137,31 @@ impl Link {
         }
     }
 
-    async fn answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    async fn answers(&self, number: u64, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let mut buffer = vec![0; 65_536];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             if *self.state.borrow() == State::Falling {
                 self.fall();
                 return;
             }
+            if self.swallows(number).await {
+                continue;
+            }
             if to.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+impl Link {
+    /// Takes its time, where it is slow; whether the connection is silent.
+    async fn swallows(&self, number: u64) -> bool {
+        let state = *self.state.borrow();
+        if let State::Slow(late) = state {
+            tokio::time::sleep(late).await;
+        }
+        state == State::Silent || number < self.silent_before.load(Ordering::SeqCst)
     }
 }
 

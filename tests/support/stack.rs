@@ -49,6 +49,8 @@ pub struct Setup {
     pub more: String,
     /// weir reaches Redis over a link that can fall.
     pub link: bool,
+    /// Fields of `counters.redis` besides its address.
+    pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
 }
@@ -61,6 +63,8 @@ impl Default for Setup {
             limits: AMPLE.to_owned(),
             more: String::new(),
             link: false,
+            // Far above what a busy test machine needs, far below Envoy's.
+            redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
         }
     }
@@ -110,10 +114,8 @@ impl Stack {
                 if setup.link {
                     address = link.insert(Link::start(address).await).address;
                 }
-                // Far above what a busy test machine needs, far below Envoy's.
-                let counters = format!(
-                    "{{ redis: {{ url: \"redis://{address}\", response_timeout: 500ms }} }}"
-                );
+                let more = setup.redis;
+                let counters = format!("{{ redis: {{ url: \"redis://{address}\", {more} }} }}");
                 (Some((redis, port)), counters)
             }
         };
@@ -184,10 +186,9 @@ impl Stack {
         self.redis.as_mut().expect("a stack with Redis").0.kill();
     }
 
-    /// Makes Redis lose all that it knows.
-    pub async fn flush_redis(&mut self) {
+    /// Makes Redis lose all that it knows. What open calls took comes back.
+    pub async fn flush_redis(&self) {
         let () = self.ask_redis(&redis::cmd("FLUSHALL")).await;
-        self.counting_since_ms = unix_ms();
     }
 
     /// Redis itself, without a link between.

@@ -3,7 +3,7 @@
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, Standing};
 use crate::units::{Millis, UnixMillis};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -63,12 +63,16 @@ impl Shard {
             }
             self.take(reservation, &mut counters, now);
         }
-        Decision::Admitted(
-            counters
-                .iter()
-                .map(|counter| counter.standing(now))
-                .collect(),
-        )
+        Decision::Admitted(standings(&counters, now))
+    }
+
+    pub(super) fn look(
+        &mut self,
+        reservation: &Reservation,
+        rules: &[Rule],
+        now: UnixMillis,
+    ) -> Vec<Standing> {
+        standings(&self.read(reservation, rules, now), now)
     }
 
     pub(super) fn settle(&mut self, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
@@ -133,6 +137,12 @@ impl Shard {
             });
         }
         self.sweep(now, SWEPT_BY_UPKEEP);
+    }
+
+    pub(super) fn forget_slot(&mut self, slot: &str) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Slot::default();
+        }
     }
 
     pub(super) fn open_holds(&self) -> usize {
@@ -240,6 +250,13 @@ impl Shard {
             }
         }
     }
+}
+
+fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
+    counters
+        .iter()
+        .map(|counter| counter.standing(now))
+        .collect()
 }
 
 /// The slot of this name, made where there is none. Takes the shard's parts, as

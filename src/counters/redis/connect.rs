@@ -91,8 +91,9 @@ pub(super) async fn load(
         settle,
         renew,
         expire,
+        beat,
     } = scripts;
-    for script in [reserve, settle, renew, expire] {
+    for script in [reserve, settle, renew, expire, beat] {
         script.load_async(&mut connection).await.map_err(error)?;
     }
     Ok(())

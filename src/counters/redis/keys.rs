@@ -6,8 +6,8 @@
 //! name can steer where its keys live, whatever braces it holds.
 //!
 //! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b`
-//! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket. Names are preceded
-//! by their length in bytes, so no two lists of names make one key. The number
+//! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket, `sidecars`
+//! who is alive. Names are preceded by their length in bytes, so no two lists of names make one key. The number
 //! is the version of what the keys hold: it changes when an older release
 //! could not read it.
 
@@ -43,6 +43,15 @@ impl Bucket {
 
     pub fn open(self) -> String {
         format!("weir:1:{{weir{:02}}}:open", self.0)
+    }
+
+    pub fn sidecars(self) -> String {
+        format!("weir:1:{{weir{:02}}}:sidecars", self.0)
+    }
+
+    /// 0 to 63.
+    pub fn number(self) -> usize {
+        usize::from(self.0)
     }
 
     pub fn hold(self, hold: HoldId) -> String {

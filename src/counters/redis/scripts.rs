@@ -26,6 +26,7 @@ pub struct Scripts {
     pub settle: Script,
     pub renew: Script,
     pub expire: Script,
+    pub beat: Script,
 }
 
 macro_rules! script {
@@ -62,6 +63,7 @@ impl Scripts {
             settle: script!("settle", 1),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
+            beat: script!("beat", 1),
         }
     }
 
@@ -126,6 +128,17 @@ impl Scripts {
         call.arg(bucket.hold_prefix()).arg(max).arg(HOLD_KEPT.0);
         call
     }
+
+    pub fn beat(&self, bucket: Bucket, sidecar: &str, alive_for: Millis) -> ScriptInvocation<'_> {
+        let mut call = self.beat.key(bucket.sidecars());
+        call.arg(sidecar).arg(alive_for.0);
+        call
+    }
+}
+
+/// `{count, now}`: the count.
+pub fn counted(parts: &Parts) -> Result<u64, CounterError> {
+    whole(parts.first())
 }
 
 /// An answer's parts.
@@ -249,11 +262,12 @@ mod tests {
             &scripts.settle,
             &scripts.renew,
             &scripts.expire,
+            &scripts.beat,
         ]
         .iter()
         .map(|script| script.get_hash())
         .collect();
-        assert_eq!(hashes.len(), 4);
+        assert_eq!(hashes.len(), 5);
         let text = format!("{:?}", scripts.reserve);
         assert!(
             !text.contains("--:"),

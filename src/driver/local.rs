@@ -1,0 +1,313 @@
+//! Calls decided by this sidecar alone, while the counters that all have in
+//! common can't be reached.
+//!
+//! Each sidecar gives out its share of every limit from memory, beginning with
+//! its part of what the store last said was used; so the fleet together stays
+//! within the limit, as far as what others used lately is known here. What was
+//! given out is kept in the `books` until the store has been told of it
+//! (`merge`).
+
+use super::books::{Books, Debt, Whereabouts};
+use super::known::Known;
+use crate::counters::CounterError;
+use crate::counters::memory::Memory;
+use crate::limits::counter::HOLD_TTL_MAX;
+use crate::limits::share::{OnCounterFailure, used_share};
+use crate::limits::{Actual, Charge, Decision, HoldId, Limit, Refusal, Reservation, Retry, Unit};
+use crate::units::{Millis, UnixMillis};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+/// When to try again what a share can't give but the whole limit could: by then
+/// the store may be back.
+const RETRY_AFTER: Millis = Millis(1_000);
+
+/// What this sidecar admits by itself.
+pub(super) struct Local {
+    on_failure: OnCounterFailure,
+    memory: Memory,
+    /// How many sidecars share the limits, as far as was last known.
+    sidecars: AtomicU64,
+    books: Mutex<Books>,
+    /// Rung when there is something to tell the store.
+    pub stirred: Notify,
+}
+
+impl Local {
+    pub(super) fn new(on_failure: OnCounterFailure) -> Self {
+        Self {
+            on_failure,
+            memory: Memory::default(),
+            sidecars: AtomicU64::new(1),
+            books: Mutex::default(),
+            stirred: Notify::new(),
+        }
+    }
+
+    /// Whether calls are decided here at all.
+    pub(super) fn decides(&self) -> bool {
+        self.on_failure != OnCounterFailure::Deny
+    }
+
+    pub(super) fn set_sidecars(&self, sidecars: u64) {
+        self.sidecars.store(sidecars.max(1), Ordering::Relaxed);
+    }
+
+    /// Decides one part of a call. `asked`: the store may have taken it.
+    pub(super) fn decide(
+        &self,
+        part: &Reservation,
+        asked: bool,
+        known: &Known,
+        now: UnixMillis,
+    ) -> Result<Decision, CounterError> {
+        let scaled = match self.scaled(part) {
+            Ok(scaled) => scaled,
+            Err(refusal) => return Ok(Decision::Refused(refusal)),
+        };
+        if self.books().is_over(part.hold) {
+            return Ok(Decision::Ended);
+        }
+        self.begin(&scaled, known, now)?;
+        let decision = self.memory.reserve(&scaled, now)?;
+        match decision {
+            Decision::Admitted(standings) => {
+                let whereabouts = match asked {
+                    true => Whereabouts::Maybe,
+                    false => Whereabouts::Here,
+                };
+                self.books().enter(Arc::new(part.clone()), whereabouts);
+                self.stirred.notify_one();
+                Ok(Decision::Admitted(standings))
+            }
+            Decision::Refused(refusal) => Ok(Decision::Refused(self.refusal(part, refusal))),
+            Decision::Ended => Ok(Decision::Ended),
+        }
+    }
+
+    /// The part with this sidecar's share of each limit, or why there is none.
+    fn scaled(&self, part: &Reservation) -> Result<Reservation, Refusal> {
+        let mut scaled = match self.on_failure {
+            OnCounterFailure::Allow => part.unrefused(),
+            OnCounterFailure::Deny | OnCounterFailure::Share => part.clone(),
+        };
+        scaled.shared = Vec::new();
+        scaled.context = "".into();
+        // It dies with this process, and with nothing else.
+        (scaled.hold_ttl, scaled.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
+        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        if self.on_failure == OnCounterFailure::Allow || sidecars == 1 {
+            return Ok(scaled);
+        }
+        for (index, charge) in scaled.charges.iter_mut().enumerate() {
+            charge.limit = match charge.limit.share(sidecars) {
+                Some(share) => Arc::new(share),
+                None if charge.amount == 0 => Arc::new(charge.limit.shadowed()),
+                None if charge.limit.mode == crate::limits::Mode::Shadow => continue,
+                None => {
+                    return Err(Refusal {
+                        charge: index,
+                        used: 0,
+                        requested: charge.amount,
+                        remaining: 0,
+                        retry: Retry::After(RETRY_AFTER),
+                    });
+                }
+            };
+        }
+        Ok(scaled)
+    }
+
+    /// Counters used for the first time since the store went away begin with
+    /// this sidecar's part of what the store last said.
+    fn begin(
+        &self,
+        scaled: &Reservation,
+        known: &Known,
+        now: UnixMillis,
+    ) -> Result<(), CounterError> {
+        let fresh = self.books().begin(scaled);
+        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        for index in fresh {
+            let Some(charge) = scaled.charges.get(index) else {
+                continue;
+            };
+            // Leases are known by the calls themselves: see `carry_over`.
+            let seen = known.recall(&scaled.slot, &charge.counter, now);
+            let Some(seen) = seen.filter(|_| charge.limit.unit != Unit::Concurrency) else {
+                continue;
+            };
+            let used = used_share(seen.used, sidecars);
+            let carried = single(scaled, index, charge, used);
+            self.memory.reserve(&carried, seen.at)?;
+            let actual = Actual::only(charge.limit.unit, used);
+            self.memory
+                .settle(&scaled.slot, carried.hold, actual, seen.at);
+        }
+        Ok(())
+    }
+
+    /// Whether leases of the part's slot may be open that don't count here.
+    pub(super) fn is_new_to(&self, part: &Reservation) -> bool {
+        let mut charges = part.charges.iter();
+        charges.any(|charge| charge.limit.unit == Unit::Concurrency)
+            && !self.books().has_begun(&part.slot)
+    }
+
+    /// Calls that the store has: their leases count here too.
+    pub(super) fn carry_over(&self, open: Vec<Arc<Reservation>>, now: UnixMillis) {
+        for reservation in open {
+            let mut leases = reservation.unrefused();
+            leases
+                .charges
+                .retain(|charge| charge.limit.unit == Unit::Concurrency);
+            leases.shared = Vec::new();
+            (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
+            if leases.charges.is_empty() || self.memory.reserve(&leases, now).is_err() {
+                continue;
+            }
+            self.books().enter(reservation, Whereabouts::There);
+        }
+    }
+
+    /// A refusal by a share is not for ever where the whole limit could give it.
+    fn refusal(&self, part: &Reservation, refusal: Refusal) -> Refusal {
+        let charge = part.charges.get(refusal.charge);
+        let could = charge.is_some_and(|charge| charge.amount <= charge.limit.most());
+        match refusal.retry {
+            Retry::Never if could => Refusal {
+                retry: Retry::After(RETRY_AFTER),
+                ..refusal
+            },
+            _ => refusal,
+        }
+    }
+
+    /// Ends a hold as far as it is kept here; whether that is all there is to
+    /// do now.
+    pub(super) fn end(&self, hold: HoldId, actual: Actual, now: UnixMillis) -> bool {
+        let Some((slot, whereabouts)) = self.books().end(hold, actual) else {
+            return false;
+        };
+        self.memory.settle(&slot, hold, actual, now);
+        self.stirred.notify_one();
+        whereabouts != Whereabouts::There
+    }
+
+    /// The store is to be told of this call, which is over.
+    pub(super) fn owe_all(&self, call: Reservation, actual: Actual, now: UnixMillis) {
+        let hold = call.hold;
+        self.books().enter(Arc::new(call), Whereabouts::Maybe);
+        self.end(hold, actual, now);
+    }
+
+    /// Whether the store has anything to be told.
+    pub(super) fn has_news(&self) -> bool {
+        !self.books().is_empty()
+    }
+
+    /// Calls that the store is to be told of, in slots of the caller's choice;
+    /// from now on it may know of them.
+    pub(super) fn untold(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Reservation>> {
+        self.books().untold(wanted)
+    }
+
+    /// The store has the call. What it used, if it is over.
+    pub(super) fn told(&self, call: &Reservation, now: UnixMillis) -> Option<Actual> {
+        let ended = self.books().told(call.hold);
+        if ended.is_none() {
+            self.memory.settle(&call.slot, call.hold, Actual::VOID, now);
+        }
+        ended
+    }
+
+    /// Nothing of the call is to be told any more.
+    pub(super) fn strike(&self, hold: HoldId) {
+        self.books().strike(hold);
+    }
+
+    /// What is owed to counters in slots of the caller's choice.
+    pub(super) fn owed(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        new_hold: impl Fn() -> HoldId,
+        now: UnixMillis,
+    ) -> Vec<Debt> {
+        let used =
+            |slot: &Arc<str>, counter: &str, limit: &Limit| self.used(slot, counter, limit, now);
+        self.books().owed(wanted, new_hold, used)
+    }
+
+    /// The store has been told.
+    pub(super) fn paid(&self, debt: &Debt) {
+        self.books().paid(debt);
+    }
+
+    /// Ends the share of the slots of the caller's choice, where the store has
+    /// been told of everything.
+    pub(super) fn close(&self, wanted: impl Fn(&str) -> bool, now: UnixMillis) {
+        let closed = self.books().close(wanted);
+        for (slot, hold) in closed.calls {
+            self.memory.settle(&slot, hold, Actual::VOID, now);
+        }
+        for slot in closed.slots {
+            self.memory.forget(&slot);
+        }
+    }
+
+    /// What is used of a counter here now.
+    fn used(&self, slot: &Arc<str>, counter: &str, limit: &Limit, now: UnixMillis) -> u64 {
+        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        let limit = limit.share(sidecars).unwrap_or_else(|| limit.clone());
+        let look = one_charge(HoldId(uuid::Uuid::nil()), slot, counter, &limit, 0);
+        let standings = self.memory.look(&look, now).unwrap_or_default();
+        standings.first().map_or(0, |standing| standing.used)
+    }
+
+    /// A panic while they were locked left the books whole enough: each change
+    /// is one call.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A reservation of one charge, under a name that no call has.
+fn single(part: &Reservation, index: usize, charge: &Charge, amount: u64) -> Reservation {
+    let mut name = part.hold.0.into_bytes();
+    // Another version of UUID; and one name for each charge.
+    name[6] = (name[6] & 0x0f) | 0xf0;
+    name[15] ^= u8::try_from(index).unwrap_or(u8::MAX);
+    one_charge(
+        HoldId(uuid::Uuid::from_bytes(name)),
+        &part.slot,
+        &charge.counter,
+        &charge.limit,
+        amount,
+    )
+}
+
+/// A reservation of one charge, that nothing refuses.
+pub(super) fn one_charge(
+    hold: HoldId,
+    slot: &Arc<str>,
+    counter: &str,
+    limit: &Limit,
+    amount: u64,
+) -> Reservation {
+    Reservation {
+        hold,
+        slot: Arc::clone(slot),
+        charges: vec![Charge {
+            limit: Arc::new(limit.shadowed()),
+            counter: counter.to_owned(),
+            amount,
+        }],
+        shared: Vec::new(),
+        hold_ttl: HOLD_TTL_MAX,
+        lease_ttl: HOLD_TTL_MAX,
+        context: "".into(),
+    }
+}

@@ -1,0 +1,195 @@
+//! A Redis that is dead, silent, slow or half-open: calls go on within each
+//! sidecar's share, no decision waits for it, and afterwards the counters say
+//! what was used, exactly.
+
+use super::calls::hello;
+use super::failures::half_answered;
+use crate::support::link::Link;
+use crate::support::stack::{AMPLE, Engine, Setup, Stack};
+use crate::support::until;
+use std::time::{Duration, Instant};
+use weir::counters::redis::{Redis, RedisConfig};
+use weir::exchange::event::Outcome;
+use weir::units::Millis;
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A window of an hour that began just now, on top of what nothing reaches.
+const TEN_AN_HOUR: &str = "[ { name: ten, per: tenant, unit: requests, amount: 10, every: 1h, algorithm: fixed_window, starts: first_hit } ]";
+
+async fn linked(redis: &'static str, limits: &str) -> Stack {
+    Stack::start(Setup {
+        engine: Engine::Redis,
+        link: true,
+        redis,
+        limits: limits.to_owned(),
+        ..Setup::default()
+    })
+    .await
+}
+
+async fn status(stack: &Stack) -> u16 {
+    stack.send(stack.chat(&hello(), &[])).await.status
+}
+
+/// weir has noticed, and decides alone.
+async fn redis_is_away(stack: &Stack) {
+    until("weir to miss Redis", SOON, || async {
+        (stack.metric("weir_counter_store_away").await == 1.0).then_some(())
+    })
+    .await;
+}
+
+async fn redis_is_back(stack: &Stack) {
+    stack.link.as_ref().unwrap().mend();
+    until("weir to find Redis", SOON, || async {
+        (stack.metric("weir_counter_store_away").await == 0.0).then_some(())
+    })
+    .await;
+}
+
+/// Decisions so far: all, and those within 20 ms.
+async fn decisions(stack: &Stack) -> (f64, f64) {
+    let all = stack.metric("weir_decision_seconds_count").await;
+    let soon = stack.metric("weir_decision_seconds_bucket{le=\"0.02\"}");
+    (all, soon.await)
+}
+
+#[tokio::test]
+async fn decisions_take_less_than_20_ms_while_redis_is_away_and_the_counters_are_right_after() {
+    type Fault = (&'static str, fn(&Link));
+    let faults: [Fault; 4] = [
+        ("dead", |link| link.fall()),
+        ("silent", |link| link.fall_silent()),
+        ("half-open", |link| link.forget_connections()),
+        ("slow", |link| link.slow_down(Duration::from_millis(40))),
+    ];
+    for (fault, strike) in faults {
+        let stack = linked("on_failure: share", AMPLE).await;
+        for _ in 0..5 {
+            assert_eq!(status(&stack).await, 200);
+        }
+        // One is open while Redis goes away, one is begun and ended then, one is
+        // open when it comes back.
+        let mut early = half_answered(&stack).await;
+        let before = decisions(&stack).await;
+        strike(stack.link.as_ref().unwrap());
+        let struck = Instant::now();
+        assert_eq!(status(&stack).await, 200, "{fault}");
+        if fault != "half-open" {
+            redis_is_away(&stack).await;
+            let noticed = struck.elapsed();
+            println!("{fault}: noticed after {noticed:?}");
+        }
+        let mut late = half_answered(&stack).await;
+        for _ in 0..300 {
+            assert_eq!(status(&stack).await, 200, "{fault}");
+        }
+        let after = decisions(&stack).await;
+        let (all, soon) = (after.0 - before.0, after.1 - before.1);
+        println!("{fault}: {soon} of {all} decisions within 20 ms");
+        assert!(soon >= all * 0.99, "{fault}: {soon} of {all}");
+        redis_is_back(&stack).await;
+        stack.provider.open_gate("rest");
+        assert!(early.rest().await.1 && late.rest().await.1);
+        stack.settle_the_books().await;
+        let events = stack.events();
+        assert!(
+            events.iter().all(|event| event.outcome == Outcome::Exact),
+            "{fault}: {events:?}"
+        );
+    }
+}
+
+/// Another sidecar, as far as its signs of life go.
+async fn another_sidecar(stack: &Stack) -> Redis {
+    let config = RedisConfig {
+        response_timeout: Millis::from_secs(5),
+        ..RedisConfig::new(stack.redis_url())
+    };
+    let other = Redis::connect(&config).await.unwrap();
+    other.beat(0, "another", Millis(60_000)).await.unwrap();
+    until("weir to know of it", SOON, || async {
+        (stack.metric("weir_sidecars").await == 2.0).then_some(())
+    })
+    .await;
+    other
+}
+
+#[tokio::test]
+async fn a_share_is_what_is_left_over_the_sidecars_that_are_known() {
+    let stack = linked("response_timeout: 100ms, on_failure: share", TEN_AN_HOUR).await;
+    another_sidecar(&stack).await;
+    for _ in 0..4 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    stack.link.as_ref().unwrap().fall();
+    // Six are left, three of them for this sidecar.
+    for _ in 0..3 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    let refused = stack.send(stack.chat(&hello(), &[])).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert_eq!(refused.header("x-weir-decision"), Some("ten"));
+    redis_is_back(&stack).await;
+    // Redis knows of the seven, so three are left.
+    for _ in 0..3 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    assert_eq!(status(&stack).await, 429);
+    stack.log_and_events_agree().await;
+}
+
+#[tokio::test]
+async fn slots_are_kept_over_an_outage() {
+    let limits = "[ { name: slots, per: tenant, unit: concurrency, amount: 2 } ]";
+    let stack = linked("response_timeout: 100ms, on_failure: share", limits).await;
+    let mut first = half_answered(&stack).await;
+    stack.link.as_ref().unwrap().fall();
+    // The one that Redis knows of counts, and this one.
+    let mut second = half_answered(&stack).await;
+    assert_eq!(status(&stack).await, 429);
+    redis_is_back(&stack).await;
+    assert_eq!(status(&stack).await, 429, "Redis knows of both");
+    stack.provider.open_gate("rest");
+    assert!(first.rest().await.1 && second.rest().await.1);
+    until("the slots to be free", SOON, || async {
+        (status(&stack).await == 200).then_some(())
+    })
+    .await;
+    stack.log_and_events_agree().await;
+}
+
+#[tokio::test]
+async fn where_it_is_allowed_calls_pass_and_are_counted_afterwards() {
+    let stack = linked("response_timeout: 100ms, on_failure: allow", TEN_AN_HOUR).await;
+    stack.link.as_ref().unwrap().fall();
+    for _ in 0..15 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    redis_is_back(&stack).await;
+    assert_eq!(status(&stack).await, 429);
+    stack.log_and_events_agree().await;
+}
+
+/// What Redis forgets while calls are open comes back with their renewals.
+#[tokio::test]
+async fn holds_that_redis_lost_are_restored() {
+    let stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        limits: "[ { per: tenant, unit: concurrency, amount: 1 } ]".into(),
+        more: "holds: { ttl: 3s, lease_ttl: 1s, renew_every: 200ms }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut open = half_answered(&stack).await;
+    stack.flush_redis().await;
+    until("the hold to be back", SOON, || async {
+        (!stack.sorted_sets().await.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(status(&stack).await, 429);
+    stack.provider.open_gate("rest");
+    assert!(open.rest().await.1);
+    stack.log_and_events_agree().await;
+}
