@@ -14,10 +14,10 @@ mod listen;
 mod recovery;
 mod shutdown;
 
-use crate::config::{Config, CountersConfig, UpstreamAuthorization};
+use crate::config::{Config, CountersConfig, RedisServers, Secret, UpstreamAuthorization};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
-use crate::counters::redis::{Redis, RedisConfig};
+use crate::counters::redis::{Redis, RedisConfig, Servers};
 use crate::driver::{Driver, Leases, Merge, Recorder, Upkeep};
 use crate::exchange::Settings;
 use crate::limits::share::OnCounterFailure;
@@ -78,9 +78,9 @@ async fn run(
     warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
-    let on_failure = match config.counters {
+    let on_failure = match &config.counters {
         CountersConfig::Memory => OnCounterFailure::Deny,
-        CountersConfig::Redis { on_failure, .. } => on_failure,
+        CountersConfig::Redis(settings) => settings.on_failure,
     };
     let driver = Driver::new(
         Arc::new(config.snapshot),
@@ -162,16 +162,24 @@ async fn warm(snapshot: &Snapshot) -> anyhow::Result<()> {
 async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     match config {
         CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
-        CountersConfig::Redis {
-            url,
-            response_timeout,
-            connect_timeout,
-            ..
-        } => {
+        CountersConfig::Redis(settings) => {
+            let all = |urls: &[Secret]| urls.iter().map(|url| url.expose().to_owned()).collect();
             let config = RedisConfig {
-                url: url.expose().to_owned(),
-                response_timeout: *response_timeout,
-                connect_timeout: *connect_timeout,
+                servers: match &settings.servers {
+                    RedisServers::Single(url) => Servers::Single {
+                        url: url.expose().to_owned(),
+                    },
+                    RedisServers::Cluster(urls) => Servers::Cluster { urls: all(urls) },
+                    RedisServers::Sentinel { urls, master } => Servers::Sentinel {
+                        urls: all(urls),
+                        master: master.clone(),
+                    },
+                },
+                username: settings.username.clone(),
+                password: settings.password.as_ref().map(|p| p.expose().to_owned()),
+                ca_pem: settings.ca_pem.clone(),
+                response_timeout: settings.response_timeout,
+                connect_timeout: settings.connect_timeout,
             };
             let redis = Redis::connect(&config).await;
             Ok(Counters::Redis(Box::new(redis.context("counters.redis")?)))

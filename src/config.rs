@@ -75,13 +75,35 @@ pub enum Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CountersConfig {
     Memory,
-    Redis {
-        /// `redis://`, `unix://` or `redis+unix://`, perhaps with a password.
-        url: Secret,
-        /// How long one script call may take.
-        response_timeout: Millis,
-        connect_timeout: Millis,
-        on_failure: OnCounterFailure,
+    Redis(Box<RedisSettings>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSettings {
+    pub servers: RedisServers,
+    /// Of an ACL user, in place of the one in a URL.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// Whom to believe a server's certificate, as PEM; `None`: whom the system
+    /// does.
+    pub ca_pem: Option<Vec<u8>>,
+    /// How long one script call may take.
+    pub response_timeout: Millis,
+    pub connect_timeout: Millis,
+    pub on_failure: OnCounterFailure,
+}
+
+/// Addresses: `redis://`, `rediss://` (TLS), `unix://` or `redis+unix://`,
+/// perhaps with a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisServers {
+    Single(Secret),
+    /// Some nodes of a Cluster.
+    Cluster(Vec<Secret>),
+    /// Sentinels, and the name of their master.
+    Sentinel {
+        urls: Vec<Secret>,
+        master: String,
     },
 }
 

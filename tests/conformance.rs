@@ -18,3 +18,5 @@ mod engine;
 mod faults;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/topologies.rs"]
+mod topologies;

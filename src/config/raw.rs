@@ -4,15 +4,15 @@
 //! Every field may be missing here: one that couldn't be read is reported and
 //! then counts as left out.
 
+pub mod counters;
 pub mod limits;
 pub mod policy;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 
 use super::reader::{Fields, Item, Located};
-use super::secret::{Secret, SecretSource};
+use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
-use crate::limits::share::OnCounterFailure;
 use crate::units::Millis;
 
 const SECOND_MS: u64 = 1_000;
@@ -29,7 +29,7 @@ const WORKERS_MAX: u64 = 1_024;
 #[derive(Debug, Default)]
 pub struct Raw {
     pub listen: RawListen,
-    pub counters: Option<RawCounters>,
+    pub counters: Option<counters::RawCounters>,
     pub usage_log: Option<RawUsageLog>,
     pub holds: RawHolds,
     pub pepper: Option<Located<SecretSource>>,
@@ -51,24 +51,6 @@ pub struct RawListen {
     pub grpc: Option<Located<Vec<Located<String>>>>,
     pub admin: Option<Located<String>>,
     pub allow_remote: bool,
-}
-
-#[derive(Debug)]
-pub enum RawCounters {
-    Memory,
-    Redis {
-        url: Option<RawUrl>,
-        response_timeout: Option<Located<Millis>>,
-        connect_timeout: Option<Located<Millis>>,
-        on_failure: Option<Located<OnCounterFailure>>,
-    },
-}
-
-/// Where the address of Redis stands.
-#[derive(Debug)]
-pub enum RawUrl {
-    Here(Located<Secret>),
-    Elsewhere(Located<SecretSource>),
 }
 
 #[derive(Debug)]
@@ -124,7 +106,7 @@ pub fn read(root: &Item) -> Option<Raw> {
     ])?;
     let mut raw = Raw {
         listen: listen(&top).unwrap_or_default(),
-        counters: counters(&top),
+        counters: counters::counters(&top),
         usage_log: usage_log(&top),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
@@ -164,44 +146,6 @@ fn listen(top: &Fields) -> Option<RawListen> {
             .is_some_and(|allow| allow.value),
     })
 }
-
-fn counters(top: &Fields) -> Option<RawCounters> {
-    let fields = top.optional("counters")?.fields(&["memory", "redis"])?;
-    let (kind, item) = fields.one_kind(&["memory", "redis"])?;
-    if kind == "memory" {
-        item.fields(&[])?;
-        return Some(RawCounters::Memory);
-    }
-    let redis = item.fields(&[
-        "url",
-        "url_env",
-        "url_file",
-        "response_timeout",
-        "connect_timeout",
-        "on_failure",
-    ])?;
-    let url = match redis.one_kind(&["url", "url_env", "url_file"]) {
-        Some(("url", item)) => item.secret().map(RawUrl::Here),
-        Some(("url_env", item)) => env_source(&item).map(RawUrl::Elsewhere),
-        Some((_, item)) => file_source(&item).map(RawUrl::Elsewhere),
-        None => None,
-    };
-    let timeout = |name, max| redis.optional(name).and_then(|item| item.span(1..=max));
-    Some(RawCounters::Redis {
-        url,
-        response_timeout: timeout("response_timeout", 10 * SECOND_MS),
-        connect_timeout: timeout("connect_timeout", MINUTE_MS),
-        on_failure: redis
-            .optional("on_failure")
-            .and_then(|item| item.word(ON_FAILURE)),
-    })
-}
-
-const ON_FAILURE: &[(&str, OnCounterFailure)] = &[
-    ("deny", OnCounterFailure::Deny),
-    ("allow", OnCounterFailure::Allow),
-    ("share", OnCounterFailure::Share),
-];
 
 fn env_source(item: &Item) -> Option<Located<SecretSource>> {
     let name = item.secret()?;

@@ -4,12 +4,13 @@
 //! Always holds: `None` comes only after a problem was reported.
 
 mod accounts;
+mod counters;
 mod limits;
 mod plans;
 
 use super::problem::{At, Findings, Path, shown};
 use super::quantity::AsSpan;
-use super::raw::{Raw, RawCounters, RawHolds, RawListen, RawOtlp, RawUrl, RawUsageLog};
+use super::raw::{Raw, RawHolds, RawListen, RawOtlp, RawUsageLog};
 use super::reader::Located;
 use super::secret::{Secret, read_secret};
 use super::*;
@@ -21,20 +22,15 @@ use std::net::{IpAddr, Ipv4Addr};
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(15);
-const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
-
-/// How long Envoy waits for one answer of weir unless told otherwise.
-const ENVOY_MESSAGE_TIMEOUT: Millis = Millis(200);
 
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, findings);
     let keys = accounts::keys(&raw, outside, findings);
     let listen = listen(raw.listen, findings);
-    let counters = counters(raw.counters, outside, findings);
+    let counters = counters::counters(raw.counters, outside, findings);
     let usage_log = usage_log(raw.usage_log, findings);
     let holds = holds(&raw.holds, findings);
     let otlp = match raw.telemetry.otlp {
@@ -161,55 +157,6 @@ fn socket_address(
     Some(address)
 }
 
-fn counters(
-    raw: Option<RawCounters>,
-    outside: &dyn Outside,
-    findings: &Findings,
-) -> Option<CountersConfig> {
-    let (url, response_timeout, connect_timeout, on_failure) = match raw {
-        // A `counters` that couldn't be read has been reported.
-        None | Some(RawCounters::Memory) => return Some(CountersConfig::Memory),
-        Some(RawCounters::Redis {
-            url,
-            response_timeout,
-            connect_timeout,
-            on_failure,
-        }) => (url, response_timeout, connect_timeout, on_failure),
-    };
-    if let Some(span) = &response_timeout
-        && span.value >= ENVOY_MESSAGE_TIMEOUT
-    {
-        findings.warning(
-            &span.at,
-            "is not shorter than Envoy's default message_timeout of 200ms: calls would fail in \
-             Envoy before weir can answer",
-        );
-    }
-    let url = match url? {
-        RawUrl::Here(url) => {
-            if url.value.expose().contains('@') {
-                let text = "holds a credential in the file; url_env or url_file keep it out";
-                findings.warning(&url.at, text);
-            }
-            url
-        }
-        RawUrl::Elsewhere(source) => Located {
-            value: elsewhere(&source, outside, findings)?,
-            at: source.at,
-        },
-    };
-    if let Some(fault) = redis_url_fault(url.value.expose()) {
-        findings.problem(&url.at, fault);
-        return None;
-    }
-    Some(CountersConfig::Redis {
-        url: url.value,
-        response_timeout: response_timeout.map_or(RESPONSE_TIMEOUT_DEFAULT, |span| span.value),
-        connect_timeout: connect_timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |span| span.value),
-        on_failure: on_failure.map_or(OnCounterFailure::default(), |word| word.value),
-    })
-}
-
 fn elsewhere(
     source: &Located<SecretSource>,
     outside: &dyn Outside,
@@ -223,20 +170,6 @@ fn elsewhere(
             findings.problem(&source.at, error.to_string());
             None
         }
-    }
-}
-
-/// Only what can be told without the engine, and never the address itself.
-fn redis_url_fault(url: &str) -> Option<&'static str> {
-    if url.starts_with("rediss://") {
-        return Some("TLS to Redis is not built in: use redis:// in a trusted network");
-    }
-    let rest = ["redis://", "redis+unix://", "unix://"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme));
-    match rest {
-        Some(rest) if !rest.is_empty() && !url.contains(char::is_whitespace) => None,
-        _ => Some("must be an address as redis://host:6379/0 or unix:///path (not shown here)"),
     }
 }
 

@@ -22,6 +22,7 @@ fn outside() -> Given {
         .with_env("SHORT", "hunter2")
         .with_env("EMPTY", "")
         .with_env("REDIS_URL", "redis://:hunter2@127.0.0.1:6379/0")
+        .with_env("REDIS_PASSWORD", "hunter2")
         .with_env("TLS_URL", "rediss://:hunter2@127.0.0.1:6379/0")
         .with_file("/run/pepper", b"pepper-of-32-bytes-for-the-tests\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
@@ -221,22 +222,46 @@ fn an_anchor_shares_limits_between_plans() {
 fn redis_by_variable_keeps_its_password_to_itself() {
     let text = GOOD.replace("{ memory: {} }", "{ redis: { url_env: REDIS_URL } }");
     let config = load(&text, "weir.yaml", &outside()).unwrap();
-    let CountersConfig::Redis {
-        url,
-        response_timeout,
-        connect_timeout,
-        on_failure,
-    } = &config.counters
-    else {
+    let CountersConfig::Redis(redis) = &config.counters else {
         panic!("{:?}", config.counters)
     };
+    let RedisServers::Single(url) = &redis.servers else {
+        panic!("{:?}", redis.servers)
+    };
     assert_eq!(url.expose(), "redis://:hunter2@127.0.0.1:6379/0");
-    assert_eq!((response_timeout.0, connect_timeout.0), (15, 1_000));
-    assert_eq!(*on_failure, crate::limits::share::OnCounterFailure::Share);
+    let timeouts = (redis.response_timeout.0, redis.connect_timeout.0);
+    assert_eq!(timeouts, (15, 1_000));
+    assert_eq!(redis.on_failure, OnCounterFailure::Share);
     let debug = format!("{config:?}");
     assert!(
         !debug.contains("hunter2") && !debug.contains(PEPPER) && !debug.contains(&hash_of(KEY))
     );
+}
+
+#[test]
+fn redis_as_a_cluster_or_behind_sentinels_with_a_user() {
+    let user = "username: weir, password: { env: REDIS_PASSWORD }, on_failure: allow";
+    let cluster = format!("{{ redis: {{ cluster: ['rediss://a:1', 'rediss://b:2'], {user} }} }}");
+    let sentinel =
+        format!("{{ redis: {{ sentinel: {{ urls: 'redis://s:3', master: limits }}, {user} }} }}");
+    for (text, nodes) in [(cluster, 2), (sentinel, 1)] {
+        let text = GOOD.replace("{ memory: {} }", &text);
+        let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+        let CountersConfig::Redis(redis) = &config.counters else {
+            panic!("{:?}", config.counters)
+        };
+        match &redis.servers {
+            RedisServers::Cluster(urls) => assert_eq!(urls.len(), nodes),
+            RedisServers::Sentinel { urls, master } => {
+                assert_eq!((urls.len(), master.as_str()), (nodes, "limits"));
+            }
+            RedisServers::Single(_) => panic!("{redis:?}"),
+        }
+        assert_eq!(redis.username.as_deref(), Some("weir"));
+        assert_eq!(redis.password.as_ref().map(Secret::expose), Some("hunter2"));
+        assert_eq!(redis.on_failure, OnCounterFailure::Allow);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
 }
 
 #[test]

@@ -6,12 +6,16 @@
 //! lost script (`NOSCRIPT`) is loaded again. Every other odd answer is an
 //! error, never an admission.
 //!
+//! One server, a master that Sentinels watch over, or a Cluster, whose
+//! redirections (`MOVED`, `ASK`) are followed.
+//!
 //! Always holds: a call waits at most `response_timeout`, reconnecting
 //! included; no error and no `Debug` output holds the address or a credential.
-//! Cluster redirections are not followed yet.
 
+mod config;
 mod connect;
 pub mod keys;
+mod link;
 mod packed;
 mod scripts;
 mod server_clock;
@@ -20,11 +24,12 @@ use super::{CounterError, ExpiredHold};
 use crate::limits::counter::{self, Counter, Rule};
 use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
 use crate::units::{Millis, UnixMillis};
-use ::redis::aio::ConnectionManager;
 use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
 use arc_swap::ArcSwap;
+pub use config::{RedisConfig, Servers};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
+use link::Link;
 use scripts::{Parts, Reserved, Scripts};
 use server_clock::ServerClock;
 use std::fmt;
@@ -38,40 +43,6 @@ const TOGETHER_MAX: usize = 64;
 /// client waits for them, and what a lost answer handed over is handed over.
 const UPKEEP_PATIENCE: u64 = 20;
 
-/// How to reach the server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisConfig {
-    /// `redis://`, `redis+unix://` or `unix://`; may hold a password.
-    pub url: String,
-    /// How long one call may take, from asking to the answer.
-    pub response_timeout: Millis,
-    /// How long one attempt to connect may take.
-    pub connect_timeout: Millis,
-}
-
-impl RedisConfig {
-    pub const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(15);
-    pub const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
-
-    /// With the default time-outs.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            response_timeout: Self::RESPONSE_TIMEOUT_DEFAULT,
-            connect_timeout: Self::CONNECT_TIMEOUT_DEFAULT,
-        }
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("response_timeout", &self.response_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .finish_non_exhaustive()
-    }
-}
-
 /// An answer, and the server's time at which it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
@@ -83,7 +54,7 @@ pub struct At<T> {
 pub struct Redis {
     config: Box<RedisConfig>,
     /// Replaced by [`Redis::reconnect`].
-    connection: ArcSwap<ConnectionManager>,
+    link: ArcSwap<Link>,
     scripts: Scripts,
     clock: ServerClock,
     response_timeout: Millis,
@@ -99,26 +70,20 @@ impl Redis {
     /// Connects, refuses a server that would evict counters, and loads the
     /// scripts. Later losses of the connection are mended in the background.
     pub async fn connect(config: &RedisConfig) -> Result<Self, CounterError> {
-        let connection = connect::open(config).await?;
+        let link = connect::open(config).await?;
         let redis = Self {
             config: Box::new(config.clone()),
-            connection: ArcSwap::from_pointee(connection),
+            link: ArcSwap::from_pointee(link),
             scripts: Scripts::new(),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
         };
         redis
-            .bounded(
-                UPKEEP_PATIENCE,
-                connect::refuse_eviction(redis.connection()),
-            )
+            .bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.link()))
             .await?;
         // Now, so that no call has to wait for it and be overtaken by others.
         redis
-            .bounded(
-                UPKEEP_PATIENCE,
-                connect::load(redis.connection(), &redis.scripts),
-            )
+            .bounded(UPKEEP_PATIENCE, connect::load(redis.link(), &redis.scripts))
             .await?;
         Ok(redis)
     }
@@ -127,7 +92,7 @@ impl Redis {
     /// wait for a peer that will never answer.
     pub async fn reconnect(&self) -> Result<(), CounterError> {
         let opened = connect::open(&self.config).await?;
-        self.connection.store(Arc::new(opened));
+        self.link.store(Arc::new(opened));
         Ok(())
     }
 
@@ -145,7 +110,10 @@ impl Redis {
 
     /// How many parts of the store can fail one without the other.
     pub fn lanes(&self) -> usize {
-        1
+        match self.config.servers {
+            Servers::Cluster { .. } => usize::from(keys::BUCKETS),
+            Servers::Single { .. } | Servers::Sentinel { .. } => 1,
+        }
     }
 
     /// The part that a slot's counters are in; less than [`Redis::lanes`].
@@ -153,8 +121,8 @@ impl Redis {
         Bucket::of(slot).number() % self.lanes()
     }
 
-    fn connection(&self) -> ConnectionManager {
-        ConnectionManager::clone(&self.connection.load())
+    fn link(&self) -> Link {
+        Link::clone(&self.link.load())
     }
 
     /// `now` is this process's time; the server's decides.
@@ -342,7 +310,7 @@ impl Redis {
     }
 
     async fn run(&self, patience: u64, call: &ScriptInvocation<'_>) -> Result<Parts, CounterError> {
-        let mut connection = self.connection();
+        let mut connection = self.link();
         // Loads the script and asks again if the server doesn't know it.
         self.bounded(patience, async move {
             call.invoke_async(&mut connection)
@@ -353,7 +321,7 @@ impl Redis {
     }
 
     async fn query<T: FromRedisValue>(&self, patience: u64, cmd: Cmd) -> Result<T, CounterError> {
-        let mut connection = self.connection();
+        let mut connection = self.link();
         self.bounded(patience, async move {
             cmd.query_async(&mut connection)
                 .await

@@ -153,13 +153,29 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"4:13: counters.reddis: unknown field; did you mean "redis"?"#,
     ]),
     ("{ memory: {} }", "{ redis: {} }", &[
-        "4:20: counters.redis: must have one of url, url_env, url_file",
+        "4:20: counters.redis: must have one of url, url_env, url_file, cluster, sentinel",
     ]),
     ("{ memory: {} }", "{ redis: { url: 'http://:hunter2@h' } }", &[
-        "4:27: counters.redis.url: must be an address as redis://host:6379/0 or unix:///path (not shown here)",
+        "4:27: counters.redis.url: must be an address as redis://host:6379/0, rediss://host:6379/0 (TLS) or unix:///path (not shown here)",
     ]),
-    ("{ memory: {} }", "{ redis: { url_env: TLS_URL } }", &[
-        "4:31: counters.redis.url_env: TLS to Redis is not built in: use redis:// in a trusted network",
+    ("{ memory: {} }", "{ redis: { url_env: TLS_URL, ca_file: /run/pepper } }", &[
+        "4:49: counters.redis.ca_file: holds no certificate: it must be PEM, with a line -----BEGIN CERTIFICATE-----",
+    ]),
+    ("{ memory: {} }", "{ redis: { url: 'redis://h', cluster: [] } }", &[
+        "4:49: counters.redis.cluster: only one of url, url_env, url_file, cluster, sentinel may be set, and another stands before this one",
+    ]),
+    ("{ memory: {} }", "{ redis: { cluster: [], on_failure: maybe } }", &[
+        "4:31: counters.redis.cluster: must have at least one address",
+        r#"4:47: counters.redis.on_failure: must be one of deny, allow, share (got "maybe")"#,
+    ]),
+    ("{ memory: {} }", "{ redis: { cluster: ['unix:///s'] } }", &[
+        "4:32: counters.redis.cluster[0]: must be an address as redis://host:6379 (not shown here)",
+    ]),
+    ("{ memory: {} }", "{ redis: { sentinel: { urls: ['redis://s'] } } }", &[
+        "4:32: counters.redis.sentinel.master: is required: the name of the master that they watch over",
+    ]),
+    ("{ memory: {} }", "{ redis: { url: 'redis://h', username: weir } }", &[
+        "4:50: counters.redis.username: needs a password beside it",
     ]),
     ("{ memory: {} }", "{ redis: { url_file: /run/not-utf8 } }", &[
         "4:32: counters.redis.url_file: is not UTF-8",

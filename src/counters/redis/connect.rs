@@ -1,11 +1,19 @@
 //! Opening the connection, checking the server, naming its errors.
 
-use super::RedisConfig;
+use super::link::Link;
 use super::scripts::Scripts;
+use super::{RedisConfig, Servers};
 use crate::counters::CounterError;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::cluster::ClusterClient;
+use ::redis::cluster_async::ClusterConnection;
+use ::redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use ::redis::io::tcp::TcpSettings;
-use ::redis::{Client, ErrorKind, InfoDict, IntoConnectionInfo, RedisError, ServerErrorKind};
+use ::redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use ::redis::{
+    Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, InfoDict, IntoConnectionInfo,
+    RedisError, ServerErrorKind, TlsCertificates, TlsMode, Value,
+};
 use std::time::Duration;
 
 /// Commands that may wait to be written. More callers than this wait their
@@ -19,16 +27,35 @@ const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// that vanished without a word must not hold calls for minutes.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(2);
 
+/// How often a Cluster's client asks again by itself, and after which pause. A
+/// call that takes too long is given up before.
+const CLUSTER_RETRIES: u32 = 3;
+const CLUSTER_RETRY_MIN_MS: u64 = 2;
+const CLUSTER_RETRY_MAX_MS: u64 = 50;
+
 /// The most of a server's own words that an error repeats.
 const DETAIL_CHARS_MAX: usize = 200;
 
-pub(super) async fn open(config: &RedisConfig) -> Result<ConnectionManager, CounterError> {
-    // The parser's own words could repeat the address.
-    let info = config.url.as_str().into_connection_info();
-    let info = info.map_err(|_| CounterError::Config("the URL is not one of Redis".into()))?;
-    let info = info.set_tcp_settings(tcp_settings());
-    let client = Client::open(info);
-    let client = client.map_err(|_| CounterError::Config("the URL is not one of Redis".into()))?;
+pub(super) async fn open(config: &RedisConfig) -> Result<Link, CounterError> {
+    // Whoever asks first says which cryptography there is; all say the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match &config.servers {
+        Servers::Single { url } => single(config, client(config, url)?).await,
+        Servers::Cluster { urls } => cluster(config, urls).await,
+        Servers::Sentinel { urls, master } => {
+            let mut found = sentinels(config, urls, master)?;
+            let found =
+                tokio::time::timeout(config.connect_timeout.into(), found.async_get_client());
+            let found = found
+                .await
+                .map_err(|_| CounterError::Timeout(config.connect_timeout))?;
+            single(config, found.map_err(error)?).await
+        }
+    }
+}
+
+/// One server. A lost connection is opened anew in the background.
+async fn single(config: &RedisConfig, client: Client) -> Result<Link, CounterError> {
     let settings = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(config.connect_timeout.into()))
         // Every call has its own; a second timer for each would only cost.
@@ -36,9 +63,121 @@ pub(super) async fn open(config: &RedisConfig) -> Result<ConnectionManager, Coun
         .set_number_of_retries(1)
         .set_max_delay(RECONNECT_PAUSE_MAX)
         .set_pipeline_buffer_size(QUEUE_MAX);
-    ConnectionManager::new_with_config(client, settings)
-        .await
-        .map_err(error)
+    let connection = ConnectionManager::new_with_config(client, settings).await;
+    connection.map(Link::Single).map_err(error)
+}
+
+fn client(config: &RedisConfig, url: &str) -> Result<Client, CounterError> {
+    let info = address(url)?;
+    let mut user = info.redis_settings().clone();
+    if let Some(name) = &config.username {
+        user = user.set_username(name);
+    }
+    if let Some(password) = &config.password {
+        user = user.set_password(password);
+    }
+    let info = info
+        .set_redis_settings(user)
+        .set_tcp_settings(tcp_settings());
+    let client = match certificates(config) {
+        Some(certificates) if url.starts_with("rediss:") => {
+            Client::build_with_tls(info, certificates)
+        }
+        _ => Client::open(info),
+    };
+    client.map_err(|_| unfit("the URL or the certificates"))
+}
+
+async fn cluster(config: &RedisConfig, urls: &[String]) -> Result<Link, CounterError> {
+    let nodes: Vec<_> = urls
+        .iter()
+        .map(|url| address(url))
+        .collect::<Result<_, _>>()?;
+    let mut client = ClusterClient::builder(nodes)
+        .connection_timeout(config.connect_timeout.into())
+        .tcp_settings(tcp_settings())
+        // A call that took too long is given up as a whole.
+        .overall_response_timeout(None)
+        .min_retry_wait(CLUSTER_RETRY_MIN_MS)
+        .max_retry_wait(CLUSTER_RETRY_MAX_MS)
+        .retries(CLUSTER_RETRIES);
+    if let Some(name) = &config.username {
+        client = client.username(name);
+    }
+    if let Some(password) = &config.password {
+        client = client.password(password);
+    }
+    if let Some(certificates) = certificates(config) {
+        client = client.certs(certificates);
+    }
+    let client = client
+        .build()
+        .map_err(|_| unfit("the URLs or the certificates"))?;
+    let opened = client.get_async_connection();
+    let opened = tokio::time::timeout(config.connect_timeout.into(), opened).await;
+    let opened = opened.map_err(|_| CounterError::Timeout(config.connect_timeout))?;
+    opened.map(Link::Cluster).map_err(error)
+}
+
+fn sentinels(
+    config: &RedisConfig,
+    urls: &[String],
+    master: &str,
+) -> Result<SentinelClient, CounterError> {
+    let infos: Vec<_> = urls
+        .iter()
+        .map(|url| address(url))
+        .collect::<Result<_, _>>()?;
+    let addresses = infos.iter().map(|info| info.addr().clone());
+    let builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master);
+    let mut builder = builder.map_err(|_| unfit("the Sentinels"))?;
+    let tcp = tcp_settings();
+    builder = builder
+        .set_client_to_redis_tcp_settings(tcp.clone())
+        .set_client_to_sentinel_tcp_settings(tcp);
+    if let Some(name) = &config.username {
+        builder = builder.set_client_to_redis_username(name);
+    }
+    if let Some(password) = &config.password {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    // All Sentinels of a set are set up alike.
+    if let Some(own) = infos.first().map(|info| info.redis_settings()) {
+        if let Some(name) = own.username() {
+            builder = builder.set_client_to_sentinel_username(name);
+        }
+        if let Some(password) = own.password() {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+    }
+    if urls.iter().any(|url| url.starts_with("rediss:")) {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+        if let Some(certificates) = certificates(config) {
+            builder = builder
+                .set_client_to_redis_certificates(certificates.clone())
+                .set_client_to_sentinel_certificates(certificates);
+        }
+    }
+    builder.build().map_err(|_| unfit("the Sentinels"))
+}
+
+fn address(url: &str) -> Result<ConnectionInfo, CounterError> {
+    // The parser's own words could repeat the address.
+    url.into_connection_info().map_err(|_| unfit("the URL"))
+}
+
+fn certificates(config: &RedisConfig) -> Option<TlsCertificates> {
+    let root_cert = config.ca_pem.clone()?;
+    Some(TlsCertificates {
+        client_tls: None,
+        root_cert: Some(root_cert),
+    })
+}
+
+fn unfit(what: &str) -> CounterError {
+    CounterError::Config(format!("{what} can't be used with Redis"))
 }
 
 fn tcp_settings() -> TcpSettings {
@@ -49,43 +188,65 @@ fn tcp_settings() -> TcpSettings {
 }
 
 /// Evicted counters would let calls through that were already refused.
-pub(super) async fn refuse_eviction(mut connection: ConnectionManager) -> Result<(), CounterError> {
+pub(super) async fn refuse_eviction(link: Link) -> Result<(), CounterError> {
+    let policies = match link {
+        Link::Cluster(cluster) => policies_of_masters(cluster).await,
+        single @ Link::Single(_) => policy(single).await.map(|policy| vec![policy]),
+    };
+    for policy in policies.map_err(error)? {
+        match policy.as_deref() {
+            Some("noeviction") => {}
+            Some(other) => return Err(CounterError::Eviction(other.chars().take(40).collect())),
+            None => tracing::warn!(
+                "the counter store doesn't tell its maxmemory-policy; it must be noeviction, \
+                 or counters can be lost"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// `None` where the server doesn't tell.
+async fn policy(mut link: Link) -> Result<Option<String>, RedisError> {
     let asked = ::redis::cmd("CONFIG")
         .arg("GET")
         .arg("maxmemory-policy")
-        .query_async::<Vec<String>>(&mut connection)
+        .query_async::<Vec<String>>(&mut link)
         .await;
-    let policy = match asked {
-        Ok(pair) => pair.into_iter().nth(1),
+    match asked {
+        Ok(pair) => Ok(pair.into_iter().nth(1)),
+        Err(lost) if is_connection_lost(&lost) => Err(lost),
         // A hosted server may forbid CONFIG; INFO tells the same.
-        Err(refused) if !is_connection_lost(&refused) => {
-            let mut info = ::redis::cmd("INFO");
-            let info = info
-                .arg("memory")
-                .query_async::<InfoDict>(&mut connection)
-                .await;
-            info.ok().and_then(|info| info.get("maxmemory_policy"))
-        }
-        Err(lost) => return Err(error(lost)),
-    };
-    match policy.as_deref() {
-        Some("noeviction") => Ok(()),
-        Some(other) => Err(CounterError::Eviction(other.chars().take(40).collect())),
-        None => {
-            tracing::warn!(
-                "the counter store doesn't tell its maxmemory-policy; it must be noeviction, \
-                 or counters can be lost"
-            );
-            Ok(())
+        Err(_) => {
+            let info = memory_info().query_async::<InfoDict>(&mut link).await;
+            Ok(info.ok().and_then(|info| info.get("maxmemory_policy")))
         }
     }
 }
 
+/// One for each master of a Cluster.
+async fn policies_of_masters(
+    mut cluster: ClusterConnection,
+) -> Result<Vec<Option<String>>, RedisError> {
+    let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+    let Value::Map(infos) = cluster.route_command(memory_info(), masters).await? else {
+        return Ok(vec![None]);
+    };
+    let policies = infos.into_iter().map(|(_, info)| {
+        let info = InfoDict::from_redis_value(info).ok();
+        info.and_then(|info| info.get("maxmemory_policy"))
+    });
+    Ok(policies.collect())
+}
+
+fn memory_info() -> Cmd {
+    let mut info = ::redis::cmd("INFO");
+    info.arg("memory");
+    info
+}
+
 /// Loads the scripts.
-pub(super) async fn load(
-    mut connection: ConnectionManager,
-    scripts: &Scripts,
-) -> Result<(), CounterError> {
+pub(super) async fn load(mut connection: Link, scripts: &Scripts) -> Result<(), CounterError> {
     let Scripts {
         reserve,
         settle,
