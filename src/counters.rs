@@ -25,7 +25,7 @@ pub mod memory;
 pub mod redis;
 
 use crate::limits::counter::Unfit;
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
@@ -95,6 +95,15 @@ impl Counters {
         match self {
             Counters::Memory(memory) => memory.reserve(reservation, now),
             Counters::Redis(redis) => redis.reserve(reservation, now).await.map(|at| at.answer),
+        }
+    }
+
+    /// Takes all charges for good or none, and leaves no hold. Not to be asked
+    /// again after an error: what was taken isn't known.
+    pub async fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {
+        match self {
+            Counters::Memory(memory) => memory.charge(toll, now),
+            Counters::Redis(redis) => redis.charge(toll, now).await.map(|at| at.answer),
         }
     }
 

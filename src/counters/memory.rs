@@ -12,7 +12,7 @@ mod shard;
 mod slot;
 
 use super::{CounterError, ExpiredHold};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, counter};
+use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll, counter, toll};
 use crate::units::{Millis, UnixMillis};
 use shard::Shard;
 use std::fmt;
@@ -58,6 +58,11 @@ impl Memory {
         Ok(self
             .shard(&reservation.slot)
             .reserve(reservation, &rules, now))
+    }
+
+    pub fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {
+        let rules = toll::rules(toll)?;
+        Ok(self.shard(&toll.slot).charge(toll, &rules, now))
     }
 
     pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {

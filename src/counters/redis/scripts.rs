@@ -8,10 +8,10 @@
 //! never a guess.
 
 use super::keys::Bucket;
-use super::packed;
+use super::packed::{self, Taking};
 use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
-use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Unit};
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Toll, Unit};
 use crate::units::{Millis, UnixMillis};
 use redis::{Script, ScriptInvocation, Value};
 
@@ -73,13 +73,34 @@ impl Scripts {
         now: UnixMillis,
     ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(&reservation.slot);
+        let taking = Taking {
+            slot: &reservation.slot,
+            charges: &reservation.charges,
+            context: &reservation.context,
+            for_good: false,
+        };
         let mut call = self.reserve.prepare_invoke();
         call.key(bucket.hold(reservation.hold)).key(bucket.open());
         call.arg(reservation.hold.to_string())
-            .arg(packed::record(bucket, reservation, rules, now))
+            .arg(packed::record(bucket, taking, rules, now))
             .arg(reservation.hold_ttl.0)
             .arg(reservation.lease_ttl.0)
             .arg(HOLD_KEPT.0);
+        call
+    }
+
+    /// The same script, told of no hold.
+    pub fn charge(&self, toll: &Toll, rules: &[Rule], now: UnixMillis) -> ScriptInvocation<'_> {
+        let bucket = Bucket::of(&toll.slot);
+        let taking = Taking {
+            slot: &toll.slot,
+            charges: &toll.charges,
+            context: "",
+            for_good: true,
+        };
+        // The key only says where the counters are.
+        let mut call = self.reserve.key(bucket.open());
+        call.arg("").arg(packed::record(bucket, taking, rules, now));
         call
     }
 
