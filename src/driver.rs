@@ -8,6 +8,7 @@
 //! again until the store has answered; an event is recorded only by whoever
 //! ended the hold, so there is one for each call.
 
+mod charge;
 pub mod clock;
 mod denials;
 mod leases;

@@ -30,7 +30,7 @@
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for |
-//! | L6 | [`envoy`] | ext_proc and ext_authz: the only code that knows Envoy's protobuf |
+//! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
 //! | L8 | [`cli`] | `serve`, `check`, `keys` |

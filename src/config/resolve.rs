@@ -4,6 +4,7 @@
 //! Always holds: `None` comes only after a problem was reported.
 
 mod accounts;
+mod descriptors;
 mod limits;
 mod plans;
 
@@ -33,6 +34,7 @@ const ENVOY_MESSAGE_TIMEOUT: Millis = Millis(200);
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, findings);
     let keys = accounts::keys(&raw, outside, findings);
+    let domains = descriptors::resolve(&raw, findings);
     let listen = listen(raw.listen, findings);
     let counters = counters(raw.counters, outside, findings);
     let usage_log = usage_log(raw.usage_log, findings);
@@ -79,6 +81,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             models: policy.models,
             shared: policy.shared,
             plans: policy.plans,
+            domains: domains?,
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),

@@ -3,7 +3,7 @@
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
 use crate::limits::HoldId;
-use crate::telemetry::metrics::{CounterFault, Metrics};
+use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::usage_log::UsageLog;
 use futures_util::FutureExt;
@@ -78,6 +78,11 @@ impl Recorder {
 
     pub(super) fn closed(&self) {
         self.metrics.call_closed();
+    }
+
+    /// Counts a request to the rate limit service.
+    pub fn rate_limited(&self, code: RateLimitCode, shadow_refused: bool) {
+        self.metrics.rate_limited(code, shadow_refused);
     }
 
     pub(super) fn decided(&self, took: Duration) {
