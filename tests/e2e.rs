@@ -20,6 +20,8 @@ mod failures;
 mod limits;
 #[path = "e2e/program.rs"]
 mod program;
+#[path = "e2e/rate_limits.rs"]
+mod rate_limits;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;
