@@ -33,7 +33,7 @@
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `import` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
