@@ -14,6 +14,8 @@
 //! - Settling an unknown hold marks it as ended, so that a reservation which
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
+//! - A toll is taken whole or not at all, for good: it leaves no hold, and what
+//!   only asks stores nothing. It is not idempotent, as nothing names it.
 //! - A limit whose parameters change keeps what is charged to it. Counters of
 //!   different algorithms are never mixed up; a limit that changes its unit
 //!   should change its name.

@@ -2,6 +2,7 @@
 //!
 //! A [`Snapshot`] is built whole by configuration and swapped whole; a call
 //! keeps the one it began with. Budgets, rules and routing join here.
+//! [`descriptors`] stands apart: what applies to requests that are no calls.
 
 pub mod descriptors;
 mod limit;

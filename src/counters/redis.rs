@@ -81,7 +81,7 @@ pub struct At<T> {
 /// Counters in Redis.
 pub struct Redis {
     connection: ConnectionManager,
-    scripts: Scripts,
+    scripts: Box<Scripts>,
     clock: ServerClock,
     response_timeout: Millis,
 }
@@ -99,7 +99,7 @@ impl Redis {
         let connection = connect::open(config).await?;
         let redis = Self {
             connection,
-            scripts: Scripts::new(),
+            scripts: Box::new(Scripts::new()),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
         };

@@ -19,7 +19,7 @@ pub struct RawRule {
     pub entries: Option<Located<Vec<RawEntry>>>,
     pub limits: Option<Located<Vec<RawLimit>>>,
     pub unlimited: Option<Located<bool>>,
-    pub on_done: bool,
+    pub on_done: Option<Located<bool>>,
     /// All that is there could be read.
     pub is_read: bool,
 }
@@ -91,7 +91,7 @@ fn rule(item: &Item) -> Option<RawRule> {
         entries,
         limits: limits.flatten(),
         unlimited: unlimited.flatten(),
-        on_done: on_done.flatten().is_some_and(|on_done| on_done.value),
+        on_done: on_done.flatten(),
         is_read,
     })
 }

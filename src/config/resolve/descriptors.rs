@@ -52,7 +52,8 @@ fn domain(raw: &RawDomain, findings: &Findings) -> Option<Domain> {
             let text = format!("{first} matches the same descriptors; put its limits together");
             findings.problem(&raw.at, text);
         } else {
-            domain.add(&pattern, Rule::new(limits, raw.on_done));
+            let on_done = raw.on_done.as_ref().is_some_and(|on_done| on_done.value);
+            domain.add(&pattern, Rule::new(limits, on_done));
             places.insert(pattern, &raw.at.path);
         }
     }
@@ -106,6 +107,9 @@ fn value(written: &Located<String>, findings: &Findings) -> Option<Pattern> {
 /// A rule's limits; none where it only lets through.
 fn of_rule(raw: &RawRule, mode: Mode, findings: &Findings) -> Option<Vec<Limit>> {
     let unlimited = raw.unlimited.as_ref().filter(|unlimited| unlimited.value);
+    if let (Some(_), Some(on_done)) = (unlimited, &raw.on_done) {
+        findings.problem(&on_done.at, "has no meaning with unlimited: true");
+    }
     let Some(written) = &raw.limits else {
         if unlimited.is_none() && raw.is_read {
             let at = At {

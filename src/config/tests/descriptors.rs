@@ -93,6 +93,9 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("RULE", "match: [ { key: a } ], unlimited: true, limits: [ LIMIT ]", &[
         "31:61: rate_limit_service.domains.edge.rules[0].limits: has no meaning with unlimited: true",
     ]),
+    ("RULE", "match: [ { key: a } ], unlimited: true, on_done: true", &[
+        "31:62: rate_limit_service.domains.edge.rules[0].on_done: has no meaning with unlimited: true",
+    ]),
     ("RULE", "match: [ { key: a } ], limits: []", &[
         "31:44: rate_limit_service.domains.edge.rules[0].limits: must have 1 to 32 limits (got 0)",
     ]),

@@ -88,11 +88,12 @@ pub(super) async fn load(
 ) -> Result<(), CounterError> {
     let Scripts {
         reserve,
+        charge,
         settle,
         renew,
         expire,
     } = scripts;
-    for script in [reserve, settle, renew, expire] {
+    for script in [reserve, charge, settle, renew, expire] {
         script.load_async(&mut connection).await.map_err(error)?;
     }
     Ok(())

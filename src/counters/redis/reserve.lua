@@ -1,8 +1,8 @@
 -- Takes all charges of a call, or none.
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the record
 -- and carry the same hash tag.
--- Without a hold id the charges are for good: nothing is left to settle. A
--- charge marked ASKS takes nothing, and passes where its amount would.
+-- Without a hold id the charges are for good: nothing is left to settle. Then a
+-- charge may ask: it takes nothing, and passes where its amount would.
 -- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
 --   are, for a window: limit, sub_ms; for a bucket: per_ms, scale, capacity; for
 --   leases: limit; for a fixed window see FIXED_STATE.
@@ -23,7 +23,8 @@ local record = ARGV[2]
 --:record
 local first = at
 -- The answer; keys, and times to live of what would be stored under them, nil
--- for leases, false where nothing is taken. A table grows slowly, so these are made with some room.
+-- for leases, false where nothing is taken. A table grows slowly, so these are
+-- made with some room.
 local answer = { 0, now, nil, nil, nil, nil, nil, nil }
 local keys, ttls = { nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil }
 local charged, admits
@@ -34,8 +35,7 @@ repeat
     local algorithm, unit, amount, p1, p2, p3, p4, key
     algorithm, unit, amount, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
     keys[i] = key
-    local wanted, asks = amount, unit % SHADOW == ASKS
-    if asks or not take then amount = 0 end
+    if not take then amount = 0 end
     local fits
     if algorithm == FIXED then
       --:fixed
@@ -46,7 +46,8 @@ repeat
       elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
         fend, kind = due, p4
       end
-      fits = count + wanted <= p1
+      fits = count + amount <= p1
+      --:asks
       if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
       answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
       ttls[i] = fend - now + GRACE_MS
@@ -64,7 +65,8 @@ repeat
         between = rep('\0', BETWEEN_BYTES)
       end
       --:window_used
-      fits = used + wanted <= p1
+      fits = used + amount <= p1
+      --:asks
       if amount > AMOUNT_MAX - full then amount = AMOUNT_MAX - full end
       answer[i + 2] = pack(WINDOW_STATE, length, head, full + amount, newest + amount, between, oldest)
       ttls[i] = same and KEEP or (head + 14) * length - now + GRACE_MS
@@ -78,7 +80,8 @@ repeat
         level = math.max(-debt_max, math.min(burst, floor(level / scale))) * p2
       end
       if level > p3 then level = p3 end
-      fits = wanted <= floor(p3 / p2) and level >= wanted * p2
+      fits = amount <= floor(p3 / p2) and level >= amount * p2
+      --:asks
       level = level - amount * p2
       if level < -LEVEL_MAX then level = -LEVEL_MAX end
       answer[i + 2] = pack(BUCKET_STATE, level, last, p1, p2, p3)
@@ -88,7 +91,7 @@ repeat
       fits = used < p1
       answer[i + 2] = pack('<d', take and used + 1 or used)
     end
-    if asks then ttls[i] = false end
+    --:asked
     admits = admits and (fits or unit >= SHADOW)
   end
   -- Refused: they are answered as they stand.

@@ -23,6 +23,7 @@ const HOLD_KEPT: Millis = Millis(2 * HOLD_TTL_MAX.0);
 #[derive(Debug)]
 pub struct Scripts {
     pub reserve: Script,
+    pub charge: Script,
     pub settle: Script,
     pub renew: Script,
     pub expire: Script,
@@ -33,6 +34,7 @@ macro_rules! script {
         script(
             concat!("-- weir ", $name, " ", $version, "\n"),
             include_str!(concat!($name, ".lua")),
+            NO_ASKING,
         )
     };
 }
@@ -46,10 +48,22 @@ const PASTED: [(&str, &str); 5] = [
     ("--:bucket\n", include_str!("bucket.lua")),
 ];
 
-fn script(title: &str, body: &str) -> Script {
+/// What more there is for charges that ask, marked 15 as a unit: only where
+/// there are any, as each costs every charge of a call some time.
+const ASKING: [(&str, &str); 2] = [
+    ("--:asks\n", "if unit % SHADOW == 15 then amount = 0 end\n"),
+    (
+        "--:asked\n",
+        "if unit % SHADOW == 15 then ttls[i] = false end\n",
+    ),
+];
+
+const NO_ASKING: [(&str, &str); 2] = [("--:asks\n", "\n"), ("--:asked\n", "\n")];
+
+fn script(title: &str, body: &str, asking: [(&str, &str); 2]) -> Script {
     let begin = [include_str!("state.lua"), include_str!("counters.lua")].concat();
     let mut body = body.to_owned();
-    for (line, text) in PASTED {
+    for (line, text) in PASTED.into_iter().chain(asking) {
         body = body.replace(line, text);
     }
     Script::new(&[title, &begin, &body].concat())
@@ -59,6 +73,7 @@ impl Scripts {
     pub fn new() -> Self {
         Self {
             reserve: script!("reserve", 1),
+            charge: script("-- weir charge 1\n", include_str!("reserve.lua"), ASKING),
             settle: script!("settle", 1),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
@@ -89,7 +104,7 @@ impl Scripts {
         call
     }
 
-    /// The same script, told of no hold.
+    /// As [`Scripts::reserve`], told of no hold.
     pub fn charge(&self, toll: &Toll, rules: &[Rule], now: UnixMillis) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(&toll.slot);
         let taking = Taking {
@@ -99,7 +114,7 @@ impl Scripts {
             for_good: true,
         };
         // The key only says where the counters are.
-        let mut call = self.reserve.key(bucket.open());
+        let mut call = self.charge.key(bucket.open());
         call.arg("").arg(packed::record(bucket, taking, rules, now));
         call
     }
@@ -267,6 +282,7 @@ mod tests {
         let scripts = Scripts::new();
         let hashes: std::collections::HashSet<&str> = [
             &scripts.reserve,
+            &scripts.charge,
             &scripts.settle,
             &scripts.renew,
             &scripts.expire,
@@ -274,12 +290,15 @@ mod tests {
         .iter()
         .map(|script| script.get_hash())
         .collect();
-        assert_eq!(hashes.len(), 4);
+        assert_eq!(hashes.len(), 5);
+        for script in [&scripts.charge, &scripts.reserve] {
+            let text = format!("{script:?}");
+            assert!(
+                !text.contains("--:"),
+                "a line that stands for nothing: {text}"
+            );
+        }
         let text = format!("{:?}", scripts.reserve);
-        assert!(
-            !text.contains("--:"),
-            "a line that stands for nothing: {text}"
-        );
         assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
     }
 

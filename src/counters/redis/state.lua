@@ -23,6 +23,6 @@ local HEAD, CHARGE, TEXT = '<BBI4', '<BBdddddI4c0', '<I4c0'
 local MARK = 72
 -- Algorithms, by their letters f, w, b and c.
 local FIXED, WINDOW, BUCKET, LEASES = 102, 119, 98, 99
-local SHADOW, ASKS = 16, 15
+local SHADOW = 16
 
 local function corrupt() error('WEIRCORRUPT', 0) end

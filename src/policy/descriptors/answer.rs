@@ -62,7 +62,7 @@ impl Bill {
     fn tightest(&self, places: &[usize], paid: &Paid) -> Option<Status> {
         let all = places.iter().filter_map(|place| {
             let (charge, told) = (self.toll.charges.get(*place)?, paid.told.get(*place)?);
-            Some(status(&charge.limit, told))
+            Some(status(&charge.limit, told, paid.taken))
         });
         all.min_by_key(|status| {
             let watches = status.limit.mode == Mode::Shadow;
@@ -72,8 +72,9 @@ impl Bill {
     }
 }
 
-fn status(limit: &Arc<Limit>, told: &Told) -> Status {
-    let refuses = told.lacks.filter(|_| limit.mode == Mode::Enforce);
+fn status(limit: &Arc<Limit>, told: &Told, taken: bool) -> Status {
+    let can_refuse = !taken && limit.mode == Mode::Enforce;
+    let refuses = told.lacks.filter(|_| can_refuse);
     Status {
         limit: Arc::clone(limit),
         over: refuses.is_some(),
