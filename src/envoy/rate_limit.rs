@@ -51,10 +51,9 @@ impl RateLimits {
         };
         // 0 is what protobuf makes of a number that is left out.
         let hits = u64::from(request.hits_addend.max(1));
-        let bill = domain.bill(&descriptors, hits).map_err(|error| {
-            let descriptors::TooMany = error;
-            Status::invalid_argument(error.to_string())
-        })?;
+        let bill = domain
+            .bill(&descriptors, hits)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if bill.toll.charges.is_empty() {
             return Ok(Answer::unlimited(descriptors.len()));
         }

@@ -32,6 +32,10 @@ use tree::Tree;
 /// control character, so none is the name of such a slot.
 const SLOT_PREFIX: &str = "\u{1}rls/";
 
+/// The most descriptors of a request: a filter makes a handful, and each costs a
+/// search.
+pub const DESCRIPTORS_MAX: usize = 256;
+
 /// A longer list of values names its counters by its hash: callers choose
 /// values, and a counter's name is kept for as long as it counts.
 const VALUES_BYTES_MAX: usize = 256;
@@ -80,10 +84,14 @@ pub struct Instead {
     pub every: Millis,
 }
 
-/// A request asks for more counters than [`CHARGES_MAX`].
+/// A request asks for more than is looked for or counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the descriptors match more than {CHARGES_MAX} limits in all")]
-pub struct TooMany;
+pub enum TooMany {
+    #[error("a request may have at most {DESCRIPTORS_MAX} descriptors")]
+    Descriptors,
+    #[error("the descriptors match more than {CHARGES_MAX} limits in all")]
+    Limits,
+}
 
 /// What one request is charged, and for which of its descriptors.
 #[derive(Debug)]
@@ -156,6 +164,9 @@ impl Domain {
 
     /// What a request is charged: `hits` for each descriptor that doesn't say.
     pub fn bill(&self, descriptors: &[Descriptor], hits: u64) -> Result<Bill, TooMany> {
+        if descriptors.len() > DESCRIPTORS_MAX {
+            return Err(TooMany::Descriptors);
+        }
         let mut bill = Bill {
             toll: Toll {
                 slot: Arc::clone(&self.slot),
@@ -197,7 +208,7 @@ impl Bill {
             return Ok(place);
         }
         if charges.len() >= CHARGES_MAX {
-            return Err(TooMany);
+            return Err(TooMany::Limits);
         }
         charges.push(charge);
         self.used.push(used);

@@ -168,9 +168,17 @@ fn a_request_charges_no_more_than_so_many() {
         domain.bill(&users(most), 1).unwrap().toll.charges.len(),
         CHARGES_MAX
     );
-    assert_eq!(domain.bill(&users(most + 1), 1).unwrap_err(), TooMany);
-    let strangers: Vec<Descriptor> = (0..999).map(|_| descriptor("other=1")).collect();
+    assert_eq!(
+        domain.bill(&users(most + 1), 1).unwrap_err(),
+        TooMany::Limits
+    );
+    let mut strangers = vec![descriptor("other=1"); DESCRIPTORS_MAX];
     assert_eq!(domain.bill(&strangers, 1).unwrap().toll.charges, []);
+    strangers.push(descriptor("other=1"));
+    assert_eq!(
+        domain.bill(&strangers, 1).unwrap_err(),
+        TooMany::Descriptors
+    );
 }
 
 #[test]
