@@ -1,6 +1,7 @@
-//! The command line: `weir serve`, `weir check`, `weir keys`.
+//! The command line: `weir serve`, `weir check`, `weir keys`, `weir import`.
 
 pub mod check;
+pub mod import;
 pub mod keys;
 mod serve;
 
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Make API keys and the hashes that configuration keeps of them.
     Keys(keys::KeysArgs),
+    /// Turn another program's configuration into weir's.
+    Import(import::ImportArgs),
 }
 
 /// Runs the program with the process's own arguments.
@@ -44,5 +47,6 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
+        Command::Import(args) => import::run(&args),
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
+pub mod import;
 mod model_names;
 mod outside;
 pub mod problem;

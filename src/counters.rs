@@ -14,6 +14,8 @@
 //! - Settling an unknown hold marks it as ended, so that a reservation which
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
+//! - A toll is taken whole or not at all, for good: it leaves no hold, and what
+//!   only asks stores nothing. It is not idempotent, as nothing names it.
 //! - A limit whose parameters change keeps what is charged to it. Counters of
 //!   different algorithms are never mixed up; a limit that changes its unit
 //!   should change its name.
@@ -25,7 +27,7 @@ pub mod memory;
 pub mod redis;
 
 use crate::limits::counter::Unfit;
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
@@ -108,6 +110,15 @@ impl Counters {
         match self {
             Counters::Memory(memory) => memory.reserve(reservation, now),
             Counters::Redis(redis) => redis.reserve(reservation, now).await.map(|at| at.answer),
+        }
+    }
+
+    /// Takes all charges for good or none, and leaves no hold. Not to be asked
+    /// again after an error: what was taken isn't known.
+    pub async fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {
+        match self {
+            Counters::Memory(memory) => memory.charge(toll, now),
+            Counters::Redis(redis) => redis.charge(toll, now).await.map(|at| at.answer),
         }
     }
 

@@ -14,6 +14,7 @@
 
 mod books;
 mod breaker;
+mod charge;
 pub mod clock;
 mod denials;
 mod known;

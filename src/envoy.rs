@@ -1,12 +1,14 @@
 //! Envoy's services: the only code that knows its protobuf.
 //!
 //! `ext_proc` sees a call through, `ext_authz` judges its head. Both translate
-//! to and from `exchange` and leave every decision there.
+//! to and from `exchange` and leave every decision there. `rate_limit` knows no
+//! calls, only what Envoy's rate limit filter describes, and asks `policy`.
 
 pub mod descriptors;
 pub mod ext_authz;
 pub mod ext_proc;
 mod headers;
+pub mod rate_limit;
 mod structs;
 
 /// The namespace of weir's own dynamic metadata.

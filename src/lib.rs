@@ -30,10 +30,10 @@
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
-//! | L6 | [`envoy`] | ext_proc and ext_authz: the only code that knows Envoy's protobuf |
+//! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `import` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

@@ -5,6 +5,8 @@
 //! takes whole or not at all and answers with a [`Decision`]. When the call
 //! ends, a settlement corrects each charge to what was really used.
 //!
+//! What has no end that anyone tells of is charged for good, by a [`Toll`].
+//!
 //! Always holds: a refused reservation changes nothing; a hold ends once.
 //! Left to others: where counters live (`counters`), which limits apply to a
 //! call (`policy`), what a call uses (`protocol`, `tokens`).
@@ -21,12 +23,14 @@ pub mod scope;
 pub mod share;
 pub mod sliding_window;
 pub mod token_bucket;
+pub mod toll;
 
 pub use reservation::{
     Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, SHARED_SLOT, Settled, Standing,
 };
 
 pub use scope::{Dimension, Scope};
+pub use toll::{Paid, Told, Toll};
 
 use crate::units::Millis;
 use period::Period;

@@ -2,7 +2,9 @@
 //!
 //! A [`Snapshot`] is built whole by configuration and swapped whole; a call
 //! keeps the one it began with. Budgets, rules and routing join here.
+//! [`descriptors`] stands apart: what applies to requests that are no calls.
 
+pub mod descriptors;
 mod limit;
 mod price;
 
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub shared: Vec<PlanLimit>,
     /// Every plan that a principal may name.
     pub plans: HashMap<Arc<str>, Arc<Plan>>,
+    /// The rules of the rate limit service, which know nothing of the above.
+    pub domains: descriptors::Domains,
 }
 
 /// A plan: what its tenants may use.

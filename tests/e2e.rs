@@ -22,6 +22,8 @@ mod limits;
 mod outages;
 #[path = "e2e/program.rs"]
 mod program;
+#[path = "e2e/rate_limits.rs"]
+mod rate_limits;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;

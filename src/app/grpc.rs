@@ -6,6 +6,7 @@ use crate::driver::Driver;
 use crate::envoy::descriptors::ENVOY_SERVICES;
 use crate::envoy::ext_authz::ExtAuthz;
 use crate::envoy::ext_proc::ExtProc;
+use crate::envoy::rate_limit::RateLimits;
 use crate::telemetry::readiness::Readiness;
 use anyhow::Context;
 use std::io;
@@ -54,6 +55,7 @@ impl Grpc {
         let router = builder()
             .add_service(ExtProc::server(Arc::clone(driver), Arc::clone(readiness)))
             .add_service(ExtAuthz::server(Arc::clone(driver), Arc::clone(readiness)))
+            .add_service(RateLimits::server(Arc::clone(driver)))
             .add_service(health_service)
             .add_service(reflection);
         let mut servers = JoinSet::new();

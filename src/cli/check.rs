@@ -38,17 +38,22 @@ fn check(
     }
 }
 
-/// As in "4 models, 1 plan, 2 tenants, 2 keys".
+/// As in "4 models, 1 plan, 2 tenants, 2 keys", and the rate limit service's
+/// domains where there are any.
 fn contents(config: &Config) -> String {
     let counted = [
         (config.snapshot.models.len(), "model"),
         (config.snapshot.plans.len(), "plan"),
         (config.tenants, "tenant"),
         (config.snapshot.keys.len(), "key"),
+        (config.snapshot.domains.len(), "domain"),
     ];
-    counted
+    let texts: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, what)| *count > 0 || *what != "domain")
         .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
-        .join(", ")
+        .collect();
+    texts.join(", ")
 }
 
 #[cfg(test)]
@@ -66,6 +71,13 @@ mod tests {
             let good = include_str!("../config/tests/good.yaml");
             match path.to_str() {
                 Some("good.yaml") => Ok(good.into()),
+                Some("limiting.yaml") => {
+                    let rule = "{ match: [ { key: a } ], unlimited: true }";
+                    let service = format!(
+                        "rate_limit_service: {{ domains: {{ d: {{ rules: [ {rule} ] }} }} }}"
+                    );
+                    Ok([good, &service].concat().into())
+                }
                 Some("bad.yaml") => Ok(good.replace("600", "-5").replace("1m,", "1,").into()),
                 Some("noisy.yaml") => Ok(good.replace("usage_log", "# usage_log").into()),
                 _ => Err(io::ErrorKind::NotFound.into()),
@@ -86,6 +98,12 @@ mod tests {
         assert!(fine);
         assert_eq!(out, "good.yaml: ok (4 models, 1 plan, 2 tenants, 2 keys)\n");
         assert_eq!(err, "");
+    }
+
+    #[test]
+    fn domains_are_counted_where_there_are_any() {
+        let (fine, out, _) = checked("limiting.yaml");
+        assert!(fine && out.contains("2 keys, 1 domain)"), "{out}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! then counts as left out.
 
 pub mod counters;
+pub mod descriptors;
 pub mod limits;
 pub mod policy;
 
@@ -42,6 +43,8 @@ pub struct Raw {
     pub limits: Option<Located<Vec<limits::RawLimit>>>,
     /// Whether `limits`, but not each of them, was left out or could be read.
     pub limits_are_read: bool,
+    /// Of the rate limit service.
+    pub domains: Option<Located<Vec<descriptors::RawDomain>>>,
     pub server: RawServer,
     pub telemetry: RawTelemetry,
 }
@@ -101,6 +104,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "plans",
         "tenants",
         "limits",
+        "rate_limit_service",
         "server",
         "telemetry",
     ])?;
@@ -115,6 +119,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         limits: top
             .optional("limits")
             .and_then(|item| limits::limits(&item)),
+        domains: descriptors::domains(&top),
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),
         ..Raw::default()

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod counters;
+mod descriptors;
 mod limits;
 mod plans;
 
@@ -29,6 +30,7 @@ const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, findings);
     let keys = accounts::keys(&raw, outside, findings);
+    let domains = descriptors::resolve(&raw, findings);
     let listen = listen(raw.listen, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let usage_log = usage_log(raw.usage_log, findings);
@@ -75,6 +77,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             models: policy.models,
             shared: policy.shared,
             plans: policy.plans,
+            domains: domains?,
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),

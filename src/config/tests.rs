@@ -7,6 +7,7 @@ use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::{OutputField, Vocabulary};
 use proptest::prelude::*;
 
+mod descriptors;
 mod limits;
 mod wrong;
 

@@ -12,7 +12,9 @@ mod shard;
 mod slot;
 
 use super::{CounterError, ExpiredHold};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, Standing, counter};
+use crate::limits::{
+    Actual, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, counter, toll,
+};
 use crate::units::{Millis, UnixMillis};
 use shard::Shard;
 use std::fmt;
@@ -68,6 +70,11 @@ impl Memory {
     ) -> Result<Vec<Standing>, CounterError> {
         let rules = counter::rules(reservation)?;
         Ok(self.shard(&reservation.slot).look(reservation, &rules, now))
+    }
+
+    pub fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {
+        let rules = toll::rules(toll)?;
+        Ok(self.shard(&toll.slot).charge(toll, &rules, now))
     }
 
     pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {

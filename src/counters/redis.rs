@@ -22,7 +22,7 @@ mod server_clock;
 
 use super::{CounterError, ExpiredHold};
 use crate::limits::counter::{self, Counter, Rule};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled};
+use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll, toll};
 use crate::units::{Millis, UnixMillis};
 use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
 use arc_swap::ArcSwap;
@@ -55,7 +55,7 @@ pub struct Redis {
     config: Box<RedisConfig>,
     /// Replaced by [`Redis::reconnect`].
     link: ArcSwap<Link>,
-    scripts: Scripts,
+    scripts: Box<Scripts>,
     clock: ServerClock,
     response_timeout: Millis,
 }
@@ -74,7 +74,7 @@ impl Redis {
         let redis = Self {
             config: Box::new(config.clone()),
             link: ArcSwap::from_pointee(link),
-            scripts: Scripts::new(),
+            scripts: Box::new(Scripts::new()),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
         };
@@ -132,21 +132,10 @@ impl Redis {
         now: UnixMillis,
     ) -> Result<At<Decision>, CounterError> {
         let rules = counter::rules(reservation)?;
-        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
-            let server = self.time(1).await?;
-            self.clock.learn(server, now);
-        }
-        let mut answered = self.ask(reservation, &rules, now).await?;
-        if matches!(answered, (Reserved::Outdated, _)) {
-            // The server's clock jumped; now it is known.
-            answered = self.ask(reservation, &rules, now).await?;
-        }
-        let (reserved, now) = answered;
+        let script = |there| self.scripts.reserve(reservation, &rules, there);
+        let (reserved, now) = self.take(&rules, now, script).await?;
         let answer = match reserved {
-            Reserved::Outdated => {
-                let text = "a clock that jumps at every call".into();
-                return Err(CounterError::Corrupt(text));
-            }
+            Reserved::Outdated => return Err(jumping_clock()),
             Reserved::Ended => Decision::Ended,
             Reserved::Admitted(counters) => Decision::Admitted(
                 counters
@@ -159,15 +148,53 @@ impl Redis {
         Ok(At { answer, now })
     }
 
+    /// `now` is this process's time; the server's decides.
+    pub async fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<At<Paid>, CounterError> {
+        let rules = toll::rules(toll)?;
+        let script = |there| self.scripts.charge(toll, &rules, there);
+        let (reserved, now) = self.take(&rules, now, script).await?;
+        let (taken, counters) = match reserved {
+            Reserved::Admitted(counters) => (true, counters),
+            Reserved::Refused(counters) => (false, counters),
+            Reserved::Outdated => return Err(jumping_clock()),
+            Reserved::Ended => return Err(CounterError::Corrupt("a hold of a toll".into())),
+        };
+        if !taken && toll::passes(&toll.charges, &counters, now) {
+            return Err(unreasoned());
+        }
+        let answer = toll::paid(taken, &toll.charges, &counters, now);
+        Ok(At { answer, now })
+    }
+
+    /// Runs the script that takes charges: `script` makes it for the server's
+    /// time, as far as that is known.
+    async fn take<'l, 's>(
+        &'s self,
+        rules: &[Rule<'l>],
+        now: UnixMillis,
+        script: impl Fn(UnixMillis) -> ScriptInvocation<'s>,
+    ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
+        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
+            let server = self.time(1).await?;
+            self.clock.learn(server, now);
+        }
+        let mut call = script(self.clock.server(now));
+        let mut answered = self.ask(&call, rules, now).await?;
+        if matches!(answered, (Reserved::Outdated, _)) {
+            // The server's clock jumped; now it is known.
+            call = script(self.clock.server(now));
+            answered = self.ask(&call, rules, now).await?;
+        }
+        Ok(answered)
+    }
+
     async fn ask<'l>(
         &self,
-        reservation: &Reservation,
+        call: &ScriptInvocation<'_>,
         rules: &[Rule<'l>],
         now: UnixMillis,
     ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
-        let there = self.clock.server(now);
-        let call = self.scripts.reserve(reservation, rules, there);
-        let parts = self.run(1, &call).await?;
+        let parts = self.run(1, call).await?;
         let answered = scripts::reserved(&parts, rules)?;
         self.clock.learn(answered.1, now);
         Ok(answered)
@@ -351,5 +378,13 @@ fn refusal(
 ) -> Result<Decision, CounterError> {
     counter::judge(&reservation.charges, counters, now)
         .map(Decision::Refused)
-        .ok_or_else(|| CounterError::Corrupt("a refusal without a reason".into()))
+        .ok_or_else(unreasoned)
+}
+
+fn unreasoned() -> CounterError {
+    CounterError::Corrupt("a refusal without a reason".into())
+}
+
+fn jumping_clock() -> CounterError {
+    CounterError::Corrupt("a clock that jumps at every call".into())
 }

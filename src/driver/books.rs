@@ -5,7 +5,7 @@
 //! in both. They grow with the calls that are open and with the counters that
 //! were used.
 
-use crate::limits::{Actual, HoldId, Limit, Reservation};
+use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -113,19 +113,22 @@ impl Books {
             Whereabouts::Here => {
                 let reservation = Arc::clone(&call.reservation);
                 self.calls.remove(&hold);
-                self.owe(&reservation, actual);
+                let charges = reservation.charges.iter();
+                let used = charges.map(|charge| (charge, actual.of(charge.limit.unit)));
+                self.owe(&reservation.slot, used);
             }
         }
         Some((slot, whereabouts))
     }
 
-    fn owe(&mut self, reservation: &Reservation, actual: Actual) {
-        let counters = self.owed.entry(Arc::clone(&reservation.slot)).or_default();
-        for charge in &reservation.charges {
-            let used = actual.of(charge.limit.unit);
-            if used == 0 {
-                continue;
-            }
+    /// So much was used of each charge's counter.
+    pub(super) fn owe<'c>(
+        &mut self,
+        slot: &Arc<str>,
+        charges: impl Iterator<Item = (&'c Charge, u64)>,
+    ) {
+        let counters = self.owed.entry(Arc::clone(slot)).or_default();
+        for (charge, used) in charges.filter(|(_, used)| *used > 0) {
             let name = charge.counter.clone();
             let owed = counters.entry(name).or_insert_with(|| Owed {
                 limit: Arc::clone(&charge.limit),
@@ -239,7 +242,7 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Algorithm, Charge, Mode, Scope, Unit};
+    use crate::limits::{Algorithm, Mode, Scope, Unit};
     use crate::units::{Millis, UnixMillis};
 
     const EVERY: fn(&str) -> bool = |_| true;

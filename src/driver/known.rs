@@ -3,7 +3,7 @@
 //! A table of a fixed size, without names: the newer of two counters that meet
 //! in one place stays. What isn't known is taken for unused.
 
-use crate::limits::{Reservation, Standing};
+use crate::limits::{Charge, Standing};
 use crate::units::{Millis, UnixMillis};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
@@ -41,16 +41,22 @@ impl Known {
         }
     }
 
-    /// The store said this of a reservation's counters.
-    pub(super) fn learn(&self, part: &Reservation, standings: &[Standing], now: UnixMillis) {
-        let Some(mut shard) = self.shard(&part.slot) else {
+    /// The store said this of a slot's counters.
+    pub(super) fn learn<'s>(
+        &self,
+        slot: &str,
+        charges: &[Charge],
+        standings: impl Iterator<Item = &'s Standing>,
+        now: UnixMillis,
+    ) {
+        let Some(mut shard) = self.shard(slot) else {
             return;
         };
         if shard.is_empty() {
             shard.resize(PLACES, Seen::default());
         }
-        for (charge, standing) in part.charges.iter().zip(standings) {
-            let hash = self.hash(&part.slot, &charge.counter);
+        for (charge, standing) in charges.iter().zip(standings) {
+            let hash = self.hash(slot, &charge.counter);
             if let Some(place) = shard.get_mut(place(hash)) {
                 *place = Seen {
                     hash,

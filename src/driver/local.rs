@@ -13,7 +13,11 @@ use crate::counters::CounterError;
 use crate::counters::memory::Memory;
 use crate::limits::counter::HOLD_TTL_MAX;
 use crate::limits::share::{OnCounterFailure, used_share};
-use crate::limits::{Actual, Charge, Decision, HoldId, Limit, Refusal, Reservation, Retry, Unit};
+use crate::limits::toll::Told;
+use crate::limits::{
+    Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Standing,
+    Toll, Unit,
+};
 use crate::units::{Millis, UnixMillis};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -86,6 +90,41 @@ impl Local {
         }
     }
 
+    /// [`Local::decide`] for a toll; `name` is one that nothing else has.
+    pub(super) fn charge(
+        &self,
+        toll: &Toll,
+        name: HoldId,
+        known: &Known,
+        now: UnixMillis,
+    ) -> Result<Paid, CounterError> {
+        let whole = Reservation {
+            hold: name,
+            slot: Arc::clone(&toll.slot),
+            charges: toll.charges.clone(),
+            shared: Vec::new(),
+            hold_ttl: HOLD_TTL_MAX,
+            lease_ttl: HOLD_TTL_MAX,
+            context: "".into(),
+        };
+        let scaled = match self.scaled(&whole) {
+            Ok(scaled) => scaled,
+            Err(refusal) => return Ok(no_share(toll, refusal)),
+        };
+        self.begin(&scaled, known, now)?;
+        let share = Toll {
+            slot: Arc::clone(&toll.slot),
+            charges: scaled.charges,
+        };
+        let paid = self.memory.charge(&share, now)?;
+        if paid.taken {
+            let used = toll.charges.iter().map(|charge| (charge, charge.amount));
+            self.books().owe(&toll.slot, used);
+            self.stirred.notify_one();
+        }
+        Ok(paid)
+    }
+
     /// The part with this sidecar's share of each limit, or why there is none.
     fn scaled(&self, part: &Reservation) -> Result<Reservation, Refusal> {
         let mut scaled = match self.on_failure {
@@ -104,7 +143,7 @@ impl Local {
             charge.limit = match charge.limit.share(sidecars) {
                 Some(share) => Arc::new(share),
                 None if charge.amount == 0 => Arc::new(charge.limit.shadowed()),
-                None if charge.limit.mode == crate::limits::Mode::Shadow => continue,
+                None if charge.limit.mode == Mode::Shadow => continue,
                 None => {
                     return Err(Refusal {
                         charge: index,
@@ -271,6 +310,23 @@ impl Local {
         self.books
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A toll that a share of nothing refuses.
+fn no_share(toll: &Toll, refusal: Refusal) -> Paid {
+    let told = (0..toll.charges.len()).map(|index| Told {
+        standing: Standing {
+            used: refusal.used,
+            exceeded: false,
+            remaining: refusal.remaining,
+            reset_after: None,
+        },
+        lacks: (index == refusal.charge).then_some(refusal.retry),
+    });
+    Paid {
+        taken: false,
+        told: told.collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
-use crate::limits::{Decision, HoldId};
-use crate::telemetry::metrics::{CounterFault, Metrics};
+use crate::limits::HoldId;
+use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::usage_log::UsageLog;
 use futures_util::FutureExt;
@@ -80,6 +80,11 @@ impl Recorder {
         self.metrics.call_closed();
     }
 
+    /// Counts a request to the rate limit service.
+    pub fn rate_limited(&self, code: RateLimitCode, shadow_refused: bool) {
+        self.metrics.rate_limited(code, shadow_refused);
+    }
+
     pub(super) fn decided(&self, took: Duration) {
         self.metrics.decided(took);
     }
@@ -89,8 +94,7 @@ impl Recorder {
         self.metrics.unsettled_holds(unsettled);
     }
 
-    pub(super) fn decided_alone(&self, decision: &Decision) {
-        let admitted = matches!(decision, Decision::Admitted(_));
+    pub(super) fn decided_alone(&self, admitted: bool) {
         self.metrics.decided_alone(admitted);
     }
 

@@ -71,7 +71,9 @@ async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), C
             Ok(decision) => {
                 driver.answered(lane);
                 if let Decision::Admitted(standings) = &decision {
-                    driver.known.learn(part, standings, driver.clock.now());
+                    let now = driver.clock.now();
+                    let known = &driver.known;
+                    known.learn(&part.slot, &part.charges, standings.iter(), now);
                 }
                 return Ok((decision, By::Store));
             }
@@ -95,7 +97,8 @@ async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), C
             .carry_over(driver.leases.reservations(of_slot), now);
     }
     let decision = driver.local.decide(part, asked, &driver.known, now)?;
-    driver.recorder.decided_alone(&decision);
+    let admitted = matches!(decision, Decision::Admitted(_));
+    driver.recorder.decided_alone(admitted);
     Ok((decision, By::Local))
 }
 

@@ -99,13 +99,18 @@ impl Rule<'_> {
 
 /// The rules of a reservation's charges, in order, or why it can't be counted.
 pub fn rules(reservation: &Reservation) -> Result<Vec<Rule<'_>>, Unfit> {
-    let charges = &reservation.charges;
-    if charges.len() > super::CHARGES_MAX {
-        return Err(Unfit::TooManyCharges);
-    }
+    let rules = rules_of(&reservation.charges)?;
     let ttls = [reservation.hold_ttl, reservation.lease_ttl];
     if ttls.iter().any(|ttl| ttl.0 == 0 || *ttl > HOLD_TTL_MAX) {
         return Err(Unfit::Ttl);
+    }
+    Ok(rules)
+}
+
+/// The rules of charges that are taken together, in order.
+pub(super) fn rules_of(charges: &[Charge]) -> Result<Vec<Rule<'_>>, Unfit> {
+    if charges.len() > super::CHARGES_MAX {
+        return Err(Unfit::TooManyCharges);
     }
     let mut rules = Vec::with_capacity(charges.len());
     for (index, charge) in charges.iter().enumerate() {
@@ -145,7 +150,7 @@ pub enum Counter<'l> {
 }
 
 impl Counter<'_> {
-    fn admits(&self, amount: u64, now: UnixMillis) -> bool {
+    pub(super) fn admits(&self, amount: u64, now: UnixMillis) -> bool {
         match self {
             Counter::Fixed { limit, window, .. } => window.admits(amount, *limit),
             Counter::Window { limit, window } => window.admits(amount, *limit, now),
@@ -154,7 +159,7 @@ impl Counter<'_> {
         }
     }
 
-    fn retry(&self, amount: u64, now: UnixMillis) -> Retry {
+    pub(super) fn retry(&self, amount: u64, now: UnixMillis) -> Retry {
         match self {
             Counter::Fixed { limit, window, .. } => window.retry(amount, *limit, now),
             Counter::Window { limit, window } => window.retry(amount, *limit, now),

@@ -104,6 +104,14 @@ impl Period {
         }
     }
 
+    /// What a calendar goes by; `None` for others.
+    pub fn calendar_unit(&self) -> Option<CalendarUnit> {
+        match &self.rule {
+            Rule::Calendar(calendar) => Some(calendar.unit),
+            Rule::FirstHit { .. } | Rule::Aligned { .. } => None,
+        }
+    }
+
     /// How long each window is; `None` where a calendar says.
     pub fn length(&self) -> Option<Millis> {
         match self.rule {

@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | `weir_calls_total` | `endpoint`, `outcome` | calls that ended, each once |
 //! | `weir_refusals_total` | `reason` | calls that weir refused |
-//! | `weir_shadow_refusals_total` | | calls let through that a limit in shadow mode would have refused |
+//! | `weir_shadow_refusals_total` | | calls let through, by the rate limit service too, that a limit in shadow mode would have refused |
+//! | `weir_rate_limit_requests_total` | `code` | requests that the rate limit service answered |
 //! | `weir_tokens_total` | `kind`, `known` | tokens of settled calls; the cached and reasoning kinds are parts of the input and the output |
-//! | `weir_decision_seconds` | | from a request's body to its decision |
+//! | `weir_decision_seconds` | | from a request's body, or a request to the rate limit service, to its decision |
 //! | `weir_call_seconds` | `endpoint` | from a call's head to its end, calls let through only |
 //! | `weir_open_calls` | | streams from Envoy that are open |
 //! | `weir_open_holds` | | holds that this process keeps alive |
@@ -26,7 +27,7 @@
 
 mod labels;
 
-pub use labels::{CounterFault, SpanLoss};
+pub use labels::{CounterFault, RateLimitCode, SpanLoss};
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
@@ -61,6 +62,7 @@ pub struct Metrics {
     calls: ByTwo<EndpointLabel, Outcome, Counter>,
     refusals: By<RefusalReason, Counter>,
     shadow_refusals: Counter,
+    rate_limit_requests: By<RateLimitCode, Counter>,
     tokens: ByTwo<TokenKind, KnownLabel, Counter>,
     decision_seconds: Histogram,
     call_seconds: By<EndpointLabel, Histogram>,
@@ -101,6 +103,12 @@ impl Metrics {
                 "shadow_refusals",
                 "Calls that a limit in shadow mode would have refused",
                 Counter::default(),
+            ),
+            rate_limit_requests: By::register(
+                metrics,
+                "rate_limit_requests",
+                "Requests that the rate limit service answered",
+                Counter::default,
             ),
             tokens: ByTwo::register(
                 metrics,
@@ -213,6 +221,16 @@ impl Metrics {
             {
                 counter.inc_by(tokens);
             }
+        }
+    }
+
+    /// Counts a request to the rate limit service.
+    pub fn rate_limited(&self, code: RateLimitCode, shadow_refused: bool) {
+        if let Some(requests) = self.rate_limit_requests.get(code) {
+            requests.inc();
+        }
+        if shadow_refused {
+            self.shadow_refusals.inc();
         }
     }
 

@@ -39,6 +39,11 @@ both!(
     an_overage_is_charged_however_late,
     a_shadow_limit_counts_and_never_refuses,
     a_leaky_bucket_spaces_calls,
+    a_toll_is_taken_whole_and_leaves_no_hold,
+    a_toll_of_nothing_asks,
+    a_toll_in_shadow_mode_becomes_a_debt,
+    a_toll_waits_exactly,
+    a_toll_that_cannot_be_counted_is_an_error,
 );
 
 fn three(n: u16, tokens: u64) -> Reservation {
@@ -532,4 +537,118 @@ async fn a_leaky_bucket_spaces_calls(engine: Engine) {
     assert!((1..=100).contains(&wait.0), "{wait:?}");
     engine.pass(wait.0).await;
     admitted(&engine.reserve(&take(3)).await);
+}
+
+fn told_used(paid: &Paid) -> Vec<u64> {
+    paid.told.iter().map(|told| told.standing.used).collect()
+}
+
+fn hourly(name: &str, amount: u64) -> Arc<Limit> {
+    fixed(name, Unit::Requests, amount, Period::aligned(DAY))
+}
+
+async fn a_toll_is_taken_whole_and_leaves_no_hold(engine: Engine) {
+    let (few, many) = (hourly("few", 2), window("many", Unit::Requests, 9, DAY));
+    let level = bucket("level", 1_000, DAY, 100);
+    let toll = |n| vec![charge(&few, 1), charge(&many, n), charge(&level, 10)];
+    for (n, used) in [(1, [1, 1, 10]), (3, [2, 4, 20])] {
+        let paid = engine.charge(toll(n)).await;
+        assert!(paid.taken);
+        assert_eq!(told_used(&paid), used);
+        assert!(paid.told.iter().all(|told| told.lacks.is_none()));
+    }
+    let paid = engine.charge(toll(5)).await;
+    assert!(!paid.taken);
+    assert_eq!(told_used(&paid), [2, 4, 20], "nothing is taken");
+    let lacks: Vec<bool> = paid.told.iter().map(|told| told.lacks.is_some()).collect();
+    assert_eq!(lacks, [true, false, false], "each is told apart");
+    assert_eq!(engine.open().await, 0, "no hold");
+    assert_eq!(engine.expire(9).await, [], "nothing to expire");
+    // The counters are those of reservations.
+    let call = call(1, vec![charge(&many, 1), charge(&few, 1)]);
+    assert_eq!(refused(&engine.reserve(&call).await).charge, 1);
+}
+
+async fn a_toll_of_nothing_asks(engine: Engine) {
+    let every = Millis(60_000);
+    let limits = [
+        fixed("f", Unit::Requests, 3, Period::first_hit(DAY)),
+        window("w", Unit::Requests, 3, DAY),
+        bucket("b", 3, DAY, 3),
+        limit(
+            "l",
+            Unit::Requests,
+            3,
+            Algorithm::LeakyBucket { every, burst: 1 },
+        ),
+    ];
+    for limit in &limits {
+        let ask = || engine.charge(vec![charge(limit, 0)]);
+        let paid = ask().await;
+        assert!(paid.taken, "{limit:?}");
+        assert_eq!((told_used(&paid), paid.told[0].lacks), (vec![0], None));
+        assert!(engine.charge(vec![charge(limit, limit.most())]).await.taken);
+        let paid = ask().await;
+        assert!(!paid.taken, "{limit:?}");
+        assert!(matches!(paid.told[0].lacks, Some(Retry::After(wait)) if wait.0 > 0));
+        // One that asks and one that takes stand or fall together.
+        let other = hourly(&format!("beside {}", limit.name), 1);
+        let both = vec![charge(&other, 1), charge(limit, 0)];
+        assert!(!engine.charge(both).await.taken);
+        assert!(engine.charge(vec![charge(&other, 1)]).await.taken);
+        let watched = engine.charge(vec![charge(&shadow(limit), 0)]).await;
+        assert!(watched.taken && watched.told[0].lacks.is_some());
+    }
+}
+
+async fn a_toll_in_shadow_mode_becomes_a_debt(engine: Engine) {
+    for limit in [
+        hourly("f", 5),
+        window("w", Unit::Requests, 5, DAY),
+        bucket("b", 5, DAY, 5),
+    ] {
+        let lenient = shadow(&limit);
+        let paid = engine.charge(vec![charge(&lenient, 4)]).await;
+        assert!(paid.taken && paid.told[0].lacks.is_none());
+        let paid = engine.charge(vec![charge(&lenient, 4)]).await;
+        assert!(paid.taken && paid.told[0].lacks.is_some(), "{limit:?}");
+        assert_eq!(told_used(&paid), [8]);
+        assert!(!engine.charge(vec![charge(&limit, 1)]).await.taken);
+    }
+}
+
+async fn a_toll_waits_exactly(engine: Engine) {
+    let limits = [
+        fixed("f", Unit::Requests, 2, Period::first_hit(Millis(300))),
+        window("w", Unit::Requests, 2, Millis(360)),
+        bucket("b", 2, Millis(300), 2),
+    ];
+    for limit in &limits {
+        assert!(engine.charge(vec![charge(limit, 2)]).await.taken);
+        let paid = engine.charge(vec![charge(limit, 1)]).await;
+        let Some(Retry::After(wait)) = paid.told[0].lacks else {
+            panic!("{paid:?}")
+        };
+        engine.pass(wait.0).await;
+        assert!(
+            engine.charge(vec![charge(limit, 1)]).await.taken,
+            "{limit:?}"
+        );
+        let never = engine.charge(vec![charge(limit, 3)]).await;
+        assert_eq!(never.told[0].lacks, Some(Retry::Never));
+    }
+}
+
+async fn a_toll_that_cannot_be_counted_is_an_error(engine: Engine) {
+    let one = charge(&hourly("f", 5), 1);
+    let lease = charge(&slots("slots", 5), 1);
+    let many: Vec<Charge> = (0..=CHARGES_MAX)
+        .map(|n| charge(&hourly(&n.to_string(), 5), 1))
+        .collect();
+    for charges in [vec![one.clone(), one], vec![lease], many] {
+        let slot = SLOT.into();
+        let toll = Toll { slot, charges };
+        let paid = engine.counters.charge(&toll, engine.now().await).await;
+        assert!(matches!(paid, Err(CounterError::Unfit(_))), "{paid:?}");
+    }
 }

@@ -159,6 +159,14 @@ impl Engine {
             .unwrap()
     }
 
+    /// Charges for good.
+    pub async fn charge(&self, charges: Vec<Charge>) -> Paid {
+        let slot = SLOT.into();
+        let toll = Toll { slot, charges };
+        let paid = self.counters.charge(&toll, self.now().await);
+        paid.await.unwrap()
+    }
+
     pub async fn settle(&self, hold: HoldId, actual: Actual) -> Settled {
         let now = self.now().await;
         self.counters.settle(SLOT, hold, actual, now).await.unwrap()

@@ -22,6 +22,12 @@ enum Step {
         hold_ms: u64,
         lease_ms: u64,
     },
+    /// For good: every third of no tokens, which asks.
+    Charge {
+        plan: u8,
+        user: u8,
+        tokens: u64,
+    },
     Settle {
         hold: u16,
         requests: u64,
@@ -46,6 +52,11 @@ fn step() -> impl Strategy<Value = Step> {
                 hold, plan, user, tokens, hold_ms, lease_ms
             }
         ),
+        3 => (0_u8..3, 0_u8..2, 0_u64..40).prop_map(|(plan, user, tokens)| Step::Charge {
+            plan,
+            user,
+            tokens: if tokens % 3 == 0 { 0 } else { tokens },
+        }),
         4 => (hold.clone(), 0_u64..3, 0_u64..80)
             .prop_map(|(hold, requests, tokens)| Step::Settle { hold, requests, tokens }),
         2 => (hold, 1_u64..60, 1_u64..40)
@@ -149,6 +160,15 @@ impl Pair<'_> {
                 };
                 let there = self.redis.reserve(&reservation, NOW).await.unwrap();
                 let here = self.memory.reserve(&reservation, there.now).unwrap();
+                prop_assert_eq!(there.answer, here);
+            }
+            Step::Charge { plan, user, tokens } => {
+                let mut charges = charges(plan, user, tokens);
+                charges.retain(|charge| charge.limit.unit != Unit::Concurrency);
+                let slot = Arc::clone(&self.slot);
+                let toll = Toll { slot, charges };
+                let there = self.redis.charge(&toll, NOW).await.unwrap();
+                let here = self.memory.charge(&toll, there.now).unwrap();
                 prop_assert_eq!(there.answer, here);
             }
             Step::Settle {

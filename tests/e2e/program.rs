@@ -68,6 +68,7 @@ async fn grpc_health_and_reflection_answer() {
     for service in [
         "envoy.service.ext_proc.v3.ExternalProcessor",
         "envoy.service.auth.v3.Authorization",
+        "envoy.service.ratelimit.v3.RateLimitService",
         "grpc.health.v1.Health",
     ] {
         assert!(services.contains(service), "{services}");

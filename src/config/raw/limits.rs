@@ -114,7 +114,7 @@ const STARTS: &[(&str, StartsWord)] = &[
     ("first_hit", StartsWord::FirstHit),
 ];
 
-const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+pub const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 
 const WEEKDAYS: &[(&str, Anchor)] = &[
     ("monday", Anchor::Weekday(Weekday::Monday)),
@@ -132,68 +132,128 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("embeddings", Endpoint::Embeddings),
 ];
 
+const FIELDS: &[&str] = &[
+    "name",
+    "per",
+    "unit",
+    "amount",
+    "every",
+    "period",
+    "zone",
+    "anchor",
+    "starts",
+    "algorithm",
+    "burst",
+    "mode",
+    "when",
+];
+
+/// Of a descriptor's rule, which says itself what is counted together, and when.
+const FIELDS_OF_DESCRIPTORS: &[&str] = &[
+    "name",
+    "unit",
+    "amount",
+    "every",
+    "period",
+    "zone",
+    "anchor",
+    "starts",
+    "algorithm",
+    "burst",
+    "mode",
+];
+
 /// All limits of a list.
 pub fn limits(item: &Item) -> Option<Located<Vec<RawLimit>>> {
-    let limits = item.list()?.iter().filter_map(limit).collect();
+    let read = |item: &Item| {
+        let fields = item.fields(FIELDS)?;
+        let unit = fields
+            .required(
+                "unit",
+                "what is counted: requests, tokens, cost, concurrency, ...",
+            )
+            .and_then(|item| item.word(UNITS));
+        let scope = fields
+            .required("per", "whose calls are counted together: tenant, user, ...")
+            .and_then(|item| scope(&item));
+        Some(limit(&fields, unit, scope))
+    };
+    all(item, read)
+}
+
+/// All limits of a descriptor's rule, which count hits.
+pub fn of_descriptors(item: &Item) -> Option<Located<Vec<RawLimit>>> {
+    let read = |item: &Item| {
+        let fields = item.fields(FIELDS_OF_DESCRIPTORS)?;
+        let unit = fields
+            .required("unit", "requests, as what a descriptor counts are hits")
+            .and_then(|item| {
+                let unit = item.word(UNITS)?;
+                let rule = "must be requests: what a descriptor counts are hits";
+                match unit.value {
+                    Unit::Requests => Some(unit),
+                    other => item.report(format!("{rule} (got {})", other.as_str())),
+                }
+            });
+        let global = Located {
+            value: Vec::new(),
+            at: item.at.clone(),
+        };
+        Some(limit(&fields, unit, Some(global)))
+    };
+    all(item, read)
+}
+
+/// Gives its name to limits that were written without one.
+pub fn name_after(limits: &mut Located<Vec<RawLimit>>, name: &str) {
+    for limit in &mut limits.value {
+        limit.name.get_or_insert_with(|| Located {
+            value: name.into(),
+            at: limit.at.clone(),
+        });
+    }
+}
+
+fn all(item: &Item, read: impl Fn(&Item) -> Option<RawLimit>) -> Option<Located<Vec<RawLimit>>> {
     Some(Located {
-        value: limits,
+        value: item.list()?.iter().filter_map(read).collect(),
         at: item.at.clone(),
     })
 }
 
-/// One limit; `None` where it is no mapping.
-fn limit(item: &Item) -> Option<RawLimit> {
-    let fields = item.fields(&[
-        "name",
-        "per",
-        "unit",
-        "amount",
-        "every",
-        "period",
-        "zone",
-        "anchor",
-        "starts",
-        "algorithm",
-        "burst",
-        "mode",
-        "when",
-    ])?;
+fn limit(
+    fields: &Fields,
+    unit: Option<Located<Unit>>,
+    scope: Option<Located<Vec<Dimension>>>,
+) -> RawLimit {
     let mut is_read = true;
     let mut read = |ok: bool| is_read &= ok;
-    let unit = fields
-        .required(
-            "unit",
-            "what is counted: requests, tokens, cost, concurrency, ...",
-        )
-        .and_then(|item| item.word(UNITS));
     let is_cost = unit.as_ref().is_some_and(|unit| unit.value == Unit::Cost);
     let number = |item: Item| match is_cost {
         true => item.dollars(1..=AMOUNT_MAX),
         false => item.amount(1..=AMOUNT_MAX),
     };
-    let period = word(&fields, "period", PERIODS, &mut read);
-    let anchor = anchor(&fields, period.as_ref(), &mut read);
+    let period = word(fields, "period", PERIODS, &mut read);
+    let anchor = anchor(fields, period.as_ref(), &mut read);
     let every = fields.optional("every");
-    Some(RawLimit {
-        at: item.at.clone(),
+    RawLimit {
+        at: fields.at.clone(),
         name: fields.optional("name").and_then(|item| item.name()),
-        scope: fields
-            .required("per", "whose calls are counted together: tenant, user, ...")
-            .and_then(|item| scope(&item)),
         amount: fields.required("amount", "how many").and_then(number),
         length_is_missing: every.is_none() && fields.optional("period").is_none(),
         every: every.and_then(|item| item.span(1..=SPAN_MS_MAX)),
         zone: fields.optional("zone").and_then(|item| item.text()),
-        starts: word(&fields, "starts", STARTS, &mut read),
-        algorithm: word(&fields, "algorithm", ALGORITHMS, &mut read),
+        starts: word(fields, "starts", STARTS, &mut read),
+        algorithm: word(fields, "algorithm", ALGORITHMS, &mut read),
         burst: fields.optional("burst").and_then(number),
-        mode: word(&fields, "mode", MODES, &mut read),
-        when: when(&fields, &mut read),
+        mode: word(fields, "mode", MODES, &mut read),
+        when: when(fields, &mut read),
         unit,
         period,
         anchor,
+        scope,
         is_read,
-    })
+    }
 }
 
 fn word<T: Copy>(

@@ -49,6 +49,17 @@ pub fn of_plan(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<Pla
     limit
 }
 
+/// One limit of a descriptor's rule, whose calls are the descriptor's; `None`
+/// after a problem.
+pub fn of_descriptors(raw: &RawLimit, findings: &Findings) -> Option<Limit> {
+    // It speaks of no model.
+    let known = Known {
+        models: None,
+        unread_prices: &HashSet::new(),
+    };
+    resolve(raw, &known, findings).map(|limit| Limit::clone(&limit.limit))
+}
+
 /// One limit, for whom it says; `None` after a problem.
 pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<PlanLimit> {
     let name = name(raw);

@@ -3,7 +3,9 @@
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge};
-use crate::limits::{Actual, Decision, HoldId, Reservation, Settled, Standing};
+use crate::limits::{
+    Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
+};
 use crate::units::{Millis, UnixMillis};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -56,7 +58,7 @@ impl Shard {
         if self.ended.contains_key(&hold) {
             return Decision::Ended;
         }
-        let mut counters = self.read(reservation, rules, now);
+        let mut counters = self.read(&reservation.slot, &reservation.charges, rules, now);
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(&reservation.charges, &counters, now) {
                 return Decision::Refused(refusal);
@@ -72,7 +74,22 @@ impl Shard {
         rules: &[Rule],
         now: UnixMillis,
     ) -> Vec<Standing> {
-        standings(&self.read(reservation, rules, now), now)
+        let Reservation { slot, charges, .. } = reservation;
+        standings(&self.read(slot, charges, rules, now), now)
+    }
+
+    /// Takes all charges for good, or none.
+    pub(super) fn charge(&mut self, toll: &Toll, rules: &[Rule], now: UnixMillis) -> Paid {
+        self.sweep(now, SWEPT_WITH_A_CALL);
+        let mut counters = self.read(&toll.slot, &toll.charges, rules, now);
+        let taken = toll::passes(&toll.charges, &counters, now);
+        if taken {
+            let slot = slot(&mut self.slots, &mut self.to_sweep, &toll.slot, now);
+            for (charge, counter) in toll.charges.iter().zip(&mut counters) {
+                slot.charge(charge, counter);
+            }
+        }
+        toll::paid(taken, &toll.charges, &counters, now)
     }
 
     pub(super) fn settle(&mut self, hold: HoldId, actual: Actual, now: UnixMillis) -> Settled {
@@ -158,24 +175,25 @@ impl Shard {
         self.ended.len()
     }
 
-    /// The counters of a reservation as they stand.
+    /// The counters of charges as they stand.
     fn read<'l>(
         &mut self,
-        reservation: &Reservation,
+        slot: &str,
+        charges: &[Charge],
         rules: &[Rule<'l>],
         now: UnixMillis,
     ) -> Vec<Counter<'l>> {
         let at_rest = Slot::default();
-        let charges = reservation.charges.iter().zip(rules);
-        let slot = match self.slots.get_mut(&reservation.slot) {
+        let slot = match self.slots.get_mut(slot) {
             Some(slot) => {
-                for charge in &reservation.charges {
+                for charge in charges {
                     slot.advance_leases(&charge.counter, now);
                 }
                 slot
             }
             None => &at_rest,
         };
+        let charges = charges.iter().zip(rules);
         charges
             .map(|(charge, rule)| slot.read(*rule, &charge.counter, now))
             .collect()

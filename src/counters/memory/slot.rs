@@ -125,6 +125,29 @@ impl Slot {
         }
     }
 
+    /// Charges a counter for good, and stores it. Leases aren't charged so.
+    pub(super) fn charge(&mut self, charge: &Charge, counter: &mut Counter) {
+        let (name, amount) = (&charge.counter, charge.amount);
+        if amount == 0 {
+            return;
+        }
+        match counter {
+            Counter::Fixed { window, .. } => {
+                window.take(amount);
+                put(&mut self.fixed, name, *window);
+            }
+            Counter::Window { window, .. } => {
+                window.take(amount);
+                put(&mut self.windows, name, *window);
+            }
+            Counter::Bucket(bucket) => {
+                bucket.take(amount);
+                put(&mut self.buckets, name, *bucket);
+            }
+            Counter::Leases { .. } => {}
+        }
+    }
+
     /// Replaces what was held by what was used.
     pub(super) fn correct(&mut self, taken: Taken, hold: HoldId, actual: Actual, now: UnixMillis) {
         let used = actual.of(taken.unit).min(AMOUNT_MAX);

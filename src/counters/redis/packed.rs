@@ -11,7 +11,7 @@ use crate::limits::fixed_window::FixedWindow;
 use crate::limits::period::Ends;
 use crate::limits::sliding_window::{COUNTS, Window};
 use crate::limits::token_bucket;
-use crate::limits::{AMOUNT_MAX, Limit, Mode, Reservation, Unit};
+use crate::limits::{AMOUNT_MAX, Charge, Mode, Unit, toll};
 use crate::units::UnixMillis;
 
 /// A record's mark, its number of charges, and its length in bytes.
@@ -20,40 +20,54 @@ const HEAD_BYTES: usize = 1 + 1 + 4;
 /// What a record holds besides texts of foreseeable length; to reserve room.
 const CHARGE_BYTES: usize = 1 + 1 + 5 * 8 + 4 + 80;
 
-/// The record of a reservation. `rules` are those of its charges; `now` is the
+/// In place of its unit, the mark of a charge that takes nothing and asks
+/// whether there is room: no settlement comes that would need the unit.
+const ASKS: u8 = 15;
+
+/// What is reserved, or charged for good.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'t> {
+    pub slot: &'t str,
+    pub charges: &'t [Charge],
+    pub context: &'t str,
+    /// Leaves no hold.
+    pub for_good: bool,
+}
+
+/// The record of what is taken. `rules` are those of its charges; `now` is the
 /// server's time, as far as it is known.
-pub fn record(
-    bucket: Bucket,
-    reservation: &Reservation,
-    rules: &[Rule],
-    now: UnixMillis,
-) -> Vec<u8> {
-    let texts = reservation.slot.len() + reservation.context.len();
+pub fn record(bucket: Bucket, taking: Taking, rules: &[Rule], now: UnixMillis) -> Vec<u8> {
+    let Taking { slot, context, .. } = taking;
+    let texts = slot.len() + context.len();
     let room = HEAD_BYTES + rules.len() * CHARGE_BYTES + 4 + texts;
     let mut record = Vec::with_capacity(room);
     record.push(b'H');
     // At most CHARGES_MAX.
     record.push(u8::try_from(rules.len()).unwrap_or(u8::MAX));
     record.extend([0; 4]);
-    for (charge, rule) in reservation.charges.iter().zip(rules) {
+    for (charge, rule) in taking.charges.iter().zip(rules) {
         // One more than any limit: refused there as it would be here.
         let amount = charge.amount.min(AMOUNT_MAX + 1);
+        let (amount, unit) = match taking.for_good && amount == 0 {
+            true => (toll::room(amount), ASKS),
+            false => (amount, unit_mark(charge.limit.unit)),
+        };
         record.push(letter(*rule));
-        record.push(unit_mark(&charge.limit));
+        record.push(with_mode(unit, charge.limit.mode));
         record.extend(double(amount).to_le_bytes());
         for number in parameters(*rule, now) {
             record.extend(double(number.min(AMOUNT_MAX)).to_le_bytes());
         }
         let length_at = record.len();
         record.extend([0; 4]);
-        bucket.write_counter(&mut record, *rule, &reservation.slot, &charge.counter);
+        bucket.write_counter(&mut record, *rule, slot, &charge.counter);
         fill_length(&mut record, length_at, length_at + 4);
     }
     let length_at = record.len();
     record.extend([0; 4]);
-    record.extend(reservation.slot.as_bytes());
+    record.extend(slot.as_bytes());
     fill_length(&mut record, length_at, length_at + 4);
-    record.extend(reservation.context.as_bytes());
+    record.extend(context.as_bytes());
     fill_length(&mut record, 2, 0);
     record
 }
@@ -84,18 +98,21 @@ fn parameters(rule: Rule, now: UnixMillis) -> [u64; 4] {
     }
 }
 
-/// Where `settle.lua` finds what was used of a unit, among what it is given;
-/// more by 16 where the limit never refuses.
-fn unit_mark(limit: &Limit) -> u8 {
-    let unit = match limit.unit {
+/// Where `settle.lua` finds what was used of a unit, among what it is given.
+fn unit_mark(unit: Unit) -> u8 {
+    match unit {
         Unit::Concurrency => 0,
         Unit::Requests => 1,
         Unit::InputTokens => 2,
         Unit::OutputTokens => 3,
         Unit::Tokens => 4,
         Unit::Cost => 5,
-    };
-    match limit.mode {
+    }
+}
+
+/// More by 16 where the limit never refuses.
+fn with_mode(unit: u8, mode: Mode) -> u8 {
+    match mode {
         Mode::Enforce => unit,
         Mode::Shadow => unit + 16,
     }

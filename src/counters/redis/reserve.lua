@@ -1,6 +1,8 @@
 -- Takes all charges of a call, or none.
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the record
 -- and carry the same hash tag.
+-- Without a hold id the charges are for good: nothing is left to settle. Then a
+-- charge may ask: it takes nothing, and passes where its amount would.
 -- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
 --   are, for a window: limit, sub_ms; for a bucket: per_ms, scale, capacity; for
 --   leases: limit; for a fixed window see FIXED_STATE.
@@ -8,7 +10,7 @@
 -- stand after the charges, or where nothing was taken, as they stand. Or
 -- {3, now}: the ends of a fixed window both lie behind, ask again with others.
 local hold_id = ARGV[1]
-local held = call('GET', KEYS[1])
+local held = hold_id ~= '' and call('GET', KEYS[1])
 if held == SETTLED or held == EXPIRED then return { 2, now } end
 if held then
   local record = held
@@ -21,7 +23,8 @@ local record = ARGV[2]
 --:record
 local first = at
 -- The answer; keys, and times to live of what would be stored under them, nil
--- for leases. A table grows slowly, so these are made with some room.
+-- for leases, false where nothing is taken. A table grows slowly, so these are
+-- made with some room.
 local answer = { 0, now, nil, nil, nil, nil, nil, nil }
 local keys, ttls = { nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil }
 local charged, admits
@@ -44,6 +47,7 @@ repeat
         fend, kind = due, p4
       end
       fits = count + amount <= p1
+      --:asks
       if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
       answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
       ttls[i] = fend - now + GRACE_MS
@@ -62,6 +66,7 @@ repeat
       end
       --:window_used
       fits = used + amount <= p1
+      --:asks
       if amount > AMOUNT_MAX - full then amount = AMOUNT_MAX - full end
       answer[i + 2] = pack(WINDOW_STATE, length, head, full + amount, newest + amount, between, oldest)
       ttls[i] = same and KEEP or (head + 14) * length - now + GRACE_MS
@@ -76,6 +81,7 @@ repeat
       end
       if level > p3 then level = p3 end
       fits = amount <= floor(p3 / p2) and level >= amount * p2
+      --:asks
       level = level - amount * p2
       if level < -LEVEL_MAX then level = -LEVEL_MAX end
       answer[i + 2] = pack(BUCKET_STATE, level, last, p1, p2, p3)
@@ -85,6 +91,7 @@ repeat
       fits = used < p1
       answer[i + 2] = pack('<d', take and used + 1 or used)
     end
+    --:asked
     admits = admits and (fits or unit >= SHADOW)
   end
   -- Refused: they are answered as they stand.
@@ -98,15 +105,17 @@ end
 
 -- The first write raises where the key is of another type; those after it
 -- can't, as all their keys have been read.
-call('ZADD', KEYS[2], format('%d', now + ARGV[3]), hold_id)
-call('PEXPIRE', KEYS[2], ARGV[5])
-call('SET', KEYS[1], record .. charged, 'PX', ARGV[5])
+if hold_id ~= '' then
+  call('ZADD', KEYS[2], format('%d', now + ARGV[3]), hold_id)
+  call('PEXPIRE', KEYS[2], ARGV[5])
+  call('SET', KEYS[1], record .. charged, 'PX', ARGV[5])
+end
 for i = 1, charges do
   if ttls[i] == KEEP then
     call('SET', keys[i], answer[i + 2], 'KEEPTTL')
   elseif ttls[i] then
     call('SET', keys[i], answer[i + 2], 'PX', format('%d', ttls[i]))
-  else
+  elseif ttls[i] == nil then
     call('ZADD', keys[i], format('%d', now + ARGV[4]), hold_id)
     call('PEXPIRE', keys[i], ARGV[5])
   end

@@ -8,10 +8,10 @@
 //! never a guess.
 
 use super::keys::Bucket;
-use super::packed;
+use super::packed::{self, Taking};
 use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
-use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Unit};
+use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Toll, Unit};
 use crate::units::{Millis, UnixMillis};
 use redis::{Script, ScriptInvocation, Value};
 
@@ -23,6 +23,7 @@ const HOLD_KEPT: Millis = Millis(2 * HOLD_TTL_MAX.0);
 #[derive(Debug)]
 pub struct Scripts {
     pub reserve: Script,
+    pub charge: Script,
     pub settle: Script,
     pub renew: Script,
     pub expire: Script,
@@ -34,6 +35,7 @@ macro_rules! script {
         script(
             concat!("-- weir ", $name, " ", $version, "\n"),
             include_str!(concat!($name, ".lua")),
+            NO_ASKING,
         )
     };
 }
@@ -47,10 +49,22 @@ const PASTED: [(&str, &str); 5] = [
     ("--:bucket\n", include_str!("bucket.lua")),
 ];
 
-fn script(title: &str, body: &str) -> Script {
+/// What more there is for charges that ask, marked 15 as a unit: only where
+/// there are any, as each costs every charge of a call some time.
+const ASKING: [(&str, &str); 2] = [
+    ("--:asks\n", "if unit % SHADOW == 15 then amount = 0 end\n"),
+    (
+        "--:asked\n",
+        "if unit % SHADOW == 15 then ttls[i] = false end\n",
+    ),
+];
+
+const NO_ASKING: [(&str, &str); 2] = [("--:asks\n", "\n"), ("--:asked\n", "\n")];
+
+fn script(title: &str, body: &str, asking: [(&str, &str); 2]) -> Script {
     let begin = [include_str!("state.lua"), include_str!("counters.lua")].concat();
     let mut body = body.to_owned();
-    for (line, text) in PASTED {
+    for (line, text) in PASTED.into_iter().chain(asking) {
         body = body.replace(line, text);
     }
     Script::new(&[title, &begin, &body].concat())
@@ -60,6 +74,7 @@ impl Scripts {
     pub fn new() -> Self {
         Self {
             reserve: script!("reserve", 1),
+            charge: script("-- weir charge 1\n", include_str!("reserve.lua"), ASKING),
             settle: script!("settle", 1),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
@@ -75,13 +90,34 @@ impl Scripts {
         now: UnixMillis,
     ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(&reservation.slot);
+        let taking = Taking {
+            slot: &reservation.slot,
+            charges: &reservation.charges,
+            context: &reservation.context,
+            for_good: false,
+        };
         let mut call = self.reserve.prepare_invoke();
         call.key(bucket.hold(reservation.hold)).key(bucket.open());
         call.arg(reservation.hold.to_string())
-            .arg(packed::record(bucket, reservation, rules, now))
+            .arg(packed::record(bucket, taking, rules, now))
             .arg(reservation.hold_ttl.0)
             .arg(reservation.lease_ttl.0)
             .arg(HOLD_KEPT.0);
+        call
+    }
+
+    /// As [`Scripts::reserve`], told of no hold.
+    pub fn charge(&self, toll: &Toll, rules: &[Rule], now: UnixMillis) -> ScriptInvocation<'_> {
+        let bucket = Bucket::of(&toll.slot);
+        let taking = Taking {
+            slot: &toll.slot,
+            charges: &toll.charges,
+            context: "",
+            for_good: true,
+        };
+        // The key only says where the counters are.
+        let mut call = self.charge.key(bucket.open());
+        call.arg("").arg(packed::record(bucket, taking, rules, now));
         call
     }
 
@@ -259,6 +295,7 @@ mod tests {
         let scripts = Scripts::new();
         let hashes: std::collections::HashSet<&str> = [
             &scripts.reserve,
+            &scripts.charge,
             &scripts.settle,
             &scripts.renew,
             &scripts.expire,
@@ -267,12 +304,15 @@ mod tests {
         .iter()
         .map(|script| script.get_hash())
         .collect();
-        assert_eq!(hashes.len(), 5);
+        assert_eq!(hashes.len(), 6);
+        for script in [&scripts.charge, &scripts.reserve] {
+            let text = format!("{script:?}");
+            assert!(
+                !text.contains("--:"),
+                "a line that stands for nothing: {text}"
+            );
+        }
         let text = format!("{:?}", scripts.reserve);
-        assert!(
-            !text.contains("--:"),
-            "a line that stands for nothing: {text}"
-        );
         assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
     }
 

@@ -252,6 +252,31 @@ impl Label for CounterFault {
     }
 }
 
+/// What the rate limit service answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateLimitCode {
+    Ok,
+    OverLimit,
+    /// Neither: a request that can't be counted, or a store that didn't answer.
+    Error,
+}
+
+impl Label for RateLimitCode {
+    const NAME: &'static str = "code";
+    const ALL: &'static [Self] = &[
+        RateLimitCode::Ok,
+        RateLimitCode::OverLimit,
+        RateLimitCode::Error,
+    ];
+    fn value(self) -> &'static str {
+        match self {
+            RateLimitCode::Ok => "ok",
+            RateLimitCode::OverLimit => "over_limit",
+            RateLimitCode::Error => "error",
+        }
+    }
+}
+
 /// Why a trace span didn't reach the collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpanLoss {

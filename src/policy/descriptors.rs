@@ -1,0 +1,278 @@
+//! The rate limit service's rules: which one a descriptor is matched by, what
+//! it charges, and what is answered for it.
+//!
+//! A descriptor is a list of keys with values, made by Envoy from a request. A
+//! rule is for descriptors with its keys, in its order; of several that match,
+//! the most specific is the one that counts (see `tree`). Descriptors with
+//! different values have counters of their own, whatever rule they match.
+//!
+//! Always holds: one request charges at most [`CHARGES_MAX`] counters, each
+//! once; what a rule costs to find doesn't grow with the number of rules.
+//!
+//! Left to others: reading rules (`config`), taking what is charged
+//! (`counters`), Envoy's messages (`envoy`).
+
+mod answer;
+mod tree;
+
+pub use answer::{Answer, Status};
+pub use tree::{Entry, Pattern};
+
+use crate::limits::period::Period;
+use crate::limits::reservation::counter_id;
+use crate::limits::{Algorithm, CHARGES_MAX, Charge, Limit, Mode, Scope, Toll, Unit};
+use crate::units::Millis;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use tree::Tree;
+
+/// What the names of domains' slots begin with: no tenant's name holds a
+/// control character, so none is the name of such a slot.
+const SLOT_PREFIX: &str = "\u{1}rls/";
+
+/// The most descriptors of a request: a filter makes a handful, and each costs a
+/// search.
+pub const DESCRIPTORS_MAX: usize = 256;
+
+/// A longer list of values names its counters by its hash: callers choose
+/// values, and a counter's name is kept for as long as it counts.
+const VALUES_BYTES_MAX: usize = 256;
+
+/// The rules of a rate limit service.
+#[derive(Debug, Default)]
+pub struct Domains(HashMap<Arc<str>, Domain>);
+
+/// The rules of one domain, whose counters are taken together.
+#[derive(Debug)]
+pub struct Domain {
+    slot: Arc<str>,
+    rules: Tree<Rule>,
+}
+
+/// What descriptors that match it are charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// None: what matches is let through uncounted.
+    limits: Vec<RuleLimit>,
+    on_done: bool,
+}
+
+/// A limit, and the same for what was used already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RuleLimit {
+    limit: Arc<Limit>,
+    unrefusing: Arc<Limit>,
+}
+
+/// What Envoy tells of a request, for one combination of its traits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Keys and values, in order.
+    pub entries: Vec<(String, String)>,
+    /// In place of the request's own number of hits.
+    pub hits: Option<u64>,
+    pub instead: Option<Instead>,
+}
+
+/// A limit that a request brings along, in place of its rule's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instead {
+    /// 0: nothing passes.
+    pub amount: u64,
+    pub every: Millis,
+}
+
+/// A request asks for more than is looked for or counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    #[error("a request may have at most {DESCRIPTORS_MAX} descriptors")]
+    Descriptors,
+    #[error("the descriptors match more than {CHARGES_MAX} limits in all")]
+    Limits,
+}
+
+/// What one request is charged, and for which of its descriptors.
+#[derive(Debug)]
+pub struct Bill {
+    pub toll: Toll,
+    /// Of each charge: it tells what was used already.
+    used: Vec<bool>,
+    /// The charges of each descriptor, by their places in the toll.
+    of_each: Vec<Vec<usize>>,
+}
+
+impl Domains {
+    /// A domain of this name, in place of an earlier one.
+    pub fn insert(&mut self, name: Arc<str>, domain: Domain) {
+        self.0.insert(name, domain);
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Domain> {
+        self.0.get(name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Rule {
+    /// With `on_done`, hits are what was used already: charged past the limits
+    /// and never refused.
+    pub fn new(limits: impl IntoIterator<Item = Limit>, on_done: bool) -> Self {
+        let limits = limits.into_iter().map(|limit| RuleLimit {
+            unrefusing: Arc::new(Limit {
+                mode: Mode::Shadow,
+                ..limit.clone()
+            }),
+            limit: Arc::new(limit),
+        });
+        Self {
+            limits: limits.collect(),
+            on_done,
+        }
+    }
+
+    pub fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
+        self.limits.iter().map(|limit| &limit.limit)
+    }
+}
+
+impl Domain {
+    pub fn new(name: &str) -> Self {
+        Self {
+            slot: format!("{SLOT_PREFIX}{name}").into(),
+            rules: Tree::default(),
+        }
+    }
+
+    /// Adds a rule; false where another has this pattern already.
+    pub fn add(&mut self, pattern: &[Entry], rule: Rule) -> bool {
+        self.rules.insert(pattern, rule)
+    }
+
+    /// The rule that counts for a descriptor.
+    pub fn rule(&self, descriptor: &Descriptor) -> Option<&Rule> {
+        self.rules.find(&descriptor.entries)
+    }
+
+    /// What a request is charged: `hits` for each descriptor that doesn't say.
+    pub fn bill(&self, descriptors: &[Descriptor], hits: u64) -> Result<Bill, TooMany> {
+        if descriptors.len() > DESCRIPTORS_MAX {
+            return Err(TooMany::Descriptors);
+        }
+        let mut bill = Bill {
+            toll: Toll {
+                slot: Arc::clone(&self.slot),
+                charges: Vec::new(),
+            },
+            used: Vec::new(),
+            of_each: Vec::with_capacity(descriptors.len()),
+        };
+        for descriptor in descriptors {
+            let mut places = Vec::new();
+            if let Some(rule) = self.rule(descriptor) {
+                let hits = descriptor.hits.unwrap_or(hits);
+                let values = values(descriptor);
+                for (index, limit) in rule.limits.iter().enumerate() {
+                    let instead = descriptor.instead.filter(|_| index == 0);
+                    let used = rule.on_done && hits > 0;
+                    places.push(bill.add(charge(limit, &values, hits, instead, used), used)?);
+                }
+            }
+            bill.of_each.push(places);
+        }
+        Ok(bill)
+    }
+}
+
+impl Bill {
+    /// The place of a charge, together with those on the same counter.
+    fn add(&mut self, charge: Charge, used: bool) -> Result<usize, TooMany> {
+        let charges = &mut self.toll.charges;
+        let known = charges.iter().position(|c| c.counter == charge.counter);
+        if let Some(place) = known {
+            let before = &mut charges[place];
+            before.amount = before.amount.saturating_add(charge.amount);
+            self.used[place] |= used;
+            // Of two limits that a request brings for one counter, the lower.
+            if used || charge.limit.amount < before.limit.amount {
+                before.limit = charge.limit;
+            }
+            return Ok(place);
+        }
+        if charges.len() >= CHARGES_MAX {
+            return Err(TooMany::Limits);
+        }
+        charges.push(charge);
+        self.used.push(used);
+        Ok(charges.len() - 1)
+    }
+}
+
+fn charge(
+    written: &RuleLimit,
+    values: &str,
+    hits: u64,
+    instead: Option<Instead>,
+    used: bool,
+) -> Charge {
+    let RuleLimit { limit, unrefusing } = written;
+    let limit = if used { unrefusing } else { limit };
+    let Some(instead) = instead else {
+        return Charge {
+            limit: Arc::clone(limit),
+            counter: counter_id(&limit.name, &[values]),
+            amount: hits,
+        };
+    };
+    let every = instead.every;
+    let own = Limit {
+        name: Arc::clone(&limit.name),
+        scope: Scope::GLOBAL,
+        unit: Unit::Requests,
+        // A limit is never 0, so what nothing may pass is asked for twice that.
+        amount: instead.amount.max(1),
+        algorithm: Algorithm::FixedWindow {
+            period: Arc::new(Period::aligned(every)),
+        },
+        mode: limit.mode,
+    };
+    Charge {
+        limit: Arc::new(own),
+        // Windows of different lengths are counted apart.
+        counter: counter_id(&limit.name, &[values, &every.0.to_string()]),
+        amount: match instead.amount {
+            0 => hits.max(2),
+            _ => hits,
+        },
+    }
+}
+
+/// A descriptor's keys and values as one text, which no other has.
+fn values(descriptor: &Descriptor) -> String {
+    let entries = descriptor.entries.iter();
+    let parts: Vec<&str> = entries
+        .flat_map(|(key, value)| [key.as_str(), value.as_str()])
+        .collect();
+    let whole = counter_id("", &parts);
+    if whole.len() <= VALUES_BYTES_MAX {
+        return whole;
+    }
+    let mut hashed = String::with_capacity(65);
+    hashed.push('#');
+    for byte in Sha256::digest(&whole) {
+        // Writing to a String can't fail.
+        let _ = write!(hashed, "{byte:02x}");
+    }
+    hashed
+}
+
+#[cfg(test)]
+mod tests;

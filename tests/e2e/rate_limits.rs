@@ -1,0 +1,103 @@
+//! Envoy's own ratelimit filter, pointed at weir.
+
+use super::calls::hello;
+use crate::support::client::Answer;
+use crate::support::stack::{Engine, SOON, Setup, Stack};
+use crate::support::until;
+
+async fn stack(engine: Engine, rule: &str) -> Stack {
+    Stack::start(Setup {
+        engine,
+        envoy: "ratelimit.yaml",
+        more: format!("rate_limit_service: {{ domains: {{ edge: {{ rules: [ {rule} ] }} }} }}"),
+        ..Setup::default()
+    })
+    .await
+}
+
+async fn call(stack: &Stack, user: &str) -> Answer {
+    stack.send(stack.chat(&hello(), &[("x-user", user)])).await
+}
+
+const ENGINES: [Engine; 2] = [Engine::Memory, Engine::Redis];
+
+#[tokio::test]
+async fn the_filter_lets_through_so_many_and_answers_429_to_the_next() {
+    for engine in ENGINES {
+        let stack = stack(
+            engine,
+            "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 3, every: 1d, algorithm: fixed_window, starts: first_hit } ] }",
+        )
+        .await;
+        for left in ["2", "1", "0"] {
+            let answer = call(&stack, "ada").await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.header("x-ratelimit-remaining"), Some(left));
+        }
+        let refused = call(&stack, "ada").await;
+        assert_eq!(refused.status, 429, "{engine:?}: {refused:?}");
+        assert_eq!(
+            refused.header("x-ratelimit-limit"),
+            Some("3, 3;w=86400;name=\"user\"")
+        );
+        assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+        let reset: u64 = refused
+            .header("x-ratelimit-reset")
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((86_300..=86_400).contains(&reset), "{reset}");
+        assert_eq!(refused.header("x-envoy-ratelimited"), Some("true"));
+        assert_eq!(
+            call(&stack, "bob").await.status,
+            200,
+            "a counter of his own"
+        );
+        let nameless = stack.send(stack.chat(&hello(), &[])).await;
+        assert_eq!(nameless.status, 200, "no descriptor that a rule matches");
+        assert_eq!(stack.provider.received(), 5);
+        let over = r#"weir_rate_limit_requests_total{code="over_limit"}"#;
+        assert_eq!(stack.metric(over).await, 1.0);
+        let open = stack.metric("weir_open_holds").await;
+        assert_eq!(open, 0.0, "nothing is held");
+    }
+}
+
+/// Asked before the request with no hits, told after it what it used.
+#[tokio::test]
+async fn what_is_told_when_a_stream_is_done_is_a_debt_of_later_requests() {
+    for engine in ENGINES {
+        let stack = stack(
+            engine,
+            "{ match: [ { key: counted, value: answer_bytes }, { key: remote_address } ], on_done: true,
+               limits: [ { unit: requests, amount: 10, every: 1d } ] }",
+        )
+        .await;
+        assert_eq!(call(&stack, "ada").await.status, 200, "nothing is used yet");
+        until("the answer's bytes to be told", SOON, || async {
+            let told = r#"weir_rate_limit_requests_total{code="ok"}"#;
+            (stack.metric(told).await == 2.0).then_some(())
+        })
+        .await;
+        let refused = call(&stack, "ada").await;
+        assert_eq!(refused.status, 429, "{engine:?}: {refused:?}");
+        assert_eq!(stack.metric("weir_shadow_refusals_total").await, 0.0);
+    }
+}
+
+/// `failure_mode_deny` decides, as weir says that it doesn't know.
+#[tokio::test]
+async fn without_its_store_weir_says_that_it_does_not_know() {
+    let mut stack = stack(
+        Engine::Redis,
+        "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 3, every: 1d } ] }",
+    )
+    .await;
+    assert_eq!(call(&stack, "ada").await.status, 200);
+    stack.kill_redis();
+    let refused = call(&stack, "ada").await;
+    assert_eq!(refused.status, 500, "{refused:?}");
+    let failed = r#"weir_rate_limit_requests_total{code="error"}"#;
+    assert!(stack.metric(failed).await >= 1.0);
+    assert_eq!(stack.provider.received(), 1);
+}
