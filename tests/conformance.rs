@@ -12,6 +12,8 @@
 
 #[path = "conformance/behaviour.rs"]
 mod behaviour;
+#[path = "conformance/crowds.rs"]
+mod crowds;
 #[path = "conformance/engine.rs"]
 mod engine;
 #[path = "conformance/faults.rs"]

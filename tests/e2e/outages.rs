@@ -193,3 +193,54 @@ async fn holds_that_redis_lost_are_restored() {
     assert!(open.rest().await.1);
     stack.log_and_events_agree().await;
 }
+
+/// What README promises of a weir that dies.
+const PROMISE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn slots_and_holds_of_1000_streams_are_back_in_time_after_kill_9() {
+    const STREAMS: usize = 1_000;
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        limits: "[ { per: tenant, unit: concurrency, amount: 1000 } ]".into(),
+        more: "holds: { ttl: 15s, lease_ttl: 15s, renew_every: 5s }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut open = Vec::with_capacity(STREAMS);
+    while open.len() < STREAMS {
+        let some = (0..50).map(|_| half_answered(&stack));
+        open.extend(futures_util::future::join_all(some).await);
+    }
+    until("every hold to be open", SOON, || async {
+        (stack.metric("weir_open_holds").await == STREAMS as f64).then_some(())
+    })
+    .await;
+    assert_eq!(status(&stack).await, 429, "every slot is taken");
+    stack.kill_weir();
+    let killed = Instant::now();
+    drop(open);
+    stack.restart_weir().await;
+    until("a slot to be free", 2 * PROMISE, || async {
+        (status(&stack).await == 200).then_some(())
+    })
+    .await;
+    let slots_back = killed.elapsed();
+    until("every hold to be over", 2 * PROMISE, || async {
+        stack.sorted_sets().await.is_empty().then_some(())
+    })
+    .await;
+    let holds_back = killed.elapsed();
+    println!("after kill -9 with {STREAMS} streams: slots {slots_back:?}, holds {holds_back:?}");
+    // A look for what has expired is made each second.
+    let most = PROMISE + Duration::from_secs(3);
+    assert!(slots_back < most, "{slots_back:?}");
+    assert!(holds_back < most, "{holds_back:?}");
+    stack.provider.open_gate("rest");
+    stack.log_and_events_agree().await;
+    let events = stack.events();
+    let estimated = events
+        .iter()
+        .filter(|event| event.outcome == Outcome::Estimated);
+    assert_eq!(estimated.count(), STREAMS);
+}
