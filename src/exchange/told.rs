@@ -25,6 +25,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
             Unit::Concurrency => RateUnit::Concurrency,
         },
         limit_name: Arc::clone(&charge.limit.name),
+        scope: charge.limit.scope.to_string(),
         tenant: Arc::clone(&call.tenant),
         model: Arc::clone(&call.model),
         limit: match refusal.retry {
@@ -34,6 +35,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
         },
         used: refusal.used,
         requested: refusal.requested,
+        remaining: refusal.remaining,
         retry: match refusal.retry {
             Retry::After(span) => RateRetry::AfterMillis(span.0),
             Retry::WhenOneEnds => RateRetry::WhenOneEnds {

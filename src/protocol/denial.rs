@@ -46,11 +46,14 @@ pub struct RateDenial {
     pub unit: RateUnit,
     /// The limit's name in the plan.
     pub limit_name: Arc<str>,
+    /// Whose calls it counts together, as `user-model`.
+    pub scope: String,
     pub tenant: Arc<str>,
     pub model: Arc<str>,
     pub limit: u64,
     pub used: u64,
     pub requested: u64,
+    pub remaining: u64,
     pub retry: RateRetry,
 }
 

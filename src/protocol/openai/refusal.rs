@@ -129,6 +129,8 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
         limit,
         used,
         requested,
+        remaining,
+        scope,
         ..
     } = rate;
     let (kind, what) = match rate.unit {
@@ -143,29 +145,30 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
         RateUnit::Cost => dollars(*amount),
         _ => amount.to_string(),
     };
-    let (limit, used, requested) = (amount(limit), amount(used), amount(requested));
+    let (limit, used) = (amount(limit), amount(used));
+    let (requested, remaining) = (amount(requested), amount(remaining));
     let name = &rate.limit_name;
     let (message, headers) = match rate.retry {
         RateRetry::Never => (
             format!(
-                "Request too large for {model} in organization {tenant} on {what} ({name}): \
-                 Limit {limit}, Requested {requested}. The input or output tokens must be \
+                "Request too large for {model} in organization {tenant} on {what} ({name}, per \
+                 {scope}): Limit {limit}, Requested {requested}. The input or output tokens must be \
                  reduced in order to run successfully."
             ),
             vec![("x-should-retry", "false".into())],
         ),
         RateRetry::AfterMillis(ms) => (
             format!(
-                "Rate limit reached for {model} in organization {tenant} on {what} ({name}): \
-                 Limit {limit}, Used {used}, Requested {requested}. Please try again in {}s.",
+                "Rate limit reached for {model} in organization {tenant} on {what} ({name}, per \
+                 {scope}): Limit {limit}, Used {used}, Remaining {remaining}, Requested {requested}. Please try again in {}s.",
                 seconds(ms)
             ),
             retry_headers(ms),
         ),
         RateRetry::WhenOneEnds { hint_ms } => (
             format!(
-                "Rate limit reached for {model} in organization {tenant} on {what} ({name}): \
-                 Limit {limit}, Used {used}, Requested {requested}. Please try again when \
+                "Rate limit reached for {model} in organization {tenant} on {what} ({name}, per \
+                 {scope}): Limit {limit}, Used {used}, Remaining {remaining}, Requested {requested}. Please try again when \
                  another request has ended."
             ),
             retry_headers(hint_ms),
@@ -227,11 +230,13 @@ mod tests {
         Denial::Rate(RateDenial {
             unit,
             limit_name: "tenant-tokens".into(),
+            scope: "tenant".into(),
             tenant: "acme".into(),
             model: "gpt-4o".into(),
             limit: 200_000,
             used: 162_960,
             requested: 42_288,
+            remaining: 37_040,
             retry,
         })
     }
@@ -260,8 +265,8 @@ mod tests {
         assert_eq!(error["code"], "rate_limit_exceeded");
         assert_eq!(
             error["message"],
-            "Rate limit reached for gpt-4o in organization acme on tokens (tenant-tokens): \
-             Limit 200000, Used 162960, Requested 42288. Please try again in 1.574s."
+            "Rate limit reached for gpt-4o in organization acme on tokens (tenant-tokens, per tenant): \
+             Limit 200000, Used 162960, Remaining 37040, Requested 42288. Please try again in 1.574s."
         );
     }
 
@@ -288,7 +293,8 @@ mod tests {
             let error = &body(&rendered)["error"];
             assert_eq!(error["code"], code);
             let message = error["message"].as_str().unwrap();
-            let amounts = "Limit $0.0002, Used $0.00016296, Requested $0.000042288.";
+            let amounts =
+                "Limit $0.0002, Used $0.00016296, Remaining $0.00003704, Requested $0.000042288.";
             assert!(message.contains(amounts), "{message}");
         }
         assert_eq!(dollars(12_300_000_000), "$12.30");
