@@ -41,6 +41,7 @@ lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 
 bench: setup ## Measure weir beside a no-op ext_proc server.
 	cargo build --release --bin weir --example bench
+	target/release/examples/bench counters
 	target/release/examples/bench
 
 clean: ## Remove all that was built or installed here.

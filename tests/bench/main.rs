@@ -18,6 +18,7 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+mod counters;
 mod envoy;
 mod floor;
 mod http;
@@ -84,6 +85,8 @@ enum Part {
         #[arg(long)]
         workers: Option<usize>,
     },
+    /// Measures the counter engines by themselves.
+    Counters,
     /// Serves as the provider.
     Upstream { address: SocketAddr },
 }
@@ -102,6 +105,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
+        Some(Part::Counters) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(counters::run()),
         // One thread: the load shares the machine with what it measures.
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -244,3 +244,36 @@ async fn slots_and_holds_of_1000_streams_are_back_in_time_after_kill_9() {
         .filter(|event| event.outcome == Outcome::Estimated);
     assert_eq!(estimated.count(), STREAMS);
 }
+
+/// It answers, but takes no writes: as bad as away.
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_away() {
+    let faults = [
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+        (
+            ["CONFIG SET", "maxmemory", "1"],
+            ["CONFIG SET", "maxmemory", "0"],
+        ),
+    ];
+    for (strike, mend) in faults {
+        let stack = linked("response_timeout: 100ms, on_failure: share", AMPLE).await;
+        let mut early = half_answered(&stack).await;
+        let tell = async |words: [&str; 3]| {
+            let mut command = redis::Cmd::new();
+            for word in words.iter().flat_map(|words| words.split(' ')) {
+                command.arg(word);
+            }
+            let () = stack.ask_redis(&command).await;
+        };
+        tell(strike).await;
+        for _ in 0..20 {
+            assert_eq!(status(&stack).await, 200, "{strike:?}");
+        }
+        redis_is_away(&stack).await;
+        tell(mend).await;
+        redis_is_back(&stack).await;
+        stack.provider.open_gate("rest");
+        assert!(early.rest().await.1);
+        stack.settle_the_books().await;
+    }
+}
