@@ -5,7 +5,7 @@
 
 use crate::limits::{Charge, Standing};
 use crate::units::{Millis, UnixMillis};
-use std::hash::{BuildHasher, RandomState};
+use ahash::RandomState;
 use std::sync::{Mutex, MutexGuard};
 
 /// Shards, so that calls seldom meet on one lock.

@@ -15,7 +15,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
     let Some(charge) = charges.get(refusal.charge) else {
         return Denial::LimitsUnavailable;
     };
-    Denial::Rate(RateDenial {
+    Denial::Rate(Box::new(RateDenial {
         unit: match charge.limit.unit {
             Unit::Requests => RateUnit::Requests,
             Unit::InputTokens => RateUnit::InputTokens,
@@ -43,7 +43,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
             },
             Retry::Never => RateRetry::Never,
         },
-    })
+    }))
 }
 
 /// The limits in shadow mode that the call went past.

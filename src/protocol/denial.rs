@@ -24,7 +24,7 @@ pub enum Denial {
     },
     Body(BodyError),
     UnknownModel,
-    Rate(RateDenial),
+    Rate(Box<RateDenial>),
     /// The gateway didn't show weir the request's body.
     Unmetered,
     /// Limits can't be checked now; nothing is let through unseen.

@@ -118,9 +118,10 @@ fn call(tenant: usize, limits: &[(Arc<Limit>, u64)]) -> Reservation {
 }
 
 fn hold(tenant: usize, number: usize) -> HoldId {
+    // Behind the bits that the id's version and variant take.
     let mut random = [0; 10];
-    random[..4].copy_from_slice(&u32::try_from(tenant).unwrap_or(0).to_be_bytes());
-    random[6..].copy_from_slice(&u32::try_from(number).unwrap_or(0).to_be_bytes());
+    random[3..7].copy_from_slice(&u32::try_from(tenant).unwrap_or(0).to_be_bytes());
+    random[7..].copy_from_slice(&u32::try_from(number).unwrap_or(0).to_be_bytes()[1..]);
     HoldId::new(NOW, &random)
 }
 

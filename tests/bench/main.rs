@@ -40,6 +40,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// As weir has it, so that all are measured alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures weir against a no-op ext_proc server.
 #[derive(Parser)]
 #[command(name = "bench")]

@@ -200,18 +200,18 @@ async fn each_unit_is_held_before_and_corrected_after() {
         (
             "{ per: tenant, unit: input_tokens, amount: 20, period: month, zone: Europe/Berlin }",
             10,
-            "input tokens (tenant-input-tokens): Limit 20, Used 16, Requested 8.",
+            "input tokens (tenant-input-tokens, per tenant, 4 left): Limit 20, Used 16, Requested 8.",
         ),
         (
             "{ per: [model, environment], unit: output_tokens, amount: 100, every: 1d, algorithm: fixed_window }",
             91,
-            "output tokens (environment-model-output-tokens): Limit 100, Used 10, Requested 91.",
+            "output tokens (environment-model-output-tokens, per environment-model, 90 left): Limit 100, Used 10, Requested 91.",
         ),
         // 8 * $2.50 + 5 * $10 per million are $0.00007.
         (
             "{ per: [tier, provider], unit: cost, amount: 0.001, period: week, anchor: sunday }",
             85,
-            "cost (tier-provider-cost): Limit $0.001, Used $0.00014, Requested $0.00087.",
+            "cost (tier-provider-cost, per tier-provider, $0.00086 left): Limit $0.001, Used $0.00014, Requested $0.00087.",
         ),
     ];
     for engine in ENGINES {

@@ -1,5 +1,6 @@
 //! What is behind one lock: some slots' counters, and their holds.
 
+use super::Map;
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge};
@@ -8,7 +9,7 @@ use crate::limits::{
 };
 use crate::units::{Millis, UnixMillis};
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Ended holds that a shard remembers. A message inside one process is late by
@@ -26,13 +27,13 @@ const SWEPT_BY_UPKEEP: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    slots: HashMap<Arc<str>, Slot>,
+    slots: Map<Arc<str>, Slot>,
     /// Every slot once, the longest unswept first.
     to_sweep: VecDeque<(UnixMillis, Arc<str>)>,
-    holds: HashMap<HoldId, Hold>,
+    holds: Map<HoldId, Hold>,
     by_expiry: BTreeSet<(UnixMillis, HoldId)>,
     /// What a settlement of these is answered.
-    ended: HashMap<HoldId, Settled>,
+    ended: Map<HoldId, Settled>,
     /// The same holds, the longest ended first.
     ended_at: VecDeque<(UnixMillis, HoldId)>,
 }
@@ -280,7 +281,7 @@ fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
 /// The slot of this name, made where there is none. Takes the shard's parts, as
 /// its holds are in use beside it.
 fn slot<'a>(
-    slots: &'a mut HashMap<Arc<str>, Slot>,
+    slots: &'a mut Map<Arc<str>, Slot>,
     to_sweep: &mut VecDeque<(UnixMillis, Arc<str>)>,
     name: &Arc<str>,
     now: UnixMillis,

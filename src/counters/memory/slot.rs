@@ -1,5 +1,6 @@
 //! The counters of one slot.
 
+use super::Map;
 use crate::limits::concurrency::Leases;
 use crate::limits::counter::{Counter, Rule};
 use crate::limits::fixed_window::FixedWindow;
@@ -8,16 +9,15 @@ use crate::limits::sliding_window::{TakenIn, Window};
 use crate::limits::token_bucket::{Bucket, Rate};
 use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
 use crate::units::UnixMillis;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// By counter name. A counter that isn't there is at rest.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    fixed: HashMap<String, FixedWindow>,
-    windows: HashMap<String, Window>,
-    buckets: HashMap<String, Bucket>,
-    leases: HashMap<String, Leases>,
+    fixed: Map<String, FixedWindow>,
+    windows: Map<String, Window>,
+    buckets: Map<String, Bucket>,
+    leases: Map<String, Leases>,
 }
 
 /// What a hold took from one counter.
@@ -240,7 +240,7 @@ impl Slot {
 }
 
 /// Without a new key where there is one.
-fn put<T>(map: &mut HashMap<String, T>, name: &str, value: T) {
+fn put<T>(map: &mut Map<String, T>, name: &str, value: T) {
     match map.get_mut(name) {
         Some(stored) => *stored = value,
         None => {

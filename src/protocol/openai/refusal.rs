@@ -123,16 +123,6 @@ fn credential_message(credential: Credential) -> String {
 }
 
 fn rate_limit(rate: &RateDenial) -> Rendered {
-    let RateDenial {
-        model,
-        tenant,
-        limit,
-        used,
-        requested,
-        remaining,
-        scope,
-        ..
-    } = rate;
     let (kind, what) = match rate.unit {
         RateUnit::Requests => ("requests", "requests"),
         RateUnit::InputTokens => ("tokens", "input tokens"),
@@ -141,47 +131,47 @@ fn rate_limit(rate: &RateDenial) -> Rendered {
         RateUnit::Cost => ("cost", "cost"),
         RateUnit::Concurrency => ("requests", "concurrent requests"),
     };
-    let amount = |amount: &u64| match rate.unit {
-        RateUnit::Cost => dollars(*amount),
-        _ => amount.to_string(),
-    };
-    let (limit, used) = (amount(limit), amount(used));
-    let (requested, remaining) = (amount(requested), amount(remaining));
-    let name = &rate.limit_name;
-    let (message, headers) = match rate.retry {
-        RateRetry::Never => (
-            format!(
-                "Request too large for {model} in organization {tenant} on {what} ({name}, per \
-                 {scope}): Limit {limit}, Requested {requested}. The input or output tokens must be \
-                 reduced in order to run successfully."
-            ),
-            vec![("x-should-retry", "false".into())],
-        ),
-        RateRetry::AfterMillis(ms) => (
-            format!(
-                "Rate limit reached for {model} in organization {tenant} on {what} ({name}, per \
-                 {scope}): Limit {limit}, Used {used}, Remaining {remaining}, Requested {requested}. Please try again in {}s.",
-                seconds(ms)
-            ),
-            retry_headers(ms),
-        ),
-        RateRetry::WhenOneEnds { hint_ms } => (
-            format!(
-                "Rate limit reached for {model} in organization {tenant} on {what} ({name}, per \
-                 {scope}): Limit {limit}, Used {used}, Remaining {remaining}, Requested {requested}. Please try again when \
-                 another request has ended."
-            ),
-            retry_headers(hint_ms),
-        ),
+    let headers = match rate.retry {
+        RateRetry::Never => vec![("x-should-retry", "false".into())],
+        RateRetry::AfterMillis(ms) => retry_headers(ms),
+        RateRetry::WhenOneEnds { hint_ms } => retry_headers(hint_ms),
     };
     let (kind, code) = match (rate.unit, is_short(rate.retry)) {
         (RateUnit::Cost, false) => ("insufficient_quota", "insufficient_quota"),
         _ => (kind, "rate_limit_exceeded"),
     };
+    let message = rate_limit_message(rate, what);
     Rendered {
         status: 429,
         headers,
         body: error(&message, kind, Value::Null, code),
+    }
+}
+
+/// In OpenAI's words, which clients look for.
+fn rate_limit_message(rate: &RateDenial, what: &str) -> String {
+    let amount = |amount: u64| match rate.unit {
+        RateUnit::Cost => dollars(amount),
+        _ => amount.to_string(),
+    };
+    let (limit, used) = (amount(rate.limit), amount(rate.used));
+    let (requested, left) = (amount(rate.requested), amount(rate.remaining));
+    let (name, scope) = (&rate.limit_name, &rate.scope);
+    let of_whom = format!("{} in organization {} on {what}", rate.model, rate.tenant);
+    match rate.retry {
+        RateRetry::Never => format!(
+            "Request too large for {of_whom} ({name}, per {scope}): Limit {limit}, Requested \
+             {requested}. The input or output tokens must be reduced in order to run successfully."
+        ),
+        RateRetry::AfterMillis(ms) => format!(
+            "Rate limit reached for {of_whom} ({name}, per {scope}, {left} left): Limit {limit}, \
+             Used {used}, Requested {requested}. Please try again in {}s.",
+            seconds(ms)
+        ),
+        RateRetry::WhenOneEnds { .. } => format!(
+            "Rate limit reached for {of_whom} ({name}, per {scope}, {left} left): Limit {limit}, \
+             Used {used}, Requested {requested}. Please try again when another request has ended."
+        ),
     }
 }
 
@@ -227,7 +217,7 @@ mod tests {
     use super::*;
 
     fn rate(unit: RateUnit, retry: RateRetry) -> Denial {
-        Denial::Rate(RateDenial {
+        Denial::Rate(Box::new(RateDenial {
             unit,
             limit_name: "tenant-tokens".into(),
             scope: "tenant".into(),
@@ -238,7 +228,7 @@ mod tests {
             requested: 42_288,
             remaining: 37_040,
             retry,
-        })
+        }))
     }
 
     fn header<'a>(rendered: &'a Rendered, name: &str) -> Option<&'a str> {
@@ -265,8 +255,8 @@ mod tests {
         assert_eq!(error["code"], "rate_limit_exceeded");
         assert_eq!(
             error["message"],
-            "Rate limit reached for gpt-4o in organization acme on tokens (tenant-tokens, per tenant): \
-             Limit 200000, Used 162960, Remaining 37040, Requested 42288. Please try again in 1.574s."
+            "Rate limit reached for gpt-4o in organization acme on tokens (tenant-tokens, per tenant, 37040 left): \
+             Limit 200000, Used 162960, Requested 42288. Please try again in 1.574s."
         );
     }
 
@@ -293,8 +283,7 @@ mod tests {
             let error = &body(&rendered)["error"];
             assert_eq!(error["code"], code);
             let message = error["message"].as_str().unwrap();
-            let amounts =
-                "Limit $0.0002, Used $0.00016296, Remaining $0.00003704, Requested $0.000042288.";
+            let amounts = "Limit $0.0002, Used $0.00016296, Requested $0.000042288.";
             assert!(message.contains(amounts), "{message}");
         }
         assert_eq!(dollars(12_300_000_000), "$12.30");
