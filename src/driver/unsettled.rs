@@ -10,9 +10,10 @@
 //! still heard their reservations, and later ones are dropped.
 
 use super::Driver;
-use crate::counters::CounterError;
+use crate::counters::{CounterError, ENDED_KEPT};
 use crate::exchange::Settlement;
 use crate::limits::{Actual, HoldId, Reservation, Settled};
+use crate::units::UnixMillis;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -58,11 +59,13 @@ struct Entry {
     settlement: Settlement,
     /// Errors that were its own.
     odd: u32,
+    /// When the store may first have heard of it.
+    asked_at: Option<UnixMillis>,
 }
 
 impl Unsettled {
     /// Takes a settlement into care; false where too many are.
-    fn keep(&self, settlement: Settlement) -> bool {
+    fn keep(&self, settlement: Settlement, asked_at: Option<UnixMillis>) -> bool {
         let mut waiting = self.lock();
         let gives_back = settlement.event.is_none();
         if waiting.settlements.len() >= WAITING_MAX
@@ -72,7 +75,11 @@ impl Unsettled {
         }
         waiting.give_backs += usize::from(gives_back);
         let hold = settlement.hold;
-        let entry = Entry { settlement, odd: 0 };
+        let entry = Entry {
+            settlement,
+            odd: 0,
+            asked_at,
+        };
         if let Some(before) = waiting.settlements.insert(hold, entry) {
             waiting.give_backs -= usize::from(before.settlement.event.is_none());
         }
@@ -118,6 +125,13 @@ impl Unsettled {
             .take(max)
             .map(|(_, next)| next.settlement.clone())
             .collect()
+    }
+
+    /// When the store may first have heard of it; from now on it may have.
+    fn asked(&self, hold: HoldId, now: UnixMillis) -> Option<UnixMillis> {
+        let mut waiting = self.lock();
+        let entry = waiting.settlements.get_mut(&hold)?;
+        entry.asked_at.replace(entry.asked_at.unwrap_or(now))
     }
 
     /// Counts an error that was the settlement's own; how many there were.
@@ -167,19 +181,21 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
         return;
     }
     let lane = driver.counters.lane(&settlement.slot);
-    let settled = match driver.breaker.is_open(lane) {
+    let away = driver.breaker.is_open(lane);
+    let asked_at = (!away).then(|| driver.clock.now());
+    let settled = match away {
         true => Err(CounterError::Unavailable("it was away a moment ago".into())),
         false => ask(driver, &settlement).await,
     };
     match settled {
         Ok(settled) => {
-            charge_again(driver, &settlement, settled);
+            charge_again(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
         }
         Err(error) => {
             tracing::debug!(%error, %hold, "a settlement failed; it is tried again");
-            if !driver.unsettled.keep(settlement) {
+            if !driver.unsettled.keep(settlement, asked_at) {
                 driver.leases.release(hold);
                 tracing::error!(
                     %hold,
@@ -210,15 +226,21 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
 }
 
 /// A hold that the store lost took its charges with it: what was used is told
-/// under another name, where it is known what was charged.
-fn charge_again(driver: &Driver, settlement: &Settlement, settled: Settled) {
-    if settled != Settled::Unknown || settlement.actual == Actual::VOID {
+/// under another name, unless it may have been told long ago, and forgotten.
+fn charge_again(
+    driver: &Driver,
+    settlement: &Settlement,
+    settled: Settled,
+    asked_at: Option<UnixMillis>,
+) {
+    let now = driver.clock.now();
+    let forgotten = asked_at.is_some_and(|asked_at| now.since(asked_at) >= ENDED_KEPT);
+    if settled != Settled::Unknown || settlement.actual == Actual::VOID || forgotten {
         return;
     }
     if let Some(taken) = driver.leases.reservation(settlement.hold) {
         let mut again = Reservation::clone(&taken);
         again.hold = taken.hold.restored();
-        let now = driver.clock.now();
         driver.local.owe_all(again, settlement.actual, now);
     }
 }
@@ -320,12 +342,16 @@ impl Again {
 
 async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
     let asked: Vec<_> = stream::iter(batch)
-        .map(|settlement| async move { (settlement.hold, ask(driver, &settlement).await) })
+        .map(|settlement| async move {
+            let hold = settlement.hold;
+            let asked_at = driver.unsettled.asked(hold, driver.clock.now());
+            (hold, asked_at, ask(driver, &settlement).await)
+        })
         .buffered(TOGETHER_MAX)
         .collect()
         .await;
     let mut answers = Answers::default();
-    for (hold, answer) in asked {
+    for (hold, asked_at, answer) in asked {
         match answer {
             Ok(settled) => {
                 answers.answered += 1;
@@ -334,7 +360,7 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
-                    charge_again(driver, &settlement, settled);
+                    charge_again(driver, &settlement, settled, asked_at);
                     conclude(driver, settlement, ended_here);
                 }
             }
@@ -375,7 +401,6 @@ pub(super) fn record_unanswered(driver: &Driver) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::UnixMillis;
 
     fn give_back(at: u64) -> Settlement {
         Settlement {
@@ -391,7 +416,7 @@ mod tests {
     fn the_oldest_is_asked_first_and_each_is_handed_over_once() {
         let unsettled = Unsettled::default();
         for at in [3, 1, 2] {
-            assert!(unsettled.keep(give_back(at)));
+            assert!(unsettled.keep(give_back(at), None));
         }
         let next = |after, max| -> Vec<_> {
             let next = unsettled.next(after, max).into_iter();
@@ -409,11 +434,11 @@ mod tests {
     fn give_backs_are_bounded_and_the_first_are_kept() {
         let unsettled = Unsettled::default();
         for at in 0..GIVE_BACKS_MAX as u64 {
-            assert!(unsettled.keep(give_back(at)));
+            assert!(unsettled.keep(give_back(at), None));
         }
         let late = give_back(GIVE_BACKS_MAX as u64);
-        assert!(!unsettled.keep(late.clone()));
+        assert!(!unsettled.keep(late.clone(), None));
         unsettled.take(give_back(0).hold).unwrap();
-        assert!(unsettled.keep(late));
+        assert!(unsettled.keep(late, None));
     }
 }
