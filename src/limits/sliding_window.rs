@@ -182,6 +182,10 @@ impl Window {
 
     /// How long until `used` is at most `most` if nothing else comes.
     fn falls_to(&self, most: u64, now: UnixMillis) -> Millis {
+        // Sub-windows may lie ahead of a clock that stepped back.
+        if self.used(now) <= most {
+            return Millis(0);
+        }
         let mut full = self.full();
         let mut first_position = self.position(now);
         for (step, partial) in (0..=SPAN).zip(self.counts.iter().rev()) {

@@ -37,6 +37,7 @@ both!(
     each_unit_is_settled_by_its_own,
     a_fixed_window_takes_back_only_its_own,
     an_overage_is_charged_however_late,
+    a_first_hit_that_was_given_back_opens_no_window,
     a_shadow_limit_counts_and_never_refuses,
     a_leaky_bucket_spaces_calls,
 );
@@ -481,6 +482,27 @@ async fn an_overage_is_charged_however_late(engine: Engine) {
     // Under a longer period, which keeps the count, time doesn't matter.
     let used_now = used(&engine.reserve(&call(2, vec![charge(&all, 0)])).await);
     assert_eq!(used_now, [60]);
+}
+
+async fn a_first_hit_that_was_given_back_opens_no_window(engine: Engine) {
+    let limit = fixed("f", Unit::Requests, 1, Period::first_hit(DAY));
+    let take = |n| call(n, vec![charge(&limit, 1)]);
+    admitted(&engine.reserve(&take(1)).await);
+    engine.settle(hold(1), Actual::VOID).await;
+    engine.pass(20).await;
+    let standing = admitted(&engine.reserve(&take(2)).await)[0];
+    assert_eq!((standing.used, standing.reset_after), (1, Some(DAY)));
+    // The same where it is an overage that comes first.
+    engine.settle(hold(2), Actual::VOID).await;
+    let none = call(3, vec![charge(&limit, 0)]);
+    admitted(&engine.reserve(&none).await);
+    engine.pass(300).await;
+    engine.settle(hold(3), actual(1, 0)).await;
+    let refusal = refused(&engine.reserve(&take(4)).await);
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}")
+    };
+    assert!(wait.0 > DAY.0 - 300, "{wait:?}");
 }
 
 async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {

@@ -134,7 +134,7 @@ impl Slot {
             _ if used == held => {}
             From::Fixed { period, charged } => {
                 let stored = self.fixed.get(&taken.counter).copied();
-                let current = stored.filter(|window| !window.is_over(now));
+                let current = stored.filter(|window| !window.gives_way(&period, now));
                 let fresh = (used > held).then(|| FixedWindow::empty(&period, now));
                 if let Some(mut window) = current.or(fresh) {
                     window.correct(charged, held, used);

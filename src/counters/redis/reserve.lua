@@ -38,7 +38,7 @@ repeat
       --:fixed
       local due = p3 == 0 and now + p2 or now < p2 and p2 or p3
       if p3 ~= 0 and now >= p3 then return { 3, now } end
-      if not fend or now >= fend then
+      if not fend or now >= fend or count == 0 and p3 == 0 then
         fend, count, kind = due, 0, p4
       elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
         fend, kind = due, p4
