@@ -12,9 +12,19 @@
 
 #[path = "conformance/behaviour.rs"]
 mod behaviour;
+#[path = "conformance/bound.rs"]
+mod bound;
 #[path = "conformance/engine.rs"]
 mod engine;
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/fleet.rs"]
+mod fleet;
+#[path = "conformance/gcra.rs"]
+mod gcra;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/machine.rs"]
+mod machine;
+#[path = "conformance/model.rs"]
+mod model;
