@@ -14,7 +14,8 @@
 //! - Settling an unknown hold marks it as ended, so that a reservation which
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
-//! - A limit whose parameters change keeps what is charged to it. Counters of
+//! - A limit whose parameters change keeps what is charged to it, and goes on
+//!   under the new ones from the next call, though that be refused. Counters of
 //!   different algorithms are never mixed up; a limit that changes its unit
 //!   should change its name.
 //!

@@ -38,6 +38,7 @@ both!(
     a_fixed_window_takes_back_only_its_own,
     an_overage_is_charged_however_late,
     a_first_hit_that_was_given_back_opens_no_window,
+    a_changed_limit_keeps_its_word,
     a_shadow_limit_counts_and_never_refuses,
     a_leaky_bucket_spaces_calls,
 );
@@ -503,6 +504,38 @@ async fn a_first_hit_that_was_given_back_opens_no_window(engine: Engine) {
         panic!("{refusal:?}")
     };
     assert!(wait.0 > DAY.0 - 300, "{wait:?}");
+}
+
+/// Refused under a limit that was changed, a call passes when it was told to:
+/// what it was told is not worked out anew each time that it comes.
+async fn a_changed_limit_keeps_its_word(engine: Engine) {
+    const SHORT: Millis = Millis(120);
+    let day = |name: &str| match name {
+        "w" => window(name, Unit::Tokens, 10, DAY),
+        "b" => bucket(name, 10, DAY, 10),
+        _ => fixed(name, Unit::Tokens, 10, Period::aligned(period::EVERY_MAX)),
+    };
+    let short = |name: &str| match name {
+        "w" => window(name, Unit::Tokens, 10, SHORT),
+        "b" => bucket(name, 10, SHORT, 10),
+        "a" => fixed(name, Unit::Tokens, 10, Period::aligned(SHORT)),
+        _ => fixed(name, Unit::Tokens, 10, Period::first_hit(SHORT)),
+    };
+    for (base, name) in [(0, "w"), (10, "b"), (20, "a"), (30, "f")] {
+        let full = call(base, vec![charge(&day(name), 10)]);
+        admitted(&engine.reserve(&full).await);
+        let again = |n| call(base + n, vec![charge(&short(name), 10)]);
+        let Retry::After(wait) = refused(&engine.reserve(&again(1)).await).retry else {
+            panic!("{name}: it passes in time");
+        };
+        assert!(wait.0 <= 130, "{name}: {wait:?}");
+        engine.pass(wait.0).await;
+        let decision = engine.reserve(&again(2)).await;
+        assert!(
+            matches!(decision, Decision::Admitted(_)),
+            "{name}: {decision:?}"
+        );
+    }
 }
 
 async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {

@@ -336,8 +336,6 @@ struct Pair<'a> {
     slot: Arc<str>,
     /// Whether some who are refused come back when they were told to.
     comes_back: bool,
-    /// Whether the clock ever stepped back.
-    stepped_back: bool,
 }
 
 enum Tested<'a> {
@@ -393,10 +391,7 @@ impl Pair<'_> {
                 self.expire(*max).await?;
             }
             Step::Pass { ms } => self.pass(*ms).await,
-            Step::Back { ms } => {
-                self.now = UnixMillis(self.now.0 - ms);
-                self.stepped_back = true;
-            }
+            Step::Back { ms } => self.now = UnixMillis(self.now.0 - ms),
         }
         let open = match &self.engine {
             Tested::Memory(memory) => memory.open_holds(),
@@ -419,10 +414,7 @@ impl Pair<'_> {
         let Retry::After(wait) = refusal.retry else {
             return Ok(());
         };
-        let fixed = |charge: &Charge| {
-            charge.limit.window().is_none() || charge.limit.algorithm.as_str() == "fixed_window"
-        };
-        if call.charges.iter().any(leased) || self.stepped_back && call.charges.iter().any(fixed) {
+        if call.charges.iter().any(leased) {
             return Ok(());
         }
         prop_assert!(wait.0 > 0, "refused, and told to come now");
@@ -571,7 +563,6 @@ where
             history: 0,
             slot: SLOT.into(),
             comes_back,
-            stepped_back: false,
         };
         runtime.block_on(run(&mut pair, &steps, seen.as_deref()))
     });
@@ -630,7 +621,6 @@ fn redis_is_the_model() {
                 history,
                 slot: format!("slot {history}").into(),
                 comes_back: false,
-                stepped_back: false,
             };
             run(&mut pair, &steps, seen.as_deref()).await
         })

@@ -53,6 +53,8 @@ enum What {
     Call,
     /// These counters were looked at.
     Read(Vec<String>),
+    /// A call that needed these counters was refused.
+    Refused(Vec<String>),
     Admitted {
         hold: HoldId,
         charges: Vec<Charge>,
@@ -110,6 +112,9 @@ pub enum Move {
         lease_until: Whole,
     },
     Read,
+    /// A fixed window that a clock from far ahead had opened is cut short, though
+    /// the call was refused.
+    Refused,
     Look,
 }
 
@@ -148,9 +153,11 @@ impl Model {
             return Decision::Ended;
         }
         let names = call.charges.iter().map(|charge| charge.counter.clone());
-        self.note(now, What::Read(names.collect()));
+        let names: Vec<String> = names.collect();
+        self.note(now, What::Read(names.clone()));
         if holds.open.iter().all(|open| open.hold != call.hold) {
             if let Some(refusal) = self.judge(&call.charges, now) {
+                self.note(now, What::Refused(names));
                 return Decision::Refused(refusal);
             }
             self.looked.get_or_insert(now);
@@ -284,6 +291,10 @@ impl Model {
             let what = match &event.what {
                 What::Call | What::Marked { .. } => None,
                 What::Read(names) => names.iter().any(|read| read == name).then_some(Move::Read),
+                What::Refused(names) => names
+                    .iter()
+                    .any(|refused| refused == name)
+                    .then_some(Move::Refused),
                 What::Admitted {
                     hold,
                     charges,
@@ -363,7 +374,7 @@ impl Model {
                     open.retain(|open| open.hold != *hold);
                     ended.push((*at, *hold, Settled::Expired));
                 }
-                What::Read(_) | What::Looked => {}
+                What::Read(_) | What::Refused(_) | What::Looked => {}
             }
         }
         Holds { open, ended }

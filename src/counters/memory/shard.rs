@@ -59,6 +59,9 @@ impl Shard {
         let mut counters = self.read(reservation, rules, now);
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(&reservation.charges, &counters, now) {
+                if let Some(slot) = self.slots.get_mut(&reservation.slot) {
+                    slot.adopt(&reservation.charges, &counters);
+                }
                 return Decision::Refused(refusal);
             }
             self.take(reservation, &mut counters, now);

@@ -155,6 +155,10 @@ fn after(entries: &[Entry], rule: &Rule) -> Option<Window> {
                 }
             }
             Move::Look => stored = stored.filter(|window| *at < window.end && window.count > 0),
+            Move::Refused => {
+                let open = stored.filter(|w| w.goes_on(rule, *at) && w.count > 0);
+                stored = open.map(|w| Window::at(Some(w), rule, *at)).or(stored);
+            }
             Move::Expire { .. } | Move::Renew { .. } | Move::Read => {}
         }
     }

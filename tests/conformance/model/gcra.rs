@@ -60,7 +60,11 @@ fn after(entries: &[Entry], rate: Rate) -> Option<Arrival> {
                 stored = Some(now);
             }
             Move::Look => stored = stored.and((now.ahead(rate) > 0).then_some(now)),
-            Move::Correct { .. } | Move::Expire { .. } | Move::Renew { .. } | Move::Read => {}
+            Move::Correct { .. }
+            | Move::Expire { .. }
+            | Move::Renew { .. }
+            | Move::Read
+            | Move::Refused => {}
         }
     }
     stored

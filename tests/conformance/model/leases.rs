@@ -20,6 +20,7 @@ pub fn answer(entries: &[Entry], most: Whole, now: Whole) -> Answer {
                     *until = (*until).max(*lease_until);
                 }
             }
+            Move::Refused => {}
             Move::Read | Move::Look => alive.retain(|(_, until)| until > at),
         }
     }

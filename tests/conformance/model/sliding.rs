@@ -106,7 +106,11 @@ impl Record {
                         record.rows.clear();
                     }
                 }
-                Move::Look | Move::Expire { .. } | Move::Renew { .. } | Move::Read => {}
+                Move::Look
+                | Move::Expire { .. }
+                | Move::Renew { .. }
+                | Move::Read
+                | Move::Refused => {}
             }
         }
         record
