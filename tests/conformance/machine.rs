@@ -291,7 +291,7 @@ pub fn limits(world: World) -> Vec<Arc<Limit>> {
     let unit = match world {
         World::Steps => 500,
         World::Calendars => 6 * HOUR_MS + 7,
-        World::Server => 40,
+        World::Server => 14,
     };
     let span = |parts: u64| Millis(unit * parts);
     let leaky = Algorithm::LeakyBucket {
@@ -586,18 +586,18 @@ async fn run(
 
 #[test]
 fn memory_is_the_model_through_jumps_and_steps_back() {
-    memory_is_the_model::<Steps>(150, 70, false);
+    memory_is_the_model::<Steps>(300, 80, false);
 }
 
 #[test]
 fn memory_is_the_model_where_clocks_change_and_months_end() {
-    memory_is_the_model::<Calendars>(80, 60, false);
+    memory_is_the_model::<Calendars>(150, 60, false);
 }
 
 #[test]
 fn who_is_refused_passes_when_told_to_and_not_a_millisecond_before() {
-    memory_is_the_model::<Steps>(150, 60, true);
-    memory_is_the_model::<Calendars>(60, 50, true);
+    memory_is_the_model::<Steps>(250, 60, true);
+    memory_is_the_model::<Calendars>(120, 50, true);
 }
 
 #[test]
@@ -607,7 +607,7 @@ fn redis_is_the_model() {
     let redis = runtime.block_on(server.connect());
     let histories = AtomicU32::new(0);
     let strategy = ServerTime::sequential_strategy(1..60);
-    let outcome = TestRunner::new(config(30)).run(&strategy, |(fleet, steps, seen)| {
+    let outcome = TestRunner::new(config(50)).run(&strategy, |(fleet, steps, seen)| {
         runtime.block_on(async {
             let history = histories.fetch_add(1, Ordering::SeqCst);
             let mut raw = server.raw().await;
