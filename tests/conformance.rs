@@ -1,5 +1,13 @@
 //! One suite over both counter engines: what they promise, the same in both,
 //! and what Redis must do when it fails.
+//!
+//! - `behaviour`: each promise as a small story, told to both.
+//! - `model` says what counters mean; `machine` holds random histories of each
+//!   engine to it, `gcra` any rate of a bucket, `bound` the sliding window's
+//!   count to the exact one.
+//! - `histories`: both engines side by side, through changes of limits as well.
+//! - `fleet`: a thousand calls at once, and what they left behind.
+//! - `faults`: a server that is slow, gone, full, or holds rubbish.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
