@@ -15,8 +15,9 @@
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
 //! - A toll is taken whole or not at all, for good: it leaves no hold, and what
-//!   only asks stores nothing. It is not idempotent, as nothing names it.
-//! - A limit whose parameters change keeps what is charged to it. Counters of
+//!   only asks charges nothing. It is not idempotent, as nothing names it.
+//! - A limit whose parameters change keeps what is charged to it, and goes on
+//!   under the new ones from the next call, though that be refused. Counters of
 //!   different algorithms are never mixed up; a limit that changes its unit
 //!   should change its name.
 //!

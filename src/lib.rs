@@ -48,12 +48,12 @@
 //!   settled; what can't be read, bounded or counted is refused.
 //! - **Everything is bounded**, and each bound has a name and a reason.
 //! - The meaning of a limit lives in `limits`, in Rust; the Redis scripts are
-//!   the same algorithms made atomic, and one suite holds both to the same
-//!   answers.
+//!   the same algorithms made atomic. One suite holds both to the same answers,
+//!   and to those of a plain, slow, exact model.
 //!
 //! # To add
 //! - a limit algorithm: a module in `limits`, a variant of `limits::Algorithm`,
-//!   its twin in `counters/redis`, a column in `tests/conformance.rs`;
+//!   its twin in `counters/redis`, its meaning in `tests/conformance/model.rs`;
 //! - a scope or unit of limits: a variant in `limits`, its value or amount in
 //!   `policy::limit`, its word in `config::raw::limits`;
 //! - a dialect: a folder in `protocol`, a variant of `protocol::Endpoint`.

@@ -7,7 +7,7 @@
 //!
 //! What has no end that anyone tells of is charged for good, by a [`Toll`].
 //!
-//! Always holds: a refused reservation changes nothing; a hold ends once.
+//! Always holds: a refused reservation charges nothing; a hold ends once.
 //! Left to others: where counters live (`counters`), which limits apply to a
 //! call (`policy`), what a call uses (`protocol`, `tokens`).
 //!
@@ -84,7 +84,8 @@ impl Unit {
 pub enum Algorithm {
     /// At most `amount` in each window of the period.
     FixedWindow { period: Arc<Period> },
-    /// At most `amount` in any span of `every`, by weighted sub-windows.
+    /// At most `amount` in any span of 11/12 of `every`, and about that in one
+    /// of `every`, by weighted sub-windows.
     SlidingWindow { every: Millis },
     /// Refills at `amount` per `every`, holds at most `burst`.
     TokenBucket { every: Millis, burst: u64 },

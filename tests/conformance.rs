@@ -1,5 +1,16 @@
 //! One suite over both counter engines: what they promise, the same in both,
 //! and what Redis must do when it fails.
+//!
+//! - `behaviour`: each promise as a small story, told to both.
+//! - `model` says what counters mean; `machine` holds random histories of each
+//!   engine to it, `gcra` any rate of a bucket, `bound` the sliding window's
+//!   count to the exact one.
+//! - `histories`: both engines side by side, through changes of limits as well.
+//! - `crowds`: a thousand tasks against limits that stand still: what is let
+//!   through is exactly what is charged.
+//! - `fleet`: a thousand calls while windows turn, buckets fill and leases end.
+//! - `faults`: a server that is slow, gone, full, or holds rubbish.
+//! - `topologies`: Cluster, Sentinel, TLS, users.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,13 +23,23 @@
 
 #[path = "conformance/behaviour.rs"]
 mod behaviour;
+#[path = "conformance/bound.rs"]
+mod bound;
 #[path = "conformance/crowds.rs"]
 mod crowds;
 #[path = "conformance/engine.rs"]
 mod engine;
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/fleet.rs"]
+mod fleet;
+#[path = "conformance/gcra.rs"]
+mod gcra;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/machine.rs"]
+mod machine;
+#[path = "conformance/model.rs"]
+mod model;
 #[path = "conformance/topologies.rs"]
 mod topologies;

@@ -44,7 +44,7 @@ impl FixedWindow {
     /// Opens the next window where this one is over. Goes on under a changed
     /// limit's period, keeping the count.
     pub fn advance(&mut self, period: &Period, now: UnixMillis) {
-        if self.is_over(now) {
+        if self.gives_way(period, now) {
             *self = Self::empty(period, now);
         } else if self.kind != period.kind() || self.is_too_far(period, now) {
             self.end = period.end(now);
@@ -114,6 +114,13 @@ impl FixedWindow {
         self.count == 0
     }
 
+    /// Whether what is charged now opens another: this one is over, or begins
+    /// with a first hit and has none, as what was taken was given back. So it
+    /// makes no difference whether a store forgets windows at rest.
+    pub fn gives_way(&self, period: &Period, now: UnixMillis) -> bool {
+        self.is_over(now) || self.at_rest() && period.from_first_hit().is_some()
+    }
+
     /// Whether it is over, and so at rest from now on.
     pub fn is_over(&self, now: UnixMillis) -> bool {
         now >= self.end
@@ -180,6 +187,16 @@ mod tests {
         window.advance(&minute, UnixMillis(60_007));
         assert!(window.at_rest());
         assert_eq!(window.take(1), UnixMillis(120_007));
+    }
+
+    #[test]
+    fn from_the_first_hit_one_that_was_given_back_has_not_begun() {
+        let minute = Period::first_hit(Millis(60_000));
+        let mut window = FixedWindow::empty(&minute, UnixMillis(7));
+        let charged = window.take(1);
+        window.correct(charged, 1, 0);
+        window.advance(&minute, UnixMillis(100));
+        assert_eq!(window.take(1), UnixMillis(60_100));
     }
 
     #[test]

@@ -37,6 +37,8 @@ both!(
     each_unit_is_settled_by_its_own,
     a_fixed_window_takes_back_only_its_own,
     an_overage_is_charged_however_late,
+    a_first_hit_that_was_given_back_opens_no_window,
+    a_changed_limit_keeps_its_word,
     a_shadow_limit_counts_and_never_refuses,
     a_leaky_bucket_spaces_calls,
     a_toll_is_taken_whole_and_leaves_no_hold,
@@ -486,6 +488,76 @@ async fn an_overage_is_charged_however_late(engine: Engine) {
     // Under a longer period, which keeps the count, time doesn't matter.
     let used_now = used(&engine.reserve(&call(2, vec![charge(&all, 0)])).await);
     assert_eq!(used_now, [60]);
+}
+
+async fn a_first_hit_that_was_given_back_opens_no_window(engine: Engine) {
+    let limit = fixed("f", Unit::Requests, 1, Period::first_hit(DAY));
+    let take = |n| call(n, vec![charge(&limit, 1)]);
+    admitted(&engine.reserve(&take(1)).await);
+    engine.settle(hold(1), Actual::VOID).await;
+    engine.pass(20).await;
+    let standing = admitted(&engine.reserve(&take(2)).await)[0];
+    assert_eq!((standing.used, standing.reset_after), (1, Some(DAY)));
+    // The same where it is an overage that comes first.
+    engine.settle(hold(2), Actual::VOID).await;
+    let none = call(3, vec![charge(&limit, 0)]);
+    admitted(&engine.reserve(&none).await);
+    engine.pass(300).await;
+    engine.settle(hold(3), actual(1, 0)).await;
+    let refusal = refused(&engine.reserve(&take(4)).await);
+    let Retry::After(wait) = refusal.retry else {
+        panic!("{refusal:?}")
+    };
+    assert!(wait.0 > DAY.0 - 300, "{wait:?}");
+}
+
+/// Refused under a limit that was changed, a call passes when it was told to:
+/// what it was told is not worked out anew each time that it comes.
+async fn a_changed_limit_keeps_its_word(engine: Engine) {
+    const SHORT: Millis = Millis(120);
+    let day = |name: &str| match name {
+        "w" => window(name, Unit::Tokens, 10, DAY),
+        "b" => bucket(name, 10, DAY, 10),
+        _ => fixed(name, Unit::Tokens, 10, Period::aligned(period::EVERY_MAX)),
+    };
+    let short = |name: &str| match name {
+        "w" => window(name, Unit::Tokens, 10, SHORT),
+        "b" => bucket(name, 10, SHORT, 10),
+        "a" => fixed(name, Unit::Tokens, 10, Period::aligned(SHORT)),
+        _ => fixed(name, Unit::Tokens, 10, Period::first_hit(SHORT)),
+    };
+    for (base, name) in [(0, "w"), (10, "b"), (20, "a"), (30, "f")] {
+        let full = call(base, vec![charge(&day(name), 10)]);
+        admitted(&engine.reserve(&full).await);
+        let again = |n| call(base + n, vec![charge(&short(name), 10)]);
+        let Retry::After(wait) = refused(&engine.reserve(&again(1)).await).retry else {
+            panic!("{name}: it passes in time");
+        };
+        assert!(wait.0 <= 130, "{name}: {wait:?}");
+        engine.pass(wait.0).await;
+        let decision = engine.reserve(&again(2)).await;
+        assert!(
+            matches!(decision, Decision::Admitted(_)),
+            "{name}: {decision:?}"
+        );
+    }
+    // A toll, and one that only asks.
+    for (amount, scope) in [(10, "taken"), (0, "asked")] {
+        for name in ["w", "b", "a", "f"] {
+            let of = |limit: &Arc<Limit>, amount| Charge {
+                counter: reservation::counter_id(name, &[scope]),
+                ..charge(limit, amount)
+            };
+            assert!(engine.charge(vec![of(&day(name), 10)]).await.taken);
+            let again = || engine.charge(vec![of(&short(name), amount)]);
+            let Some(Retry::After(wait)) = again().await.told[0].lacks else {
+                panic!("{name}, {scope}: it passes in time");
+            };
+            assert!(wait.0 <= 130, "{name}, {scope}: {wait:?}");
+            engine.pass(wait.0).await;
+            assert!(again().await.taken, "{name}, {scope}");
+        }
+    }
 }
 
 async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {

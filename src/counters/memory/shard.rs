@@ -62,6 +62,9 @@ impl Shard {
         let mut counters = self.read(&reservation.slot, &reservation.charges, rules, now);
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(&reservation.charges, &counters, now) {
+                if let Some(slot) = self.slots.get_mut(&reservation.slot) {
+                    slot.adopt(&reservation.charges, &counters);
+                }
                 return Decision::Refused(refusal);
             }
             self.take(reservation, &mut counters, now);
@@ -89,6 +92,8 @@ impl Shard {
             for (charge, counter) in toll.charges.iter().zip(&mut counters) {
                 slot.charge(charge, counter);
             }
+        } else if let Some(slot) = self.slots.get_mut(&toll.slot) {
+            slot.adopt(&toll.charges, &counters);
         }
         toll::paid(taken, &toll.charges, &counters, now)
     }

@@ -83,6 +83,36 @@ impl Slot {
         }
     }
 
+    /// Stores counters whose limit has changed since they were stored, though
+    /// the call was refused: else each call that comes would find them as they
+    /// were, and none would pass when it was told to.
+    pub(super) fn adopt(&mut self, charges: &[Charge], counters: &[Counter]) {
+        for (charge, counter) in charges.iter().zip(counters) {
+            let name = &charge.counter;
+            match counter {
+                Counter::Fixed { window, .. } => {
+                    let stored = self.fixed.get_mut(name);
+                    if let Some(stored) = stored.filter(|_| !window.at_rest()) {
+                        *stored = *window;
+                    }
+                }
+                Counter::Window { window, .. } => {
+                    let stored = self.windows.get_mut(name);
+                    if let Some(stored) = stored.filter(|stored| !stored.is_cut_like(window)) {
+                        *stored = *window;
+                    }
+                }
+                Counter::Bucket(bucket) => {
+                    let stored = self.buckets.get_mut(name);
+                    if let Some(stored) = stored.filter(|stored| stored.rate() != bucket.rate()) {
+                        *stored = *bucket;
+                    }
+                }
+                Counter::Leases { .. } => {}
+            }
+        }
+    }
+
     /// Charges a counter that admits, and stores it.
     pub(super) fn take(
         &mut self,
@@ -157,7 +187,7 @@ impl Slot {
             _ if used == held => {}
             From::Fixed { period, charged } => {
                 let stored = self.fixed.get(&taken.counter).copied();
-                let current = stored.filter(|window| !window.is_over(now));
+                let current = stored.filter(|window| !window.gives_way(&period, now));
                 let fresh = (used > held).then(|| FixedWindow::empty(&period, now));
                 if let Some(mut window) = current.or(fresh) {
                     window.correct(charged, held, used);

@@ -37,14 +37,16 @@ repeat
     keys[i] = key
     if not take then amount = 0 end
     local fits
+    -- Whether the limit has changed since the counter was stored.
+    local adopted = false
     if algorithm == FIXED then
       --:fixed
       local due = p3 == 0 and now + p2 or now < p2 and p2 or p3
       if p3 ~= 0 and now >= p3 then return { 3, now } end
-      if not fend or now >= fend then
+      if not fend or now >= fend or count == 0 and p3 == 0 then
         fend, count, kind = due, 0, p4
       elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
-        fend, kind = due, p4
+        fend, kind, adopted = due, p4, count > 0
       end
       fits = count + amount <= p1
       --:asks
@@ -60,7 +62,7 @@ repeat
       elseif length ~= p2 then
         --:window_used
         if used > AMOUNT_MAX then used = AMOUNT_MAX end
-        same = false
+        same, adopted = false, true
         length, head, full, newest, oldest = p2, floor(now / p2), used, used, 0
         between = rep('\0', BETWEEN_BYTES)
       end
@@ -73,6 +75,7 @@ repeat
       charged = charged .. pack('<d', head)
     elseif algorithm == BUCKET then
       --:bucket
+      adopted = level and (per_ms ~= p1 or scale ~= p2 or capacity ~= p3)
       if not level then
         level, last = p3, now
       elseif scale ~= p2 then
@@ -91,8 +94,13 @@ repeat
       fits = used < p1
       answer[i + 2] = pack('<d', take and used + 1 or used)
     end
-    --:asked
     admits = admits and (fits or unit >= SHADOW)
+    -- Refused, and stored all the same: else each call that comes would find the
+    -- counter as it was, and none would pass when it was told to.
+    if adopted and not take and not held then
+      call('SET', key, answer[i + 2], 'PX', format('%d', ttls[i]))
+    end
+    --:asked
   end
   -- Refused: they are answered as they stand.
   if take and not admits then take, again = false, true end

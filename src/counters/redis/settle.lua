@@ -35,7 +35,7 @@ for _ = 1, charges do
     local charged = unpack_bytes('<d', record, charged_at)
     charged_at = charged_at + 8
     --:fixed
-    if fend and now >= fend then fend = nil end
+    if fend and (now >= fend or count == 0 and p3 == 0) then fend = nil end
     if not fend and actual > held then
       if p3 == 0 then fend = now + p2
       elseif now < p2 then fend = p2

@@ -75,6 +75,10 @@ fn a_clock_that_steps_back_keeps_what_is_charged() {
     window.advance(at(0));
     assert_eq!(window.used(at(0)), 5);
     assert_eq!(window.retry(5, 5, at(0)), Retry::After(Millis(1_130)));
+    // What was given back is at rest, wherever the clock is.
+    let taken = window.take(0);
+    window.correct(taken, 5, 0);
+    assert_eq!(window.standing(5, at(0)).reset_after, Some(Millis(0)));
 }
 
 #[test]

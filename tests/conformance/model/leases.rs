@@ -1,0 +1,39 @@
+//! Calls in flight: each has a slot until it ends or its lease does. A lease
+//! that was seen to be over is gone for good.
+
+use super::{Answer, Entry, Move, Whole, narrow};
+use weir::limits::{HoldId, Retry, Standing};
+
+pub fn answer(entries: &[Entry], most: Whole, now: Whole) -> Answer {
+    let mut alive: Vec<(HoldId, Whole)> = Vec::new();
+    for Entry { at, what } in entries {
+        match what {
+            Move::Take {
+                hold, lease_until, ..
+            } => alive.push((*hold, *lease_until)),
+            Move::Correct { hold, .. } | Move::Expire { hold } => {
+                alive.retain(|(owner, _)| owner != hold);
+            }
+            Move::Renew { hold, lease_until } => {
+                alive.retain(|(_, until)| until > at);
+                for (_, until) in alive.iter_mut().filter(|(owner, _)| owner == hold) {
+                    *until = (*until).max(*lease_until);
+                }
+            }
+            Move::Refused => {}
+            Move::Read | Move::Look => alive.retain(|(_, until)| until > at),
+        }
+    }
+    alive.retain(|(_, until)| *until > now);
+    let used = alive.len() as Whole;
+    Answer {
+        standing: Standing {
+            used: narrow(used),
+            exceeded: used > most,
+            remaining: narrow((most - used).max(0)),
+            reset_after: None,
+        },
+        refuses: (used >= most).then_some(Retry::WhenOneEnds),
+        kept: used > 0,
+    }
+}
