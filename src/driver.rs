@@ -17,6 +17,7 @@ mod breaker;
 mod charge;
 pub mod clock;
 mod denials;
+mod expectations;
 mod known;
 mod leases;
 mod local;
@@ -43,6 +44,7 @@ use arc_swap::ArcSwap;
 use breaker::Breaker;
 use clock::Clock;
 use denials::Denials;
+use expectations::Expectations;
 use known::Known;
 use local::Local;
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub struct Driver {
     leases: Leases,
     unsettled: Unsettled,
     denials: Denials,
+    expectations: Expectations,
     breaker: Breaker,
     known: Known,
     local: Local,
@@ -101,6 +104,7 @@ impl Driver {
             leases,
             unsettled: Unsettled::default(),
             denials: Denials::default(),
+            expectations: Expectations::default(),
             clock,
             open: Arc::default(),
             cut: CancellationToken::new(),
@@ -113,7 +117,8 @@ impl Driver {
         let random = clock::random();
         let hold = HoldId::new(now, &random.id);
         let snapshot = self.snapshot.load_full();
-        let exchange = Exchange::new(role, self.settings, snapshot, hold, random.seed);
+        let expected = self.expectations.known();
+        let exchange = Exchange::new(role, self.settings, snapshot, expected, hold, random.seed);
         Session::new(Arc::clone(self), exchange, role)
     }
 

@@ -39,6 +39,7 @@ pub use verdict::expired as expired_event;
 
 use crate::limits::{Decision, HoldId};
 use crate::policy::Snapshot;
+use crate::policy::expected::Expected;
 use crate::protocol::denial::Denial;
 use crate::units::{Millis, UnixMillis};
 use admit::Deciding;
@@ -81,6 +82,7 @@ pub struct Exchange {
     role: Role,
     settings: Settings,
     snapshot: Arc<Snapshot>,
+    expected: Arc<Expected>,
     hold: HoldId,
     /// Random: which blocks of a huge prompt are counted.
     seed: u64,
@@ -104,6 +106,7 @@ impl Exchange {
         role: Role,
         settings: Settings,
         snapshot: Arc<Snapshot>,
+        expected: Arc<Expected>,
         hold: HoldId,
         seed: u64,
     ) -> Self {
@@ -111,6 +114,7 @@ impl Exchange {
             role,
             settings,
             snapshot,
+            expected,
             hold,
             seed,
             state: State::Start,
@@ -203,6 +207,7 @@ impl Exchange {
         let admission = admit::Admission {
             settings: self.settings,
             snapshot: &self.snapshot,
+            expected: &self.expected,
             hold: self.hold,
             seed: self.seed,
         };

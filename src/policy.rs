@@ -5,6 +5,7 @@
 //! [`descriptors`] stands apart: what applies to requests that are no calls.
 
 pub mod descriptors;
+pub mod expected;
 mod limit;
 mod price;
 
@@ -13,6 +14,7 @@ pub use limit::{Call, PlanLimit, When, charges};
 pub use price::Price;
 
 use crate::identity::KeyTable;
+use crate::limits::Unit;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -48,6 +50,19 @@ pub struct OutputRule {
     pub max_tokens_cap: Option<u64>,
     /// The most answers (`n`, `best_of`) that one call may ask for.
     pub choices_cap: u64,
+    /// How much output is held for a call.
+    pub hold: Hold,
+}
+
+/// How much output is held for a call while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// The most that it can produce.
+    #[default]
+    Maximum,
+    /// What this many percent of the tenant's answers from the model stay
+    /// within, as far as enough of them were seen; else the maximum.
+    Expected { percentile: u8 },
 }
 
 impl Default for OutputRule {
@@ -56,6 +71,7 @@ impl Default for OutputRule {
             max_tokens_default: None,
             max_tokens_cap: None,
             choices_cap: 8,
+            hold: Hold::Maximum,
         }
     }
 }
@@ -101,9 +117,9 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
     pub input_tokens: u64,
-    /// The most that the call can produce.
+    /// Of all answers together.
     pub output_tokens: u64,
-    /// What that costs, in nano-dollars; 0 where the model has no price.
+    /// What both cost, in nano-dollars; 0 where the model has no price.
     pub cost_nanos: u64,
 }
 
@@ -120,5 +136,16 @@ impl Estimate {
 
     pub fn total_tokens(self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// So much a limit on this unit is charged.
+    pub fn of(self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Requests | Unit::Concurrency => 1,
+            Unit::InputTokens => self.input_tokens,
+            Unit::OutputTokens => self.output_tokens,
+            Unit::Tokens => self.total_tokens(),
+            Unit::Cost => self.cost_nanos,
+        }
     }
 }

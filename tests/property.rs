@@ -24,7 +24,7 @@ use weir::exchange::{
 };
 use weir::identity::{KeyTable, Pepper, Principal};
 use weir::limits::{Algorithm, Decision, HoldId, Limit, Mode, Scope, Settled, Unit};
-use weir::policy::{Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
+use weir::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
 use weir::units::{Millis, UnixMillis};
 
 const KEY: &str = "a-key-for-tests";
@@ -102,6 +102,7 @@ fn snapshot() -> Arc<Snapshot> {
             max_tokens_default: Some(50),
             max_tokens_cap: None,
             choices_cap: 4,
+            hold: Hold::Maximum,
         },
     };
     let model = Model {
@@ -288,7 +289,14 @@ impl World {
         }
         self.opened += 1;
         let hold = HoldId::new(self.now, &[self.opened; 10]);
-        let exchange = Exchange::new(Role::Full, settings(), Arc::clone(&self.snapshot), hold, 1);
+        let exchange = Exchange::new(
+            Role::Full,
+            settings(),
+            Arc::clone(&self.snapshot),
+            Arc::default(),
+            hold,
+            1,
+        );
         self.calls.push(Call {
             exchange,
             messages: messages(answer),
@@ -363,6 +371,7 @@ impl World {
             Role::Full,
             settings(),
             Arc::clone(&self.snapshot),
+            Arc::default(),
             HoldId::new(self.now, &[0; 10]),
             1,
         );

@@ -13,9 +13,9 @@ use std::sync::Arc;
 pub(super) struct Books {
     calls: HashMap<HoldId, Call>,
     /// What calls that are over used, by slot and counter.
-    owed: HashMap<Arc<str>, HashMap<String, Owed>>,
+    owed: HashMap<Arc<str>, HashMap<Arc<str>, Owed>>,
     /// Counters that begin with what the store said, by slot.
-    begun: HashMap<Arc<str>, HashSet<String>>,
+    begun: HashMap<Arc<str>, HashSet<Arc<str>>>,
 }
 
 struct Call {
@@ -47,7 +47,7 @@ struct Owed {
 #[derive(Debug, Clone)]
 pub(super) struct Debt {
     pub slot: Arc<str>,
-    pub counter: String,
+    pub counter: Arc<str>,
     pub limit: Arc<Limit>,
     pub hold: HoldId,
     pub amount: u64,
@@ -265,11 +265,7 @@ mod tests {
         Arc::new(Reservation {
             hold: hold(n),
             slot: "acme".into(),
-            charges: vec![Charge {
-                limit,
-                counter: "c".into(),
-                amount: 50,
-            }],
+            charges: vec![Charge::new(limit, "c", 50)],
             shared: Vec::new(),
             hold_ttl: Millis(1_000),
             lease_ttl: Millis(1_000),

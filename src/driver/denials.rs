@@ -39,7 +39,7 @@ struct Shard {
 }
 
 /// By counter.
-type Slot = HashMap<String, Denial>;
+type Slot = HashMap<Arc<str>, Denial>;
 
 #[derive(Debug, Clone, Copy)]
 struct Denial {
@@ -74,7 +74,7 @@ impl Denials {
         let denials = shard.slots.get(slot)?;
         let known = charges.iter().enumerate().filter_map(|(index, charge)| {
             let denial = denials.get(&charge.counter)?;
-            let holds = now < denial.believed_until && denial.refusal.requested == charge.amount;
+            let holds = now < denial.believed_until && denial.refusal.requested == charge.wanted();
             holds.then_some((index, denial))
         });
         let (charge, denial) = known.max_by_key(|(_, denial)| denial.passes_at)?;
@@ -148,20 +148,17 @@ mod tests {
     use crate::limits::{Algorithm, HoldId, Limit, Mode, Scope, Unit};
 
     fn charge(counter: &str, amount: u64) -> Charge {
-        Charge {
-            limit: Arc::new(Limit {
-                name: counter.into(),
-                scope: Scope::TENANT,
-                unit: Unit::Requests,
-                amount: 1,
-                algorithm: Algorithm::SlidingWindow {
-                    every: Millis(60_000),
-                },
-                mode: Mode::Enforce,
-            }),
-            counter: counter.into(),
-            amount,
-        }
+        let limit = Limit {
+            name: counter.into(),
+            scope: Scope::TENANT,
+            unit: Unit::Requests,
+            amount: 1,
+            algorithm: Algorithm::SlidingWindow {
+                every: Millis(60_000),
+            },
+            mode: Mode::Enforce,
+        };
+        Charge::new(Arc::new(limit), counter, amount)
     }
 
     fn reservation(slot: &str, charges: Vec<Charge>, shared: Vec<Charge>) -> Reservation {

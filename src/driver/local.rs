@@ -142,13 +142,13 @@ impl Local {
         for (index, charge) in scaled.charges.iter_mut().enumerate() {
             charge.limit = match charge.limit.share(sidecars) {
                 Some(share) => Arc::new(share),
-                None if charge.amount == 0 => Arc::new(charge.limit.shadowed()),
+                None if charge.wanted() == 0 => Arc::new(charge.limit.shadowed()),
                 None if charge.limit.mode == Mode::Shadow => continue,
                 None => {
                     return Err(Refusal {
                         charge: index,
                         used: 0,
-                        requested: charge.amount,
+                        requested: charge.wanted(),
                         remaining: 0,
                         retry: Retry::After(RETRY_AFTER),
                     });
@@ -213,7 +213,7 @@ impl Local {
     /// A refusal by a share is not for ever where the whole limit could give it.
     fn refusal(&self, part: &Reservation, refusal: Refusal) -> Refusal {
         let charge = part.charges.get(refusal.charge);
-        let could = charge.is_some_and(|charge| charge.amount <= charge.limit.most());
+        let could = charge.is_some_and(|charge| charge.wanted() <= charge.limit.most());
         match refusal.retry {
             Retry::Never if could => Refusal {
                 retry: Retry::After(RETRY_AFTER),
@@ -356,11 +356,7 @@ pub(super) fn one_charge(
     Reservation {
         hold,
         slot: Arc::clone(slot),
-        charges: vec![Charge {
-            limit: Arc::new(limit.shadowed()),
-            counter: counter.to_owned(),
-            amount,
-        }],
+        charges: vec![Charge::new(Arc::new(limit.shadowed()), counter, amount)],
         shared: Vec::new(),
         hold_ttl: HOLD_TTL_MAX,
         lease_ttl: HOLD_TTL_MAX,

@@ -125,5 +125,6 @@ fn give_back(own: &Reservation) -> Settlement {
         shared: false,
         actual: Actual::VOID,
         event: None,
+        lesson: None,
     }
 }

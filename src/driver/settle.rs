@@ -47,3 +47,13 @@ pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Unde
         drop(open);
     })))
 }
+
+/// The hold has ended: its event is recorded by whoever ended it.
+pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
+    driver.leases.release(settlement.hold);
+    driver.denials.forget(&settlement.slot);
+    driver.expectations.learn(settlement.lesson.as_ref());
+    if let Some(event) = settlement.event.filter(|_| ended_here) {
+        driver.recorder.record(event);
+    }
+}

@@ -10,6 +10,7 @@
 //! still heard their reservations, and later ones are dropped.
 
 use super::Driver;
+use super::settle::conclude;
 use crate::counters::{CounterError, ENDED_KEPT};
 use crate::exchange::Settlement;
 use crate::limits::{Actual, HoldId, Reservation, Settled};
@@ -245,15 +246,6 @@ fn charge_again(
     }
 }
 
-/// The hold has ended: its event is recorded by whoever ended it.
-fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
-    driver.leases.release(settlement.hold);
-    driver.denials.forget(&settlement.slot);
-    if let Some(event) = settlement.event.filter(|_| ended_here) {
-        driver.recorder.record(event);
-    }
-}
-
 /// When to ask again, and whom next.
 pub(super) struct Again {
     at: Instant,
@@ -409,6 +401,7 @@ mod tests {
             shared: false,
             actual: Actual::VOID,
             event: None,
+            lesson: None,
         }
     }
 

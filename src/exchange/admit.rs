@@ -4,12 +4,13 @@
 use super::event::UsageEvent;
 use super::head::Identified;
 use super::message::{Effect, Metadata, Reply, Settlement, Step};
-use super::open_call::OpenCall;
+use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
 use super::{Settings, told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
-use crate::policy::{self, Estimate, Model, Plan, Snapshot};
+use crate::policy::expected::Expected;
+use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::openai::{refusal, request};
 use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
@@ -44,6 +45,7 @@ pub(super) struct Deciding {
 pub(super) struct Admission<'a> {
     pub settings: Settings,
     pub snapshot: &'a Snapshot,
+    pub expected: &'a Expected,
     pub hold: HoldId,
     pub seed: u64,
 }
@@ -166,16 +168,19 @@ impl Admission<'_> {
         let cap = Cap::of(plan, model, facts, who.endpoint)?;
         let strip_usage = facts.stream && !facts.include_usage && model.inject_include_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
-        let estimate = Estimate::priced(
-            model.price,
-            self.input_tokens(model, facts, body)?,
-            cap.tokens.saturating_mul(facts.answers),
-        );
+        let input_tokens = self.input_tokens(model, facts, body)?;
+        let priced = |tokens: u64| {
+            let output_tokens = tokens.saturating_mul(facts.answers);
+            Estimate::priced(model.price, input_tokens, output_tokens)
+        };
+        let most = priced(cap.tokens);
+        let estimate = priced(self.held_tokens(who, plan, model, &cap));
         let asked = policy::Call {
             who: &who.principal,
             model,
             endpoint: who.endpoint,
             estimate,
+            most,
         };
         let shared = policy::charges(&self.snapshot.shared, asked);
         let call = OpenCall {
@@ -195,6 +200,7 @@ impl Admission<'_> {
             strip_usage,
             input_tokens: estimate.input_tokens,
             output_tokens: estimate.output_tokens,
+            expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
             request_bytes: body.len() as u64,
             traceparent: who.traceparent.clone(),
             shared: !shared.is_empty(),
@@ -209,6 +215,18 @@ impl Admission<'_> {
             ietf_headers: self.settings.ietf_rate_limit_headers,
             edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
         })
+    }
+
+    /// What is held for the output of one answer.
+    fn held_tokens(&self, who: &Identified, plan: &Plan, model: &Model, cap: &Cap) -> u64 {
+        let known = match plan.output.hold {
+            Hold::Maximum => None,
+            Hold::Expected { .. } => {
+                let tenant = &who.principal.tenant;
+                self.expected.output_tokens(tenant, &model.name)
+            }
+        };
+        known.map_or(cap.tokens, |known| known.min(cap.tokens))
     }
 
     fn input_tokens(&self, model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
@@ -288,6 +306,7 @@ impl Deciding {
             shared: self.call.shared,
             actual: Actual::VOID,
             event,
+            lesson: None,
         }))
     }
 

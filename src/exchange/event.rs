@@ -36,7 +36,8 @@ pub enum Known {
     Provider,
     /// weir counted the texts that went by.
     Counted,
-    /// From the reservation: the most that the call could use.
+    /// From the reservation: the most that the call could use, or was expected
+    /// to.
     Reserved,
 }
 
@@ -125,7 +126,8 @@ pub struct UsageEvent {
     /// Part of `output_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
-    /// What was reserved: the counted input and the largest possible output.
+    /// What was reserved: the counted input and the largest possible output, or
+    /// where the plan holds that, the expected one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved_tokens: Option<u64>,
     /// What the used tokens cost, in billionths of a dollar, at the price that

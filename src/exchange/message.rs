@@ -4,6 +4,7 @@
 use super::event::UsageEvent;
 use super::open_call::OpenCall;
 use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
+use crate::policy::expected::Lesson;
 use crate::protocol::denial::Rendered;
 use std::sync::Arc;
 
@@ -143,6 +144,8 @@ pub struct Settlement {
     pub actual: Actual,
     /// `None` where the call is told of by another event.
     pub event: Option<UsageEvent>,
+    /// What is learned of how much calls produce.
+    pub lesson: Option<Lesson>,
 }
 
 impl Settlement {
@@ -154,6 +157,7 @@ impl Settlement {
             shared: false,
             actual: self.actual,
             event: None,
+            lesson: None,
         })
     }
 }

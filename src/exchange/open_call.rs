@@ -6,7 +6,7 @@
 //! times; never a prompt, an answer or a key.
 
 use crate::limits::HoldId;
-use crate::policy::{Estimate, Price};
+use crate::policy::{Estimate, Hold, Price};
 use crate::protocol::Endpoint;
 use crate::tokens::Vocabulary;
 use crate::units::UnixMillis;
@@ -39,8 +39,12 @@ pub struct OpenCall {
     /// weir asked for the stream's usage; the client did not, and doesn't get it.
     pub strip_usage: bool,
     pub input_tokens: u64,
-    /// The most that the call can produce: what is held besides the input.
+    /// What is held besides the input: the most that the call can produce, or
+    /// what is expected of it.
     pub output_tokens: u64,
+    /// Where its plan holds what is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<ExpectedOutput>,
     pub request_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -55,7 +59,38 @@ pub struct OpenCall {
     pub rate_headers: Vec<(String, String)>,
 }
 
+/// What a call that holds the expected output teaches, and could come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedOutput {
+    /// The most that the call can produce.
+    pub max_tokens: u64,
+    /// How many answers it asked for, together.
+    pub answers: u64,
+    /// What its plan holds.
+    pub percentile: u8,
+}
+
+impl ExpectedOutput {
+    /// Where that is what the plan holds.
+    pub fn of(hold: Hold, answers: u64, most: Estimate) -> Option<Self> {
+        match hold {
+            Hold::Maximum => None,
+            Hold::Expected { percentile } => Some(Self {
+                max_tokens: most.output_tokens,
+                answers,
+                percentile,
+            }),
+        }
+    }
+}
+
 impl OpenCall {
+    /// The most that it can produce.
+    pub fn output_tokens_max(&self) -> u64 {
+        self.expected
+            .map_or(self.output_tokens, |expected| expected.max_tokens)
+    }
+
     pub fn estimate(&self) -> Estimate {
         Estimate::priced(self.price, self.input_tokens, self.output_tokens)
     }

@@ -2,6 +2,7 @@
 //! and a break at every point.
 
 mod bodies;
+mod expected;
 mod heads;
 mod orders;
 
@@ -10,7 +11,7 @@ use super::message::Headers;
 use super::*;
 use crate::identity::{KeyTable, Pepper, Principal};
 use crate::limits::{Algorithm, Limit, Mode, Scope, Standing, Unit};
-use crate::policy::{Model, OutputField, OutputRule, Plan, PlanLimit, Vocabulary};
+use crate::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Vocabulary};
 use std::sync::Arc;
 
 pub(super) const KEY: &str = "weir_test_key";
@@ -81,6 +82,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             max_tokens_default: Some(100),
             max_tokens_cap: Some(200),
             choices_cap: 4,
+            hold: Hold::Maximum,
         },
     };
     let model = |name: &str, output_field| {
@@ -113,7 +115,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
 
 pub(super) fn exchange(role: Role) -> Exchange {
     let hold = HoldId::new(NOW, &[7; 10]);
-    Exchange::new(role, settings(), snapshot(), hold, 1)
+    Exchange::new(role, settings(), snapshot(), Arc::default(), hold, 1)
 }
 
 pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {

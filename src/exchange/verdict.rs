@@ -16,6 +16,7 @@ use super::event::{Known, Outcome, SCHEMA, UsageEvent};
 use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
 use crate::limits::{Actual, HoldId};
+use crate::policy::expected::Lesson;
 use crate::protocol::{Answer, Usage};
 use crate::units::UnixMillis;
 use std::sync::Arc;
@@ -168,7 +169,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
 /// Whether a usage can be billed as it is: the whole answer was read, and both
 /// sides are said (an embedding produces no tokens and says nothing of them).
 fn is_exact(call: &OpenCall, answer: &Answer, usage: Usage) -> bool {
-    let output_said = usage.output_tokens.is_some() || call.output_tokens == 0;
+    let output_said = usage.output_tokens.is_some() || call.output_tokens_max() == 0;
     answer.complete && !answer.unreadable && usage.input_tokens.is_some() && output_said
 }
 
@@ -184,7 +185,7 @@ fn believed(call: &OpenCall) -> Usage {
     Usage {
         input_tokens: Some(call.request_bytes.saturating_add(INPUT_UNEXPLAINED_MAX)),
         output_tokens: Some(
-            call.output_tokens
+            call.output_tokens_max()
                 .saturating_mul(2)
                 .saturating_add(OUTPUT_UNEXPLAINED_MAX),
         ),
@@ -247,8 +248,21 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
             output_tokens: event.output_tokens.unwrap_or(0),
             cost_nanos: event.cost_nanos.unwrap_or(0),
         },
+        lesson: lesson(call, verdict),
         event: Some(event),
     }))
+}
+
+/// What a call teaches whose provider said what it produced.
+fn lesson(call: &OpenCall, verdict: &Verdict) -> Option<Lesson> {
+    let expected = call.expected?;
+    let produced = verdict.usage.output_tokens?;
+    (verdict.outcome == Outcome::Exact).then(|| Lesson {
+        tenant: Arc::clone(&call.tenant),
+        model: Arc::clone(&call.model),
+        percentile: expected.percentile,
+        output_tokens: produced.div_ceil(expected.answers.max(1)),
+    })
 }
 
 /// `None` where nothing was used, or the model has no price.

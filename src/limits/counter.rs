@@ -184,10 +184,10 @@ impl Counter<'_> {
 pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Option<Refusal> {
     let mut worst: Option<Refusal> = None;
     for (index, (charge, counter)) in charges.iter().zip(counters).enumerate() {
-        if charge.limit.mode == Mode::Shadow || counter.admits(charge.amount, now) {
+        if charge.limit.mode == Mode::Shadow || counter.admits(charge.wanted(), now) {
             continue;
         }
-        let retry = counter.retry(charge.amount, now);
+        let retry = counter.retry(charge.wanted(), now);
         if worst.is_some_and(|worst| wait(worst.retry) >= wait(retry)) {
             continue;
         }
@@ -195,7 +195,7 @@ pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Optio
         worst = Some(Refusal {
             charge: index,
             used: standing.used,
-            requested: charge.amount,
+            requested: charge.wanted(),
             remaining: standing.remaining,
             retry,
         });

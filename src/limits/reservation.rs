@@ -66,8 +66,28 @@ pub struct Charge {
     pub limit: Arc<Limit>,
     /// Names the counter within its slot. Built by [`counter_id`], so that no
     /// tenant or user name can reach another's counter.
-    pub counter: String,
+    pub counter: Arc<str>,
+    /// What is taken.
     pub amount: u64,
+    /// What there must be room for, if that is more than what is taken.
+    pub room: u64,
+}
+
+impl Charge {
+    /// Takes an amount, and needs room for no more.
+    pub fn new(limit: Arc<Limit>, counter: impl Into<Arc<str>>, amount: u64) -> Self {
+        Self {
+            limit,
+            counter: counter.into(),
+            amount,
+            room: amount,
+        }
+    }
+
+    /// What must be free, or the charge is refused.
+    pub fn wanted(&self) -> u64 {
+        self.room.max(self.amount)
+    }
 }
 
 /// The slot of counters that tenants share. No tenant has an empty name.

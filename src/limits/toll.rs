@@ -15,8 +15,8 @@ pub struct Toll {
     /// Whose counters these are: all charges of a slot are taken atomically.
     pub slot: Arc<str>,
     /// At most [`super::CHARGES_MAX`]; never two on the same counter, none on
-    /// leases. An amount of 0 asks: it takes nothing, and passes where there is
-    /// room for at least one.
+    /// leases. One that takes nothing asks: it passes where there is the room
+    /// that it needs.
     pub charges: Vec<Charge>,
 }
 
@@ -39,11 +39,6 @@ pub struct Told {
     pub lacks: Option<Retry>,
 }
 
-/// What there must be room for, so that a charge passes.
-pub fn room(amount: u64) -> u64 {
-    amount.max(1)
-}
-
 /// The rules of a toll's charges, in order, or why it can't be counted.
 pub fn rules(toll: &Toll) -> Result<Vec<Rule<'_>>, Unfit> {
     let rules = counter::rules_of(&toll.charges)?;
@@ -59,7 +54,7 @@ pub fn rules(toll: &Toll) -> Result<Vec<Rule<'_>>, Unfit> {
 pub fn passes(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> bool {
     let mut each = charges.iter().zip(counters);
     each.all(|(charge, counter)| {
-        charge.limit.mode == Mode::Shadow || counter.admits(room(charge.amount), now)
+        charge.limit.mode == Mode::Shadow || counter.admits(charge.wanted(), now)
     })
 }
 
@@ -68,7 +63,7 @@ pub fn paid(taken: bool, charges: &[Charge], counters: &[Counter], now: UnixMill
     let each = charges.iter().zip(counters);
     let told = each.map(|(charge, counter)| {
         let standing = counter.standing(now);
-        let wanted = room(charge.amount);
+        let wanted = charge.wanted();
         let fits = match taken && charge.amount > 0 {
             // It is among what the counter holds.
             true => !standing.exceeded,

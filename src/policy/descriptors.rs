@@ -200,6 +200,7 @@ impl Bill {
         if let Some(place) = known {
             let before = &mut charges[place];
             before.amount = before.amount.saturating_add(charge.amount);
+            before.room = before.amount.max(1);
             self.used[place] |= used;
             // Of two limits that a request brings for one counter, the lower.
             if used || charge.limit.amount < before.limit.amount {
@@ -226,11 +227,8 @@ fn charge(
     let RuleLimit { limit, unrefusing } = written;
     let limit = if used { unrefusing } else { limit };
     let Some(instead) = instead else {
-        return Charge {
-            limit: Arc::clone(limit),
-            counter: counter_id(&limit.name, &[values]),
-            amount: hits,
-        };
+        let counter = counter_id(&limit.name, &[values]);
+        return asking(Charge::new(Arc::clone(limit), counter, hits));
     };
     let every = instead.every;
     let own = Limit {
@@ -244,14 +242,20 @@ fn charge(
         },
         mode: limit.mode,
     };
+    let amount = match instead.amount {
+        0 => hits.max(2),
+        _ => hits,
+    };
+    // Windows of different lengths are counted apart.
+    let counter = counter_id(&limit.name, &[values, &every.0.to_string()]);
+    asking(Charge::new(Arc::new(own), counter, amount))
+}
+
+/// Without hits, it asks whether there is room for one.
+fn asking(charge: Charge) -> Charge {
     Charge {
-        limit: Arc::new(own),
-        // Windows of different lengths are counted apart.
-        counter: counter_id(&limit.name, &[values, &every.0.to_string()]),
-        amount: match instead.amount {
-            0 => hits.max(2),
-            _ => hits,
-        },
+        room: charge.amount.max(1),
+        ..charge
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Estimate, Model};
 use crate::identity::Principal;
 use crate::limits::reservation::counter_id;
-use crate::limits::{Charge, Dimension, Limit, Scope, Unit};
+use crate::limits::{Charge, Dimension, Limit, Scope};
 use crate::protocol::Endpoint;
 use std::sync::Arc;
 
@@ -11,6 +11,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanLimit {
     pub limit: Arc<Limit>,
+    /// A call passes only where there is room for the most that it can use,
+    /// though it hold no more than what is expected of it.
+    pub hard: bool,
     pub when: When,
 }
 
@@ -29,7 +32,10 @@ pub struct Call<'c> {
     pub who: &'c Principal,
     pub model: &'c Model,
     pub endpoint: Endpoint,
+    /// What it is expected to use, which is held.
     pub estimate: Estimate,
+    /// The most that it can use.
+    pub most: Estimate,
 }
 
 /// In every call.
@@ -37,6 +43,7 @@ impl From<Limit> for PlanLimit {
     fn from(limit: Limit) -> Self {
         Self {
             limit: Arc::new(limit),
+            hard: false,
             when: When::default(),
         }
     }
@@ -56,21 +63,19 @@ pub fn charges(limits: &[PlanLimit], call: Call) -> Vec<Charge> {
     limits
         .iter()
         .filter(|limit| limit.when.holds(call.model, call.endpoint))
-        .map(|limit| charge(&limit.limit, call))
+        .map(|limit| charge(limit, call))
         .collect()
 }
 
-fn charge(limit: &Arc<Limit>, call: Call) -> Charge {
-    let estimate = call.estimate;
+fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, call: Call) -> Charge {
+    let amount = call.estimate.of(limit.unit);
     Charge {
         limit: Arc::clone(limit),
-        counter: counter(limit, call),
-        amount: match limit.unit {
-            Unit::Requests | Unit::Concurrency => 1,
-            Unit::InputTokens => estimate.input_tokens,
-            Unit::OutputTokens => estimate.output_tokens,
-            Unit::Tokens => estimate.total_tokens(),
-            Unit::Cost => estimate.cost_nanos,
+        counter: counter(limit, call).into(),
+        amount,
+        room: match hard {
+            true => call.most.of(limit.unit),
+            false => amount,
         },
     }
 }

@@ -101,10 +101,9 @@ fn limits() -> Vec<(Arc<Limit>, u64)> {
 
 fn call(tenant: usize, limits: &[(Arc<Limit>, u64)]) -> Reservation {
     let slot = format!("tenant-{tenant}");
-    let charges = limits.iter().map(|(limit, amount)| Charge {
-        limit: Arc::clone(limit),
-        counter: counter_id(&limit.name, &[&slot, "ada"]),
-        amount: *amount,
+    let charges = limits.iter().map(|(limit, amount)| {
+        let counter = counter_id(&limit.name, &[&slot, "ada"]);
+        Charge::new(Arc::clone(limit), counter, *amount)
     });
     Reservation {
         hold: hold(tenant, 0),

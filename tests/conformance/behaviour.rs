@@ -46,6 +46,7 @@ both!(
     a_toll_in_shadow_mode_becomes_a_debt,
     a_toll_waits_exactly,
     a_toll_that_cannot_be_counted_is_an_error,
+    more_room_may_be_needed_than_is_taken,
 );
 
 fn three(n: u16, tokens: u64) -> Reservation {
@@ -332,7 +333,7 @@ async fn hostile_names_stay_apart(engine: Engine) {
         for (m, who) in (0_u16..).zip(names) {
             let mut call = call(n * 100 + m, vec![charge(&one, 1)]);
             call.slot = slot.into();
-            call.charges[0].counter = reservation::counter_id("r", &[who]);
+            call.charges[0].counter = reservation::counter_id("r", &[who]).into();
             assert_eq!(used(&engine.reserve(&call).await), [1], "{slot:?} {who:?}");
         }
     }
@@ -545,8 +546,11 @@ async fn a_changed_limit_keeps_its_word(engine: Engine) {
     for (amount, scope) in [(10, "taken"), (0, "asked")] {
         for name in ["w", "b", "a", "f"] {
             let of = |limit: &Arc<Limit>, amount| Charge {
-                counter: reservation::counter_id(name, &[scope]),
-                ..charge(limit, amount)
+                counter: reservation::counter_id(name, &[scope]).into(),
+                ..match amount {
+                    0 => ask(limit),
+                    amount => charge(limit, amount),
+                }
             };
             assert!(engine.charge(vec![of(&day(name), 10)]).await.taken);
             let again = || engine.charge(vec![of(&short(name), amount)]);
@@ -655,20 +659,20 @@ async fn a_toll_of_nothing_asks(engine: Engine) {
         ),
     ];
     for limit in &limits {
-        let ask = || engine.charge(vec![charge(limit, 0)]);
-        let paid = ask().await;
+        let asked = || engine.charge(vec![ask(limit)]);
+        let paid = asked().await;
         assert!(paid.taken, "{limit:?}");
         assert_eq!((told_used(&paid), paid.told[0].lacks), (vec![0], None));
         assert!(engine.charge(vec![charge(limit, limit.most())]).await.taken);
-        let paid = ask().await;
+        let paid = asked().await;
         assert!(!paid.taken, "{limit:?}");
         assert!(matches!(paid.told[0].lacks, Some(Retry::After(wait)) if wait.0 > 0));
         // One that asks and one that takes stand or fall together.
         let other = hourly(&format!("beside {}", limit.name), 1);
-        let both = vec![charge(&other, 1), charge(limit, 0)];
+        let both = vec![charge(&other, 1), ask(limit)];
         assert!(!engine.charge(both).await.taken);
         assert!(engine.charge(vec![charge(&other, 1)]).await.taken);
-        let watched = engine.charge(vec![charge(&shadow(limit), 0)]).await;
+        let watched = engine.charge(vec![ask(&shadow(limit))]).await;
         assert!(watched.taken && watched.told[0].lacks.is_some());
     }
 }
@@ -708,6 +712,30 @@ async fn a_toll_waits_exactly(engine: Engine) {
         );
         let never = engine.charge(vec![charge(limit, 3)]).await;
         assert_eq!(never.told[0].lacks, Some(Retry::Never));
+    }
+}
+
+/// A hard limit: little is held, but there must be room for the most.
+async fn more_room_may_be_needed_than_is_taken(engine: Engine) {
+    for (base, limit) in [
+        (0, fixed("f", Unit::Tokens, 100, Period::aligned(DAY))),
+        (10, window("w", Unit::Tokens, 100, DAY)),
+        (20, bucket("b", 1, DAY, 100)),
+    ] {
+        let hard = |n, room| call(base + n, vec![needing(charge(&limit, 20), room)]);
+        assert_eq!(used(&engine.reserve(&hard(1, 80)).await), [20]);
+        assert_eq!(used(&engine.reserve(&hard(2, 80)).await), [40]);
+        let refusal = refused(&engine.reserve(&hard(3, 80)).await);
+        let told = (refusal.used, refusal.requested, refusal.remaining);
+        assert_eq!(told, (40, 80, 60), "{limit:?}");
+        assert!(matches!(refusal.retry, Retry::After(_)));
+        assert_eq!(used(&engine.reserve(&hard(4, 60)).await), [60]);
+        let refusal = refused(&engine.reserve(&hard(5, 101)).await);
+        assert_eq!(refusal.retry, Retry::Never);
+        // What comes to more than was held is charged.
+        engine.settle(hold(base + 4), actual(1, 60)).await;
+        let look = call(base + 6, vec![charge(&limit, 0)]);
+        assert_eq!(used(&engine.reserve(&look).await), [100]);
     }
 }
 

@@ -268,11 +268,17 @@ pub fn actual(requests: u64, tokens: u64) -> Actual {
 
 pub fn charge(limit: &Arc<Limit>, amount: u64) -> Charge {
     let counter = reservation::counter_id(&limit.name, &["who"]);
-    Charge {
-        limit: Arc::clone(limit),
-        counter,
-        amount,
-    }
+    Charge::new(Arc::clone(limit), counter, amount)
+}
+
+/// Takes nothing, and passes where there is room for one.
+pub fn ask(limit: &Arc<Limit>) -> Charge {
+    needing(charge(limit, 0), 1)
+}
+
+/// Needs more room than it takes.
+pub fn needing(charge: Charge, room: u64) -> Charge {
+    Charge { room, ..charge }
 }
 
 pub fn call(n: u16, charges: Vec<Charge>) -> Reservation {

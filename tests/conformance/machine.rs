@@ -514,7 +514,12 @@ impl Pair<'_> {
     ) -> Reservation {
         let charges = places.iter().map(|place| {
             let limit = &self.limits[*place];
-            charge(limit, size(limit, tokens))
+            let amount = size(limit, tokens);
+            // Some need more room than they take.
+            match tokens % 4 {
+                3 => needing(charge(limit, amount), amount + tokens),
+                _ => charge(limit, amount),
+            }
         });
         Reservation {
             hold: self.id(n),

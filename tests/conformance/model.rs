@@ -52,9 +52,9 @@ enum What {
     /// The store was asked something, and forgot what ended long ago.
     Call,
     /// These counters were looked at.
-    Read(Vec<String>),
+    Read(Vec<Arc<str>>),
     /// A call that needed these counters was refused.
-    Refused(Vec<String>),
+    Refused(Vec<Arc<str>>),
     Admitted {
         hold: HoldId,
         charges: Vec<Charge>,
@@ -153,7 +153,7 @@ impl Model {
             return Decision::Ended;
         }
         let names = call.charges.iter().map(|charge| charge.counter.clone());
-        let names: Vec<String> = names.collect();
+        let names: Vec<Arc<str>> = names.collect();
         self.note(now, What::Read(names.clone()));
         if holds.open.iter().all(|open| open.hold != call.hold) {
             if let Some(refusal) = self.judge(&call.charges, now) {
@@ -247,7 +247,7 @@ impl Model {
                 worst = Some(Refusal {
                     charge: index,
                     used: answer.standing.used,
-                    requested: charge.amount,
+                    requested: charge.wanted(),
                     remaining: answer.standing.remaining,
                     retry,
                 });
@@ -260,7 +260,7 @@ impl Model {
         let entries = self.entries(&charge.counter);
         let limit = &charge.limit;
         let most = Whole::from(limit.amount);
-        let amount = Whole::from(charge.amount);
+        let amount = Whole::from(charge.wanted());
         match &limit.algorithm {
             Algorithm::FixedWindow { period } => fixed::answer(&entries, period, most, amount, now),
             Algorithm::SlidingWindow { every } => {
@@ -290,10 +290,13 @@ impl Model {
         for event in &self.log {
             let what = match &event.what {
                 What::Call | What::Marked { .. } => None,
-                What::Read(names) => names.iter().any(|read| read == name).then_some(Move::Read),
+                What::Read(names) => names
+                    .iter()
+                    .any(|read| **read == *name)
+                    .then_some(Move::Read),
                 What::Refused(names) => names
                     .iter()
-                    .any(|refused| refused == name)
+                    .any(|refused| **refused == *name)
                     .then_some(Move::Refused),
                 What::Admitted {
                     hold,
@@ -303,7 +306,7 @@ impl Model {
                 } => {
                     // What it took before, under the same name, is long over.
                     takes.retain(|(taker, _)| taker != hold);
-                    let here = charges.iter().find(|charge| charge.counter == name);
+                    let here = charges.iter().find(|charge| *charge.counter == *name);
                     here.map(|charge| {
                         takes.push((*hold, charge));
                         Move::Take {

@@ -428,3 +428,55 @@ async fn what_a_call_gives_back_is_there_for_one_that_was_just_refused() {
         stack.settle_the_books().await;
     }
 }
+
+/// Agents that always ask for a huge `max_tokens` and use little of it.
+#[tokio::test]
+async fn nearly_all_of_a_limit_is_usable_where_the_expected_output_is_held() {
+    const LIMIT: u64 = 3_000;
+    // Held at most: 8 of input and 1,000; used: 8 and 30.
+    let ask = sized(1_000);
+    let reserved = |event: &UsageEvent| event.reserved_tokens.unwrap_or(u64::MAX);
+    for engine in ENGINES {
+        for (output, least, most) in [
+            ("", 0, LIMIT - 900),
+            (
+                ", hold: expected, percentile: 50",
+                LIMIT * 95 / 100,
+                LIMIT + 100,
+            ),
+        ] {
+            let stack = Stack::start(Setup {
+                engine,
+                limits: format!("[ {{ per: tenant, unit: tokens, amount: {LIMIT}, every: 1h }} ]"),
+                output,
+                ..Setup::default()
+            })
+            .await;
+            let call = async || {
+                let request = stack.chat(&ask, &[("x-fake-output", "30")]);
+                stack.send(request).await.status
+            };
+            // Four lessons, the fewest; they count from the next second on.
+            for sent in 0..40 {
+                assert_eq!(call().await, 200);
+                let events = stack.wait_for_events(sent + 1).await;
+                if output.is_empty() || events.iter().any(|event| reserved(event) < 100) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            while call().await == 200 {}
+            let used: u64 = stack
+                .provider
+                .log()
+                .iter()
+                .map(|call| call.bills.0 + call.bills.1)
+                .sum();
+            assert!(
+                (least..=most).contains(&used),
+                "{used} of {LIMIT}: {output}"
+            );
+            stack.settle_the_books().await;
+        }
+    }
+}

@@ -246,17 +246,16 @@ pub fn was_sent(event: &UsageEvent) -> bool {
 async fn audited(redis: &Redis) -> Vec<u64> {
     let now = UnixMillis(unix_ms());
     let hold = HoldId::new(now, &[0xbb; 10]);
-    let charges = AUDITED.map(|(name, unit, amount)| Charge {
-        limit: Arc::new(Limit {
+    let charges = AUDITED.map(|(name, unit, amount)| {
+        let limit = Limit {
             name: name.into(),
             scope: Scope::TENANT,
             unit,
             amount,
             algorithm: Algorithm::SlidingWindow { every: DAY },
             mode: Mode::Enforce,
-        }),
-        counter: counter_id(name, &["acme"]),
-        amount: 1,
+        };
+        Charge::new(Arc::new(limit), counter_id(name, &["acme"]), 1)
     });
     let reservation = Reservation {
         hold,

@@ -45,6 +45,8 @@ pub struct Setup {
     pub envoy: &'static str,
     /// The plan's limits, as YAML list items.
     pub limits: String,
+    /// Fields of the plan's `output` besides its caps.
+    pub output: &'static str,
     /// More top-level fields of `weir.yaml`.
     pub more: String,
     /// weir reaches Redis over a link that can fall.
@@ -61,6 +63,7 @@ impl Default for Setup {
             engine: Engine::Memory,
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
+            output: "",
             more: String::new(),
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
@@ -343,7 +346,7 @@ models:
 plans:
   team:
     limits: {limits}
-    output: {{ max_tokens: {{ default: 100, cap: 1000 }} }}
+    output: {{ max_tokens: {{ default: 100, cap: 1000 }} {output} }}
 tenants:
   acme: {{ plan: team }}
   globex: {{ plan: team }}
@@ -357,6 +360,7 @@ tenants:
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
+        output = setup.output,
         more = setup.more,
     )
 }

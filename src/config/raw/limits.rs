@@ -59,6 +59,8 @@ pub struct RawLimit {
     pub algorithm: Option<Located<AlgorithmWord>>,
     pub burst: Option<Located<u64>>,
     pub mode: Option<Located<Mode>>,
+    /// Room is needed for the most that a call can use.
+    pub hard: Option<Located<bool>>,
     pub when: RawWhen,
     /// All that is there could be read.
     pub is_read: bool,
@@ -145,6 +147,7 @@ const FIELDS: &[&str] = &[
     "algorithm",
     "burst",
     "mode",
+    "hard",
     "when",
 ];
 
@@ -247,6 +250,7 @@ fn limit(
         algorithm: word(fields, "algorithm", ALGORITHMS, &mut read),
         burst: fields.optional("burst").and_then(number),
         mode: word(fields, "mode", MODES, &mut read),
+        hard: hard(fields, &mut read),
         when: when(fields, &mut read),
         unit,
         period,
@@ -265,6 +269,12 @@ fn word<T: Copy>(
     let word = fields.optional(name)?.word(words);
     read(word.is_some());
     word
+}
+
+fn hard(fields: &Fields, read: &mut impl FnMut(bool)) -> Option<Located<bool>> {
+    let hard = fields.optional("hard")?.boolean();
+    read(hard.is_some());
+    hard
 }
 
 /// `global`, a dimension, or a list of them.

@@ -4,12 +4,16 @@ use super::limits::{self, RawLimit};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
-use crate::policy::{OutputField, Price, Vocabulary};
+use crate::policy::{Hold, OutputField, Price, Vocabulary};
 use std::sync::Arc;
 
 /// The most answers that a plan may let one call ask for: what the API itself
 /// takes as `n`.
 const CHOICES_MAX: u64 = 128;
+
+/// One call of twenty produces more than what was held for it, which is charged
+/// when it ends.
+const PERCENTILE_DEFAULT: u8 = 95;
 
 pub type Name = Located<Arc<str>>;
 
@@ -47,6 +51,7 @@ pub struct RawPlan {
     pub max_tokens_default: Option<Located<u64>>,
     pub max_tokens_cap: Option<Located<u64>>,
     pub choices_cap: Option<u64>,
+    pub hold: Option<Hold>,
     /// Whether `limits`, but not each of them, was left out or could be read.
     pub limits_are_read: bool,
     /// Whether `output` was left out or could be read.
@@ -197,6 +202,7 @@ fn plan((name, item): (Name, Item)) -> RawPlan {
         max_tokens_default: None,
         max_tokens_cap: None,
         choices_cap: None,
+        hold: None,
         limits_are_read: false,
         output_is_read: false,
     };
@@ -217,7 +223,8 @@ fn plan((name, item): (Name, Item)) -> RawPlan {
 
 /// `None` where something couldn't be read.
 fn output(item: &Item, plan: &mut RawPlan) -> Option<()> {
-    let fields = item.fields(&["max_tokens", "choices"])?;
+    let fields = item.fields(&["max_tokens", "choices", "hold", "percentile"])?;
+    plan.hold = hold(&fields);
     let choices = fields
         .optional("choices")
         .and_then(|item| item.fields(&["cap"]));
@@ -239,6 +246,27 @@ fn output(item: &Item, plan: &mut RawPlan) -> Option<()> {
         plan.max_tokens_cap.is_some(),
     );
     (set == read).then_some(())
+}
+
+/// `None` after a problem.
+fn hold(fields: &Fields) -> Option<Hold> {
+    const HOLDS: &[(&str, bool)] = &[("maximum", false), ("expected", true)];
+    let expected = match fields.optional("hold") {
+        Some(item) => item.word(HOLDS)?.value,
+        None => false,
+    };
+    let percentile = fields.optional("percentile");
+    match (expected, percentile) {
+        (false, None) => Some(Hold::Maximum),
+        (false, Some(item)) => item.report("is only for hold: expected".to_owned()),
+        (true, None) => Some(Hold::Expected {
+            percentile: PERCENTILE_DEFAULT,
+        }),
+        (true, Some(item)) => {
+            let percentile = u8::try_from(item.amount(50..=99)?.value).ok()?;
+            Some(Hold::Expected { percentile })
+        }
+    }
 }
 
 pub fn tenants(top: &Fields) -> Option<Located<Vec<RawTenant>>> {

@@ -71,6 +71,7 @@ pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<Pla
         paced(raw, unit, findings)
     };
     let when = when?;
+    let hard = hard(raw, unit, findings)?;
     if unit == Unit::Cost {
         require_prices(raw, &when, known, findings)?;
     }
@@ -84,6 +85,7 @@ pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<Pla
     };
     raw.is_read.then(|| PlanLimit {
         limit: Arc::new(limit),
+        hard,
         when,
     })
 }
@@ -139,6 +141,20 @@ fn unknown(what: &str, name: &Located<Arc<str>>, known: &HashSet<&str>, findings
         .unwrap_or_default();
     let text = format!("there is no {what} {}{hint}", shown(&name.value));
     findings.problem(&name.at, text);
+}
+
+/// What a call produces is all that may come to more than is held.
+fn hard(raw: &RawLimit, unit: Unit, findings: &Findings) -> Option<bool> {
+    let Some(hard) = &raw.hard else {
+        return Some(false);
+    };
+    if hard.value && !matches!(unit, Unit::OutputTokens | Unit::Tokens | Unit::Cost) {
+        let unit = unit.as_str();
+        let text = format!("is only for tokens, output_tokens and cost (unit is {unit})");
+        findings.problem(&hard.at, text);
+        return None;
+    }
+    Some(hard.value)
 }
 
 /// A call whose cost isn't known can't be held to a limit on it.

@@ -210,6 +210,7 @@ fn plan(raw: &RawPlan, known: &Known, top: &[WrittenLimit], findings: &Findings)
             max_tokens_default: raw.max_tokens_default.as_ref().map(|default| default.value),
             max_tokens_cap: raw.max_tokens_cap.as_ref().map(|cap| cap.value),
             choices_cap: raw.choices_cap.unwrap_or(default.choices_cap),
+            hold: raw.hold.unwrap_or_default(),
         },
     })
 }

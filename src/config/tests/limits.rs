@@ -4,7 +4,7 @@ use super::{GOOD, outside};
 use crate::config::{Config, Problems, load};
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{AMOUNT_MAX, Algorithm, Dimension, Limit, Mode, Scope, Unit};
-use crate::policy::{PlanLimit, When};
+use crate::policy::{Hold, PlanLimit, When};
 use crate::protocol::Endpoint;
 use crate::units::Millis;
 use jiff::civil::Weekday;
@@ -268,4 +268,29 @@ fn limits_beside_the_plans_hold_for_all_tenants() {
         let problems = loaded(&text).expect_err(&text).to_string();
         assert!(problems.contains(problem), "{problems}");
     }
+}
+
+#[test]
+fn a_plan_may_hold_what_is_expected_and_have_hard_limits_beside() {
+    let output = |text: &str| {
+        let edit = format!("choices: {{ cap: 4 }}{text}");
+        let file = GOOD.replace("choices: { cap: 4 }", &edit);
+        let config = loaded(&file).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+        config.snapshot.plans["team"].output.hold
+    };
+    for (text, hold) in [
+        ("", Hold::Maximum),
+        (", hold: maximum", Hold::Maximum),
+        (", hold: expected", Hold::Expected { percentile: 95 }),
+        (
+            ", hold: expected, percentile: 50",
+            Hold::Expected { percentile: 50 },
+        ),
+    ] {
+        assert_eq!(output(text), hold, "{text}");
+    }
+    let tokens = "{ per: tenant, name: t, unit: tokens, amount: 9k, every: 1h";
+    assert!(!limit(&format!("{tokens} }}")).hard);
+    assert!(!limit(&format!("{tokens}, hard: false }}")).hard);
+    assert!(limit(&format!("{tokens}, hard: true }}")).hard);
 }

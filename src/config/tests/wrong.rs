@@ -86,6 +86,21 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("choices: { cap: 4 }", "choices: { cap: 200 }", &[
         "23:73: plans.team.output.choices.cap: must be at most 128 (got 200)",
     ]),
+    ("choices: { cap: 4 }", "choices: { cap: 4 }, hold: expekted", &[
+        r#"23:84: plans.team.output.hold: must be one of maximum, expected (got "expekted"); did you mean "expected"?"#,
+    ]),
+    ("choices: { cap: 4 }", "choices: { cap: 4 }, hold: expected, percentile: 100", &[
+        "23:106: plans.team.output.percentile: must be at most 99 (got 100)",
+    ]),
+    ("choices: { cap: 4 }", "choices: { cap: 4 }, percentile: 95", &[
+        "23:90: plans.team.output.percentile: is only for hold: expected",
+    ]),
+    ("burst: 50k", "burst: 50k, hard: yess", &[
+        r#"20:106: plans.team.limits[1].hard: must be true or false (got "yess")"#,
+    ]),
+    ("amount: 20 }", "amount: 20, hard: true }", &[
+        "22:61: plans.team.limits[3].hard: is only for tokens, output_tokens and cost (unit is concurrency)",
+    ]),
     ("acme: { plan: team }", "acme: { plan: tean }", &[
         r#"25:17: tenants.acme.plan: there is no plan "tean"; did you mean "team"?"#,
     ]),

@@ -14,16 +14,16 @@ use std::sync::Arc;
 /// By counter name. A counter that isn't there is at rest.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    fixed: Map<String, FixedWindow>,
-    windows: Map<String, Window>,
-    buckets: Map<String, Bucket>,
-    leases: Map<String, Leases>,
+    fixed: Map<Arc<str>, FixedWindow>,
+    windows: Map<Arc<str>, Window>,
+    buckets: Map<Arc<str>, Bucket>,
+    leases: Map<Arc<str>, Leases>,
 }
 
 /// What a hold took from one counter.
 #[derive(Debug)]
 pub(super) struct Taken {
-    counter: String,
+    counter: Arc<str>,
     unit: Unit,
     held: u64,
     from: From,
@@ -142,13 +142,13 @@ impl Slot {
             }
             Counter::Leases { occupancy, .. } => {
                 occupancy.take();
-                let leases = self.leases.entry(charge.counter.clone()).or_default();
+                let leases = self.leases.entry(Arc::clone(&charge.counter)).or_default();
                 leases.take(hold, lease_expiry);
                 From::Lease(lease_expiry)
             }
         };
         Taken {
-            counter: charge.counter.clone(),
+            counter: Arc::clone(&charge.counter),
             unit: charge.limit.unit,
             held: charge.amount,
             from,
@@ -270,11 +270,11 @@ impl Slot {
 }
 
 /// Without a new key where there is one.
-fn put<T>(map: &mut Map<String, T>, name: &str, value: T) {
+fn put<T>(map: &mut Map<Arc<str>, T>, name: &Arc<str>, value: T) {
     match map.get_mut(name) {
         Some(stored) => *stored = value,
         None => {
-            map.insert(name.to_owned(), value);
+            map.insert(Arc::clone(name), value);
         }
     }
 }

@@ -249,13 +249,12 @@ fn memory_info() -> Cmd {
 pub(super) async fn load(mut connection: Link, scripts: &Scripts) -> Result<(), CounterError> {
     let Scripts {
         reserve,
-        charge,
         settle,
         renew,
         expire,
         beat,
     } = scripts;
-    for script in [reserve, charge, settle, renew, expire, beat] {
+    for script in [reserve, settle, renew, expire, beat] {
         script.load_async(&mut connection).await.map_err(error)?;
     }
     Ok(())

@@ -8,8 +8,8 @@
 local function read(record, hold_id)
   --:record
   for _ = 1, charges do
-    local algorithm, unit, amount, p1, p2, p3, p4, key
-    algorithm, unit, amount, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+    local algorithm, unit, amount, room, p1, p2, p3, p4, key
+    algorithm, unit, amount, room, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
     if algorithm == LEASES then redis.pcall('ZREM', key, hold_id) end
   end
   local slot, after = unpack_bytes(TEXT, record, at)

@@ -11,18 +11,14 @@ use crate::limits::fixed_window::FixedWindow;
 use crate::limits::period::Ends;
 use crate::limits::sliding_window::{COUNTS, Window};
 use crate::limits::token_bucket;
-use crate::limits::{AMOUNT_MAX, Charge, Mode, Unit, toll};
+use crate::limits::{AMOUNT_MAX, Charge, Mode, Unit};
 use crate::units::UnixMillis;
 
 /// A record's mark, its number of charges, and its length in bytes.
 const HEAD_BYTES: usize = 1 + 1 + 4;
 
 /// What a record holds besides texts of foreseeable length; to reserve room.
-const CHARGE_BYTES: usize = 1 + 1 + 5 * 8 + 4 + 80;
-
-/// In place of its unit, the mark of a charge that takes nothing and asks
-/// whether there is room: no settlement comes that would need the unit.
-const ASKS: u8 = 15;
+const CHARGE_BYTES: usize = 1 + 1 + 6 * 8 + 4 + 80;
 
 /// What is reserved, or charged for good.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +26,6 @@ pub struct Taking<'t> {
     pub slot: &'t str,
     pub charges: &'t [Charge],
     pub context: &'t str,
-    /// Leaves no hold.
-    pub for_good: bool,
 }
 
 /// The record of what is taken. `rules` are those of its charges; `now` is the
@@ -47,14 +41,11 @@ pub fn record(bucket: Bucket, taking: Taking, rules: &[Rule], now: UnixMillis) -
     record.extend([0; 4]);
     for (charge, rule) in taking.charges.iter().zip(rules) {
         // One more than any limit: refused there as it would be here.
-        let amount = charge.amount.min(AMOUNT_MAX + 1);
-        let (amount, unit) = match taking.for_good && amount == 0 {
-            true => (toll::room(amount), ASKS),
-            false => (amount, unit_mark(charge.limit.unit)),
-        };
+        let most = |amount: u64| double(amount.min(AMOUNT_MAX + 1)).to_le_bytes();
         record.push(letter(*rule));
-        record.push(with_mode(unit, charge.limit.mode));
-        record.extend(double(amount).to_le_bytes());
+        record.push(with_mode(unit_mark(charge.limit.unit), charge.limit.mode));
+        record.extend(most(charge.amount));
+        record.extend(most(charge.wanted()));
         for number in parameters(*rule, now) {
             record.extend(double(number.min(AMOUNT_MAX)).to_le_bytes());
         }

@@ -9,8 +9,8 @@ if not record or record == SETTLED or record == EXPIRED then return { 0, now } e
 local alive = {}
 --:record
 for _ = 1, charges do
-  local algorithm, unit, amount, p1, p2, p3, p4, key
-  algorithm, unit, amount, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+  local algorithm, unit, amount, room, p1, p2, p3, p4, key
+  algorithm, unit, amount, room, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
   if algorithm == LEASES then
     local expiry = call('ZSCORE', key, hold_id)
     if expiry and tonumber(expiry) > now then alive[#alive + 1] = key end

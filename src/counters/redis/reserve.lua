@@ -1,8 +1,8 @@
 -- Takes all charges of a call, or none.
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the record
 -- and carry the same hash tag.
--- Without a hold id the charges are for good: nothing is left to settle. Then a
--- charge may ask: it takes nothing, and passes where its amount would.
+-- Without a hold id the charges are for good: nothing is left to settle. What
+-- then takes nothing only asks, and stores nothing.
 -- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
 --   are, for a window: limit, sub_ms; for a bucket: per_ms, scale, capacity; for
 --   leases: limit; for a fixed window see FIXED_STATE.
@@ -10,7 +10,8 @@
 -- stand after the charges, or where nothing was taken, as they stand. Or
 -- {3, now}: the ends of a fixed window both lie behind, ask again with others.
 local hold_id = ARGV[1]
-local held = hold_id ~= '' and call('GET', KEYS[1])
+local for_good = hold_id == ''
+local held = not for_good and call('GET', KEYS[1])
 if held == SETTLED or held == EXPIRED then return { 2, now } end
 if held then
   local record = held
@@ -32,8 +33,8 @@ repeat
   local again = false
   charged, admits, at = '', true, first
   for i = 1, charges do
-    local algorithm, unit, amount, p1, p2, p3, p4, key
-    algorithm, unit, amount, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+    local algorithm, unit, amount, room, p1, p2, p3, p4, key
+    algorithm, unit, amount, room, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
     keys[i] = key
     if not take then amount = 0 end
     local fits
@@ -48,9 +49,8 @@ repeat
       elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
         fend, kind, adopted = due, p4, count > 0
       end
-      fits = count + amount <= p1
-      --:asks
-      if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
+      fits = count + room <= p1
+        if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
       answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
       ttls[i] = fend - now + GRACE_MS
       charged = charged .. pack('<d', fend)
@@ -67,9 +67,8 @@ repeat
         between = rep('\0', BETWEEN_BYTES)
       end
       --:window_used
-      fits = used + amount <= p1
-      --:asks
-      if amount > AMOUNT_MAX - full then amount = AMOUNT_MAX - full end
+      fits = used + room <= p1
+        if amount > AMOUNT_MAX - full then amount = AMOUNT_MAX - full end
       answer[i + 2] = pack(WINDOW_STATE, length, head, full + amount, newest + amount, between, oldest)
       ttls[i] = same and KEEP or (head + 14) * length - now + GRACE_MS
       charged = charged .. pack('<d', head)
@@ -83,9 +82,8 @@ repeat
         level = math.max(-debt_max, math.min(burst, floor(level / scale))) * p2
       end
       if level > p3 then level = p3 end
-      fits = amount <= floor(p3 / p2) and level >= amount * p2
-      --:asks
-      level = level - amount * p2
+      fits = room <= floor(p3 / p2) and level >= room * p2
+        level = level - amount * p2
       if level < -LEVEL_MAX then level = -LEVEL_MAX end
       answer[i + 2] = pack(BUCKET_STATE, level, last, p1, p2, p3)
       ttls[i] = ceil((p3 - level) / p1) + (last > now and last - now or 0) + GRACE_MS
@@ -100,7 +98,7 @@ repeat
     if adopted and not take and not held then
       call('SET', key, answer[i + 2], 'PX', format('%d', ttls[i]))
     end
-    --:asked
+    if for_good and amount == 0 then ttls[i] = false end
   end
   -- Refused: they are answered as they stand.
   if take and not admits then take, again = false, true end
@@ -113,7 +111,7 @@ end
 
 -- The first write raises where the key is of another type; those after it
 -- can't, as all their keys have been read.
-if hold_id ~= '' then
+if not for_good then
   call('ZADD', KEYS[2], format('%d', now + ARGV[3]), hold_id)
   call('PEXPIRE', KEYS[2], ARGV[5])
   call('SET', KEYS[1], record .. charged, 'PX', ARGV[5])

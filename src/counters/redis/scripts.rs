@@ -23,7 +23,6 @@ const HOLD_KEPT: Millis = Millis(2 * HOLD_TTL_MAX.0);
 #[derive(Debug)]
 pub struct Scripts {
     pub reserve: Script,
-    pub charge: Script,
     pub settle: Script,
     pub renew: Script,
     pub expire: Script,
@@ -35,7 +34,6 @@ macro_rules! script {
         script(
             concat!("-- weir ", $name, " ", $version, "\n"),
             include_str!(concat!($name, ".lua")),
-            NO_ASKING,
         )
     };
 }
@@ -49,22 +47,10 @@ const PASTED: [(&str, &str); 5] = [
     ("--:bucket\n", include_str!("bucket.lua")),
 ];
 
-/// What more there is for charges that ask, marked 15 as a unit: only where
-/// there are any, as each costs every charge of a call some time.
-const ASKING: [(&str, &str); 2] = [
-    ("--:asks\n", "if unit % SHADOW == 15 then amount = 0 end\n"),
-    (
-        "--:asked\n",
-        "if unit % SHADOW == 15 then ttls[i] = false end\n",
-    ),
-];
-
-const NO_ASKING: [(&str, &str); 2] = [("--:asks\n", "\n"), ("--:asked\n", "\n")];
-
-fn script(title: &str, body: &str, asking: [(&str, &str); 2]) -> Script {
+fn script(title: &str, body: &str) -> Script {
     let begin = [include_str!("state.lua"), include_str!("counters.lua")].concat();
     let mut body = body.to_owned();
-    for (line, text) in PASTED.into_iter().chain(asking) {
+    for (line, text) in PASTED {
         body = body.replace(line, text);
     }
     Script::new(&[title, &begin, &body].concat())
@@ -74,7 +60,6 @@ impl Scripts {
     pub fn new() -> Self {
         Self {
             reserve: script!("reserve", 1),
-            charge: script("-- weir charge 1\n", include_str!("reserve.lua"), ASKING),
             settle: script!("settle", 1),
             renew: script!("renew", 1),
             expire: script!("expire", 1),
@@ -94,7 +79,6 @@ impl Scripts {
             slot: &reservation.slot,
             charges: &reservation.charges,
             context: &reservation.context,
-            for_good: false,
         };
         let mut call = self.reserve.prepare_invoke();
         call.key(bucket.hold(reservation.hold)).key(bucket.open());
@@ -113,10 +97,9 @@ impl Scripts {
             slot: &toll.slot,
             charges: &toll.charges,
             context: "",
-            for_good: true,
         };
         // The key only says where the counters are.
-        let mut call = self.charge.key(bucket.open());
+        let mut call = self.reserve.key(bucket.open());
         call.arg("").arg(packed::record(bucket, taking, rules, now));
         call
     }
@@ -295,7 +278,6 @@ mod tests {
         let scripts = Scripts::new();
         let hashes: std::collections::HashSet<&str> = [
             &scripts.reserve,
-            &scripts.charge,
             &scripts.settle,
             &scripts.renew,
             &scripts.expire,
@@ -304,15 +286,12 @@ mod tests {
         .iter()
         .map(|script| script.get_hash())
         .collect();
-        assert_eq!(hashes.len(), 6);
-        for script in [&scripts.charge, &scripts.reserve] {
-            let text = format!("{script:?}");
-            assert!(
-                !text.contains("--:"),
-                "a line that stands for nothing: {text}"
-            );
-        }
+        assert_eq!(hashes.len(), 5);
         let text = format!("{:?}", scripts.reserve);
+        assert!(
+            !text.contains("--:"),
+            "a line that stands for nothing: {text}"
+        );
         assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
     }
 

@@ -21,8 +21,8 @@ local keys, values, ttls = { nil, nil, nil, nil }, { nil, nil, nil, nil }, { nil
 --:record
 local charged_at = size + 1
 for _ = 1, charges do
-  local algorithm, unit, held, p1, p2, p3, p4, key
-  algorithm, unit, held, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+  local algorithm, unit, held, room, p1, p2, p3, p4, key
+  algorithm, unit, held, room, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
   local actual = tonumber(ARGV[2 + unit % SHADOW])
   if algorithm == LEASES then
     -- Raises where it is of another type.

@@ -15,11 +15,11 @@ local now = clock[1] * 1000 + floor(clock[2] / 1000)
 -- A hold's record is what was reserved, as packed.rs makes it, and behind that,
 -- for each window, the sub-window that was charged, by its number, or by its end:
 --   'H', charges, bytes up to there, then for each charge: algorithm, unit,
---   amount, four parameters, key; then slot and context. A unit is the place of
+--   amount, room that it needs, four parameters, key; then slot and context. A unit is the place of
 --   what was used of it in settle's arguments; 16 more: it never refuses.
 -- One that is over is SETTLED or EXPIRED.
 local SETTLED, EXPIRED = '-', 'x'
-local HEAD, CHARGE, TEXT = '<BBI4', '<BBdddddI4c0', '<I4c0'
+local HEAD, CHARGE, TEXT = '<BBI4', '<BBddddddI4c0', '<I4c0'
 local MARK = 72
 -- Algorithms, by their letters f, w, b and c.
 local FIXED, WINDOW, BUCKET, LEASES = 102, 119, 98, 99

@@ -63,11 +63,7 @@ fn the_reservation_bounds_the_call() {
         .map(|charge| charge.amount)
         .collect();
     assert_eq!(amounts, [1, 9 + 100, 1]);
-    let counters: Vec<&str> = reservation
-        .charges
-        .iter()
-        .map(|c| c.counter.as_str())
-        .collect();
+    let counters: Vec<&str> = reservation.charges.iter().map(|c| &*c.counter).collect();
     assert_eq!(
         counters,
         [

@@ -125,7 +125,7 @@ fn values_have_counters_of_their_own() {
         counter(&format!("path=/a user={}", "x".repeat(9_999))),
         counter(&format!("path=/a user={}y", "x".repeat(9_999))),
     ];
-    let distinct: std::collections::HashSet<&String> = all.iter().collect();
+    let distinct: std::collections::HashSet<&Arc<str>> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
     assert!(all.iter().all(|name| name.len() < 400), "bounded");
     let bill = domain.bill(&[descriptor("path=/a user=1")], 1).unwrap();

@@ -1,7 +1,7 @@
 //! Which calls a limit counts, and together with which others.
 
 use super::*;
-use crate::limits::{Algorithm, Mode};
+use crate::limits::{Algorithm, Mode, Unit};
 use crate::policy::{OutputField, Vocabulary};
 use crate::units::Millis;
 
@@ -53,22 +53,35 @@ fn call<'c>(who: &'c Principal, model: &'c Model) -> Call<'c> {
             output_tokens: 12,
             cost_nanos: 7,
         },
+        most: Estimate {
+            input_tokens: 30,
+            output_tokens: 100,
+            cost_nanos: 50,
+        },
     }
 }
 
 #[test]
 fn each_unit_charges_its_own() {
     let (who, model) = (who(None, None), model("m", None));
-    for (unit, amount) in [
-        (Unit::Requests, 1),
-        (Unit::Concurrency, 1),
-        (Unit::InputTokens, 30),
-        (Unit::OutputTokens, 12),
-        (Unit::Tokens, 42),
-        (Unit::Cost, 7),
+    for (unit, amount, most) in [
+        (Unit::Requests, 1, 1),
+        (Unit::Concurrency, 1, 1),
+        (Unit::InputTokens, 30, 30),
+        (Unit::OutputTokens, 12, 100),
+        (Unit::Tokens, 42, 130),
+        (Unit::Cost, 7, 50),
     ] {
-        let charge = charge(&limit(Scope::TENANT, unit), call(&who, &model));
-        assert_eq!(charge.amount, amount, "{unit:?}");
+        let mut limit = PlanLimit {
+            limit: limit(Scope::TENANT, unit),
+            hard: false,
+            when: When::default(),
+        };
+        let soft = charge(&limit, call(&who, &model));
+        assert_eq!((soft.amount, soft.wanted()), (amount, amount), "{unit:?}");
+        limit.hard = true;
+        let hard = charge(&limit, call(&who, &model));
+        assert_eq!((hard.amount, hard.wanted()), (amount, most), "{unit:?}");
     }
 }
 
@@ -104,6 +117,7 @@ fn a_condition_must_hold_whole() {
     let limits = |when| {
         [PlanLimit {
             limit: limit(Scope::TENANT, Unit::Requests),
+            hard: false,
             when,
         }]
     };
