@@ -23,6 +23,7 @@ mod leases;
 mod local;
 mod merge;
 mod record;
+mod refused_tolls;
 mod reserve;
 mod session;
 mod settle;
@@ -47,6 +48,7 @@ use denials::Denials;
 use expectations::Expectations;
 use known::Known;
 use local::Local;
+use refused_tolls::RefusedTolls;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -62,6 +64,7 @@ pub struct Driver {
     leases: Leases,
     unsettled: Unsettled,
     denials: Denials,
+    refused_tolls: RefusedTolls,
     expectations: Expectations,
     breaker: Breaker,
     known: Known,
@@ -104,6 +107,7 @@ impl Driver {
             leases,
             unsettled: Unsettled::default(),
             denials: Denials::default(),
+            refused_tolls: RefusedTolls::default(),
             expectations: Expectations::default(),
             clock,
             open: Arc::default(),

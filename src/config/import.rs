@@ -10,6 +10,7 @@
 use super::problem::{At, Findings, Problems, shown};
 use super::reader::{Fields, Item, Located};
 use super::yaml;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The rules of one file, which has one domain.
@@ -30,7 +31,7 @@ pub struct ImportedRule {
 }
 
 /// A key, and the value as it is written, where there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImportedEntry {
     pub key: Arc<str>,
     pub value: Option<String>,
@@ -58,6 +59,11 @@ const UNITS: [(&str, &str); 7] = [
 
 /// In place of a limit of 0, as no limit here is.
 const ALMOST_NOTHING: (u64, &str) = (1, "365d");
+
+/// What no file of ratelimit says, as it counts refused hits too.
+const ON_DONE: &str = "rules whose hits Envoy tells when a stream is done \
+                       (apply_on_stream_done) need on_done: true, or hits beyond a limit aren't \
+                       counted; this file can't say which";
 
 /// Fields of a descriptor that change nothing here where they are true.
 const DROPPED: [(&str, &str); 4] = [
@@ -103,6 +109,9 @@ fn read(root: &Item, findings: &Findings) -> Option<Imported> {
     let descriptors = fields.required("descriptors", "what is limited");
     if let Some(item) = &descriptors {
         read_list(item, &[], &mut rules, findings);
+        if rules.iter().any(|rule| rule.limit.is_some()) {
+            findings.warning(&item.at, ON_DONE);
+        }
         if rules.is_empty() && !findings.has_problems() {
             findings.problem(&item.at, "must limit or exempt something");
         }
@@ -130,18 +139,22 @@ fn read_list(
     findings: &Findings,
 ) {
     let mut siblings: Vec<Sibling> = Vec::new();
+    let mut first_of: HashMap<ImportedEntry, usize> = HashMap::new();
     for item in list.list().unwrap_or_default() {
         let Some(sibling) = read_descriptor(&item, above, rules, findings) else {
             continue;
         };
-        let same = |other: &&Sibling| other.entry == sibling.entry;
-        if let Some(first) = siblings.iter().find(same) {
+        let first = *first_of
+            .entry(sibling.entry.clone())
+            .or_insert(siblings.len());
+        if let Some(first) = siblings.get(first) {
             let text = format!("{} matches the same already", first.at.path);
             findings.problem(&sibling.at, text);
         }
         siblings.push(sibling);
     }
     note_looking_on(&siblings, findings);
+    note_prefixes(&siblings, findings);
 }
 
 fn read_descriptor(
@@ -227,7 +240,7 @@ fn read_limit(item: &Item, shadow: bool, findings: &Findings) -> Option<Option<I
     let unit = fields.required("unit", "second, minute, hour, day, week, month or year");
     let every = every(&unit?)?;
     let amount = match fields.optional("requests_per_unit") {
-        Some(item) => item.amount(0..=u64::from(u32::MAX))?.value,
+        Some(item) => requests_per_unit(&item)?,
         None => 0,
     };
     let (amount, every) = match amount {
@@ -248,6 +261,16 @@ fn read_limit(item: &Item, shadow: bool, findings: &Findings) -> Option<Option<I
         every,
         shadow,
     }))
+}
+
+/// In the digits that both programs read alike: a 0 in front makes a number
+/// octal there, and `1k` is none.
+fn requests_per_unit(item: &Item) -> Option<u64> {
+    let amount = item.amount(0..=u64::from(u32::MAX))?.value;
+    match item.is_number(&amount.to_string()) {
+        true => Some(amount),
+        false => item.report(format!("must be written as {amount}, if that is meant")),
+    }
 }
 
 fn every(item: &Item) -> Option<&'static str> {
@@ -285,9 +308,12 @@ fn note_dropped(fields: &Fields, findings: &Findings) {
 /// There, the most specific descriptor is gone into and no other is looked at;
 /// here, the most specific rule that matches as a whole counts.
 fn note_looking_on(siblings: &[Sibling], findings: &Findings) {
+    let mut wide = Wide::default();
+    for sibling in siblings.iter().filter(|sibling| sibling.goes_on) {
+        wide.add(sibling);
+    }
     for sibling in siblings {
-        let wider = |other: &&Sibling| other.goes_on && is_wider(&other.entry, &sibling.entry);
-        if let Some(other) = siblings.iter().find(wider) {
+        if let Some(other) = wide.any(sibling).or_else(|| wide.prefix(sibling)) {
             let text = format!(
                 "descriptors that begin so and go on as only {} does are matched by that in weir; \
                  ratelimit lets them pass",
@@ -298,15 +324,59 @@ fn note_looking_on(siblings: &[Sibling], findings: &Findings) {
     }
 }
 
-/// Whether all that the second matches is matched by the first.
-fn is_wider(first: &ImportedEntry, second: &ImportedEntry) -> bool {
-    let (Some(second_value), true) = (&second.value, first.key == second.key) else {
-        return false;
-    };
-    match &first.value {
-        None => true,
-        Some(first_value) => first_value
-            .strip_suffix('*')
-            .is_some_and(|start| first_value != second_value && second_value.starts_with(start)),
+/// There, the first prefix of a list that fits is taken; here, the longest.
+fn note_prefixes(siblings: &[Sibling], findings: &Findings) {
+    let mut before = Wide::default();
+    for sibling in siblings.iter().filter(|sibling| sibling.prefix().is_some()) {
+        if let Some(other) = before.prefix(sibling) {
+            let text = format!(
+                "counts in weir for what it matches, as the longer prefix; ratelimit takes the \
+                 first that fits, {}",
+                other.at.path
+            );
+            findings.warning(&sibling.at, text);
+        }
+        before.add(sibling);
+    }
+}
+
+/// Descriptors that match many values, by key and by what values begin with;
+/// without that, any value.
+#[derive(Default)]
+struct Wide<'s>(HashMap<(&'s str, Option<&'s str>), &'s Sibling>);
+
+impl<'s> Wide<'s> {
+    fn add(&mut self, sibling: &'s Sibling) {
+        let prefix = sibling.prefix();
+        if prefix.is_some() || sibling.entry.value.is_none() {
+            let place = (&*sibling.entry.key, prefix);
+            self.0.entry(place).or_insert(sibling);
+        }
+    }
+
+    /// The one that matches any value, and so all that this one does.
+    fn any(&self, sibling: &Sibling) -> Option<&'s Sibling> {
+        sibling.entry.value.as_ref()?;
+        self.0.get(&(&*sibling.entry.key, None)).copied()
+    }
+
+    /// One whose prefix begins this one's value or prefix.
+    fn prefix(&self, sibling: &Sibling) -> Option<&'s Sibling> {
+        let value = sibling.entry.value.as_deref()?;
+        let (start, ends) = match sibling.prefix() {
+            Some(prefix) => (prefix, prefix.len()),
+            None => (value, value.len() + 1),
+        };
+        (1..ends)
+            .filter_map(|end| start.get(..end))
+            .find_map(|shorter| self.0.get(&(&*sibling.entry.key, Some(shorter))))
+            .copied()
+    }
+}
+
+impl Sibling {
+    /// What its values begin with, where it is for more than one.
+    fn prefix(&self) -> Option<&str> {
+        self.entry.value.as_deref()?.strip_suffix('*')
     }
 }

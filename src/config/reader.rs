@@ -235,6 +235,11 @@ impl<'a> Item<'a> {
         matches!(&self.node.value, Value::Text(text) if text == word)
     }
 
+    /// Whether it is a number, written so.
+    pub fn is_number(&self, digits: &str) -> bool {
+        matches!(&self.node.value, Value::Number(text) if text == digits)
+    }
+
     /// One of the given words.
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<Located<T>> {
         let list = || {

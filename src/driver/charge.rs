@@ -5,11 +5,16 @@ use crate::counters::CounterError;
 use crate::limits::{HoldId, Paid, Toll};
 
 impl Driver {
-    /// All or nothing: by the store, or where that is away as is configured.
+    /// All or nothing: by the store, or as it answered a moment ago, or where that is away as is configured.
     /// What a store took without answering is charged once more.
     pub async fn charge(&self, toll: &Toll) -> Result<Paid, CounterError> {
         let started = self.clock.instant();
-        let paid = self.ask_or_decide(toll).await;
+        let remote = self.counters.is_remote();
+        let known = remote.then(|| self.refused_tolls.recall(toll, self.clock.now()));
+        let paid = match known.flatten() {
+            Some(refused) => Ok(refused),
+            None => self.ask_or_decide(toll).await,
+        };
         self.recorder.decided(started.elapsed());
         paid
     }
@@ -25,6 +30,9 @@ impl Driver {
                     let standings = paid.told.iter().map(|told| &told.standing);
                     let now = self.clock.now();
                     self.known.learn(&toll.slot, &toll.charges, standings, now);
+                    if !paid.taken && self.counters.is_remote() {
+                        self.refused_tolls.remember(toll, &paid, now);
+                    }
                     return Ok(paid);
                 }
                 Err(error) => {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How long a refusal is believed without asking again.
-const REMEMBERED_MAX: Millis = Millis(2_000);
+pub(super) const REMEMBERED_MAX: Millis = Millis(2_000);
 
 /// Shards, so that calls seldom meet on one lock.
 const SHARDS: usize = 16;

@@ -49,14 +49,14 @@ impl Known {
         standings: impl Iterator<Item = &'s Standing>,
         now: UnixMillis,
     ) {
-        let Some(mut shard) = self.shard(slot) else {
-            return;
-        };
-        if shard.is_empty() {
-            shard.resize(PLACES, Seen::default());
-        }
         for (charge, standing) in charges.iter().zip(standings) {
             let hash = self.hash(slot, &charge.counter);
+            let Some(mut shard) = self.shard(hash) else {
+                return;
+            };
+            if shard.is_empty() {
+                shard.resize(PLACES, Seen::default());
+            }
             if let Some(place) = shard.get_mut(place(hash)) {
                 *place = Seen {
                     hash,
@@ -71,7 +71,7 @@ impl Known {
     /// What is known to be used of a counter still.
     pub(super) fn recall(&self, slot: &str, counter: &str, now: UnixMillis) -> Option<Seen> {
         let hash = self.hash(slot, counter);
-        let seen = *self.shard(slot)?.get(place(hash))?;
+        let seen = *self.shard(hash)?.get(place(hash))?;
         (seen.hash == hash && seen.used > 0 && now < seen.until).then_some(seen)
     }
 
@@ -79,9 +79,11 @@ impl Known {
         self.hasher.hash_one((slot, counter)).max(1)
     }
 
-    fn shard(&self, slot: &str) -> Option<MutexGuard<'_, Vec<Seen>>> {
+    /// A slot's counters are spread over all shards: a domain of the rate limit
+    /// service is one slot.
+    fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Vec<Seen>>> {
         let shards = u64::try_from(self.shards.len()).unwrap_or(0);
-        let index = self.hasher.hash_one(slot).checked_rem(shards)?;
+        let index = (hash >> 32).checked_rem(shards)?;
         let shard = self.shards.get(usize::try_from(index).ok()?)?;
         // A panic while it was locked left whole entries.
         Some(

@@ -6,6 +6,7 @@
 //! metric or error; a store that gives no answer is `UNAVAILABLE`, and what
 //! follows from that is said by the filter's `failure_mode_deny`.
 
+use crate::counters::CounterError;
 use crate::driver::Driver;
 use crate::limits::period::CalendarUnit;
 use crate::limits::{Algorithm, Limit, Retry};
@@ -57,10 +58,14 @@ impl RateLimits {
         if bill.toll.charges.is_empty() {
             return Ok(Answer::unlimited(descriptors.len()));
         }
-        match self.driver.charge(&bill.toll).await {
-            Ok(paid) => Ok(bill.answer(&paid)),
-            Err(error) => Err(Status::unavailable(error.to_string())),
+        let unavailable = |error: CounterError| Status::unavailable(error.to_string());
+        let paid = self.driver.charge(&bill.toll).await.map_err(unavailable)?;
+        if !paid.taken
+            && let Some(used) = bill.used()
+        {
+            self.driver.charge(&used).await.map_err(unavailable)?;
         }
+        Ok(bill.answer(&paid))
     }
 }
 
@@ -153,21 +158,28 @@ fn code(over: bool) -> i32 {
 fn descriptor_status(status: &descriptors::Status) -> DescriptorStatus {
     let until_reset = match status.retry {
         Some(Retry::After(wait)) => Some(wait),
-        Some(Retry::WhenOneEnds | Retry::Never) | None => status.standing.reset_after,
+        // It never passes. A client that only looks at this should not hurry.
+        Some(Retry::Never) => status.limit.window().or(status.standing.reset_after),
+        Some(Retry::WhenOneEnds) | None => status.standing.reset_after,
+    };
+    // Envoy shows the status with the least left: that must be one that refuses.
+    let left = match status.over {
+        true => 0,
+        false => status.standing.remaining,
     };
     DescriptorStatus {
         code: code(status.over),
-        current_limit: Some(current_limit(&status.limit)),
-        limit_remaining: narrowed(status.standing.remaining),
+        current_limit: Some(current_limit(&status.limit, status.amount)),
+        limit_remaining: narrowed(left),
         duration_until_reset: until_reset.map(duration),
         quota: None,
     }
 }
 
-fn current_limit(limit: &Limit) -> RateLimit {
+fn current_limit(limit: &Limit, amount: u64) -> RateLimit {
     RateLimit {
         name: limit.name.to_string(),
-        requests_per_unit: narrowed(limit.amount),
+        requests_per_unit: narrowed(amount),
         unit: unit(limit).into(),
     }
 }
@@ -195,12 +207,12 @@ fn narrowed(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// In whole seconds, rounded up: Envoy tells clients no fractions, and cuts them
+/// off.
 fn duration(span: Millis) -> Duration {
-    let (secs, millis) = (span.0 / 1_000, span.0 % 1_000);
     Duration {
-        seconds: i64::try_from(secs).unwrap_or(i64::MAX),
-        // Less than a second.
-        nanos: i32::try_from(millis * 1_000_000).unwrap_or(0),
+        seconds: i64::try_from(span.0.div_ceil(1_000)).unwrap_or(i64::MAX),
+        nanos: 0,
     }
 }
 

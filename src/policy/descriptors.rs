@@ -36,6 +36,9 @@ const SLOT_PREFIX: &str = "\u{1}rls/";
 /// search.
 pub const DESCRIPTORS_MAX: usize = 256;
 
+/// The name of a limit that a descriptor brings along where no rule names one.
+const OWN_LIMIT: &str = "descriptor";
+
 /// A longer list of values names its counters by its hash: callers choose
 /// values, and a counter's name is kept for as long as it counts.
 const VALUES_BYTES_MAX: usize = 256;
@@ -48,6 +51,8 @@ pub struct Domains(HashMap<Arc<str>, Domain>);
 #[derive(Debug)]
 pub struct Domain {
     slot: Arc<str>,
+    /// Of the limits that descriptors bring along.
+    mode: Mode,
     rules: Tree<Rule>,
 }
 
@@ -76,7 +81,8 @@ pub struct Descriptor {
     pub instead: Option<Instead>,
 }
 
-/// A limit that a request brings along, in place of its rule's first.
+/// A limit that a descriptor brings along, in place of its rule's first. It
+/// holds though no rule matches, and though its rule only watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instead {
     /// 0: nothing passes.
@@ -97,10 +103,19 @@ pub enum TooMany {
 #[derive(Debug)]
 pub struct Bill {
     pub toll: Toll,
-    /// Of each charge: it tells what was used already.
-    used: Vec<bool>,
+    /// Of each charge.
+    traits: Vec<Traits>,
     /// The charges of each descriptor, by their places in the toll.
     of_each: Vec<Vec<usize>>,
+}
+
+/// What a charge doesn't say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Traits {
+    /// It tells what was used already.
+    used: bool,
+    /// Its limit lets nothing pass.
+    nothing: bool,
 }
 
 impl Domains {
@@ -145,9 +160,10 @@ impl Rule {
 }
 
 impl Domain {
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, mode: Mode) -> Self {
         Self {
             slot: format!("{SLOT_PREFIX}{name}").into(),
+            mode,
             rules: Tree::default(),
         }
     }
@@ -172,38 +188,76 @@ impl Domain {
                 slot: Arc::clone(&self.slot),
                 charges: Vec::new(),
             },
-            used: Vec::new(),
+            traits: Vec::new(),
             of_each: Vec::with_capacity(descriptors.len()),
         };
         for descriptor in descriptors {
-            let mut places = Vec::new();
-            if let Some(rule) = self.rule(descriptor) {
-                let hits = descriptor.hits.unwrap_or(hits);
-                let values = values(descriptor);
-                for (index, limit) in rule.limits.iter().enumerate() {
-                    let instead = descriptor.instead.filter(|_| index == 0);
-                    let used = rule.on_done && hits > 0;
-                    places.push(bill.add(charge(limit, &values, hits, instead, used), used)?);
-                }
-            }
-            bill.of_each.push(places);
+            let places = self.charges(descriptor, descriptor.hits.unwrap_or(hits));
+            let places = places.into_iter();
+            let places: Result<Vec<usize>, TooMany> = places
+                .map(|(charge, traits)| bill.add(charge, traits))
+                .collect();
+            bill.of_each.push(places?);
         }
         Ok(bill)
+    }
+
+    /// What one descriptor is charged.
+    fn charges(&self, descriptor: &Descriptor, hits: u64) -> Vec<(Charge, Traits)> {
+        let rule = self.rule(descriptor);
+        let limits = rule.map_or(&[][..], |rule| &rule.limits);
+        if limits.is_empty() && descriptor.instead.is_none() {
+            return Vec::new();
+        }
+        let values = values(descriptor);
+        let used = rule.is_some_and(|rule| rule.on_done) && hits > 0;
+        let own = descriptor.instead.map(|instead| {
+            let name = limits.first().map(|written| &written.limit.name);
+            let mode = if used { Mode::Shadow } else { self.mode };
+            own_charge(instead, name, mode, &values, hits)
+        });
+        let replaced = usize::from(own.is_some());
+        let written = limits.iter().skip(replaced).map(|written| {
+            let limit = match used {
+                true => &written.unrefusing,
+                false => &written.limit,
+            };
+            let counter = counter_id(&limit.name, &[&values]);
+            let charge = Charge::new(Arc::clone(limit), counter, hits);
+            (charge, Traits::default())
+        });
+        own.into_iter()
+            .chain(written)
+            .map(|(charge, traits)| (asking(charge), Traits { used, ..traits }))
+            .collect()
     }
 }
 
 impl Bill {
+    /// What was used already: taken though the rest was refused.
+    pub fn used(&self) -> Option<Toll> {
+        let charges = self.toll.charges.iter().zip(&self.traits);
+        let used = charges.filter(|(_, traits)| traits.used);
+        let charges: Vec<Charge> = used.map(|(charge, _)| charge.clone()).collect();
+        (!charges.is_empty()).then(|| Toll {
+            slot: Arc::clone(&self.toll.slot),
+            charges,
+        })
+    }
+
     /// The place of a charge, together with those on the same counter.
-    fn add(&mut self, charge: Charge, used: bool) -> Result<usize, TooMany> {
+    fn add(&mut self, charge: Charge, traits: Traits) -> Result<usize, TooMany> {
         let charges = &mut self.toll.charges;
         let known = charges.iter().position(|c| c.counter == charge.counter);
         if let Some(place) = known {
             let before = &mut charges[place];
             before.amount = before.amount.saturating_add(charge.amount);
             before.room = before.amount.max(1);
-            self.used[place] |= used;
+            let known = &mut self.traits[place];
+            known.used |= traits.used;
+            known.nothing |= traits.nothing;
             // Of two limits that a request brings for one counter, the lower.
-            if used || charge.limit.amount < before.limit.amount {
+            if traits.used || charge.limit.amount < before.limit.amount {
                 before.limit = charge.limit;
             }
             return Ok(place);
@@ -212,27 +266,22 @@ impl Bill {
             return Err(TooMany::Limits);
         }
         charges.push(charge);
-        self.used.push(used);
+        self.traits.push(traits);
         Ok(charges.len() - 1)
     }
 }
 
-fn charge(
-    written: &RuleLimit,
+/// What a limit that came along is charged.
+fn own_charge(
+    instead: Instead,
+    name: Option<&Arc<str>>,
+    mode: Mode,
     values: &str,
     hits: u64,
-    instead: Option<Instead>,
-    used: bool,
-) -> Charge {
-    let RuleLimit { limit, unrefusing } = written;
-    let limit = if used { unrefusing } else { limit };
-    let Some(instead) = instead else {
-        let counter = counter_id(&limit.name, &[values]);
-        return asking(Charge::new(Arc::clone(limit), counter, hits));
-    };
+) -> (Charge, Traits) {
     let every = instead.every;
-    let own = Limit {
-        name: Arc::clone(&limit.name),
+    let limit = Limit {
+        name: name.map_or_else(|| OWN_LIMIT.into(), Arc::clone),
         scope: Scope::GLOBAL,
         unit: Unit::Requests,
         // A limit is never 0, so what nothing may pass is asked for twice that.
@@ -240,15 +289,17 @@ fn charge(
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(every)),
         },
-        mode: limit.mode,
+        mode,
     };
-    let amount = match instead.amount {
-        0 => hits.max(2),
-        _ => hits,
-    };
+    let nothing = instead.amount == 0;
+    let amount = if nothing { hits.max(2) } else { hits };
     // Windows of different lengths are counted apart.
     let counter = counter_id(&limit.name, &[values, &every.0.to_string()]);
-    asking(Charge::new(Arc::new(own), counter, amount))
+    let traits = Traits {
+        nothing,
+        ..Traits::default()
+    };
+    (Charge::new(Arc::new(limit), counter, amount), traits)
 }
 
 /// Without hits, it asks whether there is room for one.

@@ -374,7 +374,7 @@ async fn the_ietfs_headers_are_sent_where_they_are_switched_on() {
 }
 
 /// How many scripts Redis has run.
-async fn scripts_run(stack: &Stack) -> u64 {
+pub async fn scripts_run(stack: &Stack) -> u64 {
     let info: String = stack
         .ask_redis(redis::cmd("INFO").arg("commandstats"))
         .await;

@@ -33,14 +33,14 @@ async fn status(stack: &Stack) -> u16 {
 }
 
 /// weir has noticed, and decides alone.
-async fn redis_is_away(stack: &Stack) {
+pub async fn redis_is_away(stack: &Stack) {
     until("weir to miss Redis", SOON, || async {
         (stack.metric("weir_counter_store_away").await == 1.0).then_some(())
     })
     .await;
 }
 
-async fn redis_is_back(stack: &Stack) {
+pub async fn redis_is_back(stack: &Stack) {
     stack.link.as_ref().unwrap().mend();
     until("weir to find Redis", SOON, || async {
         (stack.metric("weir_counter_store_away").await == 0.0).then_some(())

@@ -1,6 +1,8 @@
 //! Envoy's own ratelimit filter, pointed at weir.
 
 use super::calls::hello;
+use super::limits::scripts_run;
+use super::outages::{redis_is_away, redis_is_back};
 use crate::support::client::Answer;
 use crate::support::stack::{Engine, SOON, Setup, Stack};
 use crate::support::until;
@@ -9,10 +11,14 @@ async fn stack(engine: Engine, rule: &str) -> Stack {
     Stack::start(Setup {
         engine,
         envoy: "ratelimit.yaml",
-        more: format!("rate_limit_service: {{ domains: {{ edge: {{ rules: [ {rule} ] }} }} }}"),
+        more: rules(rule),
         ..Setup::default()
     })
     .await
+}
+
+fn rules(rule: &str) -> String {
+    format!("rate_limit_service: {{ domains: {{ edge: {{ rules: [ {rule} ] }} }} }}")
 }
 
 async fn call(stack: &Stack, user: &str) -> Answer {
@@ -100,4 +106,56 @@ async fn without_its_store_weir_says_that_it_does_not_know() {
     let failed = r#"weir_rate_limit_requests_total{code="error"}"#;
     assert!(stack.metric(failed).await >= 1.0);
     assert_eq!(stack.provider.received(), 1);
+}
+
+/// By default each sidecar goes on within its share, and Redis is told of it.
+#[tokio::test]
+async fn without_its_store_weir_goes_on_within_its_share() {
+    let five = "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 5, every: 1d, algorithm: fixed_window, starts: first_hit } ] }";
+    let stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        link: true,
+        redis: "response_timeout: 100ms, on_failure: share",
+        envoy: "ratelimit.yaml",
+        more: rules(five),
+        ..Setup::default()
+    })
+    .await;
+    let status = async |user: &str| call(&stack, user).await.status;
+    for _ in 0..2 {
+        assert_eq!(status("ada").await, 200);
+    }
+    stack.link.as_ref().unwrap().fall();
+    for _ in 0..3 {
+        assert_eq!(status("ada").await, 200, "two of five were used before");
+    }
+    redis_is_away(&stack).await;
+    assert_eq!(status("ada").await, 429);
+    assert_eq!(status("bob").await, 200, "a counter of his own");
+    redis_is_back(&stack).await;
+    // By Redis, which knows of all five.
+    assert_eq!(status("ada").await, 429);
+    for _ in 0..4 {
+        assert_eq!(status("bob").await, 200);
+    }
+    assert_eq!(status("bob").await, 429);
+    let alone = r#"weir_local_admissions_total"#;
+    assert_eq!(stack.metric(alone).await, 4.0);
+}
+
+#[tokio::test]
+async fn hammering_a_rate_limit_costs_no_round_trips() {
+    let rule = "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 1, every: 1d } ] }";
+    let stack = stack(Engine::Redis, rule).await;
+    assert_eq!(call(&stack, "ada").await.status, 200);
+    let before = scripts_run(&stack).await;
+    for _ in 0..100 {
+        let refused = call(&stack, "ada").await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    }
+    // One each two seconds, and signs of life.
+    let run = scripts_run(&stack).await - before;
+    assert!((1..30).contains(&run), "{run} scripts");
+    assert_eq!(call(&stack, "bob").await.status, 200);
 }

@@ -100,6 +100,7 @@ fn all_that_weir_knows_is_carried_over() {
 fn what_is_not_carried_over_is_told_with_its_place() {
     let (_, _, err) = imported(&["edge.yaml"]);
     let expected = [
+        "edge.yaml:4:3: descriptors: rules whose hits Envoy tells when a stream is done (apply_on_stream_done) need on_done: true, or hits beyond a limit aren't counted; this file can't say which",
         "edge.yaml:4:5: descriptors[0]: descriptors that begin so and go on as only descriptors[2] does are matched by that in weir; ratelimit lets them pass",
         "edge.yaml:12:21: descriptors[0].descriptors[0].rate_limit.replaces: is not carried over: a request that matches several limits is held to all",
         "edge.yaml:13:5: descriptors[1]: descriptors that begin so and go on as only descriptors[2] does are matched by that in weir; ratelimit lets them pass",
@@ -112,6 +113,48 @@ fn what_is_not_carried_over_is_told_with_its_place() {
         .map(|line| line.trim_start_matches("note: "))
         .collect();
     assert_eq!(said, expected);
+}
+
+#[test]
+fn where_the_first_prefix_is_not_the_longest_it_is_told() {
+    let rule = "rate_limit: { unit: minute, requests_per_unit: 9 }";
+    let notes = |values: &[&str]| -> Vec<String> {
+        let values = values.iter();
+        let rules: Vec<String> = values
+            .map(|value| format!("{{ key: path, value: \"{value}\", {rule} }}"))
+            .collect();
+        let text = format!("domain: d\ndescriptors: [ {} ]\n", rules.join(", "));
+        let imported = ratelimit(&text, "f").unwrap();
+        let notes = imported.notes.iter();
+        let notes = notes.filter(|note| note.contains("ratelimit takes the first that fits"));
+        notes.cloned().collect()
+    };
+    for in_order in [
+        &["/a/b*", "/a*"][..],
+        &["/a*", "/b*"],
+        &["/a*", "/a/b"],
+        &["/a/é*", "/a/è*"],
+        &["/a*", "*"],
+    ] {
+        assert_eq!(notes(in_order), [""; 0], "{in_order:?}");
+    }
+    let said = notes(&["/a*", "/é*", "/é/b*", "/a/b*"]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("descriptors[2]") && said[0].ends_with("descriptors[1]"));
+    assert!(said[1].contains("descriptors[3]") && said[1].ends_with("descriptors[0]"));
+}
+
+/// 100,000 in a list, as those who list addresses have.
+#[test]
+fn long_lists_are_read_in_time() {
+    let mut text = "domain: d\ndescriptors:\n".to_owned();
+    for n in 0..100_000 {
+        let _ = writeln!(text, "- {{ key: path, value: \"/{n}*\" }}");
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(ratelimit(&text, "f").unwrap().rules.len(), 100_000);
+    // Seconds; quadratic, it took minutes.
+    assert!(begun.elapsed().as_secs() < 30);
 }
 
 #[test]
@@ -150,6 +193,14 @@ fn every_wrong_descriptor_says_what_is_wrong() {
         (
             "{ key: a, rate_limit: { unit: day, requests_per_unit: -1 } }",
             "requests_per_unit: must not be negative",
+        ),
+        (
+            "{ key: a, rate_limit: { unit: day, requests_per_unit: 010 } }",
+            "requests_per_unit: must be written as 10, if that is meant",
+        ),
+        (
+            "{ key: a, rate_limit: { unit: day, requests_per_unit: 1k } }",
+            "requests_per_unit: must be written as 1000, if that is meant",
         ),
         (
             "{ key: a, rate_limit: { unit: day, unlimited: true } }",

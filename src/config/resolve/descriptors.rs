@@ -39,7 +39,7 @@ fn domain(raw: &RawDomain, findings: &Findings) -> Option<Domain> {
         findings.problem(&rules.at, "must have at least one rule");
     }
     let mode = raw.mode.as_ref().map(|mode| mode.value).unwrap_or_default();
-    let mut domain = Domain::new(&raw.name.value);
+    let mut domain = Domain::new(&raw.name.value, mode);
     let mut places: HashMap<Vec<Entry>, &Path> = HashMap::new();
     let mut whole = true;
     for raw in &rules.value {

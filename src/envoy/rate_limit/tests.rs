@@ -33,7 +33,7 @@ const DAY: Millis = Millis(86_400_000);
 /// Users have 3 a day, paths 2 a day in shadow mode, tokens 10 a day told when
 /// they were used; hosts are unlimited.
 fn service() -> (RateLimits, Arc<Metrics>) {
-    let mut domain = Domain::new("edge");
+    let mut domain = Domain::new("edge", Mode::Enforce);
     for (key, limits, on_done) in [
         ("user", vec![limit("users", 3, DAY, Mode::Enforce)], false),
         ("path", vec![limit("paths", 2, DAY, Mode::Shadow)], false),
@@ -228,6 +228,60 @@ async fn a_limit_that_comes_along_holds_instead() {
     assert_eq!(none.overall_code(), Code::OverLimit);
 }
 
+/// As in envoyproxy/ratelimit, which looks for no rule then.
+#[tokio::test]
+async fn a_limit_that_comes_along_needs_no_rule() {
+    let (service, _) = service();
+    for key in ["nobody", "host", "path"] {
+        for (amount, codes) in [
+            (0, [Code::OverLimit, Code::OverLimit]),
+            (1, [Code::Ok, Code::OverLimit]),
+        ] {
+            for code in codes {
+                let brought = RateLimitDescriptor {
+                    limit: Some(RateLimitOverride {
+                        requests_per_unit: amount,
+                        unit: Unit::Hour.into(),
+                    }),
+                    ..descriptor(key, "a")
+                };
+                let answer = ask(&service, 1, vec![brought]).await.unwrap();
+                let status = &answer.statuses[0];
+                let shown = status.current_limit.as_ref().unwrap();
+                assert_eq!((status.code(), shown.requests_per_unit), (code, amount));
+                assert_eq!(status.limit_remaining, 0, "{key}, {amount}");
+                let reset = status.duration_until_reset.unwrap().seconds;
+                assert!((1..=3_600).contains(&reset), "{key}, {amount}: {reset}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_used_is_charged_though_another_descriptor_is_over() {
+    let (service, _) = service();
+    told(&service, 3, vec![descriptor("user", "a")]).await;
+    let tokens = |hits| with_hits(hits, descriptor("tokens", "a"));
+    let done = vec![tokens(9), with_hits(1, descriptor("user", "a"))];
+    assert_eq!(told(&service, 1, done).await, [(false, 10), (true, 0)]);
+    assert_eq!(told(&service, 1, vec![tokens(0)]).await, [(false, 1)]);
+}
+
+/// Envoy's headers tell of the status with the least left.
+#[tokio::test]
+async fn what_refuses_has_nothing_left_and_a_reset() {
+    let (service, _) = service();
+    let never = with_hits(9, descriptor("user", "z"));
+    let both = vec![never, descriptor("path", "/")];
+    let answer = ask(&service, 1, both).await.unwrap();
+    let [user, path] = &answer.statuses[..] else {
+        panic!("{answer:?}")
+    };
+    assert_eq!((user.code(), user.limit_remaining), (Code::OverLimit, 0));
+    assert_eq!(user.duration_until_reset.unwrap().seconds, 86_400);
+    assert_eq!((path.code(), path.limit_remaining), (Code::Ok, 2));
+}
+
 #[tokio::test]
 async fn what_cannot_be_counted_is_refused_without_repeating_values() {
     let (service, metrics) = service();
@@ -263,11 +317,7 @@ fn lengths_are_told_in_envoys_units() {
     ] {
         assert_eq!(unit(&limit("l", 1, every, Mode::Enforce)), expected);
     }
-    assert_eq!(
-        duration(Millis(1_250)),
-        Duration {
-            seconds: 1,
-            nanos: 250_000_000
-        }
-    );
+    for (span, seconds) in [(0, 0), (1, 1), (1_000, 1), (1_250, 2)] {
+        assert_eq!(duration(Millis(span)), Duration { seconds, nanos: 0 });
+    }
 }

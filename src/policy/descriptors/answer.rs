@@ -19,6 +19,8 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub limit: Arc<Limit>,
+    /// What the limit lets pass; 0 where that is nothing.
+    pub amount: u64,
     pub over: bool,
     pub standing: Standing,
     /// Where it is over: when the same request would pass this limit.
@@ -45,10 +47,10 @@ impl Bill {
             .map(|places| self.tightest(places, paid))
             .collect();
         let over = statuses.iter().flatten().any(|status| status.over);
-        let mut each = self.toll.charges.iter().zip(&paid.told).zip(&self.used);
+        let mut each = self.toll.charges.iter().zip(&paid.told).zip(&self.traits);
         let shadow_refused = paid.taken
-            && each.any(|((charge, told), used)| {
-                charge.limit.mode == Mode::Shadow && !used && told.lacks.is_some()
+            && each.any(|((charge, told), traits)| {
+                charge.limit.mode == Mode::Shadow && !traits.used && told.lacks.is_some()
             });
         Answer {
             over,
@@ -62,7 +64,8 @@ impl Bill {
     fn tightest(&self, places: &[usize], paid: &Paid) -> Option<Status> {
         let all = places.iter().filter_map(|place| {
             let (charge, told) = (self.toll.charges.get(*place)?, paid.told.get(*place)?);
-            Some(status(&charge.limit, told, paid.taken))
+            let nothing = self.traits.get(*place).is_some_and(|traits| traits.nothing);
+            Some(status(&charge.limit, told, paid.taken, nothing))
         });
         all.min_by_key(|status| {
             let watches = status.limit.mode == Mode::Shadow;
@@ -72,11 +75,12 @@ impl Bill {
     }
 }
 
-fn status(limit: &Arc<Limit>, told: &Told, taken: bool) -> Status {
+fn status(limit: &Arc<Limit>, told: &Told, taken: bool, nothing: bool) -> Status {
     let can_refuse = !taken && limit.mode == Mode::Enforce;
     let refuses = told.lacks.filter(|_| can_refuse);
     Status {
         limit: Arc::clone(limit),
+        amount: if nothing { 0 } else { limit.amount },
         over: refuses.is_some(),
         standing: told.standing,
         retry: refuses,

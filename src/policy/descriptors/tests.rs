@@ -52,7 +52,7 @@ fn descriptor(text: &str) -> Descriptor {
 
 /// Each rule's only limit is named after its pattern.
 fn domain(patterns: &[&str]) -> Domain {
-    let mut domain = Domain::new("edge");
+    let mut domain = Domain::new("edge", Mode::Enforce);
     for text in patterns {
         let rule = Rule::new([enforced(text)], false);
         assert!(domain.add(&pattern(text), rule), "{text}");
@@ -61,7 +61,7 @@ fn domain(patterns: &[&str]) -> Domain {
 }
 
 fn with_rule(limits: impl IntoIterator<Item = Limit>, on_done: bool) -> Domain {
-    let mut domain = Domain::new("edge");
+    let mut domain = Domain::new("edge", Mode::Enforce);
     domain.add(&pattern("user"), Rule::new(limits, on_done));
     domain
 }
@@ -333,7 +333,7 @@ proptest! {
         rules in prop::collection::vec(prop::collection::vec(part(), 1..4), 0..20),
         asked in prop::collection::vec("[kl]=[ab]{0,4}", 0..4),
     ) {
-        let mut domain = Domain::new("edge");
+        let mut domain = Domain::new("edge", Mode::Enforce);
         let mut kept: Vec<(String, Vec<Entry>)> = Vec::new();
         for rule in rules {
             let text = rule.join(" ");
