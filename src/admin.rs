@@ -5,9 +5,9 @@
 //! | `GET /healthz` | 200 while the process lives |
 //! | `GET /readyz` | 200, or 503 while any part is not as it should be; the parts as JSON |
 //! | `GET /metrics` | all metrics, as OpenMetrics text |
+//! | `/v1/limits` | a tenant's limits, for who brings the token: see `limits` |
 //!
-//! Anything else is 404 or 405, as JSON. Nothing here changes anything, and
-//! nothing secret is shown.
+//! Anything else is 404 or 405, as JSON. Nothing secret is shown.
 //!
 //! Always holds: whatever peers do, at most [`CONNECTIONS_MAX`] are served at a
 //! time, each for one request, for at most [`REQUEST_MAX`], with a head of at
@@ -15,6 +15,10 @@
 //!
 //! Left to others: a runtime of its own (`app`), so that a scrape never slows a
 //! call.
+
+mod limits;
+
+pub use limits::LimitsApi;
 
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::readiness::Readiness;
@@ -52,6 +56,7 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 pub struct AdminState {
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    pub limits: LimitsApi,
 }
 
 /// The pages.
@@ -60,6 +65,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
+        .route("/v1/limits", get(limits::show).delete(limits::reset))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -146,7 +152,7 @@ async fn scrape(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> Response {
-    let pages = ["/healthz", "/readyz", "/metrics"];
+    let pages = ["/healthz", "/readyz", "/metrics", "/v1/limits"];
     json_response(
         StatusCode::NOT_FOUND,
         &json!({ "error": "no such page", "pages": pages }),
@@ -154,7 +160,7 @@ async fn not_found() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    let body = json!({ "error": "only GET and HEAD are allowed" });
+    let body = json!({ "error": "this method is not allowed here" });
     json_response(StatusCode::METHOD_NOT_ALLOWED, &body)
 }
 

@@ -95,6 +95,7 @@ async fn run(
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, &stop);
+    admin.tell_of(&driver);
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {

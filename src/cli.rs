@@ -1,8 +1,10 @@
-//! The command line: `weir serve`, `weir check`, `weir keys`, `weir import`.
+//! The command line: `weir serve`, `weir check`, `weir keys`,
+//! `weir limits`, `weir import`.
 
 pub mod check;
 pub mod import;
 pub mod keys;
+pub mod limits;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     },
     /// Make API keys and the hashes that configuration keeps of them.
     Keys(keys::KeysArgs),
+    /// See how a tenant's limits stand in a running weir, or reset them.
+    Limits(limits::LimitsArgs),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),
 }
@@ -47,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
+        Command::Limits(args) => limits::run(&args),
         Command::Import(args) => import::run(&args),
     }
 }

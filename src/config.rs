@@ -24,6 +24,7 @@ mod yaml;
 
 pub use outside::{Outside, Process};
 pub use problem::{Problem, Problems};
+pub use quantity::AsDollars;
 pub use secret::{Secret, SecretError, SecretSource, read_pepper};
 pub use yaml::FILE_BYTES_MAX;
 
@@ -63,6 +64,9 @@ pub struct Listen {
     pub grpc: Vec<Address>,
     /// For health checks and metrics, over HTTP.
     pub admin: SocketAddr,
+    /// What whoever asks the same address about limits must bring; `None`:
+    /// nobody may.
+    pub admin_token: Option<Secret>,
 }
 
 /// An address to listen at.

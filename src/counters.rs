@@ -28,7 +28,7 @@ pub mod memory;
 pub mod redis;
 
 use crate::limits::counter::Unfit;
-use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll};
+use crate::limits::{Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
@@ -120,6 +120,46 @@ impl Counters {
         match self {
             Counters::Memory(memory) => memory.charge(toll, now),
             Counters::Redis(redis) => redis.charge(toll, now).await.map(|at| at.answer),
+        }
+    }
+
+    /// How counters of a slot stand; takes nothing.
+    pub async fn look(
+        &self,
+        slot: &Arc<str>,
+        looks: &[Charge],
+        now: UnixMillis,
+    ) -> Result<Vec<Standing>, CounterError> {
+        match self {
+            Counters::Memory(memory) => memory.look(slot, looks, now),
+            Counters::Redis(redis) => redis.look(slot, looks, now).await,
+        }
+    }
+
+    /// What open holds took from counters of a slot, in order, whenever that
+    /// was: of a window that is over nothing counts any more. `None` where there
+    /// are too many holds to look through.
+    pub async fn held(
+        &self,
+        slot: &str,
+        looks: &[Charge],
+    ) -> Result<Option<Vec<u64>>, CounterError> {
+        match self {
+            Counters::Memory(memory) => Ok(Some(memory.held(slot, looks))),
+            Counters::Redis(redis) => redis.held(slot, looks).await,
+        }
+    }
+
+    /// Puts counters of a slot at rest, but not leases, which are given back by
+    /// those who have them. What open holds took is not given back again when
+    /// they end; what they use beyond that is charged.
+    pub async fn reset(&self, slot: &str, looks: &[Charge]) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(memory) => {
+                memory.reset(slot, looks);
+                Ok(())
+            }
+            Counters::Redis(redis) => redis.reset(slot, looks).await,
         }
     }
 

@@ -18,6 +18,7 @@ mod charge;
 pub mod clock;
 mod denials;
 mod expectations;
+mod inspect;
 mod known;
 mod leases;
 mod local;
@@ -30,6 +31,7 @@ mod settle;
 mod unsettled;
 mod upkeep;
 
+pub use inspect::{Inspected, Reset, Standings};
 pub use leases::Leases;
 pub use merge::Merge;
 pub use record::Recorder;

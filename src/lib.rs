@@ -31,9 +31,9 @@
 //! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
-//! |    | [`admin`] | health, readiness, metrics over HTTP |
+//! |    | [`admin`] | health, readiness, metrics, a tenant's limits over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `import` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

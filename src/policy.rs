@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod expected;
 mod limit;
 mod price;
+pub mod standing;
 
 pub use crate::tokens::Vocabulary;
 pub use limit::{Call, PlanLimit, When, charges};
@@ -114,7 +115,7 @@ pub struct Model {
 }
 
 /// What a call is estimated to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Estimate {
     pub input_tokens: u64,
     /// Of all answers together.

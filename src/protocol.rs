@@ -30,6 +30,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    pub const ALL: [Endpoint; 3] = [
+        Endpoint::ChatCompletions,
+        Endpoint::Completions,
+        Endpoint::Embeddings,
+    ];
+
     /// The endpoint's path, which is also its name in events and metrics.
     pub fn path(self) -> &'static str {
         match self {
@@ -40,13 +46,8 @@ impl Endpoint {
     }
 
     pub fn from_path(path: &str) -> Option<Self> {
-        [
-            Endpoint::ChatCompletions,
-            Endpoint::Completions,
-            Endpoint::Embeddings,
-        ]
-        .into_iter()
-        .find(|endpoint| endpoint.path() == path)
+        let mut all = Self::ALL.into_iter();
+        all.find(|endpoint| endpoint.path() == path)
     }
 }
 

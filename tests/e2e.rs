@@ -18,6 +18,8 @@ mod configurations;
 mod failures;
 #[path = "e2e/limits.rs"]
 mod limits;
+#[path = "e2e/limits_command.rs"]
+mod limits_command;
 #[path = "e2e/outages.rs"]
 mod outages;
 #[path = "e2e/program.rs"]

@@ -22,6 +22,7 @@ async fn start_within(request_max: Duration) -> Server {
     let state = AdminState {
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::default(),
+        limits: LimitsApi::new(None, Arc::default()),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
@@ -112,6 +113,51 @@ async fn other_pages_and_methods_are_refused_in_json() {
             assert!(head.contains("allow: get,head"), "{head}");
         }
     }
+}
+
+#[tokio::test]
+async fn limits_are_told_only_to_who_brings_the_token() {
+    let server = start().await;
+    let (status, _, body) = server.request("GET", "/v1/limits?tenant=acme").await;
+    assert_eq!(status, 403, "no token is configured: {body}");
+    let token = "a-token-of-sixteen";
+    let api = LimitsApi::new(Some(token), Arc::default());
+    let answer = |method: &str, brought: &str| {
+        let brought = brought.to_owned();
+        let (method, api) = (method.to_owned(), api.clone());
+        let state = AdminState {
+            limits: api,
+            ..server.state.clone()
+        };
+        async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let task = tokio::spawn(serve(listener, state, std::future::pending()));
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!(
+                "{method} /v1/limits?tenant=acme HTTP/1.1\r\nhost: weir\r\nauthorization: {brought}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            task.abort();
+            answer.split(' ').nth(1).unwrap().to_owned()
+        }
+    };
+    for brought in [
+        "Bearer a-token-of-sixteem",
+        "Bearer ",
+        "",
+        token,
+        "Basic a-token-of-sixteen",
+    ] {
+        for method in ["GET", "DELETE"] {
+            assert_eq!(answer(method, brought).await, "401", "{brought}");
+        }
+    }
+    // Of this process no driver is known yet.
+    assert_eq!(answer("GET", "Bearer a-token-of-sixteen").await, "503");
+    assert_eq!(answer("POST", "Bearer a-token-of-sixteen").await, "405");
 }
 
 #[tokio::test]

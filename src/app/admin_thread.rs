@@ -1,12 +1,13 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces.
 
-use crate::admin::{self, AdminState};
-use crate::config::Config;
+use crate::admin::{self, AdminState, LimitsApi};
+use crate::config::{Config, Secret};
+use crate::driver::Driver;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use anyhow::Context;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// A running admin runtime.
 pub(super) struct AdminThread {
     traces: Option<Arc<Traces>>,
+    driver: Arc<OnceLock<Arc<Driver>>>,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
@@ -45,9 +47,12 @@ impl AdminThread {
             }
             None => None,
         };
+        let driver = Arc::default();
+        let token = config.listen.admin_token.as_ref();
         let state = AdminState {
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
+            limits: LimitsApi::new(token.map(Secret::expose), Arc::clone(&driver)),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -57,6 +62,7 @@ impl AdminThread {
             .context("can't start the admin thread")?;
         Ok(Self {
             traces,
+            driver,
             stop,
             thread,
         })
@@ -64,6 +70,12 @@ impl AdminThread {
 
     pub fn traces(&self) -> Option<Arc<Traces>> {
         self.traces.clone()
+    }
+
+    /// From now on it can be asked how limits stand.
+    pub fn tell_of(&self, driver: &Arc<Driver>) {
+        // It is told once.
+        let _ = self.driver.set(Arc::clone(driver));
     }
 
     /// Sends the last spans, which needs the runtime, and then ends it.

@@ -53,6 +53,7 @@ pub struct Raw {
 pub struct RawListen {
     pub grpc: Option<Located<Vec<Located<String>>>>,
     pub admin: Option<Located<String>>,
+    pub admin_token: Option<Located<SecretSource>>,
     pub allow_remote: bool,
 }
 
@@ -132,7 +133,7 @@ pub fn read(root: &Item) -> Option<Raw> {
 fn listen(top: &Fields) -> Option<RawListen> {
     let fields = top
         .required("listen", "where Envoy reaches weir")?
-        .fields(&["grpc", "admin", "allow_remote"])?;
+        .fields(&["grpc", "admin", "admin_token", "allow_remote"])?;
     let grpc = fields
         .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
         .and_then(|item| {
@@ -145,11 +146,22 @@ fn listen(top: &Fields) -> Option<RawListen> {
     Some(RawListen {
         grpc,
         admin: fields.optional("admin").and_then(|item| item.text()),
+        admin_token: fields
+            .optional("admin_token")
+            .and_then(|item| secret_source(&item)),
         allow_remote: fields
             .optional("allow_remote")
             .and_then(|item| item.boolean())
             .is_some_and(|allow| allow.value),
     })
+}
+
+/// A secret that is kept elsewhere: `env` or `file`.
+fn secret_source(item: &Item) -> Option<Located<SecretSource>> {
+    match item.fields(&["env", "file"])?.one_kind(&["env", "file"])? {
+        ("env", item) => env_source(&item),
+        (_, item) => file_source(&item),
+    }
 }
 
 fn env_source(item: &Item) -> Option<Located<SecretSource>> {
@@ -203,11 +215,7 @@ fn identity(top: &Fields, raw: &mut Raw) {
     };
     raw.pepper = fields
         .required("pepper", "the secret that key hashes are made with")
-        .and_then(|item| item.fields(&["env", "file"]))
-        .and_then(|kinds| match kinds.one_kind(&["env", "file"])? {
-            ("env", item) => env_source(&item),
-            (_, item) => file_source(&item),
-        });
+        .and_then(|item| secret_source(&item));
     raw.keys = policy::keys(&fields);
     raw.trust_ext_authz = fields
         .optional("trust_ext_authz")

@@ -13,7 +13,7 @@ use super::problem::{At, Findings, Path, shown};
 use super::quantity::AsSpan;
 use super::raw::{Raw, RawHolds, RawListen, RawOtlp, RawUsageLog};
 use super::reader::Located;
-use super::secret::{Secret, read_secret};
+use super::secret::{Secret, SecretError, read_secret, read_token};
 use super::*;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,7 +31,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let policy = plans::resolve(&raw, findings);
     let keys = accounts::keys(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
-    let listen = listen(raw.listen, findings);
+    let listen = listen(raw.listen, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let usage_log = usage_log(raw.usage_log, findings);
     let holds = holds(&raw.holds, findings);
@@ -84,7 +84,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     })
 }
 
-fn listen(raw: RawListen, findings: &Findings) -> Option<Listen> {
+fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings) -> Option<Listen> {
     let mut seen = HashSet::new();
     let mut grpc = Vec::new();
     let written = raw.grpc?;
@@ -111,7 +111,19 @@ fn listen(raw: RawListen, findings: &Findings) -> Option<Listen> {
             address
         }
     };
-    Some(Listen { grpc, admin })
+    let admin_token = match &raw.admin_token {
+        None => None,
+        Some(source) => {
+            let token = read_token(&source.value, outside);
+            let report = |error: SecretError| findings.problem(&source.at, error.to_string());
+            Some(token.map_err(report).ok()?)
+        }
+    };
+    Some(Listen {
+        grpc,
+        admin,
+        admin_token,
+    })
 }
 
 fn address(text: &Located<String>, allow_remote: bool, findings: &Findings) -> Option<Address> {

@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 /// The largest file that a secret is read from.
 pub const SECRET_BYTES_MAX: usize = 64 << 10;
 
+/// A token that is shorter could be guessed.
+const TOKEN_BYTES_MIN: usize = 16;
+
+const TOKEN_BYTES_MAX: usize = 1024;
+
 /// A text that neither `{:?}` nor any problem shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -54,6 +59,8 @@ pub enum SecretError {
     Empty,
     #[error("is not UTF-8")]
     NotUtf8,
+    #[error("must have {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters")]
+    OddToken,
     #[error("is too short for a pepper: at least {PEPPER_BYTES_MIN} bytes are needed (got {0})")]
     ShortPepper(usize),
 }
@@ -101,6 +108,21 @@ fn read_file(path: &Path, outside: &dyn Outside) -> Result<Vec<u8>, SecretError>
 pub fn read_pepper(source: &SecretSource, outside: &dyn Outside) -> Result<Pepper, SecretError> {
     let bytes = read_secret(source, outside)?;
     Pepper::new(&bytes).ok_or(SecretError::ShortPepper(bytes.len()))
+}
+
+/// Reads a token that requests bring in a header.
+///
+/// # Errors
+/// As [`read_secret`], and where it is too short to be safe or doesn't fit into
+/// a header.
+pub fn read_token(source: &SecretSource, outside: &dyn Outside) -> Result<Secret, SecretError> {
+    let bytes = read_secret(source, outside)?;
+    let fits = (TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&bytes.len());
+    if !fits || !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err(SecretError::OddToken);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotUtf8)?;
+    Ok(Secret::new(text))
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ fn the_example_loads_as_it_reads() {
                 Address::Tcp("127.0.0.1:50051".parse().unwrap())
             ],
             admin: "127.0.0.1:9090".parse().unwrap(),
+            admin_token: None,
         }
     );
     assert_eq!(config.counters, CountersConfig::Memory);

@@ -13,7 +13,7 @@ mod slot;
 
 use super::{CounterError, ExpiredHold};
 use crate::limits::{
-    Actual, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, counter, toll,
+    Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, counter, toll,
 };
 use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
@@ -66,14 +66,25 @@ impl Memory {
             .reserve(reservation, &rules, now))
     }
 
-    /// How the counters of a reservation stand; takes nothing.
+    /// How counters of a slot stand; takes nothing.
     pub fn look(
         &self,
-        reservation: &Reservation,
+        slot: &str,
+        looks: &[Charge],
         now: UnixMillis,
     ) -> Result<Vec<Standing>, CounterError> {
-        let rules = counter::rules(reservation)?;
-        Ok(self.shard(&reservation.slot).look(reservation, &rules, now))
+        let rules = counter::rules_of_looks(looks)?;
+        Ok(self.shard(slot).look(slot, looks, &rules, now))
+    }
+
+    /// What open holds took from each counter.
+    pub fn held(&self, slot: &str, looks: &[Charge]) -> Vec<u64> {
+        self.shard(slot).held(slot, looks)
+    }
+
+    /// Puts counters at rest, but not leases.
+    pub fn reset(&self, slot: &str, looks: &[Charge]) {
+        self.shard(slot).reset(slot, looks);
     }
 
     pub fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {

@@ -14,6 +14,7 @@
 
 mod config;
 mod connect;
+mod inspect;
 pub mod keys;
 mod link;
 mod packed;

@@ -299,8 +299,8 @@ impl Local {
     fn used(&self, slot: &Arc<str>, counter: &str, limit: &Limit, now: UnixMillis) -> u64 {
         let sidecars = self.sidecars.load(Ordering::Relaxed);
         let limit = limit.share(sidecars).unwrap_or_else(|| limit.clone());
-        let look = one_charge(HoldId(uuid::Uuid::nil()), slot, counter, &limit, 0);
-        let standings = self.memory.look(&look, now).unwrap_or_default();
+        let look = Charge::new(Arc::new(limit), counter, 0);
+        let standings = self.memory.look(slot, &[look], now).unwrap_or_default();
         standings.first().map_or(0, |standing| standing.used)
     }
 

@@ -100,6 +100,12 @@ impl KeyTable {
         self.by_id.get(key_id)
     }
 
+    /// In no order; looks at every key.
+    pub fn of_tenant<'t>(&'t self, tenant: &'t str) -> impl Iterator<Item = &'t Arc<Principal>> {
+        let all = self.by_id.values();
+        all.filter(move |who| *who.tenant == *tenant)
+    }
+
     pub fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -107,6 +107,14 @@ pub fn rules(reservation: &Reservation) -> Result<Vec<Rule<'_>>, Unfit> {
     Ok(rules)
 }
 
+/// The rules of charges that only ask how their counters stand.
+pub fn rules_of_looks(charges: &[Charge]) -> Result<Vec<Rule<'_>>, Unfit> {
+    charges
+        .iter()
+        .map(|charge| Rule::of(&charge.limit))
+        .collect()
+}
+
 /// The rules of charges that are taken together, in order.
 pub(super) fn rules_of(charges: &[Charge]) -> Result<Vec<Rule<'_>>, Unfit> {
     if charges.len() > super::CHARGES_MAX {

@@ -80,7 +80,7 @@ fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, call: Call) -> Charge {
     }
 }
 
-fn counter(limit: &Limit, call: Call) -> String {
+pub(super) fn counter(limit: &Limit, call: Call) -> String {
     // Most limits are of these, and need no list.
     match limit.scope {
         Scope::TENANT => counter_id(&limit.name, &[&call.who.tenant]),
@@ -98,7 +98,7 @@ fn counter(limit: &Limit, call: Call) -> String {
 
 /// What a call is in a dimension; no name is empty, so calls that are nothing
 /// there count together.
-fn value<'c>(dimension: Dimension, call: Call<'c>, user: &'c str) -> &'c str {
+pub(super) fn value<'c>(dimension: Dimension, call: Call<'c>, user: &'c str) -> &'c str {
     let Call {
         who,
         model,

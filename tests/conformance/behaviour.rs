@@ -47,6 +47,8 @@ both!(
     a_toll_waits_exactly,
     a_toll_that_cannot_be_counted_is_an_error,
     more_room_may_be_needed_than_is_taken,
+    looking_takes_nothing_and_tells_what_is_held,
+    counters_are_put_at_rest_and_holds_give_nothing_back_to_them,
 );
 
 fn three(n: u16, tokens: u64) -> Reservation {
@@ -713,6 +715,84 @@ async fn a_toll_waits_exactly(engine: Engine) {
         let never = engine.charge(vec![charge(limit, 3)]).await;
         assert_eq!(never.told[0].lacks, Some(Retry::Never));
     }
+}
+
+/// One of each kind; 40 of them wait, so that looks go in parts.
+fn each_kind() -> Vec<Arc<Limit>> {
+    let mut limits = vec![
+        fixed("f", Unit::Tokens, 100, Period::aligned(DAY)),
+        window("w", Unit::Tokens, 100, DAY),
+        bucket("b", 1, DAY, 100),
+        slots("c", 5),
+    ];
+    limits.extend((0..40).map(|n| window(&format!("idle {n}"), Unit::Tokens, 100, DAY)));
+    limits
+}
+
+async fn looked(engine: &Engine, limits: &[Arc<Limit>]) -> Vec<(u64, u64)> {
+    let looks: Vec<Charge> = limits.iter().map(|limit| charge(limit, 0)).collect();
+    let now = engine.now().await;
+    let standings = engine
+        .counters
+        .look(&SLOT.into(), &looks, now)
+        .await
+        .unwrap();
+    let held = engine.counters.held(SLOT, &looks).await.unwrap().unwrap();
+    assert_eq!((standings.len(), held.len()), (limits.len(), limits.len()));
+    assert!(standings[4..].iter().all(|standing| standing.used == 0));
+    let used = standings.iter().map(|standing| standing.used);
+    used.zip(held).take(4).collect()
+}
+
+async fn looking_takes_nothing_and_tells_what_is_held(engine: Engine) {
+    let limits = each_kind();
+    let take = |n, tokens| {
+        let charges = limits[..3].iter().map(|limit| charge(limit, tokens));
+        call(n, charges.chain([charge(&limits[3], 1)]).collect())
+    };
+    assert_eq!(looked(&engine, &limits).await, [(0, 0); 4]);
+    for (n, tokens) in [(1, 20), (2, 30), (3, 5)] {
+        admitted(&engine.reserve(&take(n, tokens)).await);
+    }
+    engine.settle(hold(3), actual(1, 7)).await;
+    // Another tenant's are its own.
+    let mut other = take(4, 9);
+    other.slot = "globex".into();
+    admitted(&engine.reserve(&other).await);
+    for _ in 0..3 {
+        let (tokens, calls) = ((57, 50), (2, 2));
+        assert_eq!(
+            looked(&engine, &limits).await,
+            [tokens, tokens, tokens, calls]
+        );
+    }
+    assert_eq!(engine.open().await, 3);
+}
+
+async fn counters_are_put_at_rest_and_holds_give_nothing_back_to_them(engine: Engine) {
+    let limits = each_kind();
+    let take = |n, tokens| {
+        let charges = limits[..3].iter().map(|limit| charge(limit, tokens));
+        call(n, charges.chain([charge(&limits[3], 1)]).collect())
+    };
+    for n in [1, 2] {
+        admitted(&engine.reserve(&take(n, 40)).await);
+    }
+    let looks: Vec<Charge> = limits.iter().map(|limit| charge(limit, 0)).collect();
+    engine.counters.reset(SLOT, &looks).await.unwrap();
+    let used = |looked: Vec<(u64, u64)>| looked.iter().map(|(used, _)| *used).collect::<Vec<_>>();
+    assert_eq!(used(looked(&engine, &limits).await), [0, 0, 0, 2]);
+    // A refund goes nowhere, an overage is charged; a slot is given back.
+    assert_eq!(
+        engine.settle(hold(1), actual(1, 10)).await,
+        Settled::Applied
+    );
+    assert_eq!(used(looked(&engine, &limits).await), [0, 0, 0, 1]);
+    assert_eq!(
+        engine.settle(hold(2), actual(1, 43)).await,
+        Settled::Applied
+    );
+    assert_eq!(used(looked(&engine, &limits).await), [3, 3, 3, 0]);
 }
 
 /// A hard limit: little is held, but there must be room for the most.

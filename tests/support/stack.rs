@@ -331,6 +331,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
         r#"listen:
   grpc: [ "unix:{socket}", "127.0.0.1:{grpc}" ]
   admin: "127.0.0.1:{admin}"
+  admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
 usage_log: {{ path: "{log}" }}
 identity:
@@ -365,12 +366,16 @@ tenants:
     )
 }
 
+/// What `weir limits` brings.
+pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+
 fn start_weir(dir: &Path) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
         .arg(dir.join("weir.yaml"))
-        .env("WEIR_PEPPER", PEPPER);
+        .env("WEIR_PEPPER", PEPPER)
+        .env("WEIR_ADMIN_TOKEN", ADMIN_TOKEN);
     Process::start("weir", command, dir)
 }
 

@@ -1,6 +1,6 @@
 //! `counters` as it is written.
 
-use super::{MINUTE_MS, SECOND_MS, env_source, file_source};
+use super::{MINUTE_MS, SECOND_MS, env_source, file_source, secret_source};
 
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::{Secret, SecretSource};
@@ -71,7 +71,7 @@ pub fn counters(top: &Fields) -> Option<RawCounters> {
     ])?;
     let timeout = |name, max| redis.optional(name).and_then(|item| item.span(1..=max));
     let username = redis.optional("username").map(|item| item.text());
-    let password = redis.optional("password").map(|item| password(&item));
+    let password = redis.optional("password").map(|item| secret_source(&item));
     let ca_file = redis.optional("ca_file").map(|item| item.text());
     let is_read = !matches!(username, Some(None))
         && !matches!(password, Some(None))
@@ -124,11 +124,4 @@ fn urls(item: &Item) -> Option<Located<Vec<Located<Secret>>>> {
         value: urls?,
         at: item.at.clone(),
     })
-}
-
-fn password(item: &Item) -> Option<Located<SecretSource>> {
-    match item.fields(&["env", "file"])?.one_kind(&["env", "file"])? {
-        ("env", item) => env_source(&item),
-        (_, item) => file_source(&item),
-    }
 }

@@ -74,12 +74,32 @@ impl Shard {
 
     pub(super) fn look(
         &mut self,
-        reservation: &Reservation,
+        slot: &str,
+        looks: &[Charge],
         rules: &[Rule],
         now: UnixMillis,
     ) -> Vec<Standing> {
-        let Reservation { slot, charges, .. } = reservation;
-        standings(&self.read(slot, charges, rules, now), now)
+        standings(&self.read(slot, looks, rules, now), now)
+    }
+
+    /// Looks through all holds of the shard.
+    pub(super) fn held(&self, slot: &str, looks: &[Charge]) -> Vec<u64> {
+        let mut held: Vec<u64> = vec![0; looks.len()];
+        let holds = self.holds.values().filter(|hold| *hold.slot == *slot);
+        for taken in holds.flat_map(|hold| &hold.taken) {
+            for (sum, look) in held.iter_mut().zip(looks) {
+                if taken.is_of(look) {
+                    *sum = sum.saturating_add(taken.held());
+                }
+            }
+        }
+        held
+    }
+
+    pub(super) fn reset(&mut self, slot: &str, looks: &[Charge]) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.reset(looks);
+        }
     }
 
     /// Takes all charges for good, or none.

@@ -40,6 +40,16 @@ enum From {
     Lease(UnixMillis),
 }
 
+impl Taken {
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
+    pub(super) fn is_of(&self, charge: &Charge) -> bool {
+        self.counter == charge.counter
+    }
+}
+
 impl Slot {
     /// A counter as it stands, brought up to now; stores nothing.
     pub(super) fn read<'l>(&self, rule: Rule<'l>, name: &str, now: UnixMillis) -> Counter<'l> {
@@ -243,6 +253,15 @@ impl Slot {
             if leases.renew(hold, *expiry, later) {
                 *expiry = later.max(*expiry);
             }
+        }
+    }
+
+    /// Drops counters as if they were at rest.
+    pub(super) fn reset(&mut self, looks: &[Charge]) {
+        for look in looks {
+            self.fixed.remove(&look.counter);
+            self.windows.remove(&look.counter);
+            self.buckets.remove(&look.counter);
         }
     }
 

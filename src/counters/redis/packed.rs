@@ -151,6 +151,39 @@ pub fn counter<'l>(rule: Rule<'l>, state: &[u8]) -> Option<Counter<'l>> {
     numbers.rest.is_empty().then_some(counter)
 }
 
+/// What a hold took from each of its counters, by their keys; empty where its
+/// record can't be read, or is that of one which has ended.
+pub fn held(record: &[u8]) -> Vec<(&[u8], u64)> {
+    let mut held = Vec::new();
+    let Some((&[b'H', charges, ..], mut rest)) = record.split_first_chunk::<HEAD_BYTES>() else {
+        return held;
+    };
+    for _ in 0..charges {
+        let Some((key, amount, behind)) = charge_of(rest) else {
+            return Vec::new();
+        };
+        held.push((key, amount));
+        rest = behind;
+    }
+    held
+}
+
+/// The key and the amount of the charge that a part of a record begins with,
+/// and what lies behind it.
+fn charge_of(record: &[u8]) -> Option<(&[u8], u64, &[u8])> {
+    let (_, rest) = record.split_first_chunk::<2>()?;
+    let mut numbers = Numbers { rest };
+    let amount = numbers.whole()?;
+    // Its room and its parameters.
+    for _ in 0..5 {
+        numbers.signed()?;
+    }
+    let (length, rest) = numbers.rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (key, behind) = rest.split_at_checked(length)?;
+    Some((key, amount, behind))
+}
+
 /// Packed doubles, read one by one.
 struct Numbers<'a> {
     rest: &'a [u8],

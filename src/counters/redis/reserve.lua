@@ -90,7 +90,7 @@ repeat
     else
       local used = call('ZCOUNT', key, '(' .. format('%d', now), '+inf')
       fits = used < p1
-      answer[i + 2] = pack('<d', take and used + 1 or used)
+      answer[i + 2] = pack('<d', used + amount)
     end
     admits = admits and (fits or unit >= SHADOW)
     -- Refused, and stored all the same: else each call that comes would find the

@@ -1,0 +1,203 @@
+//! `/v1/limits`: how a tenant's limits stand, and putting them at rest.
+//!
+//! | request | does |
+//! |---|---|
+//! | `GET /v1/limits?tenant=acme[&limit=NAME]` | tells of the tenant's counters |
+//! | `DELETE /v1/limits?tenant=acme[&limit=NAME]` | puts them at rest, but those of calls in flight |
+//!
+//! Always holds: without the configured token, as `authorization: Bearer`,
+//! nothing is told and nothing done; where none is configured, nobody may.
+
+use super::{AdminState, json_response};
+use crate::counters::CounterError;
+use crate::driver::{Driver, Inspected};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use subtle::ConstantTimeEq;
+
+/// Who may ask, and whom.
+#[derive(Clone)]
+pub struct LimitsApi {
+    /// The hash of the token.
+    token: Option<[u8; 32]>,
+    /// There once the process serves calls.
+    driver: Arc<OnceLock<Arc<Driver>>>,
+}
+
+impl fmt::Debug for LimitsApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitsApi").finish_non_exhaustive()
+    }
+}
+
+impl LimitsApi {
+    pub fn new(token: Option<&str>, driver: Arc<OnceLock<Arc<Driver>>>) -> Self {
+        Self {
+            token: token.map(|token| Sha256::digest(token).into()),
+            driver,
+        }
+    }
+
+    /// Who asks, if they may; else the answer.
+    fn driver(&self, headers: &HeaderMap) -> Result<&Driver, Refusal> {
+        let Some(token) = &self.token else {
+            let error = "this is switched off: set listen.admin_token to switch it on";
+            return Err((StatusCode::FORBIDDEN, error.to_owned()));
+        };
+        let brought = headers.get(header::AUTHORIZATION);
+        let brought = brought.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let fits = brought.is_some_and(|brought| {
+            // Hashed, so that the time it takes tells nothing of the token.
+            let brought: [u8; 32] = Sha256::digest(brought).into();
+            brought.ct_eq(token).into()
+        });
+        if !fits {
+            let error = "listen.admin_token is needed, as authorization: Bearer";
+            return Err((StatusCode::UNAUTHORIZED, error.to_owned()));
+        }
+        let driver = self.driver.get().map(|driver| &**driver);
+        let starting = || {
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "weir is starting".to_owned(),
+            )
+        };
+        driver.ok_or_else(starting)
+    }
+}
+
+/// Whose counters, and of which limit.
+struct Asked {
+    tenant: String,
+    limit: Option<String>,
+}
+
+/// `GET`.
+pub(super) async fn show(
+    State(state): State<AdminState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    answer(shown(&state, query, &headers).await)
+}
+
+/// `DELETE`.
+pub(super) async fn reset(
+    State(state): State<AdminState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    answer(put_at_rest(&state, query, &headers).await)
+}
+
+/// What is wrong, and whose fault it is.
+type Refusal = (StatusCode, String);
+
+fn answer(done: Result<Value, Refusal>) -> Response {
+    match done {
+        Ok(body) => json_response(StatusCode::OK, &body),
+        Err((status, error)) => json_response(status, &json!({ "error": error })),
+    }
+}
+
+async fn shown(
+    state: &AdminState,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Value, Refusal> {
+    let (driver, Asked { tenant, limit }) = permitted(state, query, headers)?;
+    let standings = driver.standings(&tenant, limit.as_deref()).await;
+    let standings = standings.map_err(unavailable)?.ok_or_else(unknown_tenant)?;
+    let limits: Vec<Value> = standings.counters.iter().map(row).collect();
+    Ok(json!({ "tenant": tenant, "limits": limits, "more": standings.more }))
+}
+
+async fn put_at_rest(
+    state: &AdminState,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Value, Refusal> {
+    let (driver, Asked { tenant, limit }) = permitted(state, query, headers)?;
+    let reset = driver.reset(&tenant, limit.as_deref()).await;
+    let reset = reset.map_err(unavailable)?.ok_or_else(unknown_tenant)?;
+    tracing::warn!(
+        tenant,
+        limit,
+        counters = reset.counters,
+        "limits were reset"
+    );
+    Ok(json!({
+        "tenant": tenant,
+        "reset": reset.counters,
+        "kept": reset.kept,
+        "more": reset.more,
+    }))
+}
+
+fn permitted<'s>(
+    state: &'s AdminState,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<(&'s Driver, Asked), Refusal> {
+    let driver = state.limits.driver(headers)?;
+    let asked = asked(&query.unwrap_or_default());
+    let asked = asked.map_err(|error| (StatusCode::BAD_REQUEST, error))?;
+    Ok((driver, asked))
+}
+
+fn asked(query: &str) -> Result<Asked, String> {
+    let (mut tenant, mut limit) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let place = match &*name {
+            "tenant" => &mut tenant,
+            "limit" => &mut limit,
+            _ => return Err("only tenant and limit can be asked for".to_owned()),
+        };
+        if place.replace(value.into_owned()).is_some() {
+            return Err(format!("{name} is there twice"));
+        }
+    }
+    let tenant = tenant.ok_or("tenant is required: whose limits, as in ?tenant=acme")?;
+    Ok(Asked { tenant, limit })
+}
+
+fn row(inspected: &Inspected) -> Value {
+    let (counted, standing) = (&inspected.counted, &inspected.standing);
+    let limit = &counted.limit;
+    let of: Map<String, Value> = counted
+        .of
+        .iter()
+        .map(|(dimension, name)| (dimension.as_str().to_owned(), json!(name)))
+        .collect();
+    json!({
+        "limit": limit.name,
+        "of": of,
+        "shared": inspected.shared,
+        "unit": limit.unit.as_str(),
+        "amount": limit.amount,
+        "most": limit.most(),
+        "used": standing.used,
+        "held": inspected.held,
+        "remaining": standing.remaining,
+        "reset_after_ms": standing.reset_after.map(|span| span.0),
+        "shadow": limit.mode == crate::limits::Mode::Shadow,
+    })
+}
+
+fn unknown_tenant() -> Refusal {
+    let error = "no key belongs to such a tenant";
+    (StatusCode::NOT_FOUND, error.to_owned())
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as what errors are mapped by"
+)]
+fn unavailable(error: CounterError) -> Refusal {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
