@@ -2,11 +2,11 @@
 //!
 //! Always holds: a call is in the books from its admission until the store
 //! knows of it, or until it ended and what it used is owed to the store; never
-//! in both. They grow with the calls that are open and with the counters that
-//! were used.
+//! in both. They grow with the calls that are open and with the counters whose
+//! windows run.
 
 use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -14,7 +14,10 @@ pub(super) struct Books {
     calls: HashMap<HoldId, Call>,
     /// What calls that are over used, by slot and counter.
     owed: HashMap<Arc<str>, HashMap<Arc<str>, Owed>>,
-    /// Counters that begin with what the store said, by slot.
+    /// Each counter of `owed` once, the longest unseen first.
+    to_see: VecDeque<(Arc<str>, Arc<str>)>,
+    /// Counters that began with what the store said, by slot: at most as many
+    /// as are known of.
     begun: HashMap<Arc<str>, HashSet<Arc<str>>>,
 }
 
@@ -74,16 +77,23 @@ impl Books {
         call.is_some_and(|call| call.ended.is_some())
     }
 
-    /// Which of the charges are on counters that are used for the first time.
-    pub(super) fn begin(&mut self, part: &Reservation) -> Vec<usize> {
+    /// Which of the charges are on counters that begin now with what the store
+    /// said, which `said` knows.
+    pub(super) fn begin<S>(
+        &mut self,
+        part: &Reservation,
+        said: impl Fn(&Charge) -> Option<S>,
+    ) -> Vec<(usize, S)> {
         let begun = self.begun.entry(Arc::clone(&part.slot)).or_default();
-        let charges = part.charges.iter().enumerate();
-        let fresh: Vec<usize> = charges
-            .filter(|(_, charge)| !begun.contains(&charge.counter))
-            .map(|(index, _)| index)
-            .collect();
-        let names = fresh.iter().filter_map(|index| part.charges.get(*index));
-        begun.extend(names.map(|charge| charge.counter.clone()));
+        let mut fresh = Vec::new();
+        for (index, charge) in part.charges.iter().enumerate() {
+            if !begun.contains(&charge.counter)
+                && let Some(said) = said(charge)
+            {
+                begun.insert(Arc::clone(&charge.counter));
+                fresh.push((index, said));
+            }
+        }
         fresh
     }
 
@@ -129,13 +139,40 @@ impl Books {
     ) {
         let counters = self.owed.entry(Arc::clone(slot)).or_default();
         for (charge, used) in charges.filter(|(_, used)| *used > 0) {
-            let name = charge.counter.clone();
-            let owed = counters.entry(name).or_insert_with(|| Owed {
-                limit: Arc::clone(&charge.limit),
-                amount: 0,
-                telling: None,
+            let name = Arc::clone(&charge.counter);
+            let owed = counters.entry(name).or_insert_with(|| {
+                let seen = (Arc::clone(slot), Arc::clone(&charge.counter));
+                self.to_see.push_back(seen);
+                Owed {
+                    limit: Arc::clone(&charge.limit),
+                    amount: 0,
+                    telling: None,
+                }
             });
             owed.amount = owed.amount.saturating_add(used);
+        }
+    }
+
+    /// Looks at a few counters, and drops those whose window is over: what went
+    /// to it is owed no longer. More than a call adds, so that however long the
+    /// store is away and whatever names clients choose, little more is kept than
+    /// what counts still. `used` says what is used of a counter now.
+    pub(super) fn drop_over(&mut self, used: impl Fn(&Arc<str>, &str, &Limit) -> u64, most: usize) {
+        for _ in 0..most.min(self.to_see.len()) {
+            let Some((slot, counter)) = self.to_see.pop_front() else {
+                return;
+            };
+            let Some(counters) = self.owed.get_mut(&slot) else {
+                continue;
+            };
+            let Some(owed) = counters.get(&counter) else {
+                continue;
+            };
+            if owed.telling.is_none() && used(&slot, &counter, &owed.limit) == 0 {
+                counters.remove(&counter);
+            } else {
+                self.to_see.push_back((slot, counter));
+            }
         }
     }
 
@@ -166,32 +203,38 @@ impl Books {
         self.calls.remove(&hold);
     }
 
-    /// What is owed, each with the name under which to tell it. `used` says what
-    /// is used of a counter now: what went to a window that is over is owed no
-    /// longer.
-    pub(super) fn owed(
+    /// The counters to which anything is owed, with their slots.
+    pub(super) fn owing(&self, wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Arc<str>)> {
+        let slots = self.owed.iter().filter(|(slot, _)| wanted(slot));
+        let all = slots.flat_map(|(slot, counters)| {
+            let names = counters.keys();
+            names.map(|counter| (Arc::clone(slot), Arc::clone(counter)))
+        });
+        all.collect()
+    }
+
+    /// What is owed to a counter, with the name under which to tell it. `used`
+    /// says what is used of it now: what went to a window that is over is owed
+    /// no longer.
+    pub(super) fn debt(
         &mut self,
-        wanted: impl Fn(&str) -> bool,
+        slot: &Arc<str>,
+        counter: &Arc<str>,
         new_hold: impl Fn() -> HoldId,
         used: impl Fn(&Arc<str>, &str, &Limit) -> u64,
-    ) -> Vec<Debt> {
-        let mut debts = Vec::new();
-        for (slot, counters) in self.owed.iter_mut().filter(|(slot, _)| wanted(slot)) {
-            for (counter, owed) in counters {
-                let (hold, amount) = *owed.telling.get_or_insert_with(|| {
-                    let most = used(slot, counter, &owed.limit);
-                    (new_hold(), std::mem::take(&mut owed.amount).min(most))
-                });
-                debts.push(Debt {
-                    slot: Arc::clone(slot),
-                    counter: counter.clone(),
-                    limit: Arc::clone(&owed.limit),
-                    hold,
-                    amount,
-                });
-            }
-        }
-        debts
+    ) -> Option<Debt> {
+        let owed = self.owed.get_mut(slot)?.get_mut(counter)?;
+        let (hold, amount) = *owed.telling.get_or_insert_with(|| {
+            let most = used(slot, counter, &owed.limit);
+            (new_hold(), std::mem::take(&mut owed.amount).min(most))
+        });
+        Some(Debt {
+            slot: Arc::clone(slot),
+            counter: Arc::clone(counter),
+            limit: Arc::clone(&owed.limit),
+            hold,
+            amount,
+        })
     }
 
     /// The store has been told.
@@ -228,6 +271,7 @@ impl Books {
             kept
         });
         self.owed.retain(|slot, _| !wanted(slot));
+        self.to_see.retain(|(slot, _)| !wanted(slot));
         closed.slots = self
             .begun
             .keys()
@@ -277,8 +321,17 @@ mod tests {
         Actual::only(Unit::Tokens, tokens)
     }
 
+    /// All debts, of names that begin with this.
+    fn debts(books: &mut Books, name: u8, most: u64) -> Vec<Debt> {
+        let owing = books.owing(EVERY).into_iter();
+        let debts = owing.filter_map(|(slot, counter)| {
+            books.debt(&slot, &counter, || hold(name), |_, _, _| most)
+        });
+        debts.collect()
+    }
+
     fn owed(books: &mut Books, most: u64) -> Vec<(HoldId, u64)> {
-        let debts = books.owed(EVERY, || hold(99), |_, _, _| most);
+        let debts = debts(books, 99, most);
         debts.iter().map(|debt| (debt.hold, debt.amount)).collect()
     }
 
@@ -293,13 +346,13 @@ mod tests {
         // What comes while it is told is told later; what is told stays as it is.
         books.enter(call(3), Whereabouts::Here);
         books.end(hold(3), used(5));
-        let debts = books.owed(EVERY, || hold(98), |_, _, _| 1_000);
-        assert_eq!((debts[0].hold, debts[0].amount), (hold(99), 20));
+        let told = debts(&mut books, 98, 1_000);
+        assert_eq!((told[0].hold, told[0].amount), (hold(99), 20));
         assert!(books.close(EVERY).slots.is_empty(), "not all is told");
-        books.paid(&debts[0]);
-        let debts = books.owed(EVERY, || hold(97), |_, _, _| 1_000);
-        assert_eq!((debts[0].hold, debts[0].amount), (hold(97), 5));
-        books.paid(&debts[0]);
+        books.paid(&told[0]);
+        let told = debts(&mut books, 97, 1_000);
+        assert_eq!((told[0].hold, told[0].amount), (hold(97), 5));
+        books.paid(&told[0]);
         assert!(owed(&mut books, 1_000).is_empty());
         assert_eq!(books.close(EVERY).slots, [Arc::from("acme")]);
         assert!(books.is_empty());
@@ -311,6 +364,38 @@ mod tests {
         books.enter(call(1), Whereabouts::Here);
         books.end(hold(1), used(10));
         assert_eq!(owed(&mut books, 4), [(hold(99), 4)]);
+    }
+
+    /// Ever new names, as clients may choose them, over a long outage.
+    #[test]
+    fn debts_to_windows_that_are_over_are_forgotten() {
+        let mut books = Books::default();
+        let limit = Arc::clone(&call(1).charges[0].limit);
+        for n in 0_u64..10_000 {
+            let charge = Charge::new(Arc::clone(&limit), n.to_string(), 1);
+            books.owe(&"acme".into(), std::iter::once((&charge, 1)));
+            // Of a hundred names ago nothing counts any more.
+            let used = |_: &Arc<str>, counter: &str, _: &Limit| {
+                u64::from(counter.parse::<u64>().unwrap() + 100 > n)
+            };
+            books.drop_over(used, 2);
+            assert!(books.to_see.len() <= 300, "{n}");
+            let kept = books.owing(EVERY).len();
+            assert!(
+                kept <= 300 && kept >= 100.min(n as usize + 1),
+                "{n}: {kept}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_counters_of_which_something_is_known_are_begun_with() {
+        let mut books = Books::default();
+        let part = call(1);
+        assert!(books.begin(&part, |_| None::<u64>).is_empty());
+        assert!(books.begun["acme"].is_empty() && books.has_begun("acme"));
+        assert_eq!(books.begin(&part, |_| Some(7)), [(0, 7)]);
+        assert!(books.begin(&part, |_| Some(7)).is_empty(), "once");
     }
 
     #[test]

@@ -27,6 +27,10 @@ use tokio::sync::Notify;
 /// the store may be back.
 const RETRY_AFTER: Millis = Millis(1_000);
 
+/// The debts that are looked at when a call ends, to see whether they are owed
+/// still: about as many as a call adds.
+const CHARGES_SEEN: usize = 8;
+
 /// What this sidecar admits by itself.
 pub(super) struct Local {
     on_failure: OnCounterFailure,
@@ -119,7 +123,10 @@ impl Local {
         let paid = self.memory.charge(&share, now)?;
         if paid.taken {
             let used = toll.charges.iter().map(|charge| (charge, charge.amount));
-            self.books().owe(&toll.slot, used);
+            let mut books = self.books();
+            books.owe(&toll.slot, used);
+            self.drop_over(&mut books, toll.charges.len(), now);
+            drop(books);
             self.stirred.notify_one();
         }
         Ok(paid)
@@ -166,15 +173,15 @@ impl Local {
         known: &Known,
         now: UnixMillis,
     ) -> Result<(), CounterError> {
-        let fresh = self.books().begin(scaled);
+        // Leases are known by the calls themselves: see `carry_over`.
+        let said = |charge: &Charge| match charge.limit.unit {
+            Unit::Concurrency => None,
+            _ => known.recall(&scaled.slot, &charge.counter, now),
+        };
+        let fresh = self.books().begin(scaled, said);
         let sidecars = self.sidecars.load(Ordering::Relaxed);
-        for index in fresh {
+        for (index, seen) in fresh {
             let Some(charge) = scaled.charges.get(index) else {
-                continue;
-            };
-            // Leases are known by the calls themselves: see `carry_over`.
-            let seen = known.recall(&scaled.slot, &charge.counter, now);
-            let Some(seen) = seen.filter(|_| charge.limit.unit != Unit::Concurrency) else {
                 continue;
             };
             let used = used_share(seen.used, sidecars);
@@ -230,6 +237,7 @@ impl Local {
             return false;
         };
         self.memory.settle(&slot, hold, actual, now);
+        self.drop_over(&mut self.books(), CHARGES_SEEN, now);
         self.stirred.notify_one();
         whereabouts != Whereabouts::There
     }
@@ -266,16 +274,28 @@ impl Local {
         self.books().strike(hold);
     }
 
-    /// What is owed to counters in slots of the caller's choice.
-    pub(super) fn owed(
+    /// The counters to which anything is owed, in slots of the caller's choice.
+    pub(super) fn owing(&self, wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Arc<str>)> {
+        self.books().owing(wanted)
+    }
+
+    /// What is owed to a counter.
+    pub(super) fn debt(
         &self,
-        wanted: impl Fn(&str) -> bool,
+        (slot, counter): &(Arc<str>, Arc<str>),
         new_hold: impl Fn() -> HoldId,
         now: UnixMillis,
-    ) -> Vec<Debt> {
+    ) -> Option<Debt> {
         let used =
             |slot: &Arc<str>, counter: &str, limit: &Limit| self.used(slot, counter, limit, now);
-        self.books().owed(wanted, new_hold, used)
+        self.books().debt(slot, counter, new_hold, used)
+    }
+
+    /// Forgets debts to windows that are over, faster than so many new ones come.
+    fn drop_over(&self, books: &mut Books, new: usize, now: UnixMillis) {
+        let used =
+            |slot: &Arc<str>, counter: &str, limit: &Limit| self.used(slot, counter, limit, now);
+        books.drop_over(used, 2 * new);
     }
 
     /// The store has been told.

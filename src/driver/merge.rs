@@ -148,10 +148,17 @@ async fn tell(driver: &Driver, wanted: &impl Fn(&str) -> bool) -> Result<(), Cou
         outcome?;
     }
     drop(told);
-    let new_hold = || HoldId::new(driver.clock.now(), &clock::random().id).shared();
-    let debts = driver.local.owed(wanted, new_hold, driver.clock.now());
-    let mut told = stream::iter(debts)
-        .map(|debt| tell_debt(driver, debt))
+    // Each is looked up when its turn comes, so that calls never wait long for
+    // the books.
+    let mut told = stream::iter(driver.local.owing(wanted))
+        .map(|counter| async move {
+            let new_hold = || HoldId::new(driver.clock.now(), &clock::random().id).shared();
+            let debt = driver.local.debt(&counter, new_hold, driver.clock.now());
+            match debt {
+                Some(debt) => tell_debt(driver, debt).await,
+                None => Ok(()),
+            }
+        })
         .buffer_unordered(TOGETHER_MAX);
     while let Some(outcome) = told.next().await {
         outcome?;
