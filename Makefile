@@ -40,8 +40,9 @@ lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 	  || echo "advisories: not checked, the database can't be had here"
 
 bench: setup ## Measure weir beside a no-op ext_proc server.
-	cargo build --release --bin weir --example bench
+	cargo build --release --bin weir --example bench --features limitador
 	target/release/examples/bench counters
+	target/release/examples/bench rate-limits
 	target/release/examples/bench
 
 clean: ## Remove all that was built or installed here.

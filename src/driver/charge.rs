@@ -29,7 +29,9 @@ impl Driver {
                     self.answered(lane);
                     let standings = paid.told.iter().map(|told| &told.standing);
                     let now = self.clock.now();
-                    self.known.learn(&toll.slot, &toll.charges, standings, now);
+                    let taken = paid.taken;
+                    self.known
+                        .learn(&toll.slot, &toll.charges, standings, taken, now);
                     if !paid.taken && self.counters.is_remote() {
                         self.refused_tolls.remember(toll, &paid, now);
                     }

@@ -1,9 +1,15 @@
-//! What a remote store last said of each counter, for when it can't be asked.
+//! What a remote store last said of each counter, and how much of that this
+//! sidecar used, for when it can't be asked.
+//!
+//! What a sidecar used itself it knows, whatever it knows of others: as none
+//! gives out less than that of its share, sidecars of which each kept to its
+//! share together stay within the limit.
 //!
 //! A table of a fixed size, without names: the newer of two counters that meet
 //! in one place stays. What isn't known is taken for unused.
 
-use crate::limits::{Charge, Standing};
+use crate::limits::share::used_share;
+use crate::limits::{Actual, Algorithm, Charge, Reservation, Standing};
 use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
 use std::sync::{Mutex, MutexGuard};
@@ -11,7 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 /// Shards, so that calls seldom meet on one lock.
 const SHARDS: usize = 16;
 
-/// Counters that a shard has room for; 32 bytes each.
+/// Counters that a shard has room for; 40 bytes each.
 const PLACES: usize = 8_192;
 
 /// What was last said of counters.
@@ -26,9 +32,33 @@ pub(super) struct Seen {
     /// Of the counter's name; 0: nothing.
     hash: u64,
     pub used: u64,
+    /// About what of it this sidecar used.
+    own: u64,
     pub at: UnixMillis,
     /// At rest from then on.
     until: UnixMillis,
+    /// What is used goes little by little, not at once in the end.
+    fades: bool,
+}
+
+impl Seen {
+    /// What a share of the limit begins with, for one of so many sidecars.
+    pub(super) fn begins_with(&self, sidecars: u64) -> u64 {
+        used_share(self.used, sidecars).max(self.own)
+    }
+
+    /// What of its own use still counts, as far as that can be told.
+    fn own_at(&self, now: UnixMillis) -> u64 {
+        if now >= self.until {
+            return 0;
+        }
+        if !self.fades {
+            return self.own;
+        }
+        let (left, whole) = (self.until.since(now).0, self.until.since(self.at).0.max(1));
+        let own = u128::from(self.own) * u128::from(left.min(whole)) / u128::from(whole);
+        u64::try_from(own).unwrap_or(u64::MAX)
+    }
 }
 
 impl Known {
@@ -41,12 +71,14 @@ impl Known {
         }
     }
 
-    /// The store said this of a slot's counters.
+    /// The store said this of a slot's counters, after it took the charges or
+    /// refused them.
     pub(super) fn learn<'s>(
         &self,
         slot: &str,
         charges: &[Charge],
         standings: impl Iterator<Item = &'s Standing>,
+        taken: bool,
         now: UnixMillis,
     ) {
         for (charge, standing) in charges.iter().zip(standings) {
@@ -58,12 +90,36 @@ impl Known {
                 shard.resize(PLACES, Seen::default());
             }
             if let Some(place) = shard.get_mut(place(hash)) {
+                let before = match place.hash == hash {
+                    true => place.own_at(now),
+                    false => 0,
+                };
+                let took = if taken { charge.amount } else { 0 };
                 *place = Seen {
                     hash,
                     used: standing.used,
+                    own: before.saturating_add(took).min(standing.used),
                     at: now,
                     until: now + standing.reset_after.unwrap_or(Millis(0)),
+                    fades: !matches!(charge.limit.algorithm, Algorithm::FixedWindow { .. }),
                 };
+            }
+        }
+    }
+
+    /// A call is over, and used this of what it took.
+    pub(super) fn settled(&self, call: &Reservation, actual: Actual) {
+        for charge in &call.charges {
+            let hash = self.hash(&call.slot, &charge.counter);
+            let Some(mut shard) = self.shard(hash) else {
+                return;
+            };
+            let seen = shard.get_mut(place(hash)).filter(|seen| seen.hash == hash);
+            if let Some(seen) = seen {
+                let used = actual.of(charge.limit.unit);
+                for sum in [&mut seen.used, &mut seen.own] {
+                    *sum = sum.saturating_add(used).saturating_sub(charge.amount);
+                }
             }
         }
     }
@@ -71,7 +127,8 @@ impl Known {
     /// What is known to be used of a counter still.
     pub(super) fn recall(&self, slot: &str, counter: &str, now: UnixMillis) -> Option<Seen> {
         let hash = self.hash(slot, counter);
-        let seen = *self.shard(hash)?.get(place(hash))?;
+        let mut seen = *self.shard(hash)?.get(place(hash))?;
+        seen.own = seen.own_at(now);
         (seen.hash == hash && seen.used > 0 && now < seen.until).then_some(seen)
     }
 
@@ -97,4 +154,118 @@ impl Known {
 fn place(hash: u64) -> usize {
     let places = u64::try_from(PLACES).unwrap_or(1);
     usize::try_from(hash % places).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::period::Period;
+    use crate::limits::{HoldId, Limit, Mode, Scope, Unit};
+    use std::sync::Arc;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+    const HOUR: Millis = Millis(3_600_000);
+
+    fn window() -> Algorithm {
+        let period = Arc::new(Period::aligned(HOUR));
+        Algorithm::FixedWindow { period }
+    }
+
+    fn charge(algorithm: Algorithm, amount: u64) -> Charge {
+        let limit = Limit {
+            name: "tpm".into(),
+            scope: Scope::TENANT,
+            unit: Unit::Tokens,
+            amount: 1_000,
+            algorithm,
+            mode: Mode::Enforce,
+        };
+        Charge::new(Arc::new(limit), "c", amount)
+    }
+
+    fn learn(known: &Known, charge: Charge, used: u64, taken: bool, now: UnixMillis) {
+        let standing = Standing {
+            used,
+            exceeded: false,
+            remaining: 0,
+            reset_after: Some(Millis(1_000)),
+        };
+        let charges = [charge];
+        known.learn("acme", &charges, [standing].iter(), taken, now);
+    }
+
+    /// With what one of two, and one of ten sidecars begins.
+    fn begin(known: &Known, now: UnixMillis) -> Option<(u64, u64)> {
+        let seen = known.recall("acme", "c", now)?;
+        Some((seen.begins_with(2), seen.begins_with(10)))
+    }
+
+    #[test]
+    fn a_share_begins_with_its_part_and_no_less_than_its_own() {
+        let known = Known::new(true);
+        assert_eq!(begin(&known, NOW), None);
+        learn(&known, charge(window(), 10), 100, true, NOW);
+        assert_eq!(begin(&known, NOW), Some((50, 10)));
+        learn(&known, charge(window(), 60), 200, true, NOW);
+        assert_eq!(begin(&known, NOW), Some((100, 70)));
+        // What was refused was not used; what others gave back isn't own.
+        learn(&known, charge(window(), 60), 200, false, NOW);
+        assert_eq!(begin(&known, NOW), Some((100, 70)));
+        learn(&known, charge(window(), 0), 50, true, NOW);
+        assert_eq!(begin(&known, NOW), Some((50, 50)));
+        assert_eq!(
+            begin(&known, NOW + Millis(1_000)),
+            None,
+            "its window is over"
+        );
+    }
+
+    #[test]
+    fn a_window_that_is_over_takes_its_own_use_with_it() {
+        let known = Known::new(true);
+        learn(&known, charge(window(), 60), 60, true, NOW);
+        let later = NOW + Millis(1_500);
+        learn(&known, charge(window(), 1), 40, true, later);
+        assert_eq!(begin(&known, later), Some((20, 4)));
+    }
+
+    #[test]
+    fn what_fades_fades_in_the_known_time() {
+        let known = Known::new(true);
+        let bucket = Algorithm::TokenBucket {
+            every: HOUR,
+            burst: 1_000,
+        };
+        learn(&known, charge(bucket.clone(), 80), 80, true, NOW);
+        assert_eq!(begin(&known, NOW + Millis(250)), Some((60, 60)));
+        learn(&known, charge(bucket, 10), 90, true, NOW + Millis(500));
+        assert_eq!(begin(&known, NOW + Millis(500)), Some((50, 50)));
+        let window = charge(window(), 80);
+        learn(&known, window, 80, true, NOW + Millis(5_000));
+        assert_eq!(begin(&known, NOW + Millis(5_900)), Some((80, 80)));
+    }
+
+    #[test]
+    fn what_a_call_gave_back_is_not_used() {
+        let known = Known::new(true);
+        learn(&known, charge(window(), 500), 600, true, NOW);
+        let call = Reservation {
+            hold: HoldId::new(NOW, &[1; 10]),
+            slot: "acme".into(),
+            charges: vec![charge(window(), 500)],
+            shared: Vec::new(),
+            hold_ttl: HOUR,
+            lease_ttl: HOUR,
+            context: "".into(),
+        };
+        known.settled(&call, Actual::only(Unit::Tokens, 30));
+        assert_eq!(begin(&known, NOW), Some((65, 30)));
+    }
+
+    #[test]
+    fn without_need_it_keeps_nothing() {
+        let known = Known::new(false);
+        learn(&known, charge(window(), 5), 5, true, NOW);
+        assert_eq!(begin(&known, NOW), None);
+    }
 }

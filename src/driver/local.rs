@@ -12,7 +12,7 @@ use super::known::Known;
 use crate::counters::CounterError;
 use crate::counters::memory::Memory;
 use crate::limits::counter::HOLD_TTL_MAX;
-use crate::limits::share::{OnCounterFailure, used_share};
+use crate::limits::share::OnCounterFailure;
 use crate::limits::toll::Told;
 use crate::limits::{
     Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Standing,
@@ -184,7 +184,7 @@ impl Local {
             let Some(charge) = scaled.charges.get(index) else {
                 continue;
             };
-            let used = used_share(seen.used, sidecars);
+            let used = seen.begins_with(sidecars);
             let carried = single(scaled, index, charge, used);
             self.memory.reserve(&carried, seen.at)?;
             let actual = Actual::only(charge.limit.unit, used);

@@ -73,7 +73,7 @@ async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), C
                 if let Decision::Admitted(standings) = &decision {
                     let now = driver.clock.now();
                     let known = &driver.known;
-                    known.learn(&part.slot, &part.charges, standings.iter(), now);
+                    known.learn(&part.slot, &part.charges, standings.iter(), true, now);
                 }
                 return Ok((decision, By::Store));
             }

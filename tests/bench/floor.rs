@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -34,21 +35,26 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves on `socket` until killed.
 pub fn run(socket: &Path, workers: Option<usize>) -> anyhow::Result<()> {
+    let service = ExternalProcessorServer::new(Floor)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    serve(socket, workers, Routes::new(service))
+}
+
+/// Serves any service so.
+pub fn serve(socket: &Path, workers: Option<usize>, routes: Routes) -> anyhow::Result<()> {
     // As many as weir takes by itself.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(workers.unwrap_or(cores.div_ceil(2)));
     builder.enable_all().build()?.block_on(async {
         let incoming = UnixListenerStream::new(UnixListener::bind(socket)?);
-        let service = ExternalProcessorServer::new(Floor)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_service(service)
+            .add_routes(routes)
             .serve_with_incoming(incoming)
             .await?;
         Ok(())

@@ -24,6 +24,7 @@ mod floor;
 mod http;
 mod load;
 mod process;
+mod rate_limits;
 mod rounds;
 mod site;
 mod table;
@@ -91,6 +92,13 @@ enum Part {
     },
     /// Measures the counter engines by themselves.
     Counters,
+    /// Measures the rate limit service by itself.
+    RateLimits,
+    /// Serves as another rate limit service.
+    RateLimitService {
+        service: rate_limits::Service,
+        socket: PathBuf,
+    },
     /// Serves as the provider.
     Upstream { address: SocketAddr },
 }
@@ -109,6 +117,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
+        Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
+        Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(async {
+                let weir = arguments.weir.map_or_else(weir_beside, Ok)?;
+                rate_limits::run(weir).await
+            }),
         Some(Part::Counters) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?

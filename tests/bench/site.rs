@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const KEY: &str = "weir-bench-key-0123456789abcdefghijklmnopqrstuv";
-const PEPPER: &str = "bench-pepper-0123456789abcdefghijklmnopqrstuvwxyz";
+pub const PEPPER: &str = "bench-pepper-0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// How long the last usage events may take to reach the file.
 const USAGE_MAX: Duration = Duration::from_secs(15);
@@ -294,7 +294,7 @@ tenants: {{ bench: {{ plan: bench }} }}
     Ok(weir)
 }
 
-fn key_hash() -> anyhow::Result<String> {
+pub fn key_hash() -> anyhow::Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(PEPPER.as_bytes()).context("the pepper")?;
     mac.update(KEY.as_bytes());
     let hash = mac.finalize().into_bytes();

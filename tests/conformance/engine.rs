@@ -45,9 +45,14 @@ impl Server {
     }
 
     pub async fn restart(&mut self) {
+        self.restart_unready();
+        self.answers().await;
+    }
+
+    /// It may have to load what it saved first.
+    pub fn restart_unready(&mut self) {
         self.stop();
         self.child = spawn(self.folder.path(), &self.options);
-        self.answers().await;
     }
 
     /// A connection of the test's own, past weir.

@@ -2,7 +2,7 @@
 //! bounded time, and never an admission.
 
 use crate::engine::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use weir::counters::CounterError;
 use weir::counters::redis::{Redis, RedisConfig};
 use weir::limits::*;
@@ -60,6 +60,47 @@ async fn every_key_has_an_end_and_one_hash_tag() {
             .unwrap();
         assert!(ttl > 0, "{key} never ends");
     }
+}
+
+/// A server that reads what it saved answers LOADING to everything, for as long
+/// as it takes; nobody is let through on that, and nothing is lost.
+#[tokio::test]
+async fn a_server_that_is_loading_is_away() {
+    // Slow by the millisecond a key, and talking all the while.
+    let slowly = [
+        "--key-load-delay",
+        "1000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ];
+    let mut server = Server::start(&slowly).await;
+    let client = server.connect().await;
+    admitted(&client.reserve(&take(1), NOW).await.unwrap().answer);
+    let mut raw = server.raw().await;
+    let mut fill = redis::pipe();
+    for n in 0..1_000 {
+        fill.cmd("SET")
+            .arg(format!("filler{n}"))
+            .arg("x".repeat(100))
+            .ignore();
+    }
+    fill.exec_async(&mut raw).await.unwrap();
+    redis::cmd("SAVE").exec_async(&mut raw).await.unwrap();
+    server.restart_unready();
+    let (mut loading, begun) = (0, Instant::now());
+    let decision = loop {
+        assert!(begun.elapsed() < DEADLINE, "it never came back");
+        match client.reserve(&take(2), NOW).await {
+            Ok(at) => break at.answer,
+            Err(CounterError::Unavailable(why)) if why.contains("LOADING") => loading += 1,
+            Err(CounterError::Unavailable(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(loading > 0, "it was never seen loading");
+    println!("refused {loading} times while it was loading");
+    assert_eq!(used(&decision)[0], 2, "the first is counted still");
 }
 
 #[tokio::test]

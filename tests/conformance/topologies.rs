@@ -17,7 +17,7 @@ const FAILOVER_MAX: Duration = Duration::from_secs(40);
 /// What README says that the ACL user needs.
 const ACL: &str = "~weir:* resetchannels -@all +eval +evalsha +script|load +ping +time +info +get +set \
                    +del +zadd +zrem +zcard +zcount +zscore +zrangebyscore +zremrangebyscore +pexpire \
-                   +client";
+                   +client +zrange +mget +unlink";
 
 /// A server with a port of its own, stopped with its owner.
 struct Node {
@@ -362,6 +362,10 @@ async fn tls_and_an_acl_user() {
     );
     assert_eq!(redis.beat(0, "one", Millis(1_000)).await, Ok(1));
     assert!(redis.expire_due(10).await.unwrap().answer.is_empty());
+    let looks: Vec<Charge> = call.charges.iter().map(|c| charge(&c.limit, 0)).collect();
+    let held = redis.held("tenant-0", &looks).await.unwrap();
+    assert_eq!(held.map(|held| held.len()), Some(looks.len()));
+    redis.reset("tenant-0", &looks).await.unwrap();
     let settled = redis.settle("tenant-0", call.hold, Actual::VOID).await;
     assert_eq!(settled.unwrap().answer, Settled::Applied);
     // Someone else's certificate, a wrong password, and none at all.

@@ -124,16 +124,14 @@ async fn a_share_is_what_is_left_over_the_sidecars_that_are_known() {
         assert_eq!(status(&stack).await, 200);
     }
     stack.link.as_ref().unwrap().fall();
-    // Six are left, three of them for this sidecar.
-    for _ in 0..3 {
-        assert_eq!(status(&stack).await, 200);
-    }
+    // Half of the ten is this sidecar's, and it has used four of that.
+    assert_eq!(status(&stack).await, 200);
     let refused = stack.send(stack.chat(&hello(), &[])).await;
     assert_eq!(refused.status, 429, "{refused:?}");
     assert_eq!(refused.header("x-weir-decision"), Some("ten"));
     redis_is_back(&stack).await;
-    // Redis knows of the seven, so three are left.
-    for _ in 0..3 {
+    // Redis knows of the five, so five are left.
+    for _ in 0..5 {
         assert_eq!(status(&stack).await, 200);
     }
     assert_eq!(status(&stack).await, 429);

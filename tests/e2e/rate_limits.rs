@@ -3,9 +3,15 @@
 use super::calls::hello;
 use super::limits::scripts_run;
 use super::outages::{redis_is_away, redis_is_back};
-use crate::support::client::Answer;
+use crate::support::client::{self, Answer};
 use crate::support::stack::{Engine, SOON, Setup, Stack};
 use crate::support::until;
+use envoy_types::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
+use envoy_types::pb::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
+use envoy_types::pb::envoy::service::ratelimit::v3::RateLimitRequest;
+use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_response::Code;
+use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
+use std::net::SocketAddr;
 
 async fn stack(engine: Engine, rule: &str) -> Stack {
     Stack::start(Setup {
@@ -158,4 +164,67 @@ async fn hammering_a_rate_limit_costs_no_round_trips() {
     let run = scripts_run(&stack).await - before;
     assert!((1..30).contains(&run), "{run} scripts");
     assert_eq!(call(&stack, "bob").await.status, 200);
+}
+
+/// Asks one weir by itself, as an Envoy would.
+async fn ask(grpc: SocketAddr, user: &str) -> bool {
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{grpc}")).unwrap();
+    let mut client = RateLimitServiceClient::new(endpoint.connect().await.unwrap());
+    let request = RateLimitRequest {
+        domain: "edge".to_owned(),
+        descriptors: vec![RateLimitDescriptor {
+            entries: vec![Entry {
+                key: "user".to_owned(),
+                value: user.to_owned(),
+            }],
+            ..RateLimitDescriptor::default()
+        }],
+        hits_addend: 1,
+    };
+    let answer = client.should_rate_limit(request).await.unwrap();
+    answer.into_inner().overall_code() == Code::Ok
+}
+
+/// Two weirs over one Redis: together they stay within the limit while it is
+/// away, and it knows of all afterwards.
+#[tokio::test]
+async fn a_fleet_stays_within_its_limits_without_its_store() {
+    let ten = "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 10, every: 1d, algorithm: fixed_window, starts: first_hit } ] }";
+    let stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        link: true,
+        redis: "response_timeout: 100ms, on_failure: share",
+        envoy: "ratelimit.yaml",
+        more: rules(ten),
+        ..Setup::default()
+    })
+    .await;
+    let (another, other, other_admin) = stack.another_weir().await;
+    until("both to know of each other", SOON, || async {
+        (stack.metric("weir_sidecars").await == 2.0).then_some(())
+    })
+    .await;
+    let fleet = [stack.grpc, other];
+    for grpc in fleet {
+        assert!(ask(grpc, "ada").await && ask(grpc, "ada").await);
+    }
+    stack.link.as_ref().unwrap().fall();
+    let mut admitted = 4;
+    for grpc in fleet {
+        while ask(grpc, "ada").await {
+            admitted += 1;
+        }
+    }
+    // Each gave out half, less what it had used itself.
+    assert_eq!(admitted, 10, "{}", another.tail());
+    redis_is_back(&stack).await;
+    until("the other one to find Redis", SOON, || async {
+        let text = client::get(other_admin, "/metrics").await.text();
+        text.contains("weir_counter_store_away 0\n").then_some(())
+    })
+    .await;
+    for grpc in fleet {
+        assert!(!ask(grpc, "ada").await, "Redis knows of all ten");
+        assert!(ask(grpc, "bob").await);
+    }
 }

@@ -166,6 +166,28 @@ impl Stack {
         .await;
     }
 
+    /// Another weir beside the first, without an Envoy: its gRPC and admin ports.
+    pub async fn another_weir(&self) -> (Process, SocketAddr, SocketAddr) {
+        let dir = self.dir.path().join("another");
+        fs::create_dir(&dir).unwrap();
+        let written = fs::read_to_string(self.dir.path().join("weir.yaml")).unwrap();
+        let (grpc, admin) = (loopback(free_port()), loopback(free_port()));
+        let config = written
+            .replace(&self.grpc.to_string(), &grpc.to_string())
+            .replace(&self.admin.to_string(), &admin.to_string())
+            .replace("/weir.sock", "/another/weir.sock")
+            .replace("/usage.jsonl", "/another/usage.jsonl");
+        fs::write(dir.join("weir.yaml"), config).unwrap();
+        let weir = start_weir(&dir);
+        until("another weir to be ready", READY_MAX, || async move {
+            let ready =
+                client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
+            ready.then_some(())
+        })
+        .await;
+        (weir, grpc, admin)
+    }
+
     /// Kills weir, as a crash does.
     pub fn kill_weir(&mut self) {
         self.weir.kill();
