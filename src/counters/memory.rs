@@ -8,6 +8,7 @@
 //! ended holds are remembered for a while and at most so many of them. What is
 //! left grows only with what is charged and open.
 
+mod cells;
 mod shard;
 mod slot;
 

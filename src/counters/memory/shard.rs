@@ -8,6 +8,7 @@ use crate::limits::{
     Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
 };
 use crate::units::{Millis, UnixMillis};
+use ahash::RandomState;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,12 +23,17 @@ const SWEEP_EVERY: Millis = Millis::from_secs(60);
 /// Slots swept with each reservation. More than the one that it may add.
 const SWEPT_WITH_A_CALL: usize = 2;
 
-/// Slots of a shard swept by the upkeep at a time.
+/// Slots of a shard swept by the upkeep at a time, or parts of large ones.
 const SWEPT_BY_UPKEEP: usize = 256;
+
+/// Counters after which a sweep ends: a fraction of a millisecond.
+const SWEPT_COUNTERS: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     slots: Map<Arc<str>, Slot>,
+    /// Of counters' names.
+    hasher: RandomState,
     /// Every slot once, the longest unswept first.
     to_sweep: VecDeque<(UnixMillis, Arc<str>)>,
     holds: Map<HoldId, Hold>,
@@ -63,7 +69,7 @@ impl Shard {
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(&reservation.charges, &counters, now) {
                 if let Some(slot) = self.slots.get_mut(&reservation.slot) {
-                    slot.adopt(&reservation.charges, &counters);
+                    slot.adopt(&self.hasher, &reservation.charges, &counters);
                 }
                 return Decision::Refused(refusal);
             }
@@ -98,7 +104,7 @@ impl Shard {
 
     pub(super) fn reset(&mut self, slot: &str, looks: &[Charge]) {
         if let Some(slot) = self.slots.get_mut(slot) {
-            slot.reset(looks);
+            slot.reset(&self.hasher, looks);
         }
     }
 
@@ -110,10 +116,10 @@ impl Shard {
         if taken {
             let slot = slot(&mut self.slots, &mut self.to_sweep, &toll.slot, now);
             for (charge, counter) in toll.charges.iter().zip(&mut counters) {
-                slot.charge(charge, counter);
+                slot.charge(&self.hasher, charge, counter);
             }
         } else if let Some(slot) = self.slots.get_mut(&toll.slot) {
-            slot.adopt(&toll.charges, &counters);
+            slot.adopt(&self.hasher, &toll.charges, &counters);
         }
         toll::paid(taken, &toll.charges, &counters, now)
     }
@@ -125,8 +131,8 @@ impl Shard {
             return before.unwrap_or(Settled::Unknown);
         };
         let slot = slot(&mut self.slots, &mut self.to_sweep, &open.slot, now);
-        for taken in open.taken {
-            slot.correct(taken, hold, actual, now);
+        for taken in &open.taken {
+            slot.correct(&self.hasher, taken, hold, actual, now);
         }
         Settled::Applied
     }
@@ -146,7 +152,7 @@ impl Shard {
         self.by_expiry.insert((open.expiry, hold));
         if let Some(slot) = self.slots.get_mut(&open.slot) {
             for taken in &mut open.taken {
-                slot.renew(taken, hold, lease_expiry, now);
+                slot.renew(&self.hasher, taken, hold, lease_expiry, now);
             }
         }
         true
@@ -170,7 +176,7 @@ impl Shard {
             };
             if let Some(slot) = self.slots.get_mut(&open.slot) {
                 for taken in &open.taken {
-                    slot.release(taken, hold);
+                    slot.release(&self.hasher, taken, hold);
                 }
             }
             expired.push(ExpiredHold {
@@ -213,7 +219,7 @@ impl Shard {
         let slot = match self.slots.get_mut(slot) {
             Some(slot) => {
                 for charge in charges {
-                    slot.advance_leases(&charge.counter, now);
+                    slot.advance_leases(&self.hasher, &charge.counter, now);
                 }
                 slot
             }
@@ -221,7 +227,7 @@ impl Shard {
         };
         let charges = charges.iter().zip(rules);
         charges
-            .map(|(charge, rule)| slot.read(*rule, &charge.counter, now))
+            .map(|(charge, rule)| slot.read(&self.hasher, *rule, &charge.counter, now))
             .collect()
     }
 
@@ -231,7 +237,7 @@ impl Shard {
         let lease_expiry = now + reservation.lease_ttl;
         let charges = reservation.charges.iter().zip(counters);
         let taken = charges
-            .map(|(charge, counter)| slot.take(charge, counter, hold, lease_expiry))
+            .map(|(charge, counter)| slot.take(&self.hasher, charge, counter, (hold, lease_expiry)))
             .collect();
         let expiry = now + reservation.hold_ttl;
         let open = Hold {
@@ -269,25 +275,31 @@ impl Shard {
         }
     }
 
-    /// Looks through slots that are due, `max` at most.
-    fn sweep(&mut self, now: UnixMillis, max: usize) {
-        for _ in 0..max {
+    /// Looks through parts of slots that are due, `most` parts and about as many
+    /// counters as one holds at most.
+    fn sweep(&mut self, now: UnixMillis, most: usize) {
+        let mut counters = 0;
+        for _ in 0..most {
             let Some((swept_at, _)) = self.to_sweep.front() else {
                 return;
             };
             // A clock that stepped back must not stop the sweeping.
             let early = *swept_at <= now && now.since(*swept_at) < SWEEP_EVERY;
-            if early {
+            if early || counters > SWEPT_COUNTERS {
                 return;
             }
-            let Some((_, name)) = self.to_sweep.pop_front() else {
+            let Some((swept_at, name)) = self.to_sweep.pop_front() else {
                 return;
             };
             let Some(slot) = self.slots.get_mut(&name) else {
                 continue;
             };
-            slot.sweep(now);
-            if slot.counters() == 0 {
+            let swept = slot.sweep(&self.hasher, now);
+            counters += swept.counters;
+            if !swept.whole {
+                // Its next part is next.
+                self.to_sweep.push_front((swept_at, name));
+            } else if slot.counters() == 0 {
                 self.slots.remove(&name);
             } else {
                 self.to_sweep.push_back((now, name));

@@ -1,7 +1,7 @@
 //! The counters of one slot.
 
-use super::Map;
-use crate::limits::concurrency::Leases;
+use super::cells::{Cells, Kind, State, Swept};
+use crate::limits::concurrency::{Leases, Occupancy};
 use crate::limits::counter::{Counter, Rule};
 use crate::limits::fixed_window::FixedWindow;
 use crate::limits::period::Period;
@@ -9,15 +9,14 @@ use crate::limits::sliding_window::{TakenIn, Window};
 use crate::limits::token_bucket::{Bucket, Rate};
 use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
 use crate::units::UnixMillis;
+use ahash::RandomState;
 use std::sync::Arc;
 
-/// By counter name. A counter that isn't there is at rest.
+/// By counter name. A counter that isn't there is at rest. Whoever has the slot
+/// brings the hasher that names are found by, always the same.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    fixed: Map<Arc<str>, FixedWindow>,
-    windows: Map<Arc<str>, Window>,
-    buckets: Map<Arc<str>, Bucket>,
-    leases: Map<Arc<str>, Leases>,
+    cells: Cells,
 }
 
 /// What a hold took from one counter.
@@ -52,11 +51,20 @@ impl Taken {
 
 impl Slot {
     /// A counter as it stands, brought up to now; stores nothing.
-    pub(super) fn read<'l>(&self, rule: Rule<'l>, name: &str, now: UnixMillis) -> Counter<'l> {
+    pub(super) fn read<'l>(
+        &self,
+        hasher: &RandomState,
+        rule: Rule<'l>,
+        name: &str,
+        now: UnixMillis,
+    ) -> Counter<'l> {
+        let stored = self.cells.get(hasher, Kind::of(&rule), name);
         match rule {
             Rule::Fixed { limit, period } => {
-                let stored = self.fixed.get(name).copied();
-                let mut window = stored.unwrap_or_else(|| FixedWindow::empty(period, now));
+                let mut window = match stored {
+                    Some(State::Fixed(window)) => *window,
+                    _ => FixedWindow::empty(period, now),
+                };
                 window.advance(period, now);
                 Counter::Fixed {
                     limit,
@@ -65,30 +73,36 @@ impl Slot {
                 }
             }
             Rule::Window { limit, sub_ms } => {
-                let stored = self.windows.get(name).copied();
-                let mut window = stored.unwrap_or_else(|| Window::empty(sub_ms, now));
+                let mut window = match stored {
+                    Some(State::Window(window)) => **window,
+                    _ => Window::empty(sub_ms, now),
+                };
                 window.advance(now);
                 window.adopt(sub_ms, now);
                 Counter::Window { limit, window }
             }
             Rule::Bucket(rate) => {
-                let stored = self.buckets.get(name).copied();
-                let mut bucket = stored.unwrap_or_else(|| Bucket::full(rate, now));
+                let mut bucket = match stored {
+                    Some(State::Bucket(bucket)) => *bucket,
+                    _ => Bucket::full(rate, now),
+                };
                 bucket.advance(now);
                 bucket.adopt(rate);
                 Counter::Bucket(bucket)
             }
             Rule::Leases { limit } => {
-                let stored = self.leases.get(name);
-                let occupancy = stored.map(Leases::occupancy).unwrap_or_default();
+                let occupancy = match stored {
+                    Some(State::Leases(leases)) => leases.occupancy(),
+                    _ => Occupancy::default(),
+                };
                 Counter::Leases { limit, occupancy }
             }
         }
     }
 
     /// Forgets the leases that have expired. Before [`Slot::read`].
-    pub(super) fn advance_leases(&mut self, name: &str, now: UnixMillis) {
-        if let Some(leases) = self.leases.get_mut(name) {
+    pub(super) fn advance_leases(&mut self, hasher: &RandomState, name: &str, now: UnixMillis) {
+        if let Some(leases) = self.leases(hasher, name) {
             leases.advance(now);
         }
     }
@@ -96,29 +110,26 @@ impl Slot {
     /// Stores counters whose limit has changed since they were stored, though
     /// the call was refused: else each call that comes would find them as they
     /// were, and none would pass when it was told to.
-    pub(super) fn adopt(&mut self, charges: &[Charge], counters: &[Counter]) {
+    pub(super) fn adopt(&mut self, hasher: &RandomState, charges: &[Charge], counters: &[Counter]) {
         for (charge, counter) in charges.iter().zip(counters) {
-            let name = &charge.counter;
-            match counter {
-                Counter::Fixed { window, .. } => {
-                    let stored = self.fixed.get_mut(name);
-                    if let Some(stored) = stored.filter(|_| !window.at_rest()) {
-                        *stored = *window;
-                    }
+            let Some(stored) = self.stored(hasher, &charge.counter, counter) else {
+                continue;
+            };
+            match (stored, counter) {
+                (State::Fixed(stored), Counter::Fixed { window, .. }) if !window.at_rest() => {
+                    *stored = *window;
                 }
-                Counter::Window { window, .. } => {
-                    let stored = self.windows.get_mut(name);
-                    if let Some(stored) = stored.filter(|stored| !stored.is_cut_like(window)) {
-                        *stored = *window;
-                    }
+                (State::Window(stored), Counter::Window { window, .. })
+                    if !stored.is_cut_like(window) =>
+                {
+                    **stored = *window;
                 }
-                Counter::Bucket(bucket) => {
-                    let stored = self.buckets.get_mut(name);
-                    if let Some(stored) = stored.filter(|stored| stored.rate() != bucket.rate()) {
-                        *stored = *bucket;
-                    }
+                (State::Bucket(stored), Counter::Bucket(bucket))
+                    if stored.rate() != bucket.rate() =>
+                {
+                    *stored = *bucket;
                 }
-                Counter::Leases { .. } => {}
+                _ => {}
             }
         }
     }
@@ -126,37 +137,37 @@ impl Slot {
     /// Charges a counter that admits, and stores it.
     pub(super) fn take(
         &mut self,
+        hasher: &RandomState,
         charge: &Charge,
         counter: &mut Counter,
-        hold: HoldId,
-        lease_expiry: UnixMillis,
+        (hold, lease_expiry): (HoldId, UnixMillis),
     ) -> Taken {
         let from = match counter {
-            Counter::Fixed { window, period, .. } => {
-                let charged = window.take(charge.amount);
-                put(&mut self.fixed, &charge.counter, *window);
-                From::Fixed {
-                    period: Arc::clone(period),
-                    charged,
-                }
-            }
-            Counter::Window { window, .. } => {
-                let taken_in = window.take(charge.amount);
-                put(&mut self.windows, &charge.counter, *window);
-                From::Window(taken_in)
-            }
+            Counter::Fixed { window, period, .. } => From::Fixed {
+                charged: window.take(charge.amount),
+                period: Arc::clone(period),
+            },
+            Counter::Window { window, .. } => From::Window(window.take(charge.amount)),
             Counter::Bucket(bucket) => {
                 bucket.take(charge.amount);
-                put(&mut self.buckets, &charge.counter, *bucket);
                 From::Bucket(bucket.rate())
             }
             Counter::Leases { occupancy, .. } => {
                 occupancy.take();
-                let leases = self.leases.entry(Arc::clone(&charge.counter)).or_default();
-                leases.take(hold, lease_expiry);
                 From::Lease(lease_expiry)
             }
         };
+        match self.stored(hasher, &charge.counter, counter) {
+            Some(State::Leases(leases)) => leases.take(hold, lease_expiry),
+            Some(stored) => store(stored, counter),
+            None => {
+                let mut fresh = fresh(counter);
+                if let State::Leases(leases) = &mut fresh {
+                    leases.take(hold, lease_expiry);
+                }
+                self.cells.put(hasher, &charge.counter, fresh);
+            }
+        }
         Taken {
             counter: Arc::clone(&charge.counter),
             unit: charge.limit.unit,
@@ -166,7 +177,7 @@ impl Slot {
     }
 
     /// Charges a counter for good, and stores it. Leases aren't charged so.
-    pub(super) fn charge(&mut self, charge: &Charge, counter: &mut Counter) {
+    pub(super) fn charge(&mut self, hasher: &RandomState, charge: &Charge, counter: &mut Counter) {
         let (name, amount) = (&charge.counter, charge.amount);
         if amount == 0 {
             return;
@@ -174,66 +185,86 @@ impl Slot {
         match counter {
             Counter::Fixed { window, .. } => {
                 window.take(amount);
-                put(&mut self.fixed, name, *window);
             }
             Counter::Window { window, .. } => {
                 window.take(amount);
-                put(&mut self.windows, name, *window);
             }
-            Counter::Bucket(bucket) => {
-                bucket.take(amount);
-                put(&mut self.buckets, name, *bucket);
-            }
-            Counter::Leases { .. } => {}
+            Counter::Bucket(bucket) => bucket.take(amount),
+            Counter::Leases { .. } => return,
+        }
+        match self.stored(hasher, name, counter) {
+            Some(stored) => store(stored, counter),
+            None => self.cells.put(hasher, name, fresh(counter)),
         }
     }
 
     /// Replaces what was held by what was used.
-    pub(super) fn correct(&mut self, taken: Taken, hold: HoldId, actual: Actual, now: UnixMillis) {
+    pub(super) fn correct(
+        &mut self,
+        hasher: &RandomState,
+        taken: &Taken,
+        hold: HoldId,
+        actual: Actual,
+        now: UnixMillis,
+    ) {
         let used = actual.of(taken.unit).min(AMOUNT_MAX);
-        let held = taken.held;
-        match taken.from {
-            From::Lease(_) => self.release(&taken, hold),
-            _ if used == held => {}
+        let (name, held) = (&taken.counter, taken.held);
+        if !matches!(taken.from, From::Lease(_)) && used == held {
+            return;
+        }
+        // Where nothing is stored any more, a refund has nowhere to go.
+        let over = used > held;
+        match &taken.from {
+            From::Lease(_) => self.release(hasher, taken, hold),
             From::Fixed { period, charged } => {
-                let stored = self.fixed.get(&taken.counter).copied();
-                let current = stored.filter(|window| !window.gives_way(&period, now));
-                let fresh = (used > held).then(|| FixedWindow::empty(&period, now));
-                if let Some(mut window) = current.or(fresh) {
-                    window.correct(charged, held, used);
-                    self.fixed.insert(taken.counter, window);
+                if let Some(State::Fixed(window)) = self.cells.get_mut(hasher, Kind::Fixed, name) {
+                    if !window.gives_way(period, now) {
+                        window.correct(*charged, held, used);
+                        return;
+                    }
+                    if over {
+                        *window = FixedWindow::empty(period, now);
+                        window.correct(*charged, held, used);
+                    }
+                } else if over {
+                    let mut window = FixedWindow::empty(period, now);
+                    window.correct(*charged, held, used);
+                    self.cells.put(hasher, name, State::Fixed(window));
                 }
             }
             From::Window(taken_in) => {
-                let stored = self.windows.get(&taken.counter).copied();
-                // Where nothing is stored any more, a refund has nowhere to go.
-                let fresh = (used > held).then(|| Window::empty(taken_in.sub_ms, now));
-                if let Some(mut window) = stored.or(fresh) {
+                if let Some(State::Window(window)) = self.cells.get_mut(hasher, Kind::Window, name)
+                {
                     window.advance(now);
-                    window.correct(taken_in, held, used);
-                    self.windows.insert(taken.counter, window);
+                    window.correct(*taken_in, held, used);
+                } else if over {
+                    let mut window = Box::new(Window::empty(taken_in.sub_ms, now));
+                    window.correct(*taken_in, held, used);
+                    self.cells.put(hasher, name, State::Window(window));
                 }
             }
             From::Bucket(rate) => {
-                let stored = self.buckets.get(&taken.counter).copied();
-                let fresh = (used > held).then(|| Bucket::full(rate, now));
-                if let Some(mut bucket) = stored.or(fresh) {
+                if let Some(State::Bucket(bucket)) = self.cells.get_mut(hasher, Kind::Bucket, name)
+                {
                     bucket.advance(now);
                     bucket.correct(held, used);
-                    self.buckets.insert(taken.counter, bucket);
+                } else if over {
+                    let mut bucket = Bucket::full(*rate, now);
+                    bucket.correct(held, used);
+                    self.cells.put(hasher, name, State::Bucket(bucket));
                 }
             }
         }
     }
 
     /// Gives back a lease, where this is one.
-    pub(super) fn release(&mut self, taken: &Taken, hold: HoldId) {
+    pub(super) fn release(&mut self, hasher: &RandomState, taken: &Taken, hold: HoldId) {
         if let From::Lease(expiry) = taken.from
-            && let Some(leases) = self.leases.get_mut(&taken.counter)
+            && let Some(leases) = self.leases(hasher, &taken.counter)
         {
             leases.release(hold, expiry);
             if leases.at_rest() {
-                self.leases.remove(&taken.counter);
+                self.cells.remove(hasher, Kind::Leases, &taken.counter);
             }
         }
     }
@@ -241,13 +272,14 @@ impl Slot {
     /// Moves a lease that is still there to a later expiry, where this is one.
     pub(super) fn renew(
         &mut self,
+        hasher: &RandomState,
         taken: &mut Taken,
         hold: HoldId,
         later: UnixMillis,
         now: UnixMillis,
     ) {
         if let From::Lease(expiry) = &mut taken.from
-            && let Some(leases) = self.leases.get_mut(&taken.counter)
+            && let Some(leases) = self.leases(hasher, &taken.counter)
         {
             leases.advance(now);
             if leases.renew(hold, *expiry, later) {
@@ -256,44 +288,73 @@ impl Slot {
         }
     }
 
-    /// Drops counters as if they were at rest.
-    pub(super) fn reset(&mut self, looks: &[Charge]) {
+    /// Drops counters as if they were at rest, but not leases.
+    pub(super) fn reset(&mut self, hasher: &RandomState, looks: &[Charge]) {
         for look in looks {
-            self.fixed.remove(&look.counter);
-            self.windows.remove(&look.counter);
-            self.buckets.remove(&look.counter);
+            for kind in [Kind::Fixed, Kind::Window, Kind::Bucket] {
+                self.cells.remove(hasher, kind, &look.counter);
+            }
         }
     }
 
-    /// Drops counters that are back at rest.
-    pub(super) fn sweep(&mut self, now: UnixMillis) {
-        self.fixed
-            .retain(|_, window| !window.at_rest() && !window.is_over(now));
-        self.windows.retain(|_, window| {
-            window.advance(now);
-            !window.at_rest()
-        });
-        self.buckets.retain(|_, bucket| {
-            bucket.advance(now);
-            !bucket.at_rest()
-        });
-        self.leases.retain(|_, leases| {
-            leases.advance(now);
-            !leases.at_rest()
-        });
+    /// Drops counters that are back at rest, from a part of all.
+    pub(super) fn sweep(&mut self, hasher: &RandomState, now: UnixMillis) -> Swept {
+        self.cells.sweep(hasher, |state| match state {
+            State::Fixed(window) => !window.at_rest() && !window.is_over(now),
+            State::Window(window) => {
+                window.advance(now);
+                !window.at_rest()
+            }
+            State::Bucket(bucket) => {
+                bucket.advance(now);
+                !bucket.at_rest()
+            }
+            State::Leases(leases) => {
+                leases.advance(now);
+                !leases.at_rest()
+            }
+        })
     }
 
     pub(super) fn counters(&self) -> usize {
-        self.fixed.len() + self.windows.len() + self.buckets.len() + self.leases.len()
+        self.cells.len()
+    }
+
+    fn leases(&mut self, hasher: &RandomState, name: &str) -> Option<&mut Leases> {
+        match self.cells.get_mut(hasher, Kind::Leases, name) {
+            Some(State::Leases(leases)) => Some(leases),
+            _ => None,
+        }
+    }
+
+    /// What is stored of a counter.
+    fn stored(&mut self, hasher: &RandomState, name: &str, of: &Counter) -> Option<&mut State> {
+        let kind = match of {
+            Counter::Fixed { .. } => Kind::Fixed,
+            Counter::Window { .. } => Kind::Window,
+            Counter::Bucket(_) => Kind::Bucket,
+            Counter::Leases { .. } => Kind::Leases,
+        };
+        self.cells.get_mut(hasher, kind, name)
     }
 }
 
-/// Without a new key where there is one.
-fn put<T>(map: &mut Map<Arc<str>, T>, name: &Arc<str>, value: T) {
-    match map.get_mut(name) {
-        Some(stored) => *stored = value,
-        None => {
-            map.insert(Arc::clone(name), value);
-        }
+/// Stores a counter in its place; leases are stored one by one.
+fn store(stored: &mut State, counter: &Counter) {
+    match (stored, counter) {
+        (State::Fixed(stored), Counter::Fixed { window, .. }) => *stored = *window,
+        (State::Window(stored), Counter::Window { window, .. }) => **stored = *window,
+        (State::Bucket(stored), Counter::Bucket(bucket)) => *stored = *bucket,
+        _ => {}
+    }
+}
+
+/// A counter of which nothing is stored yet.
+fn fresh(counter: &Counter) -> State {
+    match counter {
+        Counter::Fixed { window, .. } => State::Fixed(*window),
+        Counter::Window { window, .. } => State::Window(Box::new(*window)),
+        Counter::Bucket(bucket) => State::Bucket(*bucket),
+        Counter::Leases { .. } => State::Leases(Leases::default()),
     }
 }
