@@ -382,3 +382,73 @@ async fn tls_and_an_acl_user() {
         );
     }
 }
+
+/// A slot of hashes is moved to another master while calls come: they are
+/// answered or fail, and what is counted is neither lost nor counted twice.
+#[tokio::test]
+async fn counters_that_move_to_another_master_are_counted_on() {
+    let nodes = cluster().await;
+    let urls = nodes.iter().map(Node::url).collect();
+    let redis = connect(&RedisConfig::of(Servers::Cluster { urls })).await;
+    for tenant in 0..TENANTS {
+        let first = admitted_or_not(&redis, &tenants_call(tenant, 1)).await;
+        assert_eq!(first, Ok(true));
+    }
+    // A tenant of the second master, and all that shares its hash tag.
+    let (from, to) = (&nodes[1], &nodes[2]);
+    let keys: Vec<String> = from.ask(&["KEYS", "weir:1:{*}:c:*"]).await;
+    let tenant = keys[0].split("tenant-").nth(1).unwrap();
+    let tenant: usize = tenant.split(',').next().unwrap().parse().unwrap();
+    let slot: u64 = from.ask(&["CLUSTER", "KEYSLOT", &keys[0]]).await;
+    let slot = slot.to_string();
+    let (from_id, to_id): (String, String) = (
+        from.ask(&["CLUSTER", "MYID"]).await,
+        to.ask(&["CLUSTER", "MYID"]).await,
+    );
+    let () = to
+        .ask(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id])
+        .await;
+    let () = from
+        .ask(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id])
+        .await;
+    let (mut half_moved, port) = (Vec::new(), to.port.to_string());
+    for turn in 0.. {
+        let keys: Vec<String> = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "2"]).await;
+        if keys.is_empty() {
+            break;
+        }
+        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        migrate.extend(keys.iter().map(String::as_str));
+        let () = from.ask(&migrate).await;
+        // Some of its keys are here, some there.
+        if turn < 3 {
+            half_moved.push(admitted_or_not(&redis, &tenants_call(tenant, 2)).await);
+        }
+    }
+    for node in [to, from] {
+        let () = node
+            .ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id])
+            .await;
+    }
+    println!("while it moved: {half_moved:?}");
+    // The same call again, whatever came of it before.
+    assert!(admitted_in_time(&redis, &tenants_call(tenant, 2)).await);
+    assert!(
+        !admitted_in_time(&redis, &tenants_call(tenant, 3)).await,
+        "two slots"
+    );
+    for number in [1, 2] {
+        let (call, used) = (tenants_call(tenant, number), actual(1, 0));
+        let settled = redis.settle(&call.slot, call.hold, used).await;
+        assert_eq!(settled.unwrap().answer, Settled::Applied);
+    }
+    assert!(admitted_in_time(&redis, &tenants_call(tenant, 4)).await);
+    assert!(
+        !admitted_in_time(&redis, &tenants_call(tenant, 5)).await,
+        "three requests"
+    );
+    for other in (0..TENANTS).filter(|other| *other != tenant) {
+        let second = admitted_or_not(&redis, &tenants_call(other, 2)).await;
+        assert_eq!(second, Ok(true), "the others never noticed");
+    }
+}
