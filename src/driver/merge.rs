@@ -63,7 +63,8 @@ impl Merge {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = driver.local.stirred.notified(), if idle => {}
+                // At once, as calls go on asking a store that failed but a few.
+                () = driver.local.stirred.notified(), if idle => self.round().await,
                 () = tokio::time::sleep(self.pause), if !idle => self.round().await,
             }
         }

@@ -129,6 +129,7 @@ async fn a_share_is_what_is_left_over_the_sidecars_that_are_known() {
     let refused = stack.send(stack.chat(&hello(), &[])).await;
     assert_eq!(refused.status, 429, "{refused:?}");
     assert_eq!(refused.header("x-weir-decision"), Some("ten"));
+    redis_is_away(&stack).await;
     redis_is_back(&stack).await;
     // Redis knows of the five, so five are left.
     for _ in 0..5 {
@@ -147,6 +148,7 @@ async fn slots_are_kept_over_an_outage() {
     // The one that Redis knows of counts, and this one.
     let mut second = half_answered(&stack).await;
     assert_eq!(status(&stack).await, 429);
+    redis_is_away(&stack).await;
     redis_is_back(&stack).await;
     assert_eq!(status(&stack).await, 429, "Redis knows of both");
     stack.provider.open_gate("rest");
