@@ -25,6 +25,9 @@ struct Call {
     reservation: Arc<Reservation>,
     whereabouts: Whereabouts,
     ended: Option<Actual>,
+    /// The store surely has it, and may have settled it: it must not be told of
+    /// it anew, as what has ended is not remembered for ever.
+    reserved: bool,
 }
 
 /// Who knows of a call.
@@ -105,6 +108,7 @@ impl Books {
             reservation,
             whereabouts,
             ended: None,
+            reserved: false,
         });
     }
 
@@ -191,11 +195,25 @@ impl Books {
     /// The store has the call. What it used, if it is over; else it is in the
     /// books no longer.
     pub(super) fn told(&mut self, hold: HoldId) -> Option<Actual> {
-        let ended = self.calls.get(&hold)?.ended;
+        let call = self.calls.get_mut(&hold)?;
+        call.reserved = true;
+        let ended = call.ended;
         if ended.is_none() {
             self.calls.remove(&hold);
         }
         ended
+    }
+
+    /// Whether the store surely has a call that is in the books.
+    pub(super) fn is_reserved(&self, hold: HoldId) -> bool {
+        let call = self.calls.get(&hold);
+        call.is_some_and(|call| call.reserved)
+    }
+
+    /// Whether the store is to be told of the call first of all.
+    pub(super) fn is_untold(&self, hold: HoldId) -> bool {
+        let call = self.calls.get(&hold);
+        call.is_some_and(|call| call.whereabouts != Whereabouts::There)
     }
 
     /// Nothing of the call is to be told any more.
@@ -409,8 +427,14 @@ mod tests {
         let ended = books.end(hold(2), used(7)).map(|(_, known)| known);
         assert_eq!(ended, Some(Whereabouts::Maybe));
         assert!(books.is_over(hold(2)) && !books.is_over(hold(1)));
+        assert!(books.is_untold(hold(1)) && !books.is_untold(hold(3)));
         assert_eq!(books.told(hold(1)), None);
-        assert_eq!(books.told(hold(2)), Some(used(7)));
+        assert!(!books.is_untold(hold(1)), "the store keeps it from now on");
+        assert!(!books.is_reserved(hold(2)));
+        for _ in 0..2 {
+            assert_eq!(books.told(hold(2)), Some(used(7)));
+            assert!(books.is_reserved(hold(2)), "it is only to be settled");
+        }
         books.strike(hold(2));
         assert!(owed(&mut books, 1_000).is_empty(), "nothing is told twice");
         assert_eq!(books.close(EVERY).calls, [(Arc::from("acme"), hold(3))]);

@@ -269,6 +269,17 @@ impl Local {
         ended
     }
 
+    /// Whether the store surely has a call that it is to be told of.
+    pub(super) fn is_reserved(&self, hold: HoldId) -> bool {
+        self.books().is_reserved(hold)
+    }
+
+    /// Whether the store is to be told of the call before anything else is asked
+    /// about it.
+    pub(super) fn is_untold(&self, hold: HoldId) -> bool {
+        self.books().is_untold(hold)
+    }
+
     /// Nothing of the call is to be told any more.
     pub(super) fn strike(&self, hold: HoldId) {
         self.books().strike(hold);
@@ -306,13 +317,16 @@ impl Local {
     /// Ends the share of the slots of the caller's choice, where the store has
     /// been told of everything.
     pub(super) fn close(&self, wanted: impl Fn(&str) -> bool, now: UnixMillis) {
-        let closed = self.books().close(wanted);
+        let mut books = self.books();
+        let closed = books.close(wanted);
         for (slot, hold) in closed.calls {
             self.memory.settle(&slot, hold, Actual::VOID, now);
         }
         for slot in closed.slots {
             self.memory.forget(&slot);
         }
+        // Not before: whoever begins anew must not be forgotten at once.
+        drop(books);
     }
 
     /// What is used of a counter here now.

@@ -168,11 +168,13 @@ async fn tell(driver: &Driver, wanted: &impl Fn(&str) -> bool) -> Result<(), Cou
 }
 
 async fn tell_call(driver: &Driver, call: Arc<Reservation>) -> Result<(), CounterError> {
-    let reserved = reserve(driver, &call.unrefused()).await;
-    let Some(()) = sound(reserved)? else {
-        driver.local.strike(call.hold);
-        return Ok(());
-    };
+    if !driver.local.is_reserved(call.hold) {
+        let reserved = reserve(driver, &call.unrefused()).await;
+        let Some(()) = sound(reserved)? else {
+            driver.local.strike(call.hold);
+            return Ok(());
+        };
+    }
     if let Some(actual) = driver.local.told(&call, driver.clock.now()) {
         settle(driver, &call.slot, call.hold, actual).await?;
         driver.local.strike(call.hold);
@@ -192,8 +194,11 @@ async fn tell_debt(driver: &Driver, debt: Debt) -> Result<(), CounterError> {
         charge.hold_ttl = driver.settings.hold_ttl;
         charge.lease_ttl = driver.settings.lease_ttl;
         if sound(reserve(driver, &charge).await)?.is_some() {
+            // It is charged now, whatever becomes of the hold: settled, it is
+            // gone sooner than it would expire.
+            driver.local.paid(&debt);
             let actual = Actual::only(debt.limit.unit, debt.amount);
-            settle(driver, &debt.slot, debt.hold, actual).await?;
+            return settle(driver, &debt.slot, debt.hold, actual).await;
         }
     }
     driver.local.paid(&debt);

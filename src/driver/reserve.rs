@@ -62,7 +62,7 @@ fn refused(driver: &Driver, reservation: &Reservation, refusal: Refusal, by: By)
 }
 
 /// One part, by the store, or where that is away as is configured.
-async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), CounterError> {
+async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, By), CounterError> {
     let lane = driver.counters.lane(&part.slot);
     let asked = !driver.breaker.is_open(lane);
     let error = match asked {
@@ -99,6 +99,10 @@ async fn decide(driver: &Driver, part: &Reservation) -> Result<(Decision, By), C
     let decision = driver.local.decide(part, asked, &driver.known, now)?;
     let admitted = matches!(decision, Decision::Admitted(_));
     driver.recorder.decided_alone(admitted);
+    if asked && !admitted {
+        // The store may have taken it all the same, and nobody else ends it.
+        drop(settle::start(driver, give_back(part)));
+    }
     Ok((decision, By::Local))
 }
 

@@ -73,7 +73,11 @@ impl Upkeep {
         self.driver.clock.follow_drift();
         let mut due = self.driver.leases.due(self.driver.clock.now());
         let breaker = &self.driver.breaker;
-        due.retain(|(_, slot)| !breaker.is_open(self.driver.counters.lane(slot)));
+        // What the store is still to be told of would seem lost to it.
+        due.retain(|(hold, slot)| {
+            let away = breaker.is_open(self.driver.counters.lane(slot));
+            !away && !self.driver.local.is_untold(*hold)
+        });
         for batch in due.chunks(RENEWED_TOGETHER_MAX) {
             let driver = &self.driver;
             let renewed = driver

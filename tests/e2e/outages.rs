@@ -139,6 +139,36 @@ async fn a_share_is_what_is_left_over_the_sidecars_that_are_known() {
     stack.log_and_events_agree().await;
 }
 
+/// Redis takes a call and says so too late: meanwhile this sidecar has refused
+/// it, as its share is used up.
+#[tokio::test]
+async fn what_a_slow_redis_took_of_a_refused_call_is_given_back() {
+    let stack = linked("response_timeout: 100ms, on_failure: share", TEN_AN_HOUR).await;
+    another_sidecar(&stack).await;
+    for _ in 0..5 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    let link = stack.link.as_ref().unwrap();
+    link.slow_down(Duration::from_millis(300));
+    assert_eq!(
+        status(&stack).await,
+        429,
+        "half of the ten is this sidecar's"
+    );
+    link.mend();
+    // Five are left, and nothing of the refused call.
+    until("Redis to be asked again", SOON, || async {
+        (status(&stack).await == 200).then_some(())
+    })
+    .await;
+    redis_is_back(&stack).await;
+    for _ in 0..4 {
+        assert_eq!(status(&stack).await, 200);
+    }
+    assert_eq!(status(&stack).await, 429);
+    stack.settle_the_books().await;
+}
+
 #[tokio::test]
 async fn slots_are_kept_over_an_outage() {
     let limits = "[ { name: slots, per: tenant, unit: concurrency, amount: 2 } ]";
