@@ -9,7 +9,7 @@
 //! in one place stays. What isn't known is taken for unused.
 
 use crate::limits::share::used_share;
-use crate::limits::{Actual, Algorithm, Charge, Reservation, Standing};
+use crate::limits::{Actual, Algorithm, Charge, Refusal, Reservation, Retry, Standing};
 use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
 use std::sync::{Mutex, MutexGuard};
@@ -105,6 +105,31 @@ impl Known {
                 };
             }
         }
+    }
+
+    /// The store refused a charge: what that says of its counter.
+    pub(super) fn refused(&self, slot: &str, charge: &Charge, refusal: &Refusal, now: UnixMillis) {
+        let limit = &charge.limit;
+        let reset_after = match (&limit.algorithm, refusal.retry) {
+            // There is room again when the window ends.
+            (Algorithm::FixedWindow { .. }, Retry::After(wait)) => wait,
+            (Algorithm::FixedWindow { .. }, _) | (Algorithm::Concurrency, _) => return,
+            // The last sub-window counts for a while longer.
+            (Algorithm::SlidingWindow { every }, _) => Millis(every.0 + every.0 / 12 + 1),
+            (Algorithm::TokenBucket { every, .. } | Algorithm::LeakyBucket { every, .. }, _) => {
+                let fills = u128::from(refusal.used) * u128::from(every.0);
+                let fills = fills.div_ceil(u128::from(limit.amount.max(1)));
+                Millis(u64::try_from(fills).unwrap_or(every.0))
+            }
+        };
+        let standing = Standing {
+            used: refusal.used,
+            exceeded: false,
+            remaining: refusal.remaining,
+            reset_after: Some(reset_after),
+        };
+        let charges = std::slice::from_ref(charge);
+        self.learn(slot, charges, std::iter::once(&standing), false, now);
     }
 
     /// A call is over, and used this of what it took.
@@ -243,6 +268,45 @@ mod tests {
         let window = charge(window(), 80);
         learn(&known, window, 80, true, NOW + Millis(5_000));
         assert_eq!(begin(&known, NOW + Millis(5_900)), Some((80, 80)));
+    }
+
+    /// Others have used it up: a sidecar that was refused gives out nothing.
+    #[test]
+    fn a_refusal_tells_what_is_used() {
+        let bucket = Algorithm::TokenBucket {
+            every: HOUR,
+            burst: 1_000,
+        };
+        let sliding = Algorithm::SlidingWindow { every: HOUR };
+        let wait = Millis(60_000);
+        for (algorithm, until) in [
+            (window(), wait.0),
+            (sliding, HOUR.0 + HOUR.0 / 12),
+            (bucket, HOUR.0 * 9 / 10),
+        ] {
+            let (known, charge) = (Known::new(true), charge(algorithm, 200));
+            let refusal = Refusal {
+                charge: 0,
+                used: 900,
+                requested: 200,
+                remaining: 100,
+                retry: Retry::After(wait),
+            };
+            known.refused("acme", &charge, &refusal, NOW);
+            assert_eq!(begin(&known, NOW), Some((450, 90)));
+            assert!(begin(&known, NOW + Millis(until - 1)).is_some());
+            assert!(begin(&known, NOW + Millis(until + 1)).is_none());
+        }
+        let (known, slots) = (Known::new(true), charge(Algorithm::Concurrency, 1));
+        let refusal = Refusal {
+            charge: 0,
+            used: 9,
+            requested: 1,
+            remaining: 0,
+            retry: Retry::WhenOneEnds,
+        };
+        known.refused("acme", &slots, &refusal, NOW);
+        assert_eq!(begin(&known, NOW), None, "slots are known by their calls");
     }
 
     #[test]

@@ -70,11 +70,7 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         true => match driver.counters.reserve(part, driver.clock.now()).await {
             Ok(decision) => {
                 driver.answered(lane);
-                if let Decision::Admitted(standings) = &decision {
-                    let now = driver.clock.now();
-                    let known = &driver.known;
-                    known.learn(&part.slot, &part.charges, standings.iter(), true, now);
-                }
+                learn(driver, part, &decision);
                 return Ok((decision, By::Store));
             }
             Err(error) => error,
@@ -104,6 +100,22 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         drop(settle::start(driver, give_back(part)));
     }
     Ok((decision, By::Local))
+}
+
+/// What the store said, for when it can't be asked.
+fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
+    let (known, now) = (&driver.known, driver.clock.now());
+    match decision {
+        Decision::Admitted(standings) => {
+            known.learn(&part.slot, &part.charges, standings.iter(), true, now);
+        }
+        Decision::Refused(refusal) => {
+            if let Some(charge) = part.charges.get(refusal.charge) {
+                known.refused(&part.slot, charge, refusal, now);
+            }
+        }
+        Decision::Ended => {}
+    }
 }
 
 /// Takes the hold into care, in both its parts.
