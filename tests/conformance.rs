@@ -1,7 +1,7 @@
 //! One suite over both counter engines: what they promise, the same in both,
 //! and what Redis must do when it fails.
 //!
-//! - `behaviour`: each promise as a small story, told to both.
+//! - `behaviour`: each promise as a small story, told to both, and to Valkey.
 //! - `model` says what counters mean; `machine` holds random histories of each
 //!   engine to it, `gcra` any rate of a bucket, `bound` the sliding window's
 //!   count to the exact one.

@@ -9,14 +9,15 @@ use weir::limits::*;
 use weir::units::Millis;
 
 /// One test for each engine.
-macro_rules! both {
+macro_rules! on_each {
     ($($name:ident),* $(,)?) => {
         mod memory { $(#[tokio::test] async fn $name() { super::$name(crate::engine::Engine::memory()).await; })* }
         mod redis { $(#[tokio::test] async fn $name() { super::$name(crate::engine::Engine::redis().await).await; })* }
+        mod valkey { $(#[tokio::test] async fn $name() { super::$name(crate::engine::Engine::valkey().await).await; })* }
     };
 }
 
-both!(
+on_each!(
     all_or_nothing,
     the_longest_wait_is_told,
     the_same_hold_again_charges_nothing,

