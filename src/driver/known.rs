@@ -47,6 +47,19 @@ impl Seen {
         used_share(self.used, sidecars).max(self.own)
     }
 
+    /// Whether what was charged then counts still: a refund to a window that is
+    /// over goes nowhere.
+    fn counts(&self, charge: &Charge, made_at: UnixMillis, now: UnixMillis) -> bool {
+        let Some(window) = charge.limit.window() else {
+            return true;
+        };
+        let ends = made_at + window;
+        match self.fades {
+            true => now < ends,
+            false => self.until <= ends,
+        }
+    }
+
     /// What of its own use still counts, as far as that can be told.
     fn own_at(&self, now: UnixMillis) -> u64 {
         if now >= self.until {
@@ -133,14 +146,17 @@ impl Known {
     }
 
     /// A call is over, and used this of what it took.
-    pub(super) fn settled(&self, call: &Reservation, actual: Actual) {
+    pub(super) fn settled(&self, call: &Reservation, actual: Actual, now: UnixMillis) {
+        let made_at = call.hold.made_at();
         for charge in &call.charges {
             let hash = self.hash(&call.slot, &charge.counter);
             let Some(mut shard) = self.shard(hash) else {
                 return;
             };
             let seen = shard.get_mut(place(hash)).filter(|seen| seen.hash == hash);
-            if let Some(seen) = seen {
+            if let Some(seen) = seen
+                && seen.counts(charge, made_at, now)
+            {
                 let used = actual.of(charge.limit.unit);
                 for sum in [&mut seen.used, &mut seen.own] {
                     *sum = sum.saturating_add(used).saturating_sub(charge.amount);
@@ -188,7 +204,7 @@ mod tests {
     use crate::limits::{HoldId, Limit, Mode, Scope, Unit};
     use std::sync::Arc;
 
-    const NOW: UnixMillis = UnixMillis(1_000_000);
+    const NOW: UnixMillis = UnixMillis(1_000_000_000);
     const HOUR: Millis = Millis(3_600_000);
 
     fn window() -> Algorithm {
@@ -313,7 +329,7 @@ mod tests {
     fn what_a_call_gave_back_is_not_used() {
         let known = Known::new(true);
         learn(&known, charge(window(), 500), 600, true, NOW);
-        let call = Reservation {
+        let mut call = Reservation {
             hold: HoldId::new(NOW, &[1; 10]),
             slot: "acme".into(),
             charges: vec![charge(window(), 500)],
@@ -322,7 +338,11 @@ mod tests {
             lease_ttl: HOUR,
             context: "".into(),
         };
-        known.settled(&call, Actual::only(Unit::Tokens, 30));
+        known.settled(&call, Actual::only(Unit::Tokens, 30), NOW);
+        assert_eq!(begin(&known, NOW), Some((65, 30)));
+        // One of an hour ago gives nothing back to this one.
+        call.hold = HoldId::new(UnixMillis(NOW.0 - HOUR.0), &[2; 10]);
+        known.settled(&call, Actual::VOID, NOW);
         assert_eq!(begin(&known, NOW), Some((65, 30)));
     }
 

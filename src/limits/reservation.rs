@@ -19,6 +19,12 @@ impl HoldId {
         Self(uuid::Builder::from_unix_timestamp_millis(now.0, random).into_uuid())
     }
 
+    /// When it was made.
+    pub fn made_at(self) -> UnixMillis {
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        UnixMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
     /// Reads what `Display` wrote.
     pub fn parse(text: &str) -> Option<Self> {
         uuid::Uuid::try_parse(text).ok().map(Self)
@@ -263,6 +269,9 @@ mod tests {
     fn the_shared_holds_name_is_another_and_known() {
         let hold = HoldId::new(UnixMillis(1), &[0xff; 10]);
         assert!(!hold.is_shared() && hold.shared().is_shared());
+        for hold in [hold, hold.shared(), hold.restored()] {
+            assert_eq!(hold.made_at(), UnixMillis(1));
+        }
         assert_ne!(hold, hold.shared());
         assert_eq!(hold.shared(), hold.shared().shared());
         assert_eq!(
