@@ -202,6 +202,8 @@ async fn without_its_redis_weir_refuses_and_recovers() {
     })
     .await;
     assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
+    // Redis has answered its settlement, or it would be charged to the next one.
+    stack.wait_for_events(1).await;
     stack.kill_redis();
     let answer = stack.send(stack.chat(&hello(), &[])).await;
     assert_eq!(answer.status, 503);
