@@ -218,7 +218,8 @@ impl Shard {
         let at_rest = Slot::default();
         let slot = match self.slots.get_mut(slot) {
             Some(slot) => {
-                for charge in charges {
+                let leased = |(_, rule): &(&Charge, &Rule)| matches!(rule, Rule::Leases { .. });
+                for (charge, _) in charges.iter().zip(rules).filter(leased) {
                     slot.advance_leases(&self.hasher, &charge.counter, now);
                 }
                 slot
