@@ -56,7 +56,8 @@
 //!   its twin in `counters/redis`, its meaning in `tests/conformance/model.rs`;
 //! - a scope or unit of limits: a variant in `limits`, its value or amount in
 //!   `policy::limit`, its word in `config::raw::limits`;
-//! - a dialect: a folder in `protocol`, a variant of `protocol::Endpoint`.
+//! - a dialect: a folder in `protocol`, its rows in the table of
+//!   `protocol::endpoint`.
 //!
 //! # Deliberately absent
 //! No proxying (Envoy does that), no retries of a provider, no prompt or answer

@@ -6,50 +6,28 @@
 //! Always holds: what is read here is what the provider would read. A body
 //! that two parsers could read in two ways is refused.
 //!
-//! To add a dialect: one folder beside `openai/`.
+//! To add a dialect: one folder beside `openai/`, its rows in [`endpoint`].
 
+pub mod answer;
+pub mod anthropic;
+pub mod bedrock;
+pub mod cohere;
 pub mod denial;
+pub mod endpoint;
+pub mod event_stream;
+pub mod gemini;
 pub mod ietf_rate_limit;
 pub mod inflate;
 pub mod json;
 pub mod json_edit;
+pub mod json_stream;
+pub mod ollama;
 pub mod openai;
 pub mod sse;
 
+pub use endpoint::{Dialect, Endpoint};
+
 use std::ops::Range;
-
-/// What a call asks for, whatever the dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub enum Endpoint {
-    #[serde(rename = "/v1/chat/completions")]
-    ChatCompletions,
-    #[serde(rename = "/v1/completions")]
-    Completions,
-    #[serde(rename = "/v1/embeddings")]
-    Embeddings,
-}
-
-impl Endpoint {
-    pub const ALL: [Endpoint; 3] = [
-        Endpoint::ChatCompletions,
-        Endpoint::Completions,
-        Endpoint::Embeddings,
-    ];
-
-    /// The endpoint's path, which is also its name in events and metrics.
-    pub fn path(self) -> &'static str {
-        match self {
-            Endpoint::ChatCompletions => "/v1/chat/completions",
-            Endpoint::Completions => "/v1/completions",
-            Endpoint::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    pub fn from_path(path: &str) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|endpoint| endpoint.path() == path)
-    }
-}
 
 /// What weir needs to know of a request body. Byte positions are of the body
 /// as the client sent it.
@@ -128,6 +106,16 @@ pub struct BodyError {
     pub message: String,
     /// The field at fault, in the provider's notation.
     pub param: Option<String>,
+}
+
+impl BodyError {
+    /// Of an endpoint whose requests can't be read.
+    pub fn unserved() -> Self {
+        Self {
+            message: "Requests to this endpoint can't be read by this gateway.".into(),
+            param: None,
+        }
+    }
 }
 
 /// What a provider reported. `None` is "not said", never 0.

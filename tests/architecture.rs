@@ -36,6 +36,7 @@ const HOUSE: House = House {
         "bpe_openai",
         "brotli_decompressor",
         "bytes",
+        "base64",
         "crc32fast",
         "flate2",
         "fnv",

@@ -4,8 +4,8 @@ use super::head::single;
 use super::message::{Effect, HeaderEdits, Metadata, Origin, ResponseHead};
 use super::open_call::OpenCall;
 use super::verdict::{self, Seen};
+use crate::protocol::answer::{AnswerKind, AnswerReader, Pass};
 use crate::protocol::inflate::Encoding;
-use crate::protocol::openai::answer::{AnswerKind, AnswerReader, Pass};
 use crate::tokens::Tally;
 use crate::units::UnixMillis;
 use std::fmt;
@@ -54,10 +54,18 @@ impl Answering {
         let status = header(":status")
             .and_then(|text| text.parse().ok())
             .unwrap_or(0);
-        let kind = answer_kind(header("content-type"));
+        let kind = call
+            .endpoint
+            .answer_kind(header("content-type").unwrap_or(""));
         let encoding = Encoding::from_header(header("content-encoding").unwrap_or(""));
         let strip_usage = call.strip_usage && kind == AnswerKind::Sse && status < 300;
-        let reader = encoding.map(|encoding| AnswerReader::new(kind, encoding, strip_usage));
+        let mut reader = encoding
+            .map(|encoding| AnswerReader::new(call.endpoint.rules(), kind, encoding, strip_usage));
+        if let Some(reader) = &mut reader {
+            for (name, value) in &head.headers {
+                reader.header(name, std::str::from_utf8(value).unwrap_or(""));
+            }
+        }
         let mut remove = Vec::new();
         if strip_usage && reader.is_some() {
             remove.push("content-length".to_owned());
@@ -140,20 +148,6 @@ impl Answering {
         let mut tally = Tally::new(self.call.vocabulary, text.len(), 0);
         tally.add(&text);
         self.counted_tokens = self.counted_tokens.saturating_add(tally.finish().tokens);
-    }
-}
-
-fn answer_kind(content_type: Option<&str>) -> AnswerKind {
-    let essence = content_type
-        .unwrap_or("")
-        .split(';')
-        .next()
-        .unwrap_or("")
-        .trim();
-    if essence.eq_ignore_ascii_case("text/event-stream") {
-        AnswerKind::Sse
-    } else {
-        AnswerKind::Json
     }
 }
 

@@ -21,7 +21,7 @@ impl Cap<'_> {
         facts: &CallFacts,
         endpoint: Endpoint,
     ) -> Result<Self, Denial> {
-        if endpoint == Endpoint::Embeddings {
+        if endpoint.is_without_output() {
             return Ok(Cap {
                 tokens: 0,
                 written: None,
@@ -42,7 +42,7 @@ impl Cap<'_> {
         }
         let field = match endpoint {
             Endpoint::ChatCompletions => model.output_field.as_str(),
-            Endpoint::Completions | Endpoint::Embeddings => "max_tokens",
+            _ => "max_tokens",
         };
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
         let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));

@@ -115,7 +115,7 @@ fn of_limit(
 fn kinds<'s>(snapshot: &'s Snapshot, limit: &PlanLimit) -> Vec<(&'s Model, Endpoint)> {
     let scope = limit.limit.scope;
     let models = snapshot.models.values();
-    let mut all = models.flat_map(|model| Endpoint::ALL.map(|endpoint| (&**model, endpoint)));
+    let mut all = models.flat_map(|model| Endpoint::SERVED.map(|endpoint| (&**model, endpoint)));
     let fits = |(model, endpoint): &(&Model, Endpoint)| limit.when.holds(model, *endpoint);
     let told_apart = [
         Dimension::Model,

@@ -1,7 +1,9 @@
 //! OpenAI's dialect: what its requests ask, what its answers used, and how its
 //! refusals look.
 
-pub mod answer;
+pub mod answers;
+mod choices;
 pub mod rate_headers;
 pub mod refusal;
 pub mod request;
+mod usage_value;

@@ -56,7 +56,21 @@ pub const TEXTS_MAX: usize = 1 << 18;
 /// # Errors
 /// The first fault that is found; its message and field are for the client.
 pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<CallFacts, BodyError> {
-    Ok(Reading::of(endpoint, body)?)
+    let form = match endpoint {
+        Endpoint::ChatCompletions => Form::Chat,
+        Endpoint::Completions => Form::Completions,
+        Endpoint::Embeddings => Form::Embeddings,
+        _ => return Err(BodyError::unserved()),
+    };
+    Ok(Reading::of(form, body)?)
+}
+
+/// What a body asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Chat,
+    Completions,
+    Embeddings,
 }
 
 /// A body being read.
@@ -81,7 +95,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn of(endpoint: Endpoint, body: &'a [u8]) -> Result<CallFacts, Fault> {
+    fn of(form: Form, body: &'a [u8]) -> Result<CallFacts, Fault> {
         let mut reading = Self {
             json: Scanner::new(body)?,
             texts: Vec::new(),
@@ -99,16 +113,16 @@ impl<'a> Reading<'a> {
             best_of: 1,
             anchors: Anchors::default(),
         };
-        reading.body(endpoint)?;
-        reading.finish(endpoint)
+        reading.body(form)?;
+        reading.finish(form)
     }
 
-    fn body(&mut self, endpoint: Endpoint) -> Result<(), Fault> {
+    fn body(&mut self, form: Form) -> Result<(), Fault> {
         let place = Place::Body;
-        let known = match endpoint {
-            Endpoint::ChatCompletions => chat::FIELDS,
-            Endpoint::Completions => completions::FIELDS,
-            Endpoint::Embeddings => embeddings::FIELDS,
+        let known = match form {
+            Form::Chat => chat::FIELDS,
+            Form::Completions => completions::FIELDS,
+            Form::Embeddings => embeddings::FIELDS,
         };
         let mut names = Names::default();
         let mut fields = Fields::open(known, &mut self.json, &place)?;
@@ -122,24 +136,24 @@ impl<'a> Reading<'a> {
                     continue;
                 }
             };
-            match endpoint {
-                Endpoint::ChatCompletions => self.chat_field(name)?,
-                Endpoint::Completions => self.completions_field(name)?,
-                Endpoint::Embeddings => self.embeddings_field(name)?,
+            match form {
+                Form::Chat => self.chat_field(name)?,
+                Form::Completions => self.completions_field(name)?,
+                Form::Embeddings => self.embeddings_field(name)?,
             }
         }
         names.check()?;
         Ok(self.json.end()?)
     }
 
-    fn finish(self, endpoint: Endpoint) -> Result<CallFacts, Fault> {
+    fn finish(self, form: Form) -> Result<CallFacts, Fault> {
         let model = self
             .model
             .ok_or_else(|| Fault::missing(&Place::Body.field("model")))?;
-        let input = match endpoint {
-            Endpoint::ChatCompletions => Some("messages"),
-            Endpoint::Completions => None,
-            Endpoint::Embeddings => Some("input"),
+        let input = match form {
+            Form::Chat => Some("messages"),
+            Form::Completions => None,
+            Form::Embeddings => Some("input"),
         };
         if let (Some(input), false) = (input, self.has_input) {
             return Err(Fault::missing(&Place::Body.field(input)));

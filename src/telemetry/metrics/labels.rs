@@ -90,9 +90,9 @@ pub(super) struct EndpointLabel(pub Option<Endpoint>);
 impl Label for EndpointLabel {
     const NAME: &'static str = "endpoint";
     const ALL: &'static [Self] = &[
-        Self(Some(Endpoint::ChatCompletions)),
-        Self(Some(Endpoint::Completions)),
-        Self(Some(Endpoint::Embeddings)),
+        Self(Some(Endpoint::SERVED[0])),
+        Self(Some(Endpoint::SERVED[1])),
+        Self(Some(Endpoint::SERVED[2])),
         Self(None),
     ];
     fn value(self) -> &'static str {

@@ -49,6 +49,7 @@ fn operation(endpoint: Option<Endpoint>) -> &'static str {
         Some(Endpoint::ChatCompletions) => "chat",
         Some(Endpoint::Completions) => "text_completion",
         Some(Endpoint::Embeddings) => "embeddings",
+        Some(other) => other.path(),
         None => "unknown",
     }
 }

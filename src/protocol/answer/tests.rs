@@ -5,9 +5,10 @@ mod splits;
 use super::*;
 use crate::protocol::Usage;
 use crate::protocol::inflate::encode::{CODED, bomb, encode};
+use crate::protocol::openai::answers::CHOICES;
 
 fn read(kind: AnswerKind, body: &[u8]) -> AnswerReader {
-    let mut reader = AnswerReader::new(kind, Encoding::Identity, false);
+    let mut reader = AnswerReader::new(&CHOICES, kind, Encoding::Identity, false);
     assert_eq!(reader.push(body, true), Pass::Unchanged);
     reader
 }
@@ -283,7 +284,7 @@ fn text_that_nobody_takes_is_counted_in_bytes() {
         r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#,
         "é".repeat(500)
     );
-    let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, false);
+    let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, false);
     for _ in 0..100 {
         reader.push(stream(&[&event]).as_bytes(), false);
     }
@@ -364,7 +365,7 @@ fn a_stream_is_complete_by_its_marker_or_by_its_choices() {
             "{events:?}"
         );
         // Nor is it by its choices before the end has come.
-        let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, false);
+        let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, false);
         reader.push(text.as_bytes(), false);
         assert_eq!(reader.answer().complete, events.contains(&"[DONE]"));
     }
@@ -435,7 +436,8 @@ fn a_json_answer_past_the_bound_is_read_at_its_ends() {
         (format!(r#"{{{usage},"data":[{filler}]}}"#), None, None),
     ] {
         for size in [usize::MAX, 1 << 20, 65_537] {
-            let mut reader = AnswerReader::new(AnswerKind::Json, Encoding::Identity, true);
+            let mut reader =
+                AnswerReader::new(&CHOICES, AnswerKind::Json, Encoding::Identity, true);
             for chunk in body.as_bytes().chunks(size) {
                 assert_eq!(reader.push(chunk, false), Pass::Unchanged);
             }
@@ -467,7 +469,7 @@ fn only_usage_events_are_removed() {
         ("[DONE]", false),
     ] {
         let text = stream(&[event]);
-        let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, true);
+        let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, true);
         assert!(!reader.decodes());
         let expected = if removed {
             Pass::Replace(vec![])
@@ -475,7 +477,7 @@ fn only_usage_events_are_removed() {
             Pass::Unchanged
         };
         assert_eq!(reader.push(text.as_bytes(), false), expected, "{event}");
-        let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, false);
+        let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, false);
         assert_eq!(reader.push(text.as_bytes(), true), Pass::Unchanged);
     }
 }
@@ -483,7 +485,7 @@ fn only_usage_events_are_removed() {
 #[test]
 fn an_unfinished_event_waits_up_to_a_bound_and_goes_out_at_the_end() {
     let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":1}}"#;
-    let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, true);
+    let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, true);
     assert_eq!(
         reader.push(b"data: {}\n\ndata", false),
         Pass::Replace(b"data: {}\n\n".to_vec())
@@ -493,7 +495,7 @@ fn an_unfinished_event_waits_up_to_a_bound_and_goes_out_at_the_end() {
 
     // Past the bound it goes out, and can't be taken back.
     let long = format!("{usage}{}", " ".repeat(HELD_BYTES_MAX));
-    let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, true);
+    let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, true);
     let (first, rest) = long.as_bytes().split_at(HELD_BYTES_MAX - 10);
     assert_eq!(reader.push(first, false), Pass::Replace(vec![]));
     assert_eq!(
@@ -518,7 +520,7 @@ fn a_coding_is_taken_off_only_where_something_is_removed() {
             (AnswerKind::Sse, false, false),
             (AnswerKind::Json, true, false),
         ] {
-            let mut reader = AnswerReader::new(kind, encoding, strip);
+            let mut reader = AnswerReader::new(&CHOICES, kind, encoding, strip);
             assert_eq!(reader.decodes(), decodes);
             let pass = reader.push(&coded, true);
             if decodes {
@@ -541,7 +543,7 @@ fn a_bomb_is_cut_off_and_the_reader_says_so() {
             (AnswerKind::Sse, true),
             (AnswerKind::Json, false),
         ] {
-            let mut reader = AnswerReader::new(kind, encoding, strip);
+            let mut reader = AnswerReader::new(&CHOICES, kind, encoding, strip);
             let decodes = reader.decodes();
             let mut out = 0;
             for chunk in coded.chunks(1_000) {
@@ -566,7 +568,7 @@ fn a_bomb_is_cut_off_and_the_reader_says_so() {
 
 #[test]
 fn a_body_that_is_not_what_its_headers_say_passes() {
-    let mut reader = AnswerReader::new(AnswerKind::Json, Encoding::Gzip, false);
+    let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Json, Encoding::Gzip, false);
     assert_eq!(reader.push(b"{\"usage\":{}}", true), Pass::Unchanged);
     assert!(reader.answer().unreadable && reader.broken());
     for body in ["", " \n", "[]", "5", "\u{feff}{}", "{} x", "<html>"] {
@@ -593,7 +595,7 @@ fn an_open_stream_holds_little_whatever_went_through_it() {
     let large = format!(": {}\n\n", "x".repeat(500_000));
     let text = format!("{}{large}{}", small.repeat(300), small.repeat(300));
     for strip in [false, true] {
-        let mut reader = AnswerReader::new(AnswerKind::Sse, Encoding::Identity, strip);
+        let mut reader = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, strip);
         for chunk in text.as_bytes().chunks(1_013) {
             reader.push(chunk, false);
             let Form::Sse { splitter, .. } = &reader.form else {

@@ -12,7 +12,7 @@ pub const STREAM_TEXT_BYTES_MAX: usize = 12 << 10;
 pub const JSON_TEXT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
-pub(super) struct Text {
+pub struct Text {
     kept: String,
     bytes_max: usize,
     dropped_bytes: u64,
@@ -20,14 +20,14 @@ pub(super) struct Text {
 }
 
 /// A state to go back to.
-pub(super) struct Mark {
+pub struct Mark {
     kept: usize,
     dropped_bytes: u64,
     has_content: bool,
 }
 
 impl Text {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub fn new(bytes_max: usize) -> Self {
         Self {
             kept: String::new(),
             bytes_max,
@@ -36,7 +36,7 @@ impl Text {
         }
     }
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub fn push(&mut self, text: &str) {
         let room = self.bytes_max.saturating_sub(self.kept.len());
         let mut fits = room.min(text.len());
         while !text.is_char_boundary(fits) {
@@ -52,35 +52,35 @@ impl Text {
 
     /// Takes bytes of a JSON string, which may hold half a surrogate pair
     /// where a provider cut its text between the two.
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.push(text),
             Err(_) => self.push(&String::from_utf8_lossy(bytes)),
         }
     }
 
-    pub(super) fn has_content(&self) -> bool {
+    pub fn has_content(&self) -> bool {
         self.has_content
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.kept.len()
     }
 
     #[cfg(test)]
-    pub(super) fn bytes_held(&self) -> usize {
+    pub fn bytes_held(&self) -> usize {
         self.kept.capacity()
     }
 
-    pub(super) fn dropped_bytes(&self) -> u64 {
+    pub fn dropped_bytes(&self) -> u64 {
         self.dropped_bytes
     }
 
-    pub(super) fn take(&mut self) -> String {
+    pub fn take(&mut self) -> String {
         std::mem::take(&mut self.kept)
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub fn mark(&self) -> Mark {
         Mark {
             kept: self.kept.len(),
             dropped_bytes: self.dropped_bytes,
@@ -89,12 +89,12 @@ impl Text {
     }
 
     /// Whether text came in since the mark.
-    pub(super) fn grew(&self, mark: &Mark) -> bool {
+    pub fn grew(&self, mark: &Mark) -> bool {
         self.kept.len() != mark.kept || self.dropped_bytes != mark.dropped_bytes
     }
 
     /// Forgets what came in since the mark.
-    pub(super) fn rewind(&mut self, mark: &Mark) {
+    pub fn rewind(&mut self, mark: &Mark) {
         self.kept.truncate(mark.kept);
         self.dropped_bytes = mark.dropped_bytes;
         self.has_content = mark.has_content;

@@ -4,7 +4,7 @@
 //! Reasoning that comes under two names with the same words (some servers do,
 //! for older clients) counts once.
 
-use super::super::text::Text;
+use super::text::Text;
 use super::value::pass_over;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,7 +12,7 @@ use std::fmt;
 
 /// How strings are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strings {
+pub enum Strings {
     /// As bytes: half a surrogate pair, which JSON can spell but UTF-8 can't,
     /// is no error. Text must then be a string, an array or null.
     Raw,
@@ -30,14 +30,14 @@ enum Place {
     Arguments,
 }
 
-pub(super) struct Spoken<'t> {
+pub struct Spoken<'t> {
     text: &'t mut Text,
     strings: Strings,
     place: Place,
 }
 
 impl<'t> Spoken<'t> {
-    pub(super) fn message(text: &'t mut Text, strings: Strings) -> Self {
+    pub fn message(text: &'t mut Text, strings: Strings) -> Self {
         Self {
             text,
             strings,
@@ -45,11 +45,19 @@ impl<'t> Spoken<'t> {
         }
     }
 
-    pub(super) fn text(text: &'t mut Text, strings: Strings) -> Self {
+    pub fn text(text: &'t mut Text, strings: Strings) -> Self {
         Self {
             text,
             strings,
             place: Place::Text,
+        }
+    }
+
+    pub fn arguments(text: &'t mut Text, strings: Strings) -> Self {
+        Self {
+            text,
+            strings,
+            place: Place::Arguments,
         }
     }
 

@@ -152,7 +152,7 @@ proptest! {
         let plain = parts.concat();
         let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
 
-        let reader = |encoding, strip| AnswerReader::new(AnswerKind::Sse, encoding, strip);
+        let reader = |encoding, strip| AnswerReader::new(&CHOICES, AnswerKind::Sse, encoding, strip);
         let whole = outcome(reader(Encoding::Identity, false), [plain.as_slice()], false);
         prop_assert_eq!(&whole.seen, &plain);
         let stripped = outcome(reader(Encoding::Identity, true), [plain.as_slice()], false);
@@ -189,7 +189,7 @@ proptest! {
         );
         for encoding in CODED.into_iter().chain([Encoding::Identity]) {
             let coded = encode(encoding, &[body.as_bytes()]);
-            let reader = AnswerReader::new(AnswerKind::Json, encoding, true);
+            let reader = AnswerReader::new(&CHOICES, AnswerKind::Json, encoding, true);
             let split = outcome(reader, cut(&coded, &cuts), false);
             prop_assert_eq!(split.answer.usage, Some(tokens(prompt, None)));
             prop_assert!(split.answer.complete && !split.answer.unreadable);
@@ -216,10 +216,10 @@ proptest! {
         for encoding in CODED.into_iter().chain([Encoding::Identity]) {
             for kind in [AnswerKind::Sse, AnswerKind::Json] {
                 for strip in [false, true] {
-                    let reader = AnswerReader::new(kind, encoding, strip);
+                    let reader = AnswerReader::new(&CHOICES, kind, encoding, strip);
                     let decodes = reader.decodes();
                     let whole = outcome(reader, [damaged.as_slice()], false);
-                    let reader = AnswerReader::new(kind, encoding, strip);
+                    let reader = AnswerReader::new(&CHOICES, kind, encoding, strip);
                     let split = outcome(reader, cut(&damaged, &cuts), false);
                     let may_change = decodes || strip && kind == AnswerKind::Sse;
                     if !may_change {

@@ -7,7 +7,7 @@
 //!
 //! Always holds: at most [`BODY_BYTES_MAX`] bytes are kept, and a chunk.
 
-use super::chunk::{self, Heard};
+use super::heard::{self, Extent, Heard};
 use super::reading::Reading;
 use memchr::memmem;
 
@@ -71,7 +71,8 @@ fn finish_whole(body: &[u8], reading: &mut Reading) {
     if body.trim_ascii().is_empty() {
         return;
     }
-    match chunk::read(body, &mut reading.text) {
+    let rules = reading.rules;
+    match rules.body.read(body, Extent::All, &mut reading.text) {
         Ok(heard) => {
             reading.heard(heard);
             reading.answer.complete = true;
@@ -84,10 +85,15 @@ fn finish_ends(head: &[u8], tail: &[u8], reading: &mut Reading) {
     let tail = tail
         .get(tail.len().saturating_sub(BODY_TAIL_BYTES)..)
         .unwrap_or_default();
-    let usage = member(tail, b"\"usage\"").and_then(chunk::read_usage);
-    let model = [tail, head]
-        .into_iter()
-        .find_map(|part| member(part, b"\"model\"").and_then(chunk::read_word));
+    let ends = &reading.rules.ends;
+    let usage = member(tail, ends.usage_name.as_bytes()).and_then(|behind| {
+        let heard = ends.usage.read(behind, Extent::Front, &mut reading.text);
+        heard.ok()?.usage
+    });
+    let model = [tail, head].into_iter().find_map(|part| {
+        let behind = member(part, ends.model_name.as_bytes())?;
+        heard::read_word(behind)
+    });
     let closed = tail.trim_ascii_end().last() == Some(&b'}');
     reading.answer.complete = usage.is_some() && closed;
     reading.answer.unreadable |= !reading.answer.complete;

@@ -1,0 +1,3 @@
+//! Amazon Bedrock's dialect.
+
+pub mod answers;

@@ -1,0 +1,3 @@
+//! Cohere's own dialect.
+
+pub mod answers;

@@ -1,0 +1,363 @@
+//! The endpoints that are known: one row each, of all dialects.
+//!
+//! A path belongs to an endpoint by its last segments, as gateways and
+//! providers put different ones before them (`/v1`, `/openai/v1`,
+//! `/openai/deployments/NAME`, `/api/v1`). The first row that fits counts.
+//!
+//! To add an endpoint: a variant and a row. To add a dialect: also its folder.
+
+mod rows;
+
+use super::answer::{AnswerKind, Rules};
+use Dialect::{Anthropic, Cohere, Ollama, OpenAi};
+use rows::{ROWS, Row};
+use std::borrow::Cow;
+
+/// Whose form a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    OpenAi,
+    Anthropic,
+    Gemini,
+    Bedrock,
+    Cohere,
+    Ollama,
+}
+
+/// What a call asks for, whatever the dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Endpoint {
+    #[serde(rename = "/v1/chat/completions")]
+    ChatCompletions,
+    #[serde(rename = "/v1/completions")]
+    Completions,
+    #[serde(rename = "/v1/responses")]
+    Responses,
+    #[serde(rename = "/v1/responses/input_tokens")]
+    ResponsesInputTokens,
+    #[serde(rename = "/v1/embeddings")]
+    Embeddings,
+    #[serde(rename = "/v1/images/generations")]
+    ImageGenerations,
+    #[serde(rename = "/v1/images/edits")]
+    ImageEdits,
+    #[serde(rename = "/v1/images/variations")]
+    ImageVariations,
+    #[serde(rename = "/v1/audio/transcriptions")]
+    Transcriptions,
+    #[serde(rename = "/v1/audio/translations")]
+    Translations,
+    #[serde(rename = "/v1/audio/speech")]
+    Speech,
+    #[serde(rename = "/v1/moderations")]
+    Moderations,
+    #[serde(rename = "/v1/rerank")]
+    Rerank,
+    #[serde(rename = "/v1/messages")]
+    Messages,
+    #[serde(rename = "/v1/messages/count_tokens")]
+    MessagesCountTokens,
+    #[serde(rename = "/models/{model}:generateContent")]
+    GenerateContent,
+    #[serde(rename = "/models/{model}:streamGenerateContent")]
+    StreamGenerateContent,
+    #[serde(rename = "/models/{model}:embedContent")]
+    EmbedContent,
+    #[serde(rename = "/models/{model}:batchEmbedContents")]
+    BatchEmbedContents,
+    #[serde(rename = "/models/{model}:countTokens")]
+    CountTokens,
+    #[serde(rename = "/models/{model}:predict")]
+    Predict,
+    #[serde(rename = "/model/{model}/converse")]
+    Converse,
+    #[serde(rename = "/model/{model}/converse-stream")]
+    ConverseStream,
+    #[serde(rename = "/model/{model}/invoke")]
+    Invoke,
+    #[serde(rename = "/model/{model}/invoke-with-response-stream")]
+    InvokeStream,
+    #[serde(rename = "/model/{model}/count-tokens")]
+    BedrockCountTokens,
+    #[serde(rename = "/v2/chat")]
+    CohereChat,
+    #[serde(rename = "/v1/chat")]
+    CohereChatV1,
+    #[serde(rename = "/v2/embed")]
+    CohereEmbed,
+    #[serde(rename = "/v2/rerank")]
+    CohereRerank,
+    #[serde(rename = "/api/chat")]
+    OllamaChat,
+    #[serde(rename = "/api/generate")]
+    OllamaGenerate,
+    #[serde(rename = "/api/embed")]
+    OllamaEmbed,
+}
+
+/// Providers by name, and whose form they speak.
+const PROVIDERS: &[(&str, Dialect)] = &[
+    ("openai", OpenAi),
+    ("azure-openai", OpenAi),
+    ("deepseek", OpenAi),
+    ("groq", OpenAi),
+    ("mistral", OpenAi),
+    ("openrouter", OpenAi),
+    ("together", OpenAi),
+    ("vllm", OpenAi),
+    ("xai", OpenAi),
+    ("anthropic", Anthropic),
+    ("gemini", Dialect::Gemini),
+    ("vertex", Dialect::Gemini),
+    ("bedrock", Dialect::Bedrock),
+    ("cohere", Cohere),
+    ("ollama", Ollama),
+];
+
+impl Dialect {
+    /// Its name in events and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenAi => "openai",
+            Dialect::Anthropic => "anthropic",
+            Dialect::Gemini => "gemini",
+            Dialect::Bedrock => "bedrock",
+            Dialect::Cohere => "cohere",
+            Dialect::Ollama => "ollama",
+        }
+    }
+
+    /// The dialect of a provider.
+    pub fn of_provider(name: &str) -> Option<Self> {
+        let mut known = PROVIDERS.iter();
+        known.find(|(known, _)| *known == name).map(|(_, d)| *d)
+    }
+
+    /// The names that [`Dialect::of_provider`] knows.
+    pub fn providers() -> impl Iterator<Item = &'static str> {
+        PROVIDERS.iter().map(|(name, _)| *name)
+    }
+
+    /// What a call asks for where nothing else is said.
+    pub fn usual_endpoint(self) -> Endpoint {
+        match self {
+            Dialect::OpenAi => Endpoint::ChatCompletions,
+            Dialect::Anthropic => Endpoint::Messages,
+            Dialect::Gemini => Endpoint::GenerateContent,
+            Dialect::Bedrock => Endpoint::Converse,
+            Dialect::Cohere => Endpoint::CohereChat,
+            Dialect::Ollama => Endpoint::OllamaChat,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Those whose requests can be read, and so admitted.
+    pub const SERVED: [Endpoint; 3] = [
+        Endpoint::ChatCompletions,
+        Endpoint::Completions,
+        Endpoint::Embeddings,
+    ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Endpoint> {
+        ROWS.iter().map(|row| row.endpoint)
+    }
+
+    fn row(self) -> &'static Row {
+        // The rows are in the variants' order: see the tests.
+        ROWS.get(self as usize).unwrap_or(&ROWS[0])
+    }
+
+    /// The endpoint's path, which is also its name in events and metrics.
+    pub fn path(self) -> &'static str {
+        self.row().path
+    }
+
+    pub fn dialect(self) -> Dialect {
+        self.row().dialect
+    }
+
+    /// How its answers are read.
+    pub fn rules(self) -> &'static Rules {
+        self.row().rules
+    }
+
+    /// Whether it produces no tokens.
+    pub fn is_without_output(self) -> bool {
+        self.rules().no_output
+    }
+
+    /// The endpoint of a path without its query, and the model in it.
+    pub fn of_path(path: &str) -> Option<(Self, Option<Cow<'_, str>>)> {
+        ROWS.iter().find_map(|row| {
+            let model = row.suffix.model(path)?;
+            Some((row.endpoint, model))
+        })
+    }
+
+    /// What form an answer of this content type has.
+    pub fn answer_kind(self, content_type: &str) -> AnswerKind {
+        let essence = content_type.split(';').next().unwrap_or("").trim();
+        let is = |known: &str| essence.eq_ignore_ascii_case(known);
+        let begins = |known: &str| {
+            let front = essence.get(..known.len());
+            front.is_some_and(|front| front.eq_ignore_ascii_case(known))
+        };
+        if is("text/event-stream") {
+            AnswerKind::Sse
+        } else if is("application/vnd.amazon.eventstream") {
+            AnswerKind::EventStream
+        } else if JSON_STREAMS.iter().any(|known| is(known)) {
+            AnswerKind::JsonStream
+        } else if self == Endpoint::StreamGenerateContent {
+            // Without `alt=sse`: an array, whose items come as they are made.
+            AnswerKind::JsonStream
+        } else if begins("audio/") || begins("image/") || is("application/octet-stream") {
+            AnswerKind::Binary
+        } else if begins("text/") && self.answers_in_text() {
+            AnswerKind::Text
+        } else {
+            AnswerKind::Json
+        }
+    }
+
+    /// Where the output may come as it is: subtitles, for one.
+    fn answers_in_text(self) -> bool {
+        matches!(self, Endpoint::Transcriptions | Endpoint::Translations)
+    }
+}
+
+/// Content types of JSON objects, one a line.
+const JSON_STREAMS: [&str; 6] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/json-lines",
+    "application/stream+json",
+];
+
+/// A path's segment without its percent-encoding; `None` where that is wrong.
+fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+    let mut bytes = Vec::new();
+    let mut rest = segment;
+    while let Some((before, behind)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = behind.get(..2)?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = behind.get(2..)?;
+    }
+    if bytes.is_empty() && rest.len() == segment.len() {
+        return Some(Cow::Borrowed(segment));
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_are_in_order_and_each_is_found() {
+        for (at, row) in ROWS.iter().enumerate() {
+            assert_eq!(row.endpoint as usize, at, "{}", row.path);
+            let path = row.path.replace("{model}", "m");
+            let found = Endpoint::of_path(&path).map(|(endpoint, _)| endpoint);
+            assert_eq!(found, Some(row.endpoint), "{path}");
+            let name = serde_json::to_value(row.endpoint).unwrap();
+            assert_eq!(name, row.path);
+        }
+    }
+
+    #[test]
+    fn a_path_says_what_is_asked_and_of_which_model() {
+        use Endpoint::*;
+        for (path, expected) in [
+            ("/v1/chat/completions", Some((ChatCompletions, None))),
+            ("/api/v1/chat/completions", Some((ChatCompletions, None))),
+            ("/chat/completions", Some((ChatCompletions, None))),
+            (
+                "/openai/deployments/gpt-5%2Dnano/chat/completions",
+                Some((ChatCompletions, Some("gpt-5-nano"))),
+            ),
+            ("/openai/v1/responses", Some((Responses, None))),
+            (
+                "/v1/responses/input_tokens",
+                Some((ResponsesInputTokens, None)),
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:generateContent",
+                Some((GenerateContent, Some("gemini-2.5-pro"))),
+            ),
+            (
+                "/model/us.amazon.nova-micro-v1%3A0/converse-stream",
+                Some((ConverseStream, Some("us.amazon.nova-micro-v1:0"))),
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3Ax%3Ainference-profile%2Fus.m/converse",
+                Some((
+                    Converse,
+                    Some("arn:aws:bedrock:us-east-1:x:inference-profile/us.m"),
+                )),
+            ),
+            ("/v1/chat", Some((CohereChatV1, None))),
+            ("/api/embed", Some((OllamaEmbed, None))),
+            ("/model//converse", None),
+            ("/model/a/b/converse", None),
+            ("/model/a%2/converse", None),
+            ("/model/a%ff/converse", None),
+            ("/v1/models", None),
+            ("/v1/chat/completions/", None),
+            ("/v1/batches", None),
+        ] {
+            let found = Endpoint::of_path(path);
+            let found = found.map(|(endpoint, model)| (endpoint, model.map(Cow::into_owned)));
+            let expected = expected.map(|(endpoint, model)| (endpoint, model.map(str::to_owned)));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_content_type_says_what_form_an_answer_has() {
+        for (endpoint, content_type, kind) in [
+            (
+                Endpoint::ChatCompletions,
+                "application/json; charset=utf-8",
+                AnswerKind::Json,
+            ),
+            (
+                Endpoint::ChatCompletions,
+                "Text/Event-Stream;charset=UTF-8",
+                AnswerKind::Sse,
+            ),
+            (Endpoint::ChatCompletions, "", AnswerKind::Json),
+            (Endpoint::ChatCompletions, "text/plain", AnswerKind::Json),
+            (
+                Endpoint::OllamaChat,
+                "application/x-ndjson",
+                AnswerKind::JsonStream,
+            ),
+            (
+                Endpoint::StreamGenerateContent,
+                "application/json",
+                AnswerKind::JsonStream,
+            ),
+            (
+                Endpoint::StreamGenerateContent,
+                "text/event-stream",
+                AnswerKind::Sse,
+            ),
+            (Endpoint::Speech, "audio/mpeg", AnswerKind::Binary),
+            (Endpoint::Transcriptions, "text/vtt", AnswerKind::Text),
+            (
+                Endpoint::ConverseStream,
+                "application/vnd.amazon.eventstream",
+                AnswerKind::EventStream,
+            ),
+        ] {
+            assert_eq!(endpoint.answer_kind(content_type), kind, "{content_type}");
+        }
+    }
+}

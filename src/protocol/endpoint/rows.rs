@@ -1,0 +1,327 @@
+//! The rows themselves, in the order of [`Endpoint`]'s variants.
+
+use super::Dialect::{self, Anthropic, Cohere, Ollama, OpenAi};
+use super::Endpoint as E;
+use super::Endpoint;
+use super::decoded;
+use crate::protocol::answer::Rules;
+use crate::protocol::openai::answers as openai_answers;
+use crate::protocol::{anthropic, bedrock, cohere, gemini, ollama};
+use std::borrow::Cow;
+
+/// What is known of an endpoint.
+pub(super) struct Row {
+    pub(super) endpoint: Endpoint,
+    pub(super) dialect: Dialect,
+    /// Its path, which is also its name in events and metrics; `{model}` stands
+    /// for the model's name.
+    pub(super) path: &'static str,
+    /// How its paths end.
+    pub(super) suffix: Suffix,
+    pub(super) rules: &'static Rules,
+}
+
+pub(super) enum Suffix {
+    /// With this.
+    Plain(&'static str),
+    /// With a model, and then this: `/models/NAME` and `:verb`.
+    Model {
+        before: &'static str,
+        after: &'static str,
+    },
+}
+
+const fn row(
+    endpoint: Endpoint,
+    dialect: Dialect,
+    path: &'static str,
+    suffix: &'static str,
+    rules: &'static Rules,
+) -> Row {
+    Row {
+        endpoint,
+        dialect,
+        path,
+        suffix: Suffix::Plain(suffix),
+        rules,
+    }
+}
+
+const fn google(
+    endpoint: Endpoint,
+    path: &'static str,
+    verb: &'static str,
+    rules: &'static Rules,
+) -> Row {
+    Row {
+        endpoint,
+        dialect: Dialect::Gemini,
+        path,
+        suffix: Suffix::Model {
+            before: "/models/",
+            after: verb,
+        },
+        rules,
+    }
+}
+
+const fn aws(
+    endpoint: Endpoint,
+    path: &'static str,
+    verb: &'static str,
+    rules: &'static Rules,
+) -> Row {
+    Row {
+        endpoint,
+        dialect: Dialect::Bedrock,
+        path,
+        suffix: Suffix::Model {
+            before: "/model/",
+            after: verb,
+        },
+        rules,
+    }
+}
+
+pub(super) static ROWS: [Row; 33] = [
+    row(
+        E::ChatCompletions,
+        OpenAi,
+        "/v1/chat/completions",
+        "/chat/completions",
+        &openai_answers::CHOICES,
+    ),
+    row(
+        E::Completions,
+        OpenAi,
+        "/v1/completions",
+        "/completions",
+        &openai_answers::CHOICES,
+    ),
+    row(
+        E::Responses,
+        OpenAi,
+        "/v1/responses",
+        "/responses",
+        &openai_answers::RESPONSES,
+    ),
+    row(
+        E::ResponsesInputTokens,
+        OpenAi,
+        "/v1/responses/input_tokens",
+        "/responses/input_tokens",
+        &openai_answers::FREE,
+    ),
+    row(
+        E::Embeddings,
+        OpenAi,
+        "/v1/embeddings",
+        "/embeddings",
+        &openai_answers::EMBEDDINGS,
+    ),
+    row(
+        E::ImageGenerations,
+        OpenAi,
+        "/v1/images/generations",
+        "/images/generations",
+        &openai_answers::IMAGES,
+    ),
+    row(
+        E::ImageEdits,
+        OpenAi,
+        "/v1/images/edits",
+        "/images/edits",
+        &openai_answers::IMAGES,
+    ),
+    row(
+        E::ImageVariations,
+        OpenAi,
+        "/v1/images/variations",
+        "/images/variations",
+        &openai_answers::IMAGES,
+    ),
+    row(
+        E::Transcriptions,
+        OpenAi,
+        "/v1/audio/transcriptions",
+        "/audio/transcriptions",
+        &openai_answers::TRANSCRIPTIONS,
+    ),
+    row(
+        E::Translations,
+        OpenAi,
+        "/v1/audio/translations",
+        "/audio/translations",
+        &openai_answers::TRANSCRIPTIONS,
+    ),
+    row(
+        E::Speech,
+        OpenAi,
+        "/v1/audio/speech",
+        "/audio/speech",
+        &openai_answers::SPEECH,
+    ),
+    row(
+        E::Moderations,
+        OpenAi,
+        "/v1/moderations",
+        "/moderations",
+        &openai_answers::FREE,
+    ),
+    row(
+        E::Rerank,
+        OpenAi,
+        "/v1/rerank",
+        "/v1/rerank",
+        &openai_answers::RERANK,
+    ),
+    row(
+        E::Messages,
+        Anthropic,
+        "/v1/messages",
+        "/v1/messages",
+        &anthropic::answers::MESSAGES,
+    ),
+    row(
+        E::MessagesCountTokens,
+        Anthropic,
+        "/v1/messages/count_tokens",
+        "/v1/messages/count_tokens",
+        &openai_answers::FREE,
+    ),
+    google(
+        E::GenerateContent,
+        "/models/{model}:generateContent",
+        ":generateContent",
+        &gemini::answers::GENERATE,
+    ),
+    google(
+        E::StreamGenerateContent,
+        "/models/{model}:streamGenerateContent",
+        ":streamGenerateContent",
+        &gemini::answers::GENERATE,
+    ),
+    google(
+        E::EmbedContent,
+        "/models/{model}:embedContent",
+        ":embedContent",
+        &gemini::answers::EMBED,
+    ),
+    google(
+        E::BatchEmbedContents,
+        "/models/{model}:batchEmbedContents",
+        ":batchEmbedContents",
+        &gemini::answers::EMBED,
+    ),
+    google(
+        E::CountTokens,
+        "/models/{model}:countTokens",
+        ":countTokens",
+        &openai_answers::FREE,
+    ),
+    google(
+        E::Predict,
+        "/models/{model}:predict",
+        ":predict",
+        &gemini::answers::PREDICT,
+    ),
+    aws(
+        E::Converse,
+        "/model/{model}/converse",
+        "/converse",
+        &bedrock::answers::CONVERSE,
+    ),
+    aws(
+        E::ConverseStream,
+        "/model/{model}/converse-stream",
+        "/converse-stream",
+        &bedrock::answers::CONVERSE,
+    ),
+    aws(
+        E::Invoke,
+        "/model/{model}/invoke",
+        "/invoke",
+        &bedrock::answers::INVOKE_MODEL,
+    ),
+    aws(
+        E::InvokeStream,
+        "/model/{model}/invoke-with-response-stream",
+        "/invoke-with-response-stream",
+        &bedrock::answers::INVOKE_MODEL,
+    ),
+    aws(
+        E::BedrockCountTokens,
+        "/model/{model}/count-tokens",
+        "/count-tokens",
+        &openai_answers::FREE,
+    ),
+    row(
+        E::CohereChat,
+        Cohere,
+        "/v2/chat",
+        "/v2/chat",
+        &cohere::answers::CHAT,
+    ),
+    row(
+        E::CohereChatV1,
+        Cohere,
+        "/v1/chat",
+        "/v1/chat",
+        &cohere::answers::CHAT,
+    ),
+    row(
+        E::CohereEmbed,
+        Cohere,
+        "/v2/embed",
+        "/v2/embed",
+        &cohere::answers::EMBED,
+    ),
+    row(
+        E::CohereRerank,
+        Cohere,
+        "/v2/rerank",
+        "/v2/rerank",
+        &openai_answers::RERANK,
+    ),
+    row(
+        E::OllamaChat,
+        Ollama,
+        "/api/chat",
+        "/api/chat",
+        &ollama::answers::GENERATE,
+    ),
+    row(
+        E::OllamaGenerate,
+        Ollama,
+        "/api/generate",
+        "/api/generate",
+        &ollama::answers::GENERATE,
+    ),
+    row(
+        E::OllamaEmbed,
+        Ollama,
+        "/api/embed",
+        "/api/embed",
+        &ollama::answers::EMBED,
+    ),
+];
+
+impl Suffix {
+    /// The model in a path that ends so, if it names one.
+    pub(super) fn model<'p>(&self, path: &'p str) -> Option<Option<Cow<'p, str>>> {
+        match self {
+            Suffix::Plain(suffix) => {
+                let before = path.strip_suffix(suffix)?;
+                let deployment = before.rsplit_once("/deployments/");
+                let name = deployment.map(|(_, name)| name);
+                Some(name.filter(|name| !name.contains('/')).and_then(decoded))
+            }
+            Suffix::Model { before, after } => {
+                let path = path.strip_suffix(after)?;
+                let (_, name) = path.rsplit_once(before)?;
+                let model = decoded(name).filter(|_| !name.is_empty() && !name.contains('/'))?;
+                Some(Some(model))
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Gemini's dialect, at Google AI and at Vertex.
+
+pub mod answers;

@@ -1,0 +1,78 @@
+//! How Gemini's answers are read, at Google AI and at Vertex.
+//!
+//! Each chunk of a stream brings the usage so far; the last one counts, and
+//! may be lower than one before it. Thoughts come beside the candidates, what
+//! tools brought beside the prompt.
+//!
+//! Source: the Gemini API's reference, `GenerateContentResponse` and its
+//! `UsageMetadata`.
+
+use crate::protocol::answer::rules::{Ends, Object, Rules};
+use crate::protocol::answer::table::{Mark, Node, Table, is, within};
+use crate::protocol::answer::usage::Figure;
+
+const USAGE: Table = &[
+    is("promptTokenCount", Mark::Count(Figure::Prompt)),
+    is("toolUsePromptTokenCount", Mark::Count(Figure::ToolPrompt)),
+    is("cachedContentTokenCount", Mark::Count(Figure::Cached)),
+    is("candidatesTokenCount", Mark::Count(Figure::Spoken)),
+    is("thoughtsTokenCount", Mark::Count(Figure::Thoughts)),
+    is("totalTokenCount", Mark::Count(Figure::Total)),
+];
+
+const PART: Table = &[
+    is("text", Mark::Text),
+    within("functionCall", &[is("args", Mark::Arguments)]),
+    within("executableCode", &[is("code", Mark::Text)]),
+];
+
+const CANDIDATE: Table = &[
+    is("index", Mark::Index),
+    is("finishReason", Mark::Finish),
+    within("content", &[within("parts", PART)]),
+];
+
+const RESPONSE: Table = &[
+    ("candidates", Node::Choices(CANDIDATE)),
+    within("promptFeedback", &[is("blockReason", Mark::Finish)]),
+    within("usageMetadata", USAGE),
+    is("modelVersion", Mark::Model),
+    is("error", Mark::Error),
+];
+
+const ENDS: Ends = Ends {
+    usage_name: "\"usageMetadata\"",
+    usage: Object::Of(USAGE),
+    model_name: "\"modelVersion\"",
+};
+
+pub static GENERATE: Rules = Rules::plain(RESPONSE, ENDS);
+
+pub static EMBED: Rules = Rules {
+    no_output: true,
+    ..Rules::plain(
+        &[within("usageMetadata", USAGE), is("error", Mark::Error)],
+        ENDS,
+    )
+};
+
+/// Vertex's embeddings, each with a count of its own.
+pub static PREDICT: Rules = Rules {
+    no_output: true,
+    ..Rules::plain(
+        &[
+            within(
+                "predictions",
+                &[within(
+                    "embeddings",
+                    &[within(
+                        "statistics",
+                        &[is("token_count", Mark::Sum(Figure::Prompt))],
+                    )],
+                )],
+            ),
+            is("error", Mark::Error),
+        ],
+        ENDS,
+    )
+};

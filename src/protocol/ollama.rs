@@ -1,0 +1,3 @@
+//! Ollama's own dialect.
+
+pub mod answers;

@@ -1,0 +1,200 @@
+//! How OpenAI's answers are read, endpoint by endpoint; and those of the many
+//! who answer in its form.
+//!
+//! Source: OpenAI's API reference (chat, completions, embeddings, responses,
+//! images, audio, moderations).
+
+use super::choices;
+use crate::protocol::answer::rules::{Ends, Figures, Object, Rules, StreamEnd};
+use crate::protocol::answer::table::{Mark, Table, is, within};
+use crate::protocol::answer::usage::Figure;
+
+const CHOICES_ENDS: Ends = Ends {
+    usage_name: "\"usage\"",
+    usage: Object::By(choices::read_usage),
+    model_name: "\"model\"",
+};
+
+const ENDS: Ends = Ends {
+    usage_name: "\"usage\"",
+    usage: Object::Of(USAGE),
+    model_name: "\"model\"",
+};
+
+/// Chat completions and completions. xAI, DeepSeek, Groq and others differ in
+/// their usage only, which shows in the figures themselves.
+pub static CHOICES: Rules = Rules {
+    figures: Figures::Grow,
+    ..Rules::new(
+        Object::By(choices::read),
+        Object::By(choices::read),
+        StreamEnd::Done,
+        CHOICES_ENDS,
+    )
+};
+
+pub static EMBEDDINGS: Rules = Rules {
+    no_output: true,
+    ..Rules::new(
+        Object::By(choices::read),
+        Object::By(choices::read),
+        StreamEnd::Done,
+        CHOICES_ENDS,
+    )
+};
+
+/// The usage of all newer endpoints.
+const USAGE: Table = &[
+    is("input_tokens", Mark::Count(Figure::Prompt)),
+    is("output_tokens", Mark::Count(Figure::Completion)),
+    is("total_tokens", Mark::Count(Figure::Total)),
+    within(
+        "input_tokens_details",
+        &[
+            is("cached_tokens", Mark::Count(Figure::Cached)),
+            is("cache_write_tokens", Mark::Count(Figure::CacheWrite)),
+        ],
+    ),
+    within(
+        "output_tokens_details",
+        &[is("reasoning_tokens", Mark::Count(Figure::Reasoning))],
+    ),
+];
+
+const RESPONSE_ENDED: Table = &[is("reason", Mark::FinishDetail)];
+
+const RESPONSE: Table = &[
+    is("model", Mark::Model),
+    is("status", Mark::Finish),
+    within("incomplete_details", RESPONSE_ENDED),
+    within("usage", USAGE),
+    is("error", Mark::Error),
+    within(
+        "output",
+        &[
+            within(
+                "content",
+                &[is("text", Mark::Text), is("refusal", Mark::Text)],
+            ),
+            within("summary", &[is("text", Mark::Text)]),
+            is("arguments", Mark::Arguments),
+            is("input", Mark::Arguments),
+            is("code", Mark::Text),
+        ],
+    ),
+];
+
+/// The final event brings the whole output again, so it is not looked at.
+const RESPONSE_EVENT: Table = &[
+    is("type", Mark::Kind),
+    is("delta", Mark::Text),
+    is("error", Mark::Error),
+    within(
+        "response",
+        &[
+            is("model", Mark::Model),
+            is("status", Mark::Finish),
+            within("incomplete_details", RESPONSE_ENDED),
+            within("usage", USAGE),
+            is("error", Mark::Error),
+        ],
+    ),
+];
+
+pub static RESPONSES: Rules = Rules {
+    failures: &["response.failed", "error"],
+    unfinished: &["in_progress", "queued"],
+    ..Rules::new(
+        Object::Of(RESPONSE),
+        Object::Of(RESPONSE_EVENT),
+        StreamEnd::Event(&[
+            "response.completed",
+            "response.incomplete",
+            "response.cancelled",
+        ]),
+        ENDS,
+    )
+};
+
+const IMAGE: Table = &[
+    is("type", Mark::Kind),
+    is("model", Mark::Model),
+    within("usage", USAGE),
+    is("error", Mark::Error),
+];
+
+pub static IMAGES: Rules = Rules {
+    failures: &["error"],
+    ..Rules::new(
+        Object::Of(IMAGE),
+        Object::Of(IMAGE),
+        StreamEnd::Event(&["image_generation.completed", "image_edit.completed"]),
+        ENDS,
+    )
+};
+
+/// Mistral's has the older names.
+const TRANSCRIPTION_USAGE: Table = &[
+    is("input_tokens", Mark::Count(Figure::Prompt)),
+    is("output_tokens", Mark::Count(Figure::Completion)),
+    is("prompt_tokens", Mark::Beside(Figure::Prompt)),
+    is("completion_tokens", Mark::Beside(Figure::Completion)),
+];
+
+pub static TRANSCRIPTIONS: Rules = Rules {
+    failures: &["error"],
+    ..Rules::new(
+        Object::Of(&[
+            is("text", Mark::Text),
+            is("model", Mark::Model),
+            within("usage", TRANSCRIPTION_USAGE),
+            is("error", Mark::Error),
+        ]),
+        Object::Of(&[
+            is("type", Mark::Kind),
+            is("delta", Mark::Text),
+            is("model", Mark::Model),
+            within("usage", TRANSCRIPTION_USAGE),
+            is("error", Mark::Error),
+        ]),
+        StreamEnd::Event(&["transcript.text.done", "transcription.done"]),
+        ENDS,
+    )
+};
+
+/// Sound, or events with pieces of it.
+pub static SPEECH: Rules = Rules {
+    failures: &["error"],
+    ..Rules::new(
+        Object::Of(IMAGE),
+        Object::Of(IMAGE),
+        StreamEnd::Event(&["speech.audio.done"]),
+        ENDS,
+    )
+};
+
+/// Endpoints that use nothing up: moderations, and counting tokens.
+pub static FREE: Rules = Rules {
+    no_output: true,
+    ..Rules::plain(&[is("model", Mark::Model), is("error", Mark::Error)], ENDS)
+};
+
+/// Rerankers of Voyage, Jina, Cohere and others.
+pub static RERANK: Rules = Rules {
+    no_output: true,
+    ..Rules::plain(
+        &[
+            is("model", Mark::Model),
+            is("error", Mark::Error),
+            within("usage", &[is("total_tokens", Mark::Count(Figure::Total))]),
+            within(
+                "meta",
+                &[within(
+                    "tokens",
+                    &[is("input_tokens", Mark::Count(Figure::Prompt))],
+                )],
+            ),
+        ],
+        ENDS,
+    )
+};
