@@ -151,8 +151,8 @@ impl Counters {
     }
 
     /// Puts counters of a slot at rest, but not leases, which are given back by
-    /// those who have them. What open holds took is not given back again when
-    /// they end; what they use beyond that is charged.
+    /// those who have them. What open holds took is forgotten: what they use is
+    /// charged when they end.
     pub async fn reset(&self, slot: &str, looks: &[Charge]) -> Result<(), CounterError> {
         match self {
             Counters::Memory(memory) => {

@@ -95,6 +95,12 @@ fn told(tenant: &str, answer: &Value) -> anyhow::Result<String> {
     let number = |name: &str| answer[name].as_u64().context("weir's answer can't be read");
     let counters = |count: u64| format!("{count} counter{}", if count == 1 { "" } else { "s" });
     let (reset, kept) = (number("reset")?, number("kept")?);
+    if reset == 0 && kept == 0 {
+        bail!(
+            "{tenant}: nothing was reset: it has no counters of its own by that name; \
+             `weir limits show` lists them"
+        );
+    }
     let mut text = format!("{tenant}: {} reset\n", counters(reset));
     if kept > 0 {
         text += &format!("{} of calls in flight stay as they are\n", counters(kept));

@@ -80,12 +80,16 @@ impl Memory {
 
     /// What open holds took from each counter.
     pub fn held(&self, slot: &str, looks: &[Charge]) -> Vec<u64> {
-        self.shard(slot).held(slot, looks)
+        let mut held = vec![0; looks.len()];
+        let places = places(looks);
+        self.shard(slot).held(slot, &places, &mut held);
+        held
     }
 
     /// Puts counters at rest, but not leases.
     pub fn reset(&self, slot: &str, looks: &[Charge]) {
-        self.shard(slot).reset(slot, looks);
+        let places = places(looks);
+        self.shard(slot).reset(slot, looks, &places);
     }
 
     pub fn charge(&self, toll: &Toll, now: UnixMillis) -> Result<Paid, CounterError> {
@@ -149,6 +153,14 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Where each counter is among these; made before a shard is locked.
+fn places(looks: &[Charge]) -> Map<&str, usize> {
+    let counters = looks.iter().enumerate();
+    counters
+        .map(|(place, look)| (&*look.counter, place))
+        .collect()
 }
 
 #[cfg(test)]

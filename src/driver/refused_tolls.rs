@@ -15,14 +15,22 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Shards, so that requests seldom meet on one lock.
 const SHARDS: usize = 16;
 
-/// The most that a shard remembers; about 500 bytes each.
+/// The most charges that a shard remembers, in all its tolls; about 400 bytes
+/// each, so that all shards together take 26 MB at most.
 const SHARD_MAX: usize = 4_096;
 
 /// Tolls that were refused.
 #[derive(Default)]
 pub(super) struct RefusedTolls {
-    shards: [Mutex<HashMap<u64, Refused>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Shard {
+    tolls: HashMap<u64, Refused>,
+    /// In all tolls.
+    charges: usize,
 }
 
 struct Refused {
@@ -37,7 +45,10 @@ impl RefusedTolls {
     pub(super) fn recall(&self, toll: &Toll, now: UnixMillis) -> Option<Paid> {
         let hash = self.hash(toll);
         let shard = self.shard(hash);
-        let refused = shard.get(&hash).filter(|refused| refused.toll == *toll)?;
+        let refused = shard
+            .tolls
+            .get(&hash)
+            .filter(|refused| refused.toll == *toll)?;
         if now >= refused.believed_until {
             return None;
         }
@@ -71,9 +82,9 @@ impl RefusedTolls {
         };
         let hash = self.hash(toll);
         let mut shard = self.shard(hash);
-        if shard.len() >= SHARD_MAX {
+        if shard.charges.saturating_add(toll.charges.len()) > SHARD_MAX {
             // Whoever is still refused is soon known again.
-            shard.clear();
+            *shard = Shard::default();
         }
         let refused = Refused {
             toll: toll.clone(),
@@ -81,7 +92,10 @@ impl RefusedTolls {
             at: now,
             believed_until: now + wait.min(REMEMBERED_MAX),
         };
-        shard.insert(hash, refused);
+        shard.charges += toll.charges.len();
+        if let Some(before) = shard.tolls.insert(hash, refused) {
+            shard.charges -= before.toll.charges.len();
+        }
     }
 
     fn hash(&self, toll: &Toll) -> u64 {
@@ -90,7 +104,7 @@ impl RefusedTolls {
         self.hasher.hash_one((&toll.slot, charges))
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, Refused>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let shards = u64::try_from(SHARDS).unwrap_or(1);
         let index = usize::try_from((hash >> 32) % shards).unwrap_or(0);
         // A panic while it was locked left it whole: each change is one call.
@@ -198,11 +212,17 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let tolls = RefusedTolls::default();
         for n in 0..2 * SHARDS * SHARD_MAX {
-            let one = toll(&[(&n.to_string(), 1, Mode::Enforce)]);
-            tolls.remember(&one, &refused(&[LATE]), NOW);
+            let name = n.to_string();
+            let charges = [(name.as_str(), 1, Mode::Enforce); 3];
+            let some = toll(&charges[..1 + n % 3]);
+            tolls.remember(&some, &refused(&[LATE; 3][..1 + n % 3]), NOW);
         }
         for shard in &tolls.shards {
-            assert!(shard.lock().unwrap().len() <= SHARD_MAX);
+            let shard = shard.lock().unwrap();
+            let tolls = shard.tolls.values();
+            let charges: usize = tolls.map(|refused| refused.toll.charges.len()).sum();
+            assert_eq!(charges, shard.charges);
+            assert!(charges <= SHARD_MAX);
         }
     }
 }

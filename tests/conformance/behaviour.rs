@@ -783,17 +783,21 @@ async fn counters_are_put_at_rest_and_holds_give_nothing_back_to_them(engine: En
     engine.counters.reset(SLOT, &looks).await.unwrap();
     let used = |looked: Vec<(u64, u64)>| looked.iter().map(|(used, _)| *used).collect::<Vec<_>>();
     assert_eq!(used(looked(&engine, &limits).await), [0, 0, 0, 2]);
-    // A refund goes nowhere, an overage is charged; a slot is given back.
+    let held = engine.counters.held(SLOT, &looks).await.unwrap().unwrap();
+    assert_eq!(held[..4], [0, 0, 0, 2]);
+    // Others come, and what the first two used is charged beside what they took;
+    // none of it is given back. A slot is.
+    admitted(&engine.reserve(&take(3, 50)).await);
+    assert_eq!(used(looked(&engine, &limits).await), [50, 50, 50, 3]);
     assert_eq!(
         engine.settle(hold(1), actual(1, 10)).await,
         Settled::Applied
     );
-    assert_eq!(used(looked(&engine, &limits).await), [0, 0, 0, 1]);
-    assert_eq!(
-        engine.settle(hold(2), actual(1, 43)).await,
-        Settled::Applied
-    );
-    assert_eq!(used(looked(&engine, &limits).await), [3, 3, 3, 0]);
+    assert_eq!(used(looked(&engine, &limits).await), [60, 60, 60, 2]);
+    engine.settle(hold(2), Actual::VOID).await;
+    assert_eq!(used(looked(&engine, &limits).await), [60, 60, 60, 1]);
+    engine.settle(hold(3), actual(1, 20)).await;
+    assert_eq!(used(looked(&engine, &limits).await), [30, 30, 30, 0]);
 }
 
 /// A hard limit: little is held, but there must be room for the most.

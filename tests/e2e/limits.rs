@@ -406,6 +406,7 @@ async fn hammering_a_limit_costs_no_round_trips() {
     let run = scripts_run(&stack).await - before;
     assert!((1..20).contains(&run), "{run} scripts");
     assert!(waits.is_sorted_by(|a, b| a + 5 >= *b), "{waits:?}");
+    stack.wait_for_events(101).await;
     stack.settle_the_books().await;
 }
 

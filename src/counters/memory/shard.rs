@@ -88,21 +88,27 @@ impl Shard {
         standings(&self.read(slot, looks, rules, now), now)
     }
 
-    /// Looks through all holds of the shard.
-    pub(super) fn held(&self, slot: &str, looks: &[Charge]) -> Vec<u64> {
-        let mut held: Vec<u64> = vec![0; looks.len()];
+    /// Looks through all holds of the shard. `places` is where each counter's
+    /// sum goes, `held`.
+    pub(super) fn held(&self, slot: &str, places: &Map<&str, usize>, held: &mut [u64]) {
         let holds = self.holds.values().filter(|hold| *hold.slot == *slot);
         for taken in holds.flat_map(|hold| &hold.taken) {
-            for (sum, look) in held.iter_mut().zip(looks) {
-                if taken.is_of(look) {
-                    *sum = sum.saturating_add(taken.held());
-                }
+            let place = places.get(taken.counter());
+            if let Some(sum) = place.and_then(|place| held.get_mut(*place)) {
+                *sum = sum.saturating_add(taken.held());
             }
         }
-        held
     }
 
-    pub(super) fn reset(&mut self, slot: &str, looks: &[Charge]) {
+    /// Drops counters, and what open holds took from them: their ends give
+    /// nothing back that others took since.
+    pub(super) fn reset(&mut self, slot: &str, looks: &[Charge], places: &Map<&str, usize>) {
+        let holds = self.holds.values_mut().filter(|hold| *hold.slot == *slot);
+        for taken in holds.flat_map(|hold| &mut hold.taken) {
+            if places.contains_key(taken.counter()) {
+                taken.forget();
+            }
+        }
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.reset(&self.hasher, looks);
         }

@@ -44,8 +44,15 @@ impl Taken {
         self.held
     }
 
-    pub(super) fn is_of(&self, charge: &Charge) -> bool {
-        self.counter == charge.counter
+    pub(super) fn counter(&self) -> &str {
+        &self.counter
+    }
+
+    /// Its counter was put at rest: what was taken isn't there any more.
+    pub(super) fn forget(&mut self) {
+        if !matches!(self.from, From::Lease(_)) {
+            self.held = 0;
+        }
     }
 }
 

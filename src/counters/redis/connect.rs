@@ -253,8 +253,9 @@ pub(super) async fn load(mut connection: Link, scripts: &Scripts) -> Result<(), 
         renew,
         expire,
         beat,
+        reset,
     } = scripts;
-    for script in [reserve, settle, renew, expire, beat] {
+    for script in [reserve, settle, renew, expire, beat, reset] {
         script.load_async(&mut connection).await.map_err(error)?;
     }
     Ok(())

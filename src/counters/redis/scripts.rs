@@ -27,6 +27,7 @@ pub struct Scripts {
     pub renew: Script,
     pub expire: Script,
     pub beat: Script,
+    pub reset: Script,
 }
 
 macro_rules! script {
@@ -64,6 +65,7 @@ impl Scripts {
             renew: script!("renew", 1),
             expire: script!("expire", 1),
             beat: script!("beat", 1),
+            reset: script!("reset", 1),
         }
     }
 
@@ -145,6 +147,16 @@ impl Scripts {
         // That it expired is remembered for as long as anyone may still come to
         // settle it: to them it must not look like a hold that was lost.
         call.arg(bucket.hold_prefix()).arg(max).arg(HOLD_KEPT.0);
+        call
+    }
+
+    /// `counters` are keys of one bucket, none of them of leases.
+    pub fn reset(&self, bucket: Bucket, counters: &[Vec<u8>]) -> ScriptInvocation<'_> {
+        let mut call = self.reset.key(bucket.open());
+        for counter in counters {
+            call.key(counter);
+        }
+        call.arg(bucket.hold_prefix());
         call
     }
 
