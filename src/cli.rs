@@ -1,10 +1,11 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir import`.
+//! `weir limits`, `weir import`, `weir meter`.
 
 pub mod check;
 pub mod import;
 pub mod keys;
 pub mod limits;
+pub mod meter;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,8 @@ enum Command {
     Limits(limits::LimitsArgs),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),
+    /// Print what weir reads from a captured answer of a provider.
+    Meter(meter::MeterArgs),
 }
 
 /// Runs the program with the process's own arguments.
@@ -53,5 +56,6 @@ pub fn run() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Meter(args) => meter::run(&args),
     }
 }

@@ -18,6 +18,8 @@
 
 #[path = "golden/descriptors.rs"]
 mod descriptors;
+#[path = "golden/meter.rs"]
+mod meter;
 #[path = "golden/requests.rs"]
 mod requests;
 
@@ -92,6 +94,7 @@ const RANDOM_SPLITS: u64 = 40;
 
 struct Case {
     name: String,
+    folder: PathBuf,
     endpoint: Endpoint,
     expected: Value,
     body: Vec<u8>,
@@ -99,15 +102,9 @@ struct Case {
 
 #[test]
 fn recorded_answers_give_the_right_usage() {
-    let Some(root) = std::env::var_os("WEIR_FIXTURES").map(PathBuf::from) else {
-        println!("skipped: WEIR_FIXTURES is not set");
+    let Some(cases) = all_cases() else {
         return;
     };
-    assert!(root.is_dir(), "WEIR_FIXTURES names no folder: {root:?}");
-    let cases: Vec<Case> = FOLDERS
-        .iter()
-        .flat_map(|(folder, dialect)| cases(&root, folder, *dialect))
-        .collect();
     assert!(cases.len() >= CASES_MIN, "only {} cases", cases.len());
 
     let wrong: Vec<(String, String)> = cases
@@ -118,6 +115,18 @@ fn recorded_answers_give_the_right_usage() {
     let listed: Vec<&str> = NOT_YET.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, listed, "wrong answers: {wrong:#?}");
     println!("{} recorded answers", cases.len());
+}
+
+/// None where there are no recordings, which is said.
+fn all_cases() -> Option<Vec<Case>> {
+    let Some(root) = std::env::var_os("WEIR_FIXTURES").map(PathBuf::from) else {
+        println!("skipped: WEIR_FIXTURES is not set");
+        return None;
+    };
+    assert!(root.is_dir(), "WEIR_FIXTURES names no folder: {root:?}");
+    let folders = FOLDERS.iter();
+    let cases = folders.flat_map(|(folder, dialect)| cases(&root, folder, *dialect));
+    Some(cases.collect())
 }
 
 fn cases(root: &Path, name: &str, dialect: Dialect) -> Vec<Case> {
@@ -147,6 +156,7 @@ fn case(parent: &str, dialect: Dialect, folder: &Path) -> Case {
     assert_eq!(endpoint.dialect(), dialect, "{path}");
     Case {
         name: format!("{parent}/{}", folder.file_name().unwrap().display()),
+        folder: folder.to_owned(),
         endpoint,
         body: read(expected["response_file"].as_str().unwrap()),
         expected,
@@ -210,15 +220,23 @@ fn read<'a>(
 }
 
 fn kind(case: &Case) -> AnswerKind {
+    case.endpoint.answer_kind(content_type(case))
+}
+
+fn content_type(case: &Case) -> &str {
     let said = &case.expected["response_headers"]["content-type"];
     let file = case.expected["response_file"].as_str().unwrap();
-    let content_type = said.as_str().unwrap_or(match file {
+    said.as_str().unwrap_or(match file {
         "response.sse" => "text/event-stream",
         "response.ndjson" => "application/x-ndjson",
         "response.bin" => "application/vnd.amazon.eventstream",
         _ => "application/json",
-    });
-    case.endpoint.answer_kind(content_type)
+    })
+}
+
+fn is_thought_wrong(case: &Case, field: &str) -> bool {
+    let mut all = THOUGHT_WRONG.iter();
+    all.any(|(name, wrong, _)| *name == case.name && *wrong == field)
 }
 
 fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
@@ -240,10 +258,6 @@ fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
         Value::Number(word) => Some(word.to_string().into()),
         one => Some(one.clone()),
     };
-    let thought_wrong = |field| {
-        let mut all = THOUGHT_WRONG.iter();
-        all.any(|(name, wrong, _)| *name == case.name && *wrong == field)
-    };
     let finish = finish.as_ref().and_then(Value::as_str);
     // Bedrock's errors show in the status alone.
     let status_says = case.endpoint.dialect() == Dialect::Bedrock;
@@ -263,7 +277,7 @@ fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
             expected["http_status"] == 200 || answer.failed || status_says,
         ),
     ] {
-        if right == thought_wrong(field) {
+        if right == is_thought_wrong(case, field) {
             return Err(format!(
                 "{field}: read {answer:?}, expected {usage:?}, {expected}"
             ));
