@@ -31,7 +31,7 @@ use crate::protocol::{Answer, event_stream, json_stream, sse};
 use body::Body;
 use reading::Reading;
 use strip::{Outgoing, Strip};
-use text::Text;
+use text::{Text, TextPieces};
 use usage::{Count, Figure, Report};
 
 pub use body::{BODY_BYTES_MAX, BODY_TAIL_BYTES};
@@ -86,7 +86,7 @@ enum Form {
     },
     JsonStream(json_stream::Splitter),
     EventStream(event_stream::Splitter),
-    Text,
+    Text(TextPieces),
     Binary,
 }
 
@@ -108,7 +108,7 @@ impl AnswerReader {
             },
             AnswerKind::JsonStream => Form::JsonStream(json_stream::Splitter::default()),
             AnswerKind::EventStream => Form::EventStream(event_stream::Splitter::default()),
-            AnswerKind::Text => Form::Text,
+            AnswerKind::Text => Form::Text(TextPieces::default()),
             AnswerKind::Binary => Form::Binary,
         };
         let text_bytes_max = match kind {
@@ -228,7 +228,7 @@ impl AnswerReader {
             Form::Sse { .. } => reading.end_stream(false),
             Form::JsonStream(splitter) => reading.end_stream(!splitter.is_between_values()),
             Form::EventStream(splitter) => reading.end_stream(!splitter.is_between_frames()),
-            Form::Text | Form::Binary => reading.answer.complete = true,
+            Form::Text(_) | Form::Binary => reading.answer.complete = true,
         }
     }
 }
@@ -260,7 +260,7 @@ impl Form {
             Form::EventStream(splitter) => {
                 splitter.push(bytes, &mut |piece| reading.frame(&piece));
             }
-            Form::Text => reading.text.push_bytes(bytes),
+            Form::Text(pieces) => pieces.push(bytes, &mut reading.text),
             Form::Binary => {}
         }
     }

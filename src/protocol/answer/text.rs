@@ -100,3 +100,65 @@ impl Text {
         self.has_content = mark.has_content;
     }
 }
+
+/// Text that comes in pieces which may be cut within a character.
+#[derive(Debug, Default)]
+pub struct TextPieces {
+    /// The beginning of a character: at most three bytes.
+    torn: Vec<u8>,
+}
+
+impl TextPieces {
+    pub fn push(&mut self, bytes: &[u8], text: &mut Text) {
+        let joined;
+        let bytes = if self.torn.is_empty() {
+            bytes
+        } else {
+            joined = [&self.torn, bytes].concat();
+            &joined
+        };
+        let (front, torn) = bytes
+            .split_at_checked(bytes.len() - torn_bytes(bytes))
+            .unwrap_or((bytes, &[]));
+        text.push_bytes(front);
+        self.torn = torn.to_vec();
+    }
+}
+
+/// How many bytes at the end begin a character that isn't whole.
+fn torn_bytes(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
+        // Other faults are no matter of cuts; the end is looked at alone.
+        Err(_) => {
+            let end = bytes.len().saturating_sub(3);
+            let starts = (end..bytes.len()).find(|at| {
+                let rest = bytes.get(*at..).unwrap_or_default();
+                matches!(std::str::from_utf8(rest), Err(e) if e.error_len().is_none() && e.valid_up_to() == 0)
+            });
+            starts.map_or(0, |at| bytes.len() - at)
+        }
+        Ok(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_pieces_is_the_same_text() {
+        for (bytes, expected) in [
+            ("Grüße 🌍!".as_bytes(), "Grüße 🌍!"),
+            (b"a\xff\xf0\x9f\x8c\x8d", "a\u{fffd}🌍"),
+        ] {
+            for size in 1..bytes.len() {
+                let (mut text, mut pieces) = (Text::new(100), TextPieces::default());
+                for piece in bytes.chunks(size) {
+                    pieces.push(piece, &mut text);
+                }
+                assert_eq!(text.take(), expected, "{size}");
+            }
+        }
+    }
+}
