@@ -198,3 +198,72 @@ pub static RERANK: Rules = Rules {
         ENDS,
     )
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::answer::{AnswerKind, AnswerReader};
+    use crate::protocol::inflate::Encoding;
+
+    /// (the last events, complete, failed, finish, input and output)
+    #[test]
+    fn a_response_ends_in_many_ways() {
+        let begun = r#"{"type":"response.created","response":{"model":"m","status":"in_progress","usage":null}}"#;
+        let said = r#"{"type":"response.output_text.delta","delta":"Hello"}"#;
+        for (end, complete, failed, finish, usage) in [
+            (
+                r#"{"type":"response.completed","response":{"status":"completed","output":[{"content":[{"text":"Hello"}]}],"usage":{"input_tokens":3,"output_tokens":1}}}"#,
+                true,
+                false,
+                Some("completed"),
+                Some((3, 1)),
+            ),
+            (
+                r#"{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"usage":{"input_tokens":3,"output_tokens":1}}}"#,
+                true,
+                false,
+                Some("incomplete:content_filter"),
+                Some((3, 1)),
+            ),
+            (
+                r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"server_error"},"usage":null}}"#,
+                false,
+                true,
+                Some("failed"),
+                None,
+            ),
+            (
+                r#"{"type":"error","code":"rate_limit_exceeded","message":"x"}"#,
+                false,
+                true,
+                None,
+                None,
+            ),
+            (
+                r#"{"type":"response.in_progress","response":{"status":"in_progress"}}"#,
+                false,
+                false,
+                None,
+                None,
+            ),
+        ] {
+            let mut reader =
+                AnswerReader::new(&RESPONSES, AnswerKind::Sse, Encoding::Identity, false);
+            let stream = [begun, said, end].map(|event| format!("data: {event}\n\n"));
+            reader.push(stream.concat().as_bytes(), true);
+            let answer = reader.answer().clone();
+            assert_eq!(
+                (answer.complete, answer.failed),
+                (complete, failed),
+                "{end}"
+            );
+            assert_eq!(answer.finish_reason.as_deref(), finish, "{end}");
+            assert_eq!(answer.model.as_deref(), Some("m"));
+            let tokens = answer
+                .usage
+                .map(|usage| (usage.input_tokens.unwrap(), usage.output_tokens.unwrap()));
+            assert_eq!(tokens, usage, "{end}");
+            assert_eq!(reader.take_text(), "Hello", "said once: {end}");
+        }
+    }
+}
