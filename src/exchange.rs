@@ -20,6 +20,7 @@
 
 mod admit;
 mod answering;
+mod credentials;
 pub mod door;
 pub mod event;
 mod head;

@@ -103,6 +103,10 @@ pub struct Model {
     /// `None`: what a call costs isn't known.
     pub price: Option<Price>,
     pub vocabulary: Vocabulary,
+    /// The most input tokens of a call: what is held for input that weir isn't
+    /// shown (files, recordings, earlier answers). `None`: such calls are
+    /// refused.
+    pub max_input_tokens: Option<u64>,
     /// The most output tokens of one answer; bounds a call that sets no cap.
     pub max_output_tokens: Option<u64>,
     pub output_field: OutputField,

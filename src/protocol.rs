@@ -23,9 +23,11 @@ pub mod json_edit;
 pub mod json_stream;
 pub mod ollama;
 pub mod openai;
+pub mod request;
 pub mod sse;
 
 pub use endpoint::{Dialect, Endpoint};
+use request::CapField;
 
 use std::ops::Range;
 
@@ -40,6 +42,8 @@ pub struct CallFacts {
     /// The client's own cap on the output of one answer, and which field set
     /// it; `None` where absent or null.
     pub output_max: Option<OutputMax>,
+    /// Where a cap is written if the client set none.
+    pub cap_field: CapField,
     /// How many answers the cap applies to: `n` (or `best_of`, if larger)
     /// times the number of prompts. At least 1.
     pub answers: u64,
@@ -50,9 +54,16 @@ pub struct CallFacts {
     /// Messages of a chat, and how many of them carry a name.
     pub messages: u64,
     pub names: u64,
+    /// Tools that are defined.
+    pub tools: u64,
     /// Prompt tokens that came as token ids.
     pub token_ids: u64,
-    pub images: u64,
+    pub images: Vec<Image>,
+    /// There is input that weir isn't shown: a file by its name, an earlier
+    /// answer, a recording.
+    pub unseen_input: bool,
+    /// The tier of service that is asked for, if it is one that is known.
+    pub service_tier: Option<&'static str>,
     /// Where edits would go.
     pub anchors: Anchors,
 }
@@ -73,29 +84,47 @@ pub struct TextSpan {
     pub escaped: bool,
 }
 
+/// An image of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its base64 in the body; `None` where it is elsewhere.
+    pub data: Option<Range<usize>>,
+    pub detail: Detail,
+}
+
+/// How closely a model is asked to look at an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    #[default]
+    Unsaid,
+    Low,
+    High,
+}
+
 /// The places in a body where edits go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Anchors {
     /// Just behind the opening brace of the whole body.
     pub open: usize,
-    /// The value `null` of the output cap's field, where it stood there:
-    /// (field name, span of `null`).
+    /// The value of the output cap's field, where it stood there and said that
+    /// there is none: (field name, span of `null`).
     pub output_null: Vec<(&'static str, Range<usize>)>,
-    pub stream_options: StreamOptions,
+    /// The objects that an output cap may be a member of, by name.
+    pub cap_objects: Vec<(&'static str, Slot)>,
+    pub stream_options: Slot,
+    /// The value of `stream_options.include_usage`.
+    pub include_usage: Option<Range<usize>>,
 }
 
-/// What the body says of `stream_options`.
+/// A field of the body that holds an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum StreamOptions {
+pub enum Slot {
     #[default]
     Absent,
     /// Present but `null`: the span of `null`.
     Null(Range<usize>),
-    /// An object without `include_usage`: the place behind its brace, and
-    /// whether it has members.
-    Without { open: usize, empty: bool },
-    /// The span of `include_usage`'s value (`true`, `false` or `null`).
-    With(Range<usize>),
+    /// The place behind its brace, and whether it has no members.
+    Object { open: usize, empty: bool },
 }
 
 /// Why a request body is refused. The message is for the client and never

@@ -111,6 +111,7 @@ fn snapshot() -> Arc<Snapshot> {
         provider: None,
         price: None,
         vocabulary: Vocabulary::O200kBase,
+        max_input_tokens: None,
         max_output_tokens: Some(1_000),
         output_field: OutputField::MaxTokens,
         image_tokens: None,

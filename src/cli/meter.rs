@@ -7,7 +7,7 @@ use crate::config::{self, Process};
 use crate::policy::Model;
 use crate::protocol::answer::{AnswerKind, AnswerReader};
 use crate::protocol::inflate::Encoding;
-use crate::protocol::openai::request;
+use crate::protocol::request;
 use crate::protocol::{Answer, Dialect, Endpoint, json};
 use crate::tokens::{Tally, Vocabulary, chat_overhead_tokens};
 use anyhow::{Context, anyhow, bail};
@@ -135,7 +135,15 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         reader.header(name, value);
     }
     let request = args.request.as_deref().map(read_file).transpose()?;
-    let request_model = path_model.or_else(|| model_of(request.as_deref()?));
+    let counted_input_tokens = |vocabulary| {
+        input_tokens(
+            endpoint,
+            path_model.as_deref(),
+            request.as_deref()?,
+            vocabulary,
+        )
+    };
+    let request_model = path_model.clone().or_else(|| model_of(request.as_deref()?));
     let model = priced_model(args, request_model.as_deref())?;
     let vocabulary = model
         .as_ref()
@@ -160,7 +168,7 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         status: args.status,
         answer: reader.answer().clone(),
         request_model,
-        counted_input_tokens: request.and_then(|body| input_tokens(endpoint, &body, vocabulary)),
+        counted_input_tokens: counted_input_tokens(vocabulary),
         counted_output_tokens: output.saturating_add(reader.text_dropped_bytes()),
         cost_nanos: None,
     };
@@ -239,8 +247,13 @@ fn priced_model(args: &MeterArgs, asked: Option<&str>) -> anyhow::Result<Option<
 }
 
 /// The input of a request that can be read.
-fn input_tokens(endpoint: Endpoint, body: &[u8], vocabulary: Vocabulary) -> Option<u64> {
-    let facts = request::read(endpoint, body).ok()?;
+fn input_tokens(
+    endpoint: Endpoint,
+    path_model: Option<&str>,
+    body: &[u8],
+    vocabulary: Vocabulary,
+) -> Option<u64> {
+    let facts = request::read(endpoint, path_model, body).ok()?;
     let bytes = facts.texts.iter().map(|text| text.span.len()).sum();
     let mut tally = Tally::new(vocabulary, bytes, 0);
     for text in &facts.texts {

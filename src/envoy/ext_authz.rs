@@ -100,6 +100,11 @@ fn passed(key_id: &str, edits: HeaderEdits) -> CheckResponse {
         dynamic_metadata: Some(object([("weir_key_id", text(key_id))])),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: edits.remove,
+            // Where the path is to change, it is for the key in its query.
+            query_parameters_to_remove: match edits.set.iter().any(|(name, _)| *name == ":path") {
+                true => vec!["key".to_owned()],
+                false => Vec::new(),
+            },
             ..OkHttpResponse::default()
         })),
     }

@@ -12,8 +12,8 @@ use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
 use crate::policy::expected::Expected;
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
-use crate::protocol::openai::{refusal, request};
-use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
+use crate::protocol::openai::refusal;
+use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit, request};
 use crate::tokens::{Tally, chat_overhead_tokens};
 use crate::units::UnixMillis;
 use std::sync::Arc;
@@ -132,7 +132,8 @@ impl Admission<'_> {
                 bytes_max: self.settings.body_bytes_max,
             }));
         }
-        let facts = request::read(who.endpoint, &body).map_err(|e| refused(Denial::Body(e)))?;
+        let facts = request::read(who.endpoint, who.path_model.as_deref(), &body)
+            .map_err(|error| refused(Denial::Body(error)))?;
         let model = self.snapshot.models.get(facts.model.as_str());
         let plan = self.snapshot.plans.get(&who.principal.plan);
         let (Some(model), Some(plan)) = (model, plan) else {
@@ -166,7 +167,8 @@ impl Admission<'_> {
         body: &[u8],
     ) -> Result<Deciding, Denial> {
         let cap = Cap::of(plan, model, facts, who.endpoint)?;
-        let strip_usage = facts.stream && !facts.include_usage && model.inject_include_usage;
+        let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
+        let strip_usage = facts.stream && !facts.include_usage && asks_for_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
         let input_tokens = self.input_tokens(model, facts, body)?;
         let priced = |tokens: u64| {
@@ -230,22 +232,30 @@ impl Admission<'_> {
     }
 
     fn input_tokens(&self, model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
-        let image_tokens = match (facts.images, model.image_tokens) {
+        let images = facts.images.len() as u64;
+        let image_tokens = match (images, model.image_tokens) {
             (0, _) => 0,
             (images, Some(tokens)) => images.saturating_mul(tokens),
             (_, None) => return Err(unpriced_image()),
+        };
+        let unseen_tokens = match (facts.unseen_input, model.max_input_tokens) {
+            (false, _) => 0,
+            // Whatever it is, the model takes no more.
+            (true, Some(tokens)) => tokens,
+            (true, None) => return Err(unseen_input()),
         };
         let text_bytes = facts.texts.iter().map(|text| text.span.len()).sum();
         let mut tally = Tally::new(model.vocabulary, text_bytes, self.seed);
         for text in &facts.texts {
             tally.add(&json::text(body, text));
         }
-        Ok(tally
+        let counted = tally
             .finish()
             .tokens
             .saturating_add(chat_overhead_tokens(facts.messages, facts.names))
             .saturating_add(facts.token_ids)
-            .saturating_add(image_tokens))
+            .saturating_add(image_tokens);
+        Ok(counted.max(unseen_tokens))
     }
 }
 
@@ -253,6 +263,16 @@ fn unpriced_image() -> Denial {
     Denial::Body(BodyError {
         message: "Images are not enabled for this model at this gateway.".into(),
         param: Some("messages".into()),
+    })
+}
+
+fn unseen_input() -> Denial {
+    Denial::Body(BodyError {
+        message: "The request refers to input that this gateway can't count (a file, a \
+                  recording, or what an earlier call left with the provider), which is not \
+                  enabled for this model."
+            .into(),
+        param: None,
     })
 }
 

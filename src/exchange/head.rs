@@ -2,27 +2,27 @@
 
 use super::Settings;
 use super::admit::Refused;
+use super::credentials;
 use super::message::{HeaderEdits, Headers, RequestHead};
 use crate::identity::Principal;
 use crate::policy::Snapshot;
 use crate::protocol::Endpoint;
 use crate::protocol::denial::{Credential, Denial};
+use crate::protocol::request::is_model_name;
 use crate::units::UnixMillis;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Headers of this prefix are the gateway's own; a client's are removed.
 const INTERNAL_PREFIX: &str = "x-weir-";
-
-/// Where other providers' clients put their key. What stands there is never sent
-/// on, and is refused where it isn't the bearer key: nobody could tell which of
-/// the two was meant.
-const OTHER_KEY_HEADERS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
 
 /// A call whose sender and purpose are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identified {
     pub principal: Arc<Principal>,
     pub endpoint: Endpoint,
+    /// The model that the path names, if it names one.
+    pub path_model: Option<String>,
     pub started_at: UnixMillis,
     pub traceparent: Option<String>,
 }
@@ -64,7 +64,7 @@ pub(super) fn judge(
     let principal = authenticate(head, snapshot, settings)
         .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
     let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
-    let endpoint = endpoint(&head.headers).map_err(|denial| refused(denial, None))?;
+    let (endpoint, path_model) = endpoint(&head.headers).map_err(|denial| refused(denial, None))?;
     content(head, settings.body_bytes_max).map_err(|denial| refused(denial, Some(endpoint)))?;
     let edits = edits(&head.headers, settings);
     let traceparent = single(&head.headers, "traceparent")
@@ -75,6 +75,7 @@ pub(super) fn judge(
     let identified = Identified {
         principal,
         endpoint,
+        path_model,
         started_at: now,
         traceparent,
     };
@@ -82,7 +83,7 @@ pub(super) fn judge(
 }
 
 /// The principal of a head: from ext_authz where that is trusted and has
-/// judged, else from the bearer key.
+/// judged, else from the key, wherever it stands.
 pub(super) fn authenticate(
     head: &RequestHead,
     snapshot: &Snapshot,
@@ -97,43 +98,31 @@ pub(super) fn authenticate(
         let principal = snapshot.keys.by_id(key_id);
         return principal.cloned().ok_or(Credential::Unknown);
     }
-    let value = match single(&head.headers, "authorization") {
-        Ok(Some(value)) => value,
-        Ok(None) => return Err(Credential::Missing),
-        Err(Several) => return Err(Credential::Several),
-    };
-    let key = bearer(value).ok_or(Credential::Malformed)?;
-    let conflicts = |(name, other): &(String, Vec<u8>)| {
-        OTHER_KEY_HEADERS.contains(&name.as_str()) && other.as_slice() != key.as_bytes()
-    };
-    if head.headers.iter().any(conflicts) {
-        return Err(Credential::Several);
-    }
+    let key = credentials::key(&head.headers)?;
     let principal = snapshot.keys.authenticate(key.as_bytes());
     principal.cloned().ok_or(Credential::Unknown)
 }
 
-/// The token of `Bearer TOKEN`. A comma would be two headers joined into one.
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = token.trim_start();
-    let well_formed = !token.is_empty() && !token.contains([' ', ',', '\t']);
-    (scheme.eq_ignore_ascii_case("bearer") && well_formed).then_some(token)
-}
-
-fn endpoint(headers: &Headers) -> Result<Endpoint, Denial> {
-    let path = single(headers, ":path").ok().flatten().unwrap_or("");
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let endpoint = served(path).ok_or(Denial::UnknownEndpoint)?;
+fn endpoint(headers: &Headers) -> Result<(Endpoint, Option<String>), Denial> {
+    let (path, _) = split_path(headers);
+    let (endpoint, model) = Endpoint::of_request_path(path).ok_or(Denial::UnknownEndpoint)?;
+    let model = model.map(Cow::into_owned);
+    if model.as_deref().is_some_and(|name| !is_model_name(name)) {
+        return Err(Denial::UnknownModel);
+    }
     match single(headers, ":method") {
-        Ok(Some("POST")) => Ok(endpoint),
+        Ok(Some("POST")) => Ok((endpoint, model)),
         _ => Err(Denial::MethodNotAllowed),
     }
 }
 
-fn served(path: &str) -> Option<Endpoint> {
-    let mut served = Endpoint::SERVED.into_iter();
-    served.find(|endpoint| endpoint.path() == path)
+/// The path and what follows its first `?`.
+pub(super) fn split_path(headers: &Headers) -> (&str, Option<&str>) {
+    let path = single(headers, ":path").ok().flatten().unwrap_or("");
+    match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    }
 }
 
 /// One JSON content type, no coding, a length within the bound, a body.
@@ -183,7 +172,7 @@ fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
         .filter(|(name, _)| {
-            name.starts_with(INTERNAL_PREFIX) || OTHER_KEY_HEADERS.contains(&name.as_str())
+            name.starts_with(INTERNAL_PREFIX) || credentials::KEY_HEADERS.contains(&name.as_str())
         })
         .map(|(name, _)| name.clone())
         .collect();
@@ -196,11 +185,11 @@ fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
     let compressed = |(name, value): &(String, Vec<u8>)| {
         name == "accept-encoding" && value.as_slice() != b"identity"
     };
-    let set = if headers.iter().any(compressed) {
-        vec![("accept-encoding", "identity".to_owned())]
-    } else {
-        Vec::new()
-    };
+    let mut set = Vec::new();
+    if headers.iter().any(compressed) {
+        set.push(("accept-encoding", "identity".to_owned()));
+    }
+    set.extend(credentials::path_without_key(headers).map(|path| (":path", path)));
     HeaderEdits { remove, set }
 }
 

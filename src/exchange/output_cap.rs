@@ -5,16 +5,17 @@
 
 use crate::policy::{Model, Plan};
 use crate::protocol::denial::Denial;
+use crate::protocol::request::CapPlace;
 use crate::protocol::{BodyError, CallFacts, Endpoint};
 
 /// The cap on one answer's output.
-pub(super) struct Cap<'a> {
+pub(super) struct Cap {
     pub tokens: u64,
-    /// What is written into the body, and under which field.
-    pub written: Option<(u64, &'a str)>,
+    /// What is written into the body, and where.
+    pub written: Option<(u64, CapPlace)>,
 }
 
-impl Cap<'_> {
+impl Cap {
     pub fn of(
         plan: &Plan,
         model: &Model,
@@ -22,13 +23,7 @@ impl Cap<'_> {
         endpoint: Endpoint,
     ) -> Result<Self, Denial> {
         if endpoint.is_without_output() {
-            return Ok(Cap {
-                tokens: 0,
-                written: None,
-            });
-        }
-        if model.max_output_tokens == Some(0) {
-            return Err(no_output());
+            return Ok(Self::unwritten(0));
         }
         let rule = plan.output;
         if facts.choices > rule.choices_cap {
@@ -40,10 +35,12 @@ impl Cap<'_> {
                 param: Some("n".into()),
             }));
         }
-        let field = match endpoint {
-            Endpoint::ChatCompletions => model.output_field.as_str(),
-            _ => "max_tokens",
+        let Some(place) = facts.cap_field.place(model.output_field.as_str()) else {
+            return Self::without_field(model, facts, endpoint);
         };
+        if model.max_output_tokens == Some(0) {
+            return Err(no_output());
+        }
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
         let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));
         let written = match (asked, rule.max_tokens_default) {
@@ -56,12 +53,38 @@ impl Cap<'_> {
         let bound = written
             .or(asked)
             .or(model.max_output_tokens)
-            .ok_or_else(unbounded_output)?;
+            .ok_or_else(|| unbounded_output(place.name))?;
         let tokens = model.max_output_tokens.map_or(bound, |max| bound.min(max));
-        Ok(Cap {
+        let missing = asked.is_none() && endpoint.needs_cap();
+        let written = written.or(missing.then_some(tokens));
+        Ok(Self {
             tokens,
-            written: written.map(|tokens| (tokens, field)),
+            written: written.map(|tokens| (tokens, place)),
         })
+    }
+
+    /// Of an endpoint that takes no cap, as far as is known.
+    fn without_field(model: &Model, facts: &CallFacts, endpoint: Endpoint) -> Result<Self, Denial> {
+        let asked = facts.output_max.as_ref().map(|max| max.tokens);
+        let most = model
+            .max_output_tokens
+            .or(asked)
+            .or(endpoint.usual_output_tokens_max());
+        most.map(Self::unwritten).ok_or_else(|| {
+            Denial::Body(BodyError {
+                message: "Nothing bounds what this model may produce here, so this gateway \
+                          can't let the call through."
+                    .into(),
+                param: Some("model".into()),
+            })
+        })
+    }
+
+    fn unwritten(tokens: u64) -> Self {
+        Self {
+            tokens,
+            written: None,
+        }
     }
 }
 
@@ -72,9 +95,9 @@ fn no_output() -> Denial {
     })
 }
 
-fn unbounded_output() -> Denial {
+fn unbounded_output(field: &str) -> Denial {
     Denial::Body(BodyError {
-        message: "max_tokens is required for this model.".into(),
-        param: Some("max_tokens".into()),
+        message: format!("{field} is required for this model."),
+        param: Some(field.into()),
     })
 }

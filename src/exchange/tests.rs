@@ -92,6 +92,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             provider: None,
             price: None,
             vocabulary: Vocabulary::O200kBase,
+            max_input_tokens: None,
             max_output_tokens: Some(16_384),
             output_field,
             image_tokens: None,

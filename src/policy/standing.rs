@@ -115,7 +115,7 @@ fn of_limit(
 fn kinds<'s>(snapshot: &'s Snapshot, limit: &PlanLimit) -> Vec<(&'s Model, Endpoint)> {
     let scope = limit.limit.scope;
     let models = snapshot.models.values();
-    let mut all = models.flat_map(|model| Endpoint::SERVED.map(|endpoint| (&**model, endpoint)));
+    let mut all = models.flat_map(|model| Endpoint::all().map(|endpoint| (&**model, endpoint)));
     let fits = |(model, endpoint): &(&Model, Endpoint)| limit.when.holds(model, *endpoint);
     let told_apart = [
         Dimension::Model,
@@ -213,6 +213,7 @@ mod tests {
             provider: Some("p".into()),
             price: None,
             vocabulary: Vocabulary::O200kBase,
+            max_input_tokens: None,
             max_output_tokens: None,
             output_field: OutputField::MaxTokens,
             image_tokens: None,

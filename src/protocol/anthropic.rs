@@ -1,3 +1,4 @@
 //! Anthropic's dialect.
 
 pub mod answers;
+pub mod requests;

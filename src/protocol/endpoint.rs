@@ -9,6 +9,7 @@
 mod rows;
 
 use super::answer::{AnswerKind, Rules};
+use super::request::Form;
 use Dialect::{Anthropic, Cohere, Ollama, OpenAi};
 use rows::{ROWS, Row};
 use std::borrow::Cow;
@@ -152,16 +153,20 @@ impl Dialect {
 }
 
 impl Endpoint {
-    /// Those whose requests can be read, and so admitted.
-    pub const SERVED: [Endpoint; 3] = [
-        Endpoint::ChatCompletions,
-        Endpoint::Completions,
-        Endpoint::Embeddings,
-    ];
+    /// All of them.
+    pub const ALL: [Endpoint; ROWS.len()] = {
+        let mut all = [Endpoint::ChatCompletions; ROWS.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = ROWS[at].endpoint;
+            at += 1;
+        }
+        all
+    };
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Endpoint> {
-        ROWS.iter().map(|row| row.endpoint)
+        Self::ALL.into_iter()
     }
 
     fn row(self) -> &'static Row {
@@ -183,6 +188,11 @@ impl Endpoint {
         self.row().rules
     }
 
+    /// How its requests are read.
+    pub(in crate::protocol) fn form(self) -> Option<&'static Form> {
+        self.row().form
+    }
+
     /// Whether it produces no tokens.
     pub fn is_without_output(self) -> bool {
         self.rules().no_output
@@ -194,6 +204,50 @@ impl Endpoint {
             let model = row.suffix.model(path)?;
             Some((row.endpoint, model))
         })
+    }
+
+    /// As [`Endpoint::of_path`], for the path of a request: none where a
+    /// provider could read it in another way than it is read here.
+    pub fn of_request_path(path: &str) -> Option<(Self, Option<Cow<'_, str>>)> {
+        is_plain(path).then(|| Self::of_path(path)).flatten()
+    }
+
+    /// Whether nothing is billed for it.
+    pub fn is_free(self) -> bool {
+        matches!(
+            self,
+            Endpoint::Moderations
+                | Endpoint::ResponsesInputTokens
+                | Endpoint::MessagesCountTokens
+                | Endpoint::CountTokens
+                | Endpoint::BedrockCountTokens
+        )
+    }
+
+    /// Whether a stream says what it used only where `stream_options` ask.
+    pub fn is_asked_for_usage(self) -> bool {
+        matches!(self, Endpoint::ChatCompletions | Endpoint::Completions)
+    }
+
+    /// Whether an output cap is always written: the provider refuses a call
+    /// without one, or puts no bound on it.
+    pub fn needs_cap(self) -> bool {
+        matches!(
+            self,
+            Endpoint::Messages | Endpoint::OllamaChat | Endpoint::OllamaGenerate
+        )
+    }
+
+    /// The most output tokens of one answer where neither the call nor the
+    /// model says. Source: OpenAI's pricing of `gpt-image-1`, at high quality
+    /// and the largest size, and three partial images on the way.
+    pub fn usual_output_tokens_max(self) -> Option<u64> {
+        match self {
+            Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::ImageVariations => {
+                Some(6_240 + 3 * 100)
+            }
+            _ => None,
+        }
     }
 
     /// What form an answer of this content type has.
@@ -237,6 +291,21 @@ const JSON_STREAMS: [&str; 6] = [
     "application/json-lines",
     "application/stream+json",
 ];
+
+/// Whether all parsers read a path alike: no empty or dotted segments, no
+/// parameters, nothing encoded but in a model's name.
+fn is_plain(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else {
+        return false;
+    };
+    let mut before = "";
+    rest.split('/').all(|segment| {
+        let names_model = matches!(before, "model" | "models" | "deployments");
+        before = segment;
+        let plain = !matches!(segment, "" | "." | "..") && !segment.contains([';', '#', '\\', '?']);
+        plain && (!segment.contains('%') || names_model)
+    })
+}
 
 /// A path's segment without its percent-encoding; `None` where that is wrong.
 fn decoded(segment: &str) -> Option<Cow<'_, str>> {
@@ -311,11 +380,42 @@ mod tests {
             ("/v1/models", None),
             ("/v1/chat/completions/", None),
             ("/v1/batches", None),
+            ("/V1/chat/completions", None),
+            ("/v1/Chat/completions", None),
+            ("/v1/fim/completions", None),
+            ("/v1/threads/responses", None),
+            ("/beta/completions", Some((Completions, None))),
+            (
+                "/api/paas/v4/chat/completions",
+                Some((ChatCompletions, None)),
+            ),
         ] {
             let found = Endpoint::of_path(path);
             let found = found.map(|(endpoint, model)| (endpoint, model.map(Cow::into_owned)));
             let expected = expected.map(|(endpoint, model)| (endpoint, model.map(str::to_owned)));
             assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_can_be_read_in_two_ways_is_none() {
+        for (path, plain) in [
+            ("/v1/chat/completions", true),
+            ("/model/us.m%3A0/converse", true),
+            ("/model/a%2Fb/converse", true),
+            ("/v1%2Fchat/completions", false),
+            ("//v1/chat/completions", false),
+            ("/v1/../v1/chat/completions", false),
+            ("/v1/./chat/completions", false),
+            ("/v1/chat/completions/", false),
+            ("/v1;x/chat/completions", false),
+            ("/v1\\chat/completions", false),
+            ("/v1/chat/completions#x", false),
+            ("v1/chat/completions", false),
+            ("", false),
+        ] {
+            let found = Endpoint::of_request_path(path).is_some();
+            assert_eq!(found, plain, "{path}");
         }
     }
 

@@ -113,6 +113,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Whether the value that comes next begins with this byte.
+    pub fn peeks_at(&mut self, byte: u8) -> bool {
+        self.next_byte() == Ok(byte)
+    }
+
     pub fn open_object(&mut self) -> Result<Open, JsonError> {
         self.enter(b'{', "an object")
     }

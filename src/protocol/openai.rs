@@ -5,5 +5,5 @@ pub mod answers;
 mod choices;
 pub mod rate_headers;
 pub mod refusal;
-pub mod request;
+pub mod requests;
 mod usage_value;

@@ -36,6 +36,7 @@ pub struct RawModel {
     /// Whether `price` was left out or could be read.
     pub price_is_read: bool,
     pub vocabulary: Option<Vocabulary>,
+    pub max_input_tokens: Option<u64>,
     pub max_output_tokens: Option<u64>,
     pub output_field: Option<OutputField>,
     pub image_tokens: Option<u64>,
@@ -109,6 +110,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         price: None,
         price_is_read: false,
         vocabulary: None,
+        max_input_tokens: None,
         max_output_tokens: None,
         output_field: None,
         image_tokens: None,
@@ -120,6 +122,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         "provider",
         "price",
         "vocabulary",
+        "max_input_tokens",
         "max_output_tokens",
         "output_field",
         "image_tokens",
@@ -147,6 +150,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         .optional("vocabulary")
         .and_then(|item| item.word(vocabularies))
         .map(|word| word.value);
+    model.max_input_tokens = amount("max_input_tokens", 1);
     model.max_output_tokens = amount("max_output_tokens", 0);
     model.output_field = fields
         .optional("output_field")

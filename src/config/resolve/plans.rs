@@ -110,6 +110,7 @@ fn model(raw: &RawModel) -> Model {
         vocabulary: raw
             .vocabulary
             .unwrap_or_else(|| model_names::vocabulary(name)),
+        max_input_tokens: raw.max_input_tokens,
         max_output_tokens: raw
             .max_output_tokens
             .or_else(|| model_names::max_output_tokens(name)),

@@ -88,13 +88,13 @@ fn heads_that_are_refused() {
         ),
         (
             "other path",
-            request_head("/v1/responses"),
+            request_head("/v1/batches"),
             404,
             "unknown_url",
         ),
         (
             "case",
-            request_head("/V1/chat/completions"),
+            request_head("/v1/Chat/completions"),
             404,
             "unknown_url",
         ),

@@ -6,6 +6,8 @@ use super::Endpoint;
 use super::decoded;
 use crate::protocol::answer::Rules;
 use crate::protocol::openai::answers as openai_answers;
+use crate::protocol::openai::requests as openai_requests;
+use crate::protocol::request::Form;
 use crate::protocol::{anthropic, bedrock, cohere, gemini, ollama};
 use std::borrow::Cow;
 
@@ -18,7 +20,10 @@ pub(super) struct Row {
     pub(super) path: &'static str,
     /// How its paths end.
     pub(super) suffix: Suffix,
+    /// How its answers are read.
     pub(super) rules: &'static Rules,
+    /// How its requests are read; `None`: not as JSON.
+    pub(super) form: Option<&'static Form>,
 }
 
 pub(super) enum Suffix {
@@ -37,6 +42,7 @@ const fn row(
     path: &'static str,
     suffix: &'static str,
     rules: &'static Rules,
+    form: Option<&'static Form>,
 ) -> Row {
     Row {
         endpoint,
@@ -44,6 +50,7 @@ const fn row(
         path,
         suffix: Suffix::Plain(suffix),
         rules,
+        form,
     }
 }
 
@@ -52,6 +59,7 @@ const fn google(
     path: &'static str,
     verb: &'static str,
     rules: &'static Rules,
+    form: Option<&'static Form>,
 ) -> Row {
     Row {
         endpoint,
@@ -62,6 +70,7 @@ const fn google(
             after: verb,
         },
         rules,
+        form,
     }
 }
 
@@ -70,6 +79,7 @@ const fn aws(
     path: &'static str,
     verb: &'static str,
     rules: &'static Rules,
+    form: Option<&'static Form>,
 ) -> Row {
     Row {
         endpoint,
@@ -80,6 +90,7 @@ const fn aws(
             after: verb,
         },
         rules,
+        form,
     }
 }
 
@@ -90,6 +101,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/chat/completions",
         "/chat/completions",
         &openai_answers::CHOICES,
+        Some(&openai_requests::CHAT),
     ),
     row(
         E::Completions,
@@ -97,6 +109,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/completions",
         "/completions",
         &openai_answers::CHOICES,
+        Some(&openai_requests::COMPLETIONS),
     ),
     row(
         E::Responses,
@@ -104,6 +117,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/responses",
         "/responses",
         &openai_answers::RESPONSES,
+        Some(&openai_requests::RESPONSES),
     ),
     row(
         E::ResponsesInputTokens,
@@ -111,6 +125,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/responses/input_tokens",
         "/responses/input_tokens",
         &openai_answers::FREE,
+        Some(&openai_requests::RESPONSES_INPUT_TOKENS),
     ),
     row(
         E::Embeddings,
@@ -118,6 +133,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/embeddings",
         "/embeddings",
         &openai_answers::EMBEDDINGS,
+        Some(&openai_requests::EMBEDDINGS),
     ),
     row(
         E::ImageGenerations,
@@ -125,6 +141,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/generations",
         "/images/generations",
         &openai_answers::IMAGES,
+        Some(&openai_requests::IMAGE_GENERATIONS),
     ),
     row(
         E::ImageEdits,
@@ -132,6 +149,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/edits",
         "/images/edits",
         &openai_answers::IMAGES,
+        None,
     ),
     row(
         E::ImageVariations,
@@ -139,6 +157,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/variations",
         "/images/variations",
         &openai_answers::IMAGES,
+        None,
     ),
     row(
         E::Transcriptions,
@@ -146,6 +165,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/transcriptions",
         "/audio/transcriptions",
         &openai_answers::TRANSCRIPTIONS,
+        None,
     ),
     row(
         E::Translations,
@@ -153,6 +173,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/translations",
         "/audio/translations",
         &openai_answers::TRANSCRIPTIONS,
+        None,
     ),
     row(
         E::Speech,
@@ -160,6 +181,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/speech",
         "/audio/speech",
         &openai_answers::SPEECH,
+        Some(&openai_requests::SPEECH),
     ),
     row(
         E::Moderations,
@@ -167,6 +189,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/moderations",
         "/moderations",
         &openai_answers::FREE,
+        Some(&openai_requests::MODERATIONS),
     ),
     row(
         E::Rerank,
@@ -174,6 +197,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/rerank",
         "/v1/rerank",
         &openai_answers::RERANK,
+        Some(&openai_requests::RERANK),
     ),
     row(
         E::Messages,
@@ -181,6 +205,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/messages",
         "/v1/messages",
         &anthropic::answers::MESSAGES,
+        Some(&anthropic::requests::MESSAGES),
     ),
     row(
         E::MessagesCountTokens,
@@ -188,72 +213,84 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/messages/count_tokens",
         "/v1/messages/count_tokens",
         &openai_answers::FREE,
+        Some(&anthropic::requests::COUNT_TOKENS),
     ),
     google(
         E::GenerateContent,
         "/models/{model}:generateContent",
         ":generateContent",
         &gemini::answers::GENERATE,
+        Some(&gemini::requests::GENERATE),
     ),
     google(
         E::StreamGenerateContent,
         "/models/{model}:streamGenerateContent",
         ":streamGenerateContent",
         &gemini::answers::GENERATE,
+        Some(&gemini::requests::STREAM_GENERATE),
     ),
     google(
         E::EmbedContent,
         "/models/{model}:embedContent",
         ":embedContent",
         &gemini::answers::EMBED,
+        Some(&gemini::requests::EMBED),
     ),
     google(
         E::BatchEmbedContents,
         "/models/{model}:batchEmbedContents",
         ":batchEmbedContents",
         &gemini::answers::EMBED,
+        Some(&gemini::requests::BATCH_EMBED),
     ),
     google(
         E::CountTokens,
         "/models/{model}:countTokens",
         ":countTokens",
         &openai_answers::FREE,
+        Some(&gemini::requests::COUNT_TOKENS),
     ),
     google(
         E::Predict,
         "/models/{model}:predict",
         ":predict",
         &gemini::answers::PREDICT,
+        Some(&gemini::requests::PREDICT),
     ),
     aws(
         E::Converse,
         "/model/{model}/converse",
         "/converse",
         &bedrock::answers::CONVERSE,
+        Some(&bedrock::requests::CONVERSE),
     ),
     aws(
         E::ConverseStream,
         "/model/{model}/converse-stream",
         "/converse-stream",
         &bedrock::answers::CONVERSE,
+        Some(&bedrock::requests::CONVERSE_STREAM),
     ),
     aws(
         E::Invoke,
         "/model/{model}/invoke",
         "/invoke",
         &bedrock::answers::INVOKE_MODEL,
+        Some(&bedrock::requests::INVOKE),
     ),
     aws(
         E::InvokeStream,
         "/model/{model}/invoke-with-response-stream",
         "/invoke-with-response-stream",
         &bedrock::answers::INVOKE_MODEL,
+        Some(&bedrock::requests::INVOKE_STREAM),
     ),
     aws(
         E::BedrockCountTokens,
         "/model/{model}/count-tokens",
         "/count-tokens",
         &openai_answers::FREE,
+        Some(&bedrock::requests::COUNT_TOKENS),
     ),
     row(
         E::CohereChat,
@@ -261,6 +298,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/chat",
         "/v2/chat",
         &cohere::answers::CHAT,
+        Some(&cohere::requests::CHAT),
     ),
     row(
         E::CohereChatV1,
@@ -268,6 +306,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/chat",
         "/v1/chat",
         &cohere::answers::CHAT,
+        Some(&cohere::requests::CHAT_V1),
     ),
     row(
         E::CohereEmbed,
@@ -275,6 +314,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/embed",
         "/v2/embed",
         &cohere::answers::EMBED,
+        Some(&cohere::requests::EMBED),
     ),
     row(
         E::CohereRerank,
@@ -282,6 +322,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/rerank",
         "/v2/rerank",
         &openai_answers::RERANK,
+        Some(&openai_requests::RERANK),
     ),
     row(
         E::OllamaChat,
@@ -289,6 +330,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/chat",
         "/api/chat",
         &ollama::answers::GENERATE,
+        Some(&ollama::requests::CHAT),
     ),
     row(
         E::OllamaGenerate,
@@ -296,6 +338,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/generate",
         "/api/generate",
         &ollama::answers::GENERATE,
+        Some(&ollama::requests::GENERATE),
     ),
     row(
         E::OllamaEmbed,
@@ -303,6 +346,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/embed",
         "/api/embed",
         &ollama::answers::EMBED,
+        Some(&ollama::requests::EMBED),
     ),
 ];
 
@@ -314,7 +358,9 @@ impl Suffix {
                 let before = path.strip_suffix(suffix)?;
                 let deployment = before.rsplit_once("/deployments/");
                 let name = deployment.map(|(_, name)| name);
-                Some(name.filter(|name| !name.contains('/')).and_then(decoded))
+                let name = name.filter(|name| !name.contains('/'));
+                let versioned = suffix.starts_with("/v") || suffix.starts_with("/api/");
+                (versioned || name.is_some() || is_base(before)).then(|| name.and_then(decoded))
             }
             Suffix::Model { before, after } => {
                 let path = path.strip_suffix(after)?;
@@ -324,4 +370,14 @@ impl Suffix {
             }
         }
     }
+}
+
+/// Whether an endpoint may follow: `/v1`, `/openai/v1`, `/beta`, or nothing.
+/// Elsewhere a path that ends alike asks for another thing
+/// (`/v1/fim/completions`).
+fn is_base(before: &str) -> bool {
+    let last = before.rsplit('/').next().unwrap_or_default();
+    let version = last.strip_prefix('v').unwrap_or_default();
+    let is_version = version.starts_with(|digit: char| digit.is_ascii_digit());
+    is_version || matches!(last, "" | "beta" | "openai")
 }

@@ -89,12 +89,15 @@ pub(super) struct EndpointLabel(pub Option<Endpoint>);
 
 impl Label for EndpointLabel {
     const NAME: &'static str = "endpoint";
-    const ALL: &'static [Self] = &[
-        Self(Some(Endpoint::SERVED[0])),
-        Self(Some(Endpoint::SERVED[1])),
-        Self(Some(Endpoint::SERVED[2])),
-        Self(None),
-    ];
+    const ALL: &'static [Self] = &{
+        let mut all = [Self(None); Endpoint::ALL.len() + 1];
+        let mut at = 0;
+        while at < Endpoint::ALL.len() {
+            all[at] = Self(Some(Endpoint::ALL[at]));
+            at += 1;
+        }
+        all
+    };
     fn value(self) -> &'static str {
         self.0.map_or("other", Endpoint::path)
     }

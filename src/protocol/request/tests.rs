@@ -4,12 +4,18 @@ use super::*;
 use crate::protocol::{json, json_edit};
 use serde_json::Value;
 
+mod dialects;
 mod properties;
 mod refused;
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 const COMPLETIONS: Endpoint = Endpoint::Completions;
 const EMBEDDINGS: Endpoint = Endpoint::Embeddings;
+
+/// A body of an endpoint whose paths name no model.
+fn read(endpoint: Endpoint, body: &[u8]) -> Result<CallFacts, BodyError> {
+    super::read(endpoint, None, body)
+}
 
 /// A chat with further fields, which begin with a comma.
 fn chat(more: &str) -> String {
@@ -43,9 +49,10 @@ fn texts(endpoint: Endpoint, body: &str) -> Vec<String> {
 fn edited(
     endpoint: Endpoint,
     body: &str,
-    output_max: Option<(u64, &str)>,
+    output_max: Option<(u64, &'static str)>,
     usage: bool,
 ) -> (String, Value) {
+    let output_max = output_max.map(|(tokens, name)| (tokens, CapPlace::of_body(name)));
     let edits = edits(&facts(endpoint, body), output_max, usage);
     let edited = String::from_utf8(json_edit::apply(body.as_bytes(), &edits)).unwrap();
     let value = serde_json::from_str(&edited).unwrap();
@@ -63,7 +70,12 @@ fn a_plain_chat() {
     assert_eq!((max.tokens, &body[max.span]), (16, "16"));
     assert_eq!((facts.answers, facts.choices), (3, 3));
     assert_eq!(
-        (facts.messages, facts.names, facts.images, facts.token_ids),
+        (
+            facts.messages,
+            facts.names,
+            facts.images.len(),
+            facts.token_ids
+        ),
         (1, 0, 0, 0)
     );
     assert_eq!(facts.anchors.open, 2);
@@ -135,9 +147,9 @@ fn every_text_that_the_model_reads() {
     let table: &[(&str, &[&str])] = &[
         (
             r#","tools":[{"type":"function"}]"#,
-            &[r#"[{"type":"function"}]"#],
+            &[r#"{"type":"function"}"#],
         ),
-        (r#","functions": [ {} ] "#, &["[ {} ]"]),
+        (r#","functions": [ {} ] "#, &["{}"]),
         (
             r#","response_format":{"type":"json_object"}"#,
             &[r#"{"type":"json_object"}"#],
@@ -174,7 +186,7 @@ fn messages_names_and_images_are_counted() {
         {{"role":"user","content":[{image}],"name":"m"}}],"model":"m"}}"#
     );
     let facts = facts(CHAT, &body);
-    assert_eq!((facts.messages, facts.names, facts.images), (3, 2, 3));
+    assert_eq!((facts.messages, facts.names, facts.images.len()), (3, 2, 3));
 }
 
 #[test]

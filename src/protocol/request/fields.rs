@@ -4,8 +4,7 @@
 //! (those written in Go, for one) read `Model` as `model`. Both are refused for
 //! every name that weir reads.
 
-use super::fault::Fault;
-use super::place::Place;
+use super::{Fault, Member, Place};
 use crate::protocol::TextSpan;
 use crate::protocol::json::{Kind, Open, Scanner};
 use std::borrow::Cow;
@@ -19,25 +18,23 @@ pub(super) const OTHERS_MAX: usize = 256;
 pub(super) const NAME_BYTES_MAX: usize = 256;
 
 /// A field whose value comes next.
-#[derive(Debug)]
-pub(super) enum Field {
+pub(in crate::protocol) enum Field {
     /// One that the object's reader asked for.
-    Known(&'static str),
+    Known(&'static Member),
     Other(TextSpan),
 }
 
 /// An object being read.
-#[derive(Debug)]
-pub(super) struct Fields {
-    known: &'static [&'static str],
+pub(in crate::protocol) struct Fields {
+    known: &'static [Member],
     /// One bit for each of `known` that has been seen; there are at most 64.
     seen: u64,
     open: Open,
 }
 
 impl Fields {
-    pub(super) fn open(
-        known: &'static [&'static str],
+    pub(in crate::protocol) fn open(
+        known: &'static [Member],
         json: &mut Scanner,
         place: &Place,
     ) -> Result<Self, Fault> {
@@ -51,7 +48,7 @@ impl Fields {
     }
 
     /// The next field; its value must be read or skipped before the next call.
-    pub(super) fn next(
+    pub(in crate::protocol) fn next(
         &mut self,
         json: &mut Scanner,
         place: &Place,
@@ -60,10 +57,10 @@ impl Fields {
             return Ok(None);
         };
         let text = json.key_text(&key);
-        let Some((index, name)) = find(self.known, |name| name == text) else {
-            if let Some((_, name)) = find(self.known, |name| is_variant(text, name)) {
+        let Some((index, member)) = find(self.known, |name| name == text) else {
+            if let Some((_, member)) = find(self.known, |name| is_variant(text, name)) {
                 return Err(Fault::at(
-                    &place.field(name),
+                    &place.field(member.name),
                     "is written in another case; servers differ in how they read that",
                 ));
             }
@@ -72,26 +69,23 @@ impl Fields {
         let bit = 1_u64 << (index % 64);
         if self.seen & bit != 0 {
             return Err(Fault::at(
-                &place.field(name),
+                &place.field(member.name),
                 "is given twice; give it once",
             ));
         }
         self.seen |= bit;
-        Ok(Some(Field::Known(name)))
+        Ok(Some(Field::Known(member)))
     }
 }
 
-fn find(
-    known: &'static [&'static str],
-    is: impl Fn(&str) -> bool,
-) -> Option<(usize, &'static str)> {
-    let mut names = known.iter().copied().enumerate();
-    names.find(|(_, name)| is(name))
+fn find(known: &'static [Member], is: impl Fn(&str) -> bool) -> Option<(usize, &'static Member)> {
+    let mut members = known.iter().enumerate();
+    members.find(|(_, member)| is(member.name) || member.other_name.is_some_and(&is))
 }
 
-/// Whether a lenient parser may take `text` for `name`, which is in lower case.
+/// Whether a lenient parser may take `text` for `name`.
 fn is_variant(text: &str, name: &str) -> bool {
-    text.chars().map(folded).eq(name.chars())
+    text.chars().map(folded).eq(name.chars().map(folded))
 }
 
 /// Unicode's simple case folding, as far as it ends in ASCII.

@@ -159,7 +159,7 @@ proptest! {
         let value: Value = serde_json::from_str(&body).unwrap();
         let expected: Vec<String> = value["messages"].as_array().unwrap().iter().flat_map(message_texts).collect();
         let without_tools: Vec<String> = facts.texts.iter().map(|span| json::text(body.as_bytes(), span).into_owned())
-            .filter(|text| !text.starts_with("[{\"type\":\"function\"")).collect();
+            .filter(|text| !text.starts_with("{\"type\":\"function\"")).collect();
         prop_assert_eq!(without_tools, expected);
         let mut changed = body.into_bytes();
         mutate(&mut changed, mutations);
@@ -176,7 +176,7 @@ proptest! {
         usage in any::<bool>(),
     ) {
         let facts = read(CHAT, body.as_bytes()).unwrap();
-        let edits = edits(&facts, tokens.map(|tokens| (tokens, field)), usage);
+        let edits = edits(&facts, tokens.map(|tokens| (tokens, CapPlace::of_body(field))), usage);
         let edited = json_edit::apply(body.as_bytes(), &edits);
 
         // Every byte outside the edits is the client's.

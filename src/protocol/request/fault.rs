@@ -6,7 +6,7 @@ use crate::protocol::json::JsonError;
 
 /// Why a body is refused; becomes a [`BodyError`].
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(in crate::protocol) enum Fault {
     #[error("The request body is not JSON that this gateway accepts: {0}.")]
     Json(#[from] JsonError),
     #[error("`{param}` {rule}.")]
@@ -18,7 +18,7 @@ pub(super) enum Fault {
 impl Fault {
     /// `rule` is what must hold at `place`, as the end of a sentence. The body
     /// itself has no name of its own.
-    pub(super) fn at(place: &Place, rule: &'static str) -> Self {
+    pub(in crate::protocol) fn at(place: &Place, rule: &'static str) -> Self {
         match place {
             Place::Body => Fault::Body("The request body must be a JSON object."),
             _ => Fault::Field {
@@ -28,11 +28,11 @@ impl Fault {
         }
     }
 
-    pub(super) fn missing(place: &Place) -> Self {
+    pub(in crate::protocol) fn missing(place: &Place) -> Self {
         Self::at(place, "is required")
     }
 
-    pub(super) fn body(message: &'static str) -> Self {
+    pub(in crate::protocol) fn body(message: &'static str) -> Self {
         Fault::Body(message)
     }
 }

@@ -7,23 +7,31 @@ use std::fmt;
 
 /// A place in a body.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'p> {
+pub(in crate::protocol) enum Place<'p> {
     Body,
     Field(&'p Place<'p>, &'static str),
     Item(&'p Place<'p>, usize),
 }
 
 impl Place<'_> {
-    pub(super) fn field(&self, name: &'static str) -> Place<'_> {
+    pub(in crate::protocol) fn field(&self, name: &'static str) -> Place<'_> {
         Place::Field(self, name)
     }
 
-    pub(super) fn item(&self, index: usize) -> Place<'_> {
+    /// The name of the field that it is; empty where it is none.
+    pub(in crate::protocol) fn name(&self) -> &'static str {
+        match self {
+            Place::Field(_, name) => name,
+            Place::Body | Place::Item(..) => "",
+        }
+    }
+
+    pub(in crate::protocol) fn item(&self, index: usize) -> Place<'_> {
         Place::Item(self, index)
     }
 }
 
-/// As deep as the fields that are read, which is five.
+/// As deep as the fields that are read, which is less than ten.
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

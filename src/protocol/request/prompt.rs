@@ -1,16 +1,14 @@
 //! Prompts and inputs: text or token ids, one or many.
 
-use super::Reading;
-use super::fault::Fault;
-use super::place::Place;
 use super::value::whole_number;
+use super::{Fault, Place, Reading};
 use crate::protocol::json::{Kind, Open};
 
 impl Reading<'_> {
     /// A prompt, or what is to be embedded: a string, or an array of strings,
     /// of token ids, or of arrays of token ids. Each string and each innermost
     /// array is one prompt.
-    pub(super) fn prompts(&mut self, place: &Place) -> Result<(), Fault> {
+    pub(in crate::protocol) fn prompts(&mut self, place: &Place) -> Result<(), Fault> {
         match self.json.peek()? {
             Kind::String => {
                 self.prompts = 1;
@@ -60,7 +58,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn token_id(&mut self, place: &Place) -> Result<(), Fault> {
+    pub(in crate::protocol) fn token_id(&mut self, place: &Place) -> Result<(), Fault> {
         let kind = self.json.peek()?;
         let span = self.json.skip_value()?;
         if kind != Kind::Number || whole_number(self.json.bytes(&span)).is_none() {

@@ -1,0 +1,161 @@
+//! Where a caller's key stands in a request's head.
+//!
+//! Each provider's clients have a place of their own for it. It may stand in
+//! several, as long as it is the same in all: of two different keys nobody could
+//! tell which one is meant. None of them is sent on.
+
+use super::head::{Several, single, split_path};
+use super::message::Headers;
+use crate::protocol::denial::Credential;
+use crate::protocol::{Dialect, Endpoint};
+
+/// Headers that hold a key and nothing else: Azure's, Anthropic's, Google's.
+pub(super) const KEY_HEADERS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
+
+/// The parameter of a query in which Google's clients may send a key.
+const KEY_PARAMETER: &str = "key=";
+
+/// The key, wherever it stands.
+pub(super) fn key(headers: &Headers) -> Result<&str, Credential> {
+    let bearer = match single(headers, "authorization") {
+        Ok(None) => None,
+        Ok(Some(value)) => Some(bearer(value).ok_or(Credential::Malformed)?),
+        Err(Several) => return Err(Credential::Several),
+    };
+    let mut found = bearer;
+    for name in KEY_HEADERS {
+        let key = single(headers, name).map_err(|Several| Credential::Several)?;
+        found = one(found, key)?;
+    }
+    for key in keys_in_query(headers) {
+        found = one(found, Some(key))?;
+    }
+    found.ok_or(Credential::Missing)
+}
+
+fn one<'h>(found: Option<&'h str>, other: Option<&'h str>) -> Result<Option<&'h str>, Credential> {
+    match (found, other) {
+        (Some(found), Some(other)) if found != other => Err(Credential::Several),
+        (found, other) => Ok(found.or(other)),
+    }
+}
+
+/// The token of `Bearer TOKEN`. A comma would be two headers joined into one.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim_start();
+    let well_formed = !token.is_empty() && !token.contains([' ', ',', '\t']);
+    (scheme.eq_ignore_ascii_case("bearer") && well_formed).then_some(token)
+}
+
+/// Google's endpoints alone take a key from the query.
+fn query(headers: &Headers) -> Option<(&str, &str)> {
+    let (path, query) = split_path(headers);
+    let (endpoint, _) = Endpoint::of_request_path(path)?;
+    let query = query.filter(|_| endpoint.dialect() == Dialect::Gemini)?;
+    Some((path, query))
+}
+
+fn keys_in_query(headers: &Headers) -> impl Iterator<Item = &str> {
+    let query = query(headers).map_or("", |(_, query)| query);
+    query
+        .split('&')
+        .filter_map(|parameter| parameter.strip_prefix(KEY_PARAMETER))
+}
+
+/// The path as it is sent on, where a key stood in it.
+pub(super) fn path_without_key(headers: &Headers) -> Option<String> {
+    let (path, query) = query(headers)?;
+    let mut others = query
+        .split('&')
+        .filter(|parameter| !parameter.starts_with(KEY_PARAMETER))
+        .peekable();
+    if others.clone().count() == query.split('&').count() {
+        return None;
+    }
+    let mut sent = path.to_owned();
+    if others.peek().is_some() {
+        sent.push('?');
+        sent.push_str(&others.collect::<Vec<_>>().join("&"));
+    }
+    Some(sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(path: &str, others: &[(&str, &str)]) -> Headers {
+        let all = [(":path", path)].into_iter().chain(others.iter().copied());
+        all.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .collect()
+    }
+
+    const CHAT: &str = "/v1/chat/completions";
+    const GEMINI: &str = "/v1beta/models/gemini-2.5-pro:generateContent";
+
+    #[test]
+    fn a_key_is_found_where_each_providers_clients_put_it() {
+        use Credential::{Malformed, Missing, Several};
+        let query = |query: &str| format!("{GEMINI}?{query}");
+        for (path, others, expected) in [
+            (CHAT, &[("authorization", "Bearer k")][..], Ok("k")),
+            (CHAT, &[("authorization", "bearer  k")], Ok("k")),
+            (CHAT, &[("api-key", "k")], Ok("k")),
+            (CHAT, &[("x-api-key", "k")], Ok("k")),
+            (GEMINI, &[("x-goog-api-key", "k")], Ok("k")),
+            (&query("alt=sse&key=k"), &[], Ok("k")),
+            (&query("key=k"), &[("x-goog-api-key", "k")], Ok("k")),
+            (
+                CHAT,
+                &[("authorization", "Bearer k"), ("x-api-key", "k")],
+                Ok("k"),
+            ),
+            (
+                CHAT,
+                &[("authorization", "Bearer k"), ("x-api-key", "l")],
+                Err(Several),
+            ),
+            (CHAT, &[("api-key", "k"), ("x-api-key", "l")], Err(Several)),
+            (
+                CHAT,
+                &[("x-api-key", "k"), ("x-api-key", "k")],
+                Err(Several),
+            ),
+            (&query("key=k&key=l"), &[], Err(Several)),
+            (
+                &query("key=k"),
+                &[("authorization", "Bearer l")],
+                Err(Several),
+            ),
+            (CHAT, &[("authorization", "Basic k")], Err(Malformed)),
+            (CHAT, &[("authorization", "Bearer k,l")], Err(Malformed)),
+            (CHAT, &[("authorization", "")], Err(Malformed)),
+            ("/v1/chat/completions?key=k", &[], Err(Missing)),
+            (&query("apikey=k"), &[], Err(Missing)),
+            (CHAT, &[], Err(Missing)),
+        ] {
+            assert_eq!(key(&headers(path, others)), expected, "{path} {others:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_not_sent_on() {
+        for (query, expected) in [
+            ("?key=k", Some("")),
+            ("?alt=sse&key=k", Some("?alt=sse")),
+            ("?key=k&alt=sse&x=%20", Some("?alt=sse&x=%20")),
+            ("?key=k&key=l", Some("")),
+            ("?alt=sse", None),
+            ("", None),
+        ] {
+            let sent = path_without_key(&headers(&format!("{GEMINI}{query}"), &[]));
+            let expected = expected.map(|rest| format!("{GEMINI}{rest}"));
+            assert_eq!(sent, expected, "{query}");
+        }
+        assert_eq!(
+            path_without_key(&headers("/v1/chat/completions?key=k", &[])),
+            None
+        );
+    }
+}

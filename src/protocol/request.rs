@@ -1,0 +1,192 @@
+//! What a request asks for, whatever its dialect, and the edits that weir makes.
+//!
+//! [`read`] walks a body once and keeps only [`CallFacts`]: spans and numbers,
+//! no text but the model's name. [`edits`] turns a decision into the few bytes
+//! that change. What the fields of an endpoint mean is its dialect's part: a
+//! [`Form`] names them and how each is read.
+//!
+//! Always holds: what is judged here is what the provider reads. So a field
+//! that is read may not stand twice in its object, nor under a name that only
+//! some parsers take for it; at the top no two fields share a name at all.
+//! What asks for work that can't be bounded or counted is refused, or said to
+//! be [`CallFacts::unseen_input`]. No error repeats what the client wrote.
+//!
+//! Left to others: which models and how many choices are allowed, counting
+//! tokens, and every rule of the provider that has no bearing on what is used.
+
+mod edit;
+mod fault;
+mod fields;
+mod form;
+mod media;
+mod place;
+mod prompt;
+mod shared_fields;
+pub(in crate::protocol) mod take;
+mod value;
+
+use crate::protocol::json::Scanner;
+use crate::protocol::{Anchors, BodyError, CallFacts, Endpoint, Image, OutputMax, TextSpan};
+use std::borrow::Cow;
+
+pub use edit::edits;
+pub(in crate::protocol) use fault::Fault;
+pub(in crate::protocol) use fields::{Field, Fields};
+pub use form::{CapField, CapPlace};
+pub(in crate::protocol) use form::{CapRule, Form, Member, ModelField, StreamField, member, spelt};
+pub(in crate::protocol) use place::Place;
+pub use shared_fields::is_model_name;
+pub(in crate::protocol) use value::Integer;
+
+/// The longest name of a model. Bedrock's are ARNs, of up to 2,048 bytes by
+/// AWS's own rule; none that is known comes near this.
+pub const MODEL_BYTES_MAX: usize = 256;
+
+/// The largest number that a field may hold: exact in a double, which is what
+/// many servers read numbers into.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// The most messages of a chat.
+pub const MESSAGES_MAX: u64 = 65_536;
+
+/// The most separate texts of a body; bounds what is kept of a body of very
+/// many tiny strings to 6 MiB.
+pub const TEXTS_MAX: usize = 1 << 18;
+
+/// The most images of a body.
+pub const IMAGES_MAX: usize = 4_096;
+
+/// Reads a whole request body. `path_model` is the model that the path names.
+///
+/// # Errors
+/// The first fault that is found; its message and field are for the client.
+pub fn read(
+    endpoint: Endpoint,
+    path_model: Option<&str>,
+    body: &[u8],
+) -> Result<CallFacts, BodyError> {
+    let form = endpoint.form().ok_or_else(BodyError::unserved)?;
+    let mut reading = Reading::new(form, path_model, body)?;
+    reading.body()?;
+    Ok(reading.finish()?)
+}
+
+/// A body being read.
+pub(in crate::protocol) struct Reading<'a> {
+    form: &'static Form,
+    path_model: Option<&'a str>,
+    pub json: Scanner<'a>,
+    pub texts: Vec<TextSpan>,
+    pub messages: u64,
+    pub names: u64,
+    pub tools: u64,
+    pub images: Vec<Image>,
+    pub token_ids: u64,
+    /// There is input that weir isn't shown.
+    pub unseen_input: bool,
+    /// Separate prompts, each of which is answered.
+    pub prompts: u64,
+    /// The field that the endpoint is about was there: `messages`, `input`.
+    pub has_input: bool,
+    model: Option<Cow<'a, str>>,
+    stream: Option<bool>,
+    pub include_usage: bool,
+    pub output_max: Option<OutputMax>,
+    pub service_tier: Option<&'static str>,
+    pub n: u64,
+    pub best_of: u64,
+    pub anchors: Anchors,
+}
+
+impl<'a> Reading<'a> {
+    fn new(
+        form: &'static Form,
+        path_model: Option<&'a str>,
+        body: &'a [u8],
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            form,
+            path_model,
+            json: Scanner::new(body)?,
+            texts: Vec::new(),
+            messages: 0,
+            names: 0,
+            tools: 0,
+            images: Vec::new(),
+            token_ids: 0,
+            unseen_input: false,
+            prompts: 0,
+            has_input: false,
+            model: None,
+            stream: None,
+            include_usage: false,
+            output_max: None,
+            service_tier: None,
+            n: 1,
+            best_of: 1,
+            anchors: Anchors::default(),
+        })
+    }
+
+    fn body(&mut self) -> Result<(), Fault> {
+        let place = Place::Body;
+        let mut names = fields::Names::default();
+        let mut fields = Fields::open(self.form.members, &mut self.json, &place)?;
+        self.anchors.open = self.json.at();
+        while let Some(field) = fields.next(&mut self.json, &place)? {
+            match field {
+                Field::Known(known) => (known.read)(self, &place.field(known.name))?,
+                Field::Other(key) => {
+                    names.add(&key, &self.json)?;
+                    self.skip()?;
+                }
+            }
+        }
+        names.check()?;
+        Ok(self.json.end()?)
+    }
+
+    fn finish(self) -> Result<CallFacts, Fault> {
+        let missing = |name| Fault::missing(&Place::Body.field(name));
+        let model = match (self.form.model, self.model) {
+            // What the path says is what the provider goes by.
+            (_, _) if self.path_model.is_some() => self.path_model.map(Cow::Borrowed),
+            (_, Some(model)) => Some(model),
+            (ModelField::Usually(model), None) => Some(Cow::Borrowed(model)),
+            (ModelField::Required | ModelField::InPath, None) => None,
+        };
+        let model = model.ok_or_else(|| missing("model"))?;
+        if let (Some(input), false) = (self.form.input, self.has_input) {
+            return Err(missing(input));
+        }
+        let choices = self.n.max(self.best_of);
+        let cap_field = match self.form.cap {
+            CapRule::Is(field) => field,
+            CapRule::ByModel(of) => of(&model),
+        };
+        Ok(CallFacts {
+            model: model.into_owned(),
+            stream: match self.form.stream {
+                StreamField::Usually(usual) => self.stream.unwrap_or(usual),
+                StreamField::Always(stream) => stream,
+            },
+            include_usage: self.include_usage,
+            output_max: self.output_max,
+            cap_field,
+            answers: choices.saturating_mul(self.prompts.max(1)),
+            choices,
+            texts: self.texts,
+            messages: self.messages,
+            names: self.names,
+            tools: self.tools,
+            token_ids: self.token_ids,
+            images: self.images,
+            unseen_input: self.unseen_input,
+            service_tier: self.service_tier,
+            anchors: self.anchors,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
