@@ -23,6 +23,8 @@ pub mod json_edit;
 pub mod json_stream;
 pub mod ollama;
 pub mod openai;
+pub mod rate_headers;
+pub mod refusal;
 pub mod sse;
 
 pub use endpoint::{Dialect, Endpoint};

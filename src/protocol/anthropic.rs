@@ -1,3 +1,5 @@
 //! Anthropic's dialect.
 
 pub mod answers;
+pub(super) mod rate_headers;
+pub(super) mod refusal;

@@ -1,3 +1,4 @@
 //! Amazon Bedrock's dialect.
 
 pub mod answers;
+pub(super) mod refusal;

@@ -1,3 +1,4 @@
 //! Cohere's own dialect.
 
 pub mod answers;
+pub(super) mod refusal;

@@ -1,3 +1,4 @@
 //! Gemini's dialect, at Google AI and at Vertex.
 
 pub mod answers;
+pub(super) mod refusal;

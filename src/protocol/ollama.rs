@@ -1,3 +1,4 @@
 //! Ollama's own dialect.
 
 pub mod answers;
+pub(super) mod refusal;
