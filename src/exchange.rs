@@ -42,6 +42,7 @@ use crate::limits::{Decision, HoldId};
 use crate::policy::Snapshot;
 use crate::policy::expected::Expected;
 use crate::protocol::denial::Denial;
+use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
 use admit::Deciding;
 use answering::Answering;
@@ -87,6 +88,8 @@ pub struct Exchange {
     hold: HoldId,
     /// Random: which blocks of a huge prompt are counted.
     seed: u64,
+    /// How it is refused, if it is.
+    form: Form,
     state: State,
 }
 
@@ -118,6 +121,7 @@ impl Exchange {
             expected,
             hold,
             seed,
+            form: Form::default(),
             state: State::Start,
         }
     }
@@ -149,7 +153,7 @@ impl Exchange {
             (State::Identified(who), Event::ResponseHeaders(head))
                 if head.origin == Origin::Upstream =>
             {
-                admit::refuse(*who.unmetered(), self.hold, now)
+                admit::refuse(*who.unmetered(), self.form, self.hold, now)
             }
             (State::Deciding(deciding), Event::Decided(decision)) => {
                 self.on_decided(*deciding, decision, now)
@@ -189,12 +193,13 @@ impl Exchange {
     }
 
     fn on_request_headers(&mut self, head: RequestHead, now: UnixMillis) -> Step {
+        self.form = head::form(&head);
         match head::judge(&head, &self.snapshot, self.settings, now) {
             Ok((identified, edits)) => {
                 self.state = State::Identified(Box::new(identified));
                 Step::reply(Reply::RequestHeaders(edits))
             }
-            Err(refused) => admit::refuse(*refused, self.hold, now),
+            Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
         }
     }
 
@@ -217,7 +222,7 @@ impl Exchange {
                 self.state = State::Deciding(Box::new(deciding));
                 Step::effect(Effect::Reserve(reservation))
             }
-            Err(refused) => admit::refuse(*refused, self.hold, now),
+            Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
         }
     }
 
@@ -227,7 +232,7 @@ impl Exchange {
         decision: Option<Decision>,
         now: UnixMillis,
     ) -> Step {
-        match deciding.decide(decision, now) {
+        match deciding.decide(decision, self.form, now) {
             Ok((call, body)) => {
                 let hand_over = self.role == Role::Door;
                 let metadata = hand_over.then(|| Metadata::handing_over(&call));
@@ -251,7 +256,7 @@ impl Exchange {
             // The provider answered a request that weir was never shown.
             None if self.role == Role::Full && head.origin == Origin::Upstream => {
                 let refused = admit::Refused::new(Denial::Unmetered, None, None, now);
-                admit::refuse(*refused, self.hold, now)
+                admit::refuse(*refused, self.form, self.hold, now)
             }
             Some(call) => {
                 let adopt = Effect::Adopt {

@@ -6,7 +6,8 @@
 //! Always holds: what is read here is what the provider would read. A body
 //! that two parsers could read in two ways is refused.
 //!
-//! To add a dialect: one folder beside `openai/`, its rows in [`endpoint`].
+//! To add a dialect: one folder beside `openai/`, its rows in [`endpoint`], its
+//! form in [`refusal`] and, if it has them, its headers in [`rate_headers`].
 
 pub mod answer;
 pub mod anthropic;
@@ -23,6 +24,8 @@ pub mod json_edit;
 pub mod json_stream;
 pub mod ollama;
 pub mod openai;
+pub mod rate_headers;
+pub mod refusal;
 pub mod request;
 pub mod sse;
 

@@ -12,7 +12,7 @@ use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
 use crate::policy::expected::Expected;
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
-use crate::protocol::openai::refusal;
+use crate::protocol::refusal::{self, Form};
 use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit, request};
 use crate::tokens::{Tally, chat_overhead_tokens};
 use crate::units::UnixMillis;
@@ -68,8 +68,8 @@ impl Refused {
 }
 
 /// The step that refuses a call.
-pub(super) fn refuse(refused: Refused, id: HoldId, now: UnixMillis) -> Step {
-    let (rendered, metadata, event) = refusal_of(refused, id, now);
+pub(super) fn refuse(refused: Refused, form: Form, id: HoldId, now: UnixMillis) -> Step {
+    let (rendered, metadata, event) = refusal_of(refused, form, id, now);
     Step {
         reply: Some(Reply::Refuse { rendered, metadata }),
         effects: vec![Effect::Record(Box::new(event))],
@@ -77,13 +77,15 @@ pub(super) fn refuse(refused: Refused, id: HoldId, now: UnixMillis) -> Step {
 }
 
 /// A refusal in its three forms: for the caller, for the access log, for the
-/// record.
+/// record. `form` is what its head looked like.
 pub(super) fn refusal_of(
     refused: Refused,
+    form: Form,
     id: HoldId,
     now: UnixMillis,
 ) -> (Rendered, Metadata, UsageEvent) {
-    let mut rendered = refusal::render(&refused.denial);
+    let form = form.at(refused.endpoint);
+    let mut rendered = refusal::render(form, &refused.denial, &id.to_string());
     let decision: Arc<str> = match &refused.denial {
         Denial::Rate(rate) => Arc::clone(&rate.limit_name),
         other => Arc::from(other.reason()),
@@ -106,7 +108,7 @@ pub(super) fn refusal_of(
         output_tokens: None,
         handover: None,
     };
-    let event = verdict::refused(refused, decision, rendered.status, id, now);
+    let event = verdict::refused(refused, decision, (form.dialect, rendered.status), id, now);
     (rendered, metadata, event)
 }
 
@@ -282,13 +284,15 @@ impl Deciding {
     pub fn decide(
         self,
         decision: Option<Decision>,
+        form: Form,
         now: UnixMillis,
     ) -> Result<(OpenCall, Option<Vec<u8>>), Box<Step>> {
         match decision {
             Some(Decision::Admitted(standings)) => {
                 let (mut call, mut charges) = (self.call, self.charges);
                 charges.extend(self.shared);
-                call.rate_headers = told::headers(&charges, &standings, self.ietf_headers);
+                let headers = (call.endpoint.dialect(), self.ietf_headers);
+                call.rate_headers = told::headers(&charges, &standings, headers, now);
                 call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.edited))
             }
@@ -299,14 +303,14 @@ impl Deciding {
                     &self.call,
                 );
                 let (id, refused) = self.refused(denial);
-                Err(Box::new(refuse(refused, id, now)))
+                Err(Box::new(refuse(refused, form, id, now)))
             }
             // The store may have taken the reservation without saying so:
             // whatever it holds is given back.
             Some(Decision::Ended) | None => {
                 let void = self.void(None);
                 let (id, refused) = self.refused(Denial::LimitsUnavailable);
-                let mut step = refuse(refused, id, now);
+                let mut step = refuse(refused, form, id, now);
                 step.effects.insert(0, void);
                 Err(Box::new(step))
             }

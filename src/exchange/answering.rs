@@ -6,6 +6,7 @@ use super::open_call::OpenCall;
 use super::verdict::{self, Seen};
 use crate::protocol::answer::{AnswerKind, AnswerReader, Pass};
 use crate::protocol::inflate::Encoding;
+use crate::protocol::rate_headers;
 use crate::tokens::Tally;
 use crate::units::UnixMillis;
 use std::fmt;
@@ -153,16 +154,6 @@ impl Answering {
 
 /// The headers that a door handed over are set only under their known names.
 fn known_rate_header((name, value): &(String, String)) -> Option<(&'static str, String)> {
-    const NAMES: [&str; 8] = [
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-tokens",
-        "x-ratelimit-reset-tokens",
-        "ratelimit-policy",
-        "ratelimit",
-    ];
-    let known = NAMES.into_iter().find(|known| known == name)?;
+    let known = rate_headers::known(name)?;
     Some((known, value.clone()))
 }

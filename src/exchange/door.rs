@@ -8,6 +8,7 @@ use crate::identity::Principal;
 use crate::limits::HoldId;
 use crate::policy::Snapshot;
 use crate::protocol::denial::Rendered;
+use crate::protocol::refusal::Form;
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -38,12 +39,12 @@ pub fn judge(
             principal: identified.principal,
             edits,
         },
-        Err(refused) => refused_judgement(*refused, id, now),
+        Err(refused) => refused_judgement(*refused, head::form(head), id, now),
     }
 }
 
-fn refused_judgement(refused: Refused, id: HoldId, now: UnixMillis) -> Judgement {
-    let (rendered, _, event) = refusal_of(refused, id, now);
+fn refused_judgement(refused: Refused, form: Form, id: HoldId, now: UnixMillis) -> Judgement {
+    let (rendered, _, event) = refusal_of(refused, form, id, now);
     Judgement::Refused {
         rendered,
         event: Box::new(event),

@@ -93,7 +93,9 @@ pub struct UsageEvent {
     pub plan: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// The form of API that was spoken: `openai`.
+    /// The form of API that was spoken: `openai`, `anthropic`, `gemini`,
+    /// `bedrock`, `cohere` or `ollama`; of a refused call whose endpoint isn't
+    /// known, the likeliest.
     pub dialect: Arc<str>,
     /// The model that the caller asked for, if configuration knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ use crate::identity::Principal;
 use crate::policy::Snapshot;
 use crate::protocol::Endpoint;
 use crate::protocol::denial::{Credential, Denial};
+use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
 use crate::units::UnixMillis;
 use std::borrow::Cow;
@@ -80,6 +81,12 @@ pub(super) fn judge(
         traceparent,
     };
     Ok((identified, edits))
+}
+
+/// In which form a call with this head is refused.
+pub(super) fn form(head: &RequestHead) -> Form {
+    let path = single(&head.headers, ":path").ok().flatten().unwrap_or("");
+    Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()))
 }
 
 /// The principal of a head: from ext_authz where that is trusted and has

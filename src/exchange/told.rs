@@ -1,11 +1,12 @@
 //! What limits tell the caller: of a refusal, and of what is left.
 
 use super::open_call::OpenCall;
-use crate::limits::{Charge, Mode, Refusal, Retry, Standing, Unit};
+use crate::limits::period::CalendarUnit;
+use crate::limits::{Algorithm, Charge, Limit, Mode, Refusal, Retry, Standing, Unit};
 use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit};
-use crate::protocol::ietf_rate_limit;
-use crate::protocol::openai::rate_headers;
-use crate::units::Millis;
+use crate::protocol::rate_headers::{self, Standings};
+use crate::protocol::{Dialect, ietf_rate_limit};
+use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
 /// How long a caller is asked to wait for a slot, which nobody can foresee.
@@ -36,6 +37,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
         used: refusal.used,
         requested: refusal.requested,
         remaining: refusal.remaining,
+        window_ms: window_min(&charge.limit).map(|window| window.0),
         retry: match refusal.retry {
             Retry::After(span) => RateRetry::AfterMillis(span.0),
             Retry::WhenOneEnds => RateRetry::WhenOneEnds {
@@ -44,6 +46,22 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
             Retry::Never => RateRetry::Never,
         },
     }))
+}
+
+/// How long a limit's amount is for; of a calendar's windows, the usual hour, or
+/// a day where it is one or more.
+fn window_min(limit: &Limit) -> Option<Millis> {
+    let calendar = match &limit.algorithm {
+        Algorithm::FixedWindow { period } => period.calendar_unit(),
+        _ => None,
+    };
+    let usual = calendar.map(|unit| match unit {
+        CalendarUnit::Hour => Millis::from_mins(60),
+        CalendarUnit::Day | CalendarUnit::Week(_) | CalendarUnit::Month(_) => {
+            Millis::from_mins(24 * 60)
+        }
+    });
+    limit.window().or(usual)
 }
 
 /// The limits in shadow mode that the call went past.
@@ -56,12 +74,13 @@ pub(super) fn would_refuse(charges: &[Charge], standings: &[Standing]) -> Vec<Ar
         .collect()
 }
 
-/// The rate headers of an admitted call: for each unit, those of the limit with
-/// the least left.
+/// The rate headers of an admitted call in its dialect: for each unit, those of
+/// the limit with the least left.
 pub(super) fn headers(
     charges: &[Charge],
     standings: &[Standing],
-    ietf: bool,
+    (dialect, ietf): (Dialect, bool),
+    now: UnixMillis,
 ) -> Vec<(String, String)> {
     let tightest = |unit: Unit| {
         charges
@@ -77,9 +96,12 @@ pub(super) fn headers(
             reset_ms: standing.reset_after.unwrap_or(Millis(0)).0,
         })
     };
-    let requests = of(Unit::Requests).map(rate_headers::requests);
-    let tokens = of(Unit::Tokens).map(rate_headers::tokens);
-    let dialect = requests.into_iter().chain(tokens).flatten();
+    let told = Standings {
+        requests: of(Unit::Requests),
+        tokens: of(Unit::Tokens),
+        input_tokens: of(Unit::InputTokens),
+        output_tokens: of(Unit::OutputTokens),
+    };
     let more = if ietf {
         let items: Vec<_> = Unit::ALL
             .into_iter()
@@ -90,7 +112,8 @@ pub(super) fn headers(
     } else {
         Vec::new()
     };
-    dialect
+    rate_headers::render(dialect, &told, now)
+        .into_iter()
         .chain(more)
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
@@ -105,5 +128,108 @@ fn item<'c>((charge, standing): (&'c Charge, &Standing)) -> ietf_rate_limit::Ite
         window_ms: limit.window().map(|window| window.0),
         remaining: standing.remaining,
         reset_ms: standing.reset_after.map(|reset| reset.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Scope;
+    use crate::limits::period::{Calendar, Period};
+    use jiff::tz::TimeZone;
+
+    fn limit(unit: Unit, algorithm: Algorithm) -> Limit {
+        Limit {
+            name: unit.as_str().into(),
+            scope: Scope::TENANT,
+            unit,
+            amount: 100,
+            algorithm,
+            mode: Mode::Enforce,
+        }
+    }
+
+    fn sliding(unit: Unit) -> Charge {
+        let every = Millis::from_mins(1);
+        let limit = limit(unit, Algorithm::SlidingWindow { every });
+        Charge::new(Arc::new(limit), unit.as_str(), 1)
+    }
+
+    #[test]
+    fn an_admitted_call_is_told_of_its_limits_in_its_dialect() {
+        let units = [Unit::Requests, Unit::InputTokens, Unit::OutputTokens];
+        let charges = units.map(sliding);
+        let standing = |remaining| Standing {
+            used: 1,
+            exceeded: false,
+            remaining,
+            reset_after: Some(Millis(1_500)),
+        };
+        let standings = [standing(99), standing(80), standing(60)];
+        let now = UnixMillis(1_700_000_000_000);
+        let told = |dialect, ietf| {
+            let headers = headers(&charges, &standings, (dialect, ietf), now);
+            let lines = headers.iter().map(|(n, v)| format!("{n}: {v}"));
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(Dialect::Anthropic, false),
+            [
+                "anthropic-ratelimit-requests-limit: 100",
+                "anthropic-ratelimit-requests-remaining: 99",
+                "anthropic-ratelimit-requests-reset: 2023-11-14T22:13:22Z",
+                "anthropic-ratelimit-input-tokens-limit: 100",
+                "anthropic-ratelimit-input-tokens-remaining: 80",
+                "anthropic-ratelimit-input-tokens-reset: 2023-11-14T22:13:22Z",
+                "anthropic-ratelimit-output-tokens-limit: 100",
+                "anthropic-ratelimit-output-tokens-remaining: 60",
+                "anthropic-ratelimit-output-tokens-reset: 2023-11-14T22:13:22Z",
+            ]
+        );
+        assert_eq!(
+            told(Dialect::OpenAi, false),
+            [
+                "x-ratelimit-limit-requests: 100",
+                "x-ratelimit-remaining-requests: 99",
+                "x-ratelimit-reset-requests: 1.5s",
+            ]
+        );
+        for dialect in [
+            Dialect::Gemini,
+            Dialect::Bedrock,
+            Dialect::Cohere,
+            Dialect::Ollama,
+        ] {
+            assert!(told(dialect, false).is_empty(), "{dialect:?}");
+            let ietf = told(dialect, true);
+            assert_eq!(ietf.len(), 2, "{dialect:?}");
+            assert!(ietf[0].starts_with("ratelimit-policy: "), "{ietf:?}");
+        }
+    }
+
+    #[test]
+    fn a_calendars_window_is_about_as_long_as_it_is_called() {
+        let fixed = |period| Algorithm::FixedWindow {
+            period: Arc::new(period),
+        };
+        let calendar = |unit| {
+            fixed(Period::calendar(Calendar {
+                unit,
+                zone: TimeZone::UTC,
+            }))
+        };
+        let hours = |hours: u64| Some(Millis::from_mins(60 * hours));
+        for (algorithm, window) in [
+            (calendar(CalendarUnit::Hour), hours(1)),
+            (calendar(CalendarUnit::Day), hours(24)),
+            (calendar(CalendarUnit::Month(1)), hours(24)),
+            (
+                fixed(Period::aligned(Millis::from_mins(60 * 48))),
+                hours(48),
+            ),
+            (Algorithm::Concurrency, None),
+        ] {
+            assert_eq!(window_min(&limit(Unit::Tokens, algorithm)), window);
+        }
     }
 }

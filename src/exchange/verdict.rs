@@ -17,7 +17,7 @@ use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
 use crate::limits::{Actual, HoldId};
 use crate::policy::expected::Lesson;
-use crate::protocol::{Answer, Usage};
+use crate::protocol::{Answer, Dialect, Usage};
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -83,11 +83,11 @@ pub(super) fn void(call: &OpenCall, now: UnixMillis) -> UsageEvent {
     event(call, &never_sent(), now)
 }
 
-/// The event of a call that was refused.
+/// The event of a call that was refused, in this dialect and with this status.
 pub(super) fn refused(
     refused: Refused,
     refused_by: Arc<str>,
-    status: u16,
+    (dialect, status): (Dialect, u16),
     id: HoldId,
     now: UnixMillis,
 ) -> UsageEvent {
@@ -109,7 +109,7 @@ pub(super) fn refused(
         key_id: who.map(|who| Arc::clone(&who.key_id)),
         plan: who.map(|who| Arc::clone(&who.plan)),
         endpoint: refused.endpoint,
-        dialect: Arc::from("openai"),
+        dialect: Arc::from(dialect.as_str()),
         model: refused.model,
         model_served: None,
         stream: false,
@@ -295,7 +295,7 @@ fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
         key_id: Some(Arc::clone(&call.key_id)),
         plan: Some(Arc::clone(&call.plan)),
         endpoint: Some(call.endpoint),
-        dialect: Arc::from("openai"),
+        dialect: Arc::from(call.endpoint.dialect().as_str()),
         model: Some(Arc::clone(&call.model)),
         model_served: None,
         stream: call.stream,

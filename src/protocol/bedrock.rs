@@ -1,4 +1,5 @@
 //! Amazon Bedrock's dialect.
 
 pub mod answers;
+pub(super) mod refusal;
 pub mod requests;

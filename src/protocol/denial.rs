@@ -1,7 +1,7 @@
 //! Why a call is not let through, before it takes a dialect's form.
 //!
-//! A dialect renders a [`Denial`] into a [`Rendered`] answer that its SDKs
-//! understand. Nothing here repeats a prompt or a key.
+//! `refusal` renders a [`Denial`] into a [`Rendered`] answer that the caller's
+//! SDK understands. Nothing here repeats a prompt or a key.
 
 use super::BodyError;
 use std::sync::Arc;
@@ -54,6 +54,9 @@ pub struct RateDenial {
     pub used: u64,
     pub requested: u64,
     pub remaining: u64,
+    /// How long its amount is for, or where a calendar says, about as long at
+    /// least; `None` of calls in flight.
+    pub window_ms: Option<u64>,
     pub retry: RateRetry,
 }
 

@@ -193,6 +193,11 @@ impl Endpoint {
         self.row().form
     }
 
+    /// Whether its requests can be read, and so admitted.
+    pub fn is_served(self) -> bool {
+        self.form().is_some()
+    }
+
     /// Whether it produces no tokens.
     pub fn is_without_output(self) -> bool {
         self.rules().no_output

@@ -22,6 +22,9 @@ pub struct Item<'a> {
 /// The largest number of a structured field (RFC 9651, section 3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
+/// The names of both headers.
+pub const NAMES: [&str; 2] = ["ratelimit-policy", "ratelimit"];
+
 /// Both headers; none where there is no limit.
 pub fn headers(items: &[Item]) -> Vec<(&'static str, String)> {
     if items.is_empty() {
@@ -47,7 +50,7 @@ pub fn headers(items: &[Item]) -> Vec<(&'static str, String)> {
             let _ = write!(standings, ";t={}", seconds(ms));
         }
     }
-    vec![("ratelimit-policy", policies), ("ratelimit", standings)]
+    NAMES.into_iter().zip([policies, standings]).collect()
 }
 
 /// Rounded up, so that nobody comes back too early.

@@ -1,4 +1,5 @@
 //! Ollama's own dialect.
 
 pub mod answers;
+pub(super) mod refusal;
 pub mod requests;

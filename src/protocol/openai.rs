@@ -3,7 +3,7 @@
 
 pub mod answers;
 mod choices;
-pub mod rate_headers;
-pub mod refusal;
+pub(super) mod rate_headers;
+pub(super) mod refusal;
 pub mod requests;
 mod usage_value;

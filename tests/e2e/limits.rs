@@ -57,16 +57,9 @@ async fn the_request_limit_refuses_in_openais_words() {
             "no SDK should sleep for an hour"
         );
         assert_eq!(answer.header("x-weir-decision"), Some("tenant-requests"));
-        let wait_ms: u64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
-        let hour_ms = 3_600_000;
-        assert!(
-            (hour_ms * 9 / 10..=hour_ms * 12 / 10).contains(&wait_ms),
-            "{wait_ms}"
-        );
-        assert_eq!(
-            answer.header("retry-after").unwrap(),
-            wait_ms.div_ceil(1_000).to_string()
-        );
+        for name in ["retry-after", "retry-after-ms"] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
 
         let events = stack.wait_for_events(3).await;
         let refused = |event: &&UsageEvent| event.outcome == Outcome::Refused;
@@ -385,7 +378,8 @@ pub async fn scripts_run(stack: &Stack) -> u64 {
 
 #[tokio::test]
 async fn hammering_a_limit_costs_no_round_trips() {
-    let limit = "{ per: tenant, unit: requests, amount: 1, every: 1h }";
+    // As long as an SDK is told to wait.
+    let limit = "{ per: tenant, unit: requests, amount: 1, every: 100s }";
     let stack = stack(Engine::Redis, limit).await;
     assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
     stack.wait_for_events(1).await;

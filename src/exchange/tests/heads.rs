@@ -270,3 +270,116 @@ fn the_door_alone_judges_as_an_exchange_does() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_head_is_refused_in_its_callers_dialect() {
+    let id = HoldId::new(NOW, &[7; 10]).to_string();
+    let unauthorized = |path: &str, name: &str| {
+        let mut head = request_head(path);
+        head.headers.retain(|(n, _)| n != "authorization");
+        head.headers.push((name.to_owned(), b"k".to_vec()));
+        head
+    };
+    for (head, dialect, status, pointer, expected) in [
+        (
+            request_head("/v1/messages/batches"),
+            "anthropic",
+            404,
+            "/error/type",
+            "not_found_error",
+        ),
+        (
+            unauthorized("/v1/models", "x-api-key"),
+            "anthropic",
+            401,
+            "/request_id",
+            &*id,
+        ),
+        (
+            unauthorized("/v1beta/models/g:generateContent", "accept"),
+            "gemini",
+            401,
+            "/error/status",
+            "UNAUTHENTICATED",
+        ),
+        (
+            unauthorized("/v1beta/models/g:streamGenerateContent", "accept"),
+            "gemini",
+            401,
+            "/0/error/status",
+            "UNAUTHENTICATED",
+        ),
+        (
+            unauthorized("/v1beta/models/g:streamGenerateContent?alt=sse", "accept"),
+            "gemini",
+            401,
+            "/error/status",
+            "UNAUTHENTICATED",
+        ),
+        (
+            unauthorized("/model/m/converse", "accept"),
+            "bedrock",
+            403,
+            "/message",
+            "You didn't provide an API key. Send it as one header, and no other key: \
+             Authorization: Bearer YOUR_KEY.",
+        ),
+        (
+            unauthorized("/v2/chat", "accept"),
+            "cohere",
+            401,
+            "/id",
+            &*id,
+        ),
+        (
+            request_head("/api/pull"),
+            "ollama",
+            404,
+            "/error",
+            "Unknown request URL. This gateway serves POST /api/chat, /api/generate and /api/embed.",
+        ),
+        (
+            request_head("/v1/files"),
+            "openai",
+            404,
+            "/error/code",
+            "unknown_url",
+        ),
+    ] {
+        let asked = format!("{:?}", head.headers[1]);
+        let judged = judge(
+            &head,
+            &snapshot(),
+            settings(),
+            HoldId::new(NOW, &[7; 10]),
+            NOW,
+        );
+        let Judgement::Refused {
+            rendered: at_door,
+            event: event_at_door,
+        } = judged
+        else {
+            panic!("{asked} passed the door");
+        };
+        let steps = [first(head)];
+        let Some(Reply::Refuse { rendered, .. }) = &steps[0].reply else {
+            panic!("{asked}: {steps:?}");
+        };
+        assert_eq!(*rendered, at_door, "{asked}");
+        assert_eq!(rendered.status, status, "{asked}");
+        let body: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
+        let found = body.pointer(pointer).and_then(|value| value.as_str());
+        assert_eq!(found, Some(expected), "{asked}");
+        assert_eq!(&*records(&steps)[0].dialect, dialect, "{asked}");
+        assert_eq!(&*event_at_door.dialect, dialect, "{asked}");
+        let header = |name: &str| rendered.headers.iter().any(|(n, _)| *n == name);
+        for name in [
+            "x-weir-decision",
+            "x-weir-decision-id",
+            "x-should-retry",
+            "content-type",
+        ] {
+            assert!(header(name), "{asked}: {name}");
+        }
+    }
+}

@@ -4,29 +4,38 @@
 //! Source: OpenAI's guide "Rate limits", section "Rate limits in headers".
 
 use crate::protocol::denial::RateStanding;
+use crate::protocol::rate_headers::Standings;
 
-/// The headers for one kind of limit: how much it allows, what is left, and
-/// when it is whole again.
-pub fn requests(standing: RateStanding) -> [(&'static str, String); 3] {
-    [
-        ("x-ratelimit-limit-requests", standing.limit.to_string()),
-        (
-            "x-ratelimit-remaining-requests",
-            standing.remaining.to_string(),
-        ),
-        ("x-ratelimit-reset-requests", duration(standing.reset_ms)),
-    ]
+/// The headers of a unit: its limit, what remains of it, when it is whole again.
+pub type Names = [&'static str; 3];
+
+pub const REQUESTS: Names = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+pub const TOKENS: Names = [
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
+
+pub fn render(standings: &Standings) -> Vec<(&'static str, String)> {
+    let units = [(REQUESTS, standings.requests), (TOKENS, standings.tokens)];
+    let told = units
+        .into_iter()
+        .filter_map(|(names, standing)| Some(of_unit(names, standing?)));
+    told.flatten().collect()
 }
 
-/// As [`requests`], for tokens.
-pub fn tokens(standing: RateStanding) -> [(&'static str, String); 3] {
+fn of_unit(
+    [limit, remaining, reset]: Names,
+    standing: RateStanding,
+) -> [(&'static str, String); 3] {
     [
-        ("x-ratelimit-limit-tokens", standing.limit.to_string()),
-        (
-            "x-ratelimit-remaining-tokens",
-            standing.remaining.to_string(),
-        ),
-        ("x-ratelimit-reset-tokens", duration(standing.reset_ms)),
+        (limit, standing.limit.to_string()),
+        (remaining, standing.remaining.to_string()),
+        (reset, duration(standing.reset_ms)),
     ]
 }
 

@@ -3,7 +3,7 @@
 //! | attribute | from |
 //! |---|---|
 //! | `gen_ai.operation.name` | the endpoint: `chat`, `text_completion`, `embeddings` |
-//! | `gen_ai.provider.name` | the dialect |
+//! | `gen_ai.provider.name` | the dialect, under the convention's name |
 //! | `gen_ai.request.model`, `.response.model` | the model asked for, the model that served |
 //! | `gen_ai.request.stream` | present if true |
 //! | `gen_ai.response.finish_reasons` | the provider's own word |
@@ -82,10 +82,19 @@ pub(super) fn time(moment: UnixMillis) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// A dialect as the semantic conventions for generative AI name it.
+fn provider(dialect: &str) -> Value {
+    match dialect {
+        "gemini" => "gcp.gemini".into(),
+        "bedrock" => "aws.bedrock".into(),
+        other => text(other),
+    }
+}
+
 fn attributes(event: &UsageEvent) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("gen_ai.operation.name", operation(event.endpoint)),
-        KeyValue::new("gen_ai.provider.name", text(&event.dialect)),
+        KeyValue::new("gen_ai.provider.name", provider(&event.dialect)),
         KeyValue::new("weir.id", event.id.to_string()),
         KeyValue::new("weir.outcome", event.outcome.as_str()),
     ];

@@ -105,6 +105,21 @@ fn string(text: &str) -> Any {
 }
 
 #[test]
+fn a_provider_goes_by_the_conventions_name() {
+    for (dialect, provider) in [
+        ("anthropic", "anthropic"),
+        ("gemini", "gcp.gemini"),
+        ("bedrock", "aws.bedrock"),
+        ("ollama", "ollama"),
+    ] {
+        let (spans, _) = sent(&[event(1, json!({ "dialect": dialect }))]);
+        let found = attributes(&spans[0].attributes);
+        let expected = string(provider);
+        assert_eq!(found.get("gen_ai.provider.name"), Some(&expected));
+    }
+}
+
+#[test]
 fn a_call_is_one_span_with_the_names_of_the_convention() {
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let (spans, resource) = sent(&[event(1, json!({ "traceparent": parent }))]);

@@ -1,0 +1,88 @@
+//! A [`Denial`] in the form of the API that was called, so that the caller's
+//! SDK does the right thing: retries what will pass, at the right time, and
+//! nothing else.
+//!
+//! What is said and when to retry is decided here, once; a dialect's own
+//! `refusal` gives it a status, a body and the headers that its SDKs read.
+//! Always holds: whoever is told to retry is told to wait at most
+//! [`WAIT_MAX_MS`]; whoever would have to wait longer is told not to retry,
+//! and no header names the time, as some SDKs sleep however long one says.
+//!
+//! Sources: openai-python, openai-node, anthropic-sdk-python and
+//! anthropic-sdk-typescript honour `x-should-retry`, then `retry-after-ms`,
+//! then `retry-after`; cohere-python the latter two.
+
+mod guess;
+mod words;
+
+pub(super) use words::{Fault, Said};
+
+use super::denial::{Denial, Rendered};
+use super::{Dialect, Endpoint, anthropic, bedrock, cohere, gemini, ollama, openai};
+
+/// The longest that an SDK is told to wait by itself, in milliseconds.
+/// openai-python waits no longer than this; openai-node and Anthropic's would
+/// sleep through an hour.
+pub const WAIT_MAX_MS: u64 = 120_000;
+
+/// The form in which a call is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    pub dialect: Dialect,
+    /// The answer would have been a JSON array, item by item: its error is one
+    /// item of such an array.
+    pub array: bool,
+}
+
+impl Default for Form {
+    /// What most clients understand.
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::OpenAi,
+            array: false,
+        }
+    }
+}
+
+impl Form {
+    /// The form of a call whose endpoint is known, else this one.
+    #[must_use]
+    pub fn at(self, endpoint: Option<Endpoint>) -> Self {
+        Self {
+            dialect: endpoint.map_or(self.dialect, Endpoint::dialect),
+            ..self
+        }
+    }
+}
+
+/// The answer to a refused call. `id` is weir's id of the call, by which it can
+/// be looked up; dialects whose errors have an id of their own carry it.
+pub fn render(form: Form, denial: &Denial, id: &str) -> Rendered {
+    let said = Said::of(denial, form.dialect, id);
+    let mut rendered = match form.dialect {
+        Dialect::OpenAi => openai::refusal::render(&said),
+        Dialect::Anthropic => anthropic::refusal::render(&said),
+        Dialect::Gemini => gemini::refusal::render(&said, form.array),
+        Dialect::Bedrock => bedrock::refusal::render(&said),
+        Dialect::Cohere => cohere::refusal::render(&said),
+        Dialect::Ollama => ollama::refusal::render(&said),
+    };
+    rendered.headers.extend(retry_headers(said.wait_ms));
+    rendered
+}
+
+/// `retry-after` counts whole seconds, so it is rounded up; the exact time is
+/// in `retry-after-ms`, which the SDKs prefer.
+fn retry_headers(wait_ms: Option<u64>) -> Vec<(&'static str, String)> {
+    let Some(ms) = wait_ms else {
+        return vec![("x-should-retry", "false".to_owned())];
+    };
+    vec![
+        ("retry-after-ms", ms.to_string()),
+        ("retry-after", ms.div_ceil(1_000).to_string()),
+        ("x-should-retry", "true".to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
