@@ -22,6 +22,7 @@ pub mod inflate;
 pub mod json;
 pub mod json_edit;
 pub mod json_stream;
+pub mod multipart;
 pub mod ollama;
 pub mod openai;
 pub mod rate_headers;

@@ -134,8 +134,11 @@ impl Admission<'_> {
                 bytes_max: self.settings.body_bytes_max,
             }));
         }
-        let facts = request::read(who.endpoint, who.path_model.as_deref(), &body)
-            .map_err(|error| refused(Denial::Body(error)))?;
+        let facts = match &who.boundary {
+            None => request::read(who.endpoint, who.path_model.as_deref(), &body),
+            Some(boundary) => request::read_form(who.endpoint, boundary, &body),
+        };
+        let facts = facts.map_err(|error| refused(Denial::Body(error)))?;
         let model = self.snapshot.models.get(facts.model.as_str());
         let plan = self.snapshot.plans.get(&who.principal.plan);
         let (Some(model), Some(plan)) = (model, plan) else {

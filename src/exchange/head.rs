@@ -6,10 +6,10 @@ use super::credentials;
 use super::message::{HeaderEdits, Headers, RequestHead};
 use crate::identity::Principal;
 use crate::policy::Snapshot;
-use crate::protocol::Endpoint;
 use crate::protocol::denial::{Credential, Denial};
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
+use crate::protocol::{Endpoint, multipart};
 use crate::units::UnixMillis;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(super) struct Identified {
     pub endpoint: Endpoint,
     /// The model that the path names, if it names one.
     pub path_model: Option<String>,
+    /// What stands between the parts of its body, where that is a form.
+    pub boundary: Option<String>,
     pub started_at: UnixMillis,
     pub traceparent: Option<String>,
 }
@@ -66,7 +68,8 @@ pub(super) fn judge(
         .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
     let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
     let (endpoint, path_model) = endpoint(&head.headers).map_err(|denial| refused(denial, None))?;
-    content(head, settings.body_bytes_max).map_err(|denial| refused(denial, Some(endpoint)))?;
+    let boundary = content(head, endpoint, settings.body_bytes_max)
+        .map_err(|denial| refused(denial, Some(endpoint)))?;
     let edits = edits(&head.headers, settings);
     let traceparent = single(&head.headers, "traceparent")
         .ok()
@@ -77,6 +80,7 @@ pub(super) fn judge(
         principal,
         endpoint,
         path_model,
+        boundary,
         started_at: now,
         traceparent,
     };
@@ -132,13 +136,22 @@ pub(super) fn split_path(headers: &Headers) -> (&str, Option<&str>) {
     }
 }
 
-/// One JSON content type, no coding, a length within the bound, a body.
-fn content(head: &RequestHead, body_bytes_max: usize) -> Result<(), Denial> {
-    let content_type = single(&head.headers, "content-type")
-        .map_err(|Several| Denial::UnsupportedMediaType)?
-        .ok_or(Denial::UnsupportedMediaType)?;
-    if !is_json(content_type) {
-        return Err(Denial::UnsupportedMediaType);
+/// One content type that the endpoint takes, no coding, a length within the
+/// bound, a body. What stands between its parts, where it is a form.
+fn content(
+    head: &RequestHead,
+    endpoint: Endpoint,
+    body_bytes_max: usize,
+) -> Result<Option<String>, Denial> {
+    let unsupported = Denial::UnsupportedMediaType {
+        form: endpoint.takes_forms(),
+    };
+    let Ok(Some(content_type)) = single(&head.headers, "content-type") else {
+        return Err(unsupported);
+    };
+    let boundary = multipart::boundary(content_type).filter(|_| endpoint.takes_forms());
+    if boundary.is_none() && (endpoint.takes_forms() || !is_json(content_type)) {
+        return Err(unsupported);
     }
     let encoding =
         single(&head.headers, "content-encoding").map_err(|Several| Denial::UnsupportedEncoding)?;
@@ -155,11 +168,11 @@ fn content(head: &RequestHead, body_bytes_max: usize) -> Result<(), Denial> {
     }
     if head.end {
         return Err(Denial::Body(crate::protocol::BodyError {
-            message: "The request has no body; a JSON object is expected.".into(),
+            message: "The request has no body.".into(),
             param: None,
         }));
     }
-    Ok(())
+    Ok(boundary.map(str::to_owned))
 }
 
 /// `application/json`, with no charset or UTF-8.

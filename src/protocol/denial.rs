@@ -15,8 +15,11 @@ pub enum Denial {
     BadHeader(&'static str),
     UnknownEndpoint,
     MethodNotAllowed,
-    /// Not `application/json`.
-    UnsupportedMediaType,
+    /// Not `application/json`, or not `multipart/form-data` where that is a
+    /// `form`.
+    UnsupportedMediaType {
+        form: bool,
+    },
     /// A body in a coding that can't be read.
     UnsupportedEncoding,
     BodyTooLarge {
@@ -108,7 +111,7 @@ impl Denial {
             Denial::BadHeader(_) => "bad_header",
             Denial::UnknownEndpoint => "unknown_endpoint",
             Denial::MethodNotAllowed => "method_not_allowed",
-            Denial::UnsupportedMediaType => "unsupported_media_type",
+            Denial::UnsupportedMediaType { .. } => "unsupported_media_type",
             Denial::UnsupportedEncoding => "unsupported_encoding",
             Denial::BodyTooLarge { .. } => "body_too_large",
             Denial::Body(_) => "bad_body",

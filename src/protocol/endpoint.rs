@@ -9,9 +9,9 @@
 mod rows;
 
 use super::answer::{AnswerKind, Rules};
-use super::request::Form;
+use super::request::{Form, Upload};
 use Dialect::{Anthropic, Cohere, Ollama, OpenAi};
-use rows::{ROWS, Row};
+use rows::{ROWS, Request, Row};
 use std::borrow::Cow;
 
 /// Whose form a call has.
@@ -190,12 +190,23 @@ impl Endpoint {
 
     /// How its requests are read.
     pub(in crate::protocol) fn form(self) -> Option<&'static Form> {
-        self.row().form
+        match self.row().request {
+            Request::Json(form) => Some(form),
+            Request::Form(_) => None,
+        }
     }
 
-    /// Whether its requests can be read, and so admitted.
-    pub fn is_served(self) -> bool {
-        self.form().is_some()
+    /// As [`Endpoint::form`], where its requests are uploaded as forms.
+    pub(in crate::protocol) fn upload(self) -> Option<&'static Upload> {
+        match self.row().request {
+            Request::Json(_) => None,
+            Request::Form(upload) => Some(upload),
+        }
+    }
+
+    /// Whether its requests come as `multipart/form-data`, not as JSON.
+    pub fn takes_forms(self) -> bool {
+        self.upload().is_some()
     }
 
     /// Whether it produces no tokens.
@@ -245,12 +256,14 @@ impl Endpoint {
 
     /// The most output tokens of one answer where neither the call nor the
     /// model says. Source: OpenAI's pricing of `gpt-image-1`, at high quality
-    /// and the largest size, and three partial images on the way.
+    /// and the largest size, and three partial images on the way;
+    /// its page on `gpt-4o-transcribe`.
     pub fn usual_output_tokens_max(self) -> Option<u64> {
         match self {
             Endpoint::ImageGenerations | Endpoint::ImageEdits | Endpoint::ImageVariations => {
                 Some(6_240 + 3 * 100)
             }
+            Endpoint::Transcriptions | Endpoint::Translations => Some(2_000),
             _ => None,
         }
     }

@@ -23,6 +23,7 @@ mod place;
 mod prompt;
 mod shared_fields;
 pub(in crate::protocol) mod take;
+mod uploaded;
 mod value;
 
 use crate::protocol::json::Scanner;
@@ -36,6 +37,7 @@ pub use form::{CapField, CapPlace};
 pub(in crate::protocol) use form::{CapRule, Form, Member, ModelField, StreamField, member, spelt};
 pub(in crate::protocol) use place::Place;
 pub use shared_fields::is_model_name;
+pub(in crate::protocol) use uploaded::{Upload, What};
 pub(in crate::protocol) use value::Integer;
 
 /// The longest name of a model. Bedrock's are ARNs, of up to 2,048 bytes by
@@ -69,6 +71,15 @@ pub fn read(
     let mut reading = Reading::new(form, path_model, body)?;
     reading.body()?;
     Ok(reading.finish()?)
+}
+
+/// As [`read`], of an endpoint that takes `multipart/form-data`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_form(endpoint: Endpoint, boundary: &str, body: &[u8]) -> Result<CallFacts, BodyError> {
+    let upload = endpoint.upload().ok_or_else(BodyError::unserved)?;
+    uploaded::read(upload, boundary, body)
 }
 
 /// A body being read.

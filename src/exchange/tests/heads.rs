@@ -147,6 +147,18 @@ fn heads_that_are_refused() {
             "unsupported_content_type",
         ),
         (
+            "JSON where a form is due",
+            request_head("/v1/audio/transcriptions"),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "a form where JSON is due",
+            head(|h| set(h, "content-type", "multipart/form-data; boundary=B")),
+            415,
+            "unsupported_content_type",
+        ),
+        (
             "no type",
             head(|h| h.retain(|(n, _)| n != "content-type")),
             415,

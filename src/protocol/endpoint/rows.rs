@@ -7,7 +7,7 @@ use super::decoded;
 use crate::protocol::answer::Rules;
 use crate::protocol::openai::answers as openai_answers;
 use crate::protocol::openai::requests as openai_requests;
-use crate::protocol::request::Form;
+use crate::protocol::request::{Form, Upload};
 use crate::protocol::{anthropic, bedrock, cohere, gemini, ollama};
 use std::borrow::Cow;
 
@@ -22,8 +22,15 @@ pub(super) struct Row {
     pub(super) suffix: Suffix,
     /// How its answers are read.
     pub(super) rules: &'static Rules,
-    /// How its requests are read; `None`: not as JSON.
-    pub(super) form: Option<&'static Form>,
+    /// How its requests are read.
+    pub(super) request: Request,
+}
+
+/// The form of a request's body.
+pub(super) enum Request {
+    Json(&'static Form),
+    /// `multipart/form-data`.
+    Form(&'static Upload),
 }
 
 pub(super) enum Suffix {
@@ -42,7 +49,7 @@ const fn row(
     path: &'static str,
     suffix: &'static str,
     rules: &'static Rules,
-    form: Option<&'static Form>,
+    request: Request,
 ) -> Row {
     Row {
         endpoint,
@@ -50,7 +57,7 @@ const fn row(
         path,
         suffix: Suffix::Plain(suffix),
         rules,
-        form,
+        request,
     }
 }
 
@@ -59,7 +66,7 @@ const fn google(
     path: &'static str,
     verb: &'static str,
     rules: &'static Rules,
-    form: Option<&'static Form>,
+    request: Request,
 ) -> Row {
     Row {
         endpoint,
@@ -70,7 +77,7 @@ const fn google(
             after: verb,
         },
         rules,
-        form,
+        request,
     }
 }
 
@@ -79,7 +86,7 @@ const fn aws(
     path: &'static str,
     verb: &'static str,
     rules: &'static Rules,
-    form: Option<&'static Form>,
+    request: Request,
 ) -> Row {
     Row {
         endpoint,
@@ -90,7 +97,7 @@ const fn aws(
             after: verb,
         },
         rules,
-        form,
+        request,
     }
 }
 
@@ -101,7 +108,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/chat/completions",
         "/chat/completions",
         &openai_answers::CHOICES,
-        Some(&openai_requests::CHAT),
+        Request::Json(&openai_requests::CHAT),
     ),
     row(
         E::Completions,
@@ -109,7 +116,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/completions",
         "/completions",
         &openai_answers::CHOICES,
-        Some(&openai_requests::COMPLETIONS),
+        Request::Json(&openai_requests::COMPLETIONS),
     ),
     row(
         E::Responses,
@@ -117,7 +124,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/responses",
         "/responses",
         &openai_answers::RESPONSES,
-        Some(&openai_requests::RESPONSES),
+        Request::Json(&openai_requests::RESPONSES),
     ),
     row(
         E::ResponsesInputTokens,
@@ -125,7 +132,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/responses/input_tokens",
         "/responses/input_tokens",
         &openai_answers::FREE,
-        Some(&openai_requests::RESPONSES_INPUT_TOKENS),
+        Request::Json(&openai_requests::RESPONSES_INPUT_TOKENS),
     ),
     row(
         E::Embeddings,
@@ -133,7 +140,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/embeddings",
         "/embeddings",
         &openai_answers::EMBEDDINGS,
-        Some(&openai_requests::EMBEDDINGS),
+        Request::Json(&openai_requests::EMBEDDINGS),
     ),
     row(
         E::ImageGenerations,
@@ -141,7 +148,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/generations",
         "/images/generations",
         &openai_answers::IMAGES,
-        Some(&openai_requests::IMAGE_GENERATIONS),
+        Request::Json(&openai_requests::IMAGE_GENERATIONS),
     ),
     row(
         E::ImageEdits,
@@ -149,7 +156,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/edits",
         "/images/edits",
         &openai_answers::IMAGES,
-        None,
+        Request::Form(&openai_requests::IMAGE_EDITS),
     ),
     row(
         E::ImageVariations,
@@ -157,7 +164,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/images/variations",
         "/images/variations",
         &openai_answers::IMAGES,
-        None,
+        Request::Form(&openai_requests::IMAGE_EDITS),
     ),
     row(
         E::Transcriptions,
@@ -165,7 +172,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/transcriptions",
         "/audio/transcriptions",
         &openai_answers::TRANSCRIPTIONS,
-        None,
+        Request::Form(&openai_requests::TRANSCRIPTIONS),
     ),
     row(
         E::Translations,
@@ -173,7 +180,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/translations",
         "/audio/translations",
         &openai_answers::TRANSCRIPTIONS,
-        None,
+        Request::Form(&openai_requests::TRANSCRIPTIONS),
     ),
     row(
         E::Speech,
@@ -181,7 +188,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/audio/speech",
         "/audio/speech",
         &openai_answers::SPEECH,
-        Some(&openai_requests::SPEECH),
+        Request::Json(&openai_requests::SPEECH),
     ),
     row(
         E::Moderations,
@@ -189,7 +196,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/moderations",
         "/moderations",
         &openai_answers::FREE,
-        Some(&openai_requests::MODERATIONS),
+        Request::Json(&openai_requests::MODERATIONS),
     ),
     row(
         E::Rerank,
@@ -197,7 +204,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/rerank",
         "/v1/rerank",
         &openai_answers::RERANK,
-        Some(&openai_requests::RERANK),
+        Request::Json(&openai_requests::RERANK),
     ),
     row(
         E::Messages,
@@ -205,7 +212,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/messages",
         "/v1/messages",
         &anthropic::answers::MESSAGES,
-        Some(&anthropic::requests::MESSAGES),
+        Request::Json(&anthropic::requests::MESSAGES),
     ),
     row(
         E::MessagesCountTokens,
@@ -213,84 +220,84 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/messages/count_tokens",
         "/v1/messages/count_tokens",
         &openai_answers::FREE,
-        Some(&anthropic::requests::COUNT_TOKENS),
+        Request::Json(&anthropic::requests::COUNT_TOKENS),
     ),
     google(
         E::GenerateContent,
         "/models/{model}:generateContent",
         ":generateContent",
         &gemini::answers::GENERATE,
-        Some(&gemini::requests::GENERATE),
+        Request::Json(&gemini::requests::GENERATE),
     ),
     google(
         E::StreamGenerateContent,
         "/models/{model}:streamGenerateContent",
         ":streamGenerateContent",
         &gemini::answers::GENERATE,
-        Some(&gemini::requests::STREAM_GENERATE),
+        Request::Json(&gemini::requests::STREAM_GENERATE),
     ),
     google(
         E::EmbedContent,
         "/models/{model}:embedContent",
         ":embedContent",
         &gemini::answers::EMBED,
-        Some(&gemini::requests::EMBED),
+        Request::Json(&gemini::requests::EMBED),
     ),
     google(
         E::BatchEmbedContents,
         "/models/{model}:batchEmbedContents",
         ":batchEmbedContents",
         &gemini::answers::EMBED,
-        Some(&gemini::requests::BATCH_EMBED),
+        Request::Json(&gemini::requests::BATCH_EMBED),
     ),
     google(
         E::CountTokens,
         "/models/{model}:countTokens",
         ":countTokens",
         &openai_answers::FREE,
-        Some(&gemini::requests::COUNT_TOKENS),
+        Request::Json(&gemini::requests::COUNT_TOKENS),
     ),
     google(
         E::Predict,
         "/models/{model}:predict",
         ":predict",
         &gemini::answers::PREDICT,
-        Some(&gemini::requests::PREDICT),
+        Request::Json(&gemini::requests::PREDICT),
     ),
     aws(
         E::Converse,
         "/model/{model}/converse",
         "/converse",
         &bedrock::answers::CONVERSE,
-        Some(&bedrock::requests::CONVERSE),
+        Request::Json(&bedrock::requests::CONVERSE),
     ),
     aws(
         E::ConverseStream,
         "/model/{model}/converse-stream",
         "/converse-stream",
         &bedrock::answers::CONVERSE,
-        Some(&bedrock::requests::CONVERSE_STREAM),
+        Request::Json(&bedrock::requests::CONVERSE_STREAM),
     ),
     aws(
         E::Invoke,
         "/model/{model}/invoke",
         "/invoke",
         &bedrock::answers::INVOKE_MODEL,
-        Some(&bedrock::requests::INVOKE),
+        Request::Json(&bedrock::requests::INVOKE),
     ),
     aws(
         E::InvokeStream,
         "/model/{model}/invoke-with-response-stream",
         "/invoke-with-response-stream",
         &bedrock::answers::INVOKE_MODEL,
-        Some(&bedrock::requests::INVOKE_STREAM),
+        Request::Json(&bedrock::requests::INVOKE_STREAM),
     ),
     aws(
         E::BedrockCountTokens,
         "/model/{model}/count-tokens",
         "/count-tokens",
         &openai_answers::FREE,
-        Some(&bedrock::requests::COUNT_TOKENS),
+        Request::Json(&bedrock::requests::COUNT_TOKENS),
     ),
     row(
         E::CohereChat,
@@ -298,7 +305,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/chat",
         "/v2/chat",
         &cohere::answers::CHAT,
-        Some(&cohere::requests::CHAT),
+        Request::Json(&cohere::requests::CHAT),
     ),
     row(
         E::CohereChatV1,
@@ -306,7 +313,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v1/chat",
         "/v1/chat",
         &cohere::answers::CHAT,
-        Some(&cohere::requests::CHAT_V1),
+        Request::Json(&cohere::requests::CHAT_V1),
     ),
     row(
         E::CohereEmbed,
@@ -314,7 +321,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/embed",
         "/v2/embed",
         &cohere::answers::EMBED,
-        Some(&cohere::requests::EMBED),
+        Request::Json(&cohere::requests::EMBED),
     ),
     row(
         E::CohereRerank,
@@ -322,7 +329,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/v2/rerank",
         "/v2/rerank",
         &openai_answers::RERANK,
-        Some(&openai_requests::RERANK),
+        Request::Json(&openai_requests::RERANK),
     ),
     row(
         E::OllamaChat,
@@ -330,7 +337,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/chat",
         "/api/chat",
         &ollama::answers::GENERATE,
-        Some(&ollama::requests::CHAT),
+        Request::Json(&ollama::requests::CHAT),
     ),
     row(
         E::OllamaGenerate,
@@ -338,7 +345,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/generate",
         "/api/generate",
         &ollama::answers::GENERATE,
-        Some(&ollama::requests::GENERATE),
+        Request::Json(&ollama::requests::GENERATE),
     ),
     row(
         E::OllamaEmbed,
@@ -346,7 +353,7 @@ pub(super) static ROWS: [Row; 33] = [
         "/api/embed",
         "/api/embed",
         &ollama::answers::EMBED,
-        Some(&ollama::requests::EMBED),
+        Request::Json(&ollama::requests::EMBED),
     ),
 ];
 

@@ -12,6 +12,7 @@ mod embeddings;
 mod media;
 mod rerank;
 mod responses;
+mod uploads;
 
 pub(in crate::protocol) use chat::CHAT;
 pub(in crate::protocol) use completions::COMPLETIONS;
@@ -19,3 +20,4 @@ pub(in crate::protocol) use embeddings::{EMBEDDINGS, MODERATIONS};
 pub(in crate::protocol) use media::{IMAGE_GENERATIONS, SPEECH};
 pub(in crate::protocol) use rerank::RERANK;
 pub(in crate::protocol) use responses::{RESPONSES, RESPONSES_INPUT_TOKENS};
+pub(in crate::protocol) use uploads::{IMAGE_EDITS, TRANSCRIPTIONS};

@@ -129,9 +129,14 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             return (fault, of_rate(rate, fault, dialect));
         }
         Denial::MethodNotAllowed => (Fault::Method, "Only POST is allowed here."),
-        Denial::UnsupportedMediaType => (
+        Denial::UnsupportedMediaType { form: false } => (
             Fault::MediaType,
             "The request needs exactly one Content-Type, which must be application/json.",
+        ),
+        Denial::UnsupportedMediaType { form: true } => (
+            Fault::MediaType,
+            "The request needs exactly one Content-Type, which must be multipart/form-data with \
+             its boundary.",
         ),
         Denial::UnsupportedEncoding => (
             Fault::Encoding,
@@ -180,7 +185,7 @@ fn of_key(credential: Credential, dialect: Dialect) -> String {
 
 /// The endpoints of a dialect that can be called here, as a sentence.
 fn served(dialect: Dialect) -> String {
-    let served = Endpoint::all().filter(|endpoint| endpoint.is_served());
+    let served = Endpoint::all();
     let of_dialect = served.filter(|endpoint| endpoint.dialect() == dialect);
     let mut paths: Vec<&str> = of_dialect.map(Endpoint::path).collect();
     let Some(last) = paths.pop() else {

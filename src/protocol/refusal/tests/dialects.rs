@@ -47,7 +47,7 @@ fn openai() {
             "invalid_request_error method_not_allowed",
         ),
         (
-            Denial::UnsupportedMediaType,
+            Denial::UnsupportedMediaType { form: false },
             415,
             "invalid_request_error unsupported_content_type",
         ),
@@ -108,7 +108,11 @@ fn anthropic() {
         (Denial::BadHeader("NUL"), 400, "invalid_request_error"),
         (Denial::UnknownEndpoint, 404, "not_found_error"),
         (Denial::MethodNotAllowed, 405, "invalid_request_error"),
-        (Denial::UnsupportedMediaType, 415, "invalid_request_error"),
+        (
+            Denial::UnsupportedMediaType { form: false },
+            415,
+            "invalid_request_error",
+        ),
         (Denial::UnsupportedEncoding, 415, "invalid_request_error"),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
@@ -142,7 +146,11 @@ fn gemini() {
         (Denial::BadHeader("NUL"), 400, "INVALID_ARGUMENT"),
         (Denial::UnknownEndpoint, 404, "NOT_FOUND"),
         (Denial::MethodNotAllowed, 405, "INVALID_ARGUMENT"),
-        (Denial::UnsupportedMediaType, 415, "INVALID_ARGUMENT"),
+        (
+            Denial::UnsupportedMediaType { form: false },
+            415,
+            "INVALID_ARGUMENT",
+        ),
         (Denial::UnsupportedEncoding, 415, "INVALID_ARGUMENT"),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
@@ -262,7 +270,11 @@ fn bedrock() {
         (Denial::BadHeader("NUL"), 400, "ValidationException"),
         (Denial::UnknownEndpoint, 404, "UnknownOperationException"),
         (Denial::MethodNotAllowed, 400, "ValidationException"),
-        (Denial::UnsupportedMediaType, 400, "ValidationException"),
+        (
+            Denial::UnsupportedMediaType { form: false },
+            400,
+            "ValidationException",
+        ),
         (Denial::UnsupportedEncoding, 400, "ValidationException"),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
@@ -294,7 +306,7 @@ fn by_status() -> Vec<(Denial, u16, &'static str)> {
         (Denial::BadHeader("NUL"), 400, ""),
         (Denial::UnknownEndpoint, 404, ""),
         (Denial::MethodNotAllowed, 405, ""),
-        (Denial::UnsupportedMediaType, 415, ""),
+        (Denial::UnsupportedMediaType { form: false }, 415, ""),
         (Denial::UnsupportedEncoding, 415, ""),
         (Denial::BodyTooLarge { bytes_max: 10 }, 413, ""),
         (bad_field(), 400, ""),

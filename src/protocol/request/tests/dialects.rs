@@ -319,3 +319,81 @@ fn blocks_in_blocks_end() {
         assert!(read(Endpoint::Messages, nested(depth).as_bytes()).is_err());
     }
 }
+
+fn form(parts: &[(&str, &str, bool)]) -> Vec<u8> {
+    let mut body = String::new();
+    for (name, content, is_file) in parts {
+        let file = if *is_file { "; filename=\"f\"" } else { "" };
+        body += &format!(
+            "--B\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n"
+        );
+    }
+    (body + "--B--\r\n").into_bytes()
+}
+
+#[test]
+fn forms_are_read() {
+    let body = form(&[
+        ("model", "gpt-4o-transcribe", false),
+        ("file", "ID3\0\u{1}", true),
+        ("prompt", "names", false),
+        ("stream", "true", false),
+        ("timestamp_granularities[]", "word", false),
+        ("timestamp_granularities[]", "segment", false),
+    ]);
+    let facts = read_form(Endpoint::Transcriptions, "B", &body).unwrap();
+    assert_eq!(
+        (facts.model.as_str(), facts.stream),
+        ("gpt-4o-transcribe", true)
+    );
+    assert!(facts.unseen_input);
+    assert_eq!(json::text(&body, &facts.texts[0]), "names");
+
+    let body = form(&[
+        ("image[]", "png", true),
+        ("image[]", "png", true),
+        ("mask", "png", true),
+        ("n", "3", false),
+        ("prompt", "a cat", false),
+    ]);
+    let facts = read_form(Endpoint::ImageEdits, "B", &body).unwrap();
+    let read = (
+        facts.model.as_str(),
+        facts.images.len(),
+        facts.choices,
+        facts.answers,
+    );
+    assert_eq!(read, ("dall-e-2", 3, 3, 3));
+}
+
+#[test]
+fn forms_that_are_refused() {
+    let (model, file) = (("model", "m", false), ("file", "x", true));
+    for (parts, param) in [
+        (vec![file], "model"),
+        (vec![model], "file"),
+        (vec![model, ("model", "n", false), file], "model"),
+        (vec![model, ("Model", "n", false), file], "model"),
+        (vec![model, file, ("stream", "1", false)], "stream"),
+        (vec![("model", "m", true), file], "model"),
+        (vec![("model", "a\nb", false), file], "model"),
+        (vec![model, file, file], "file"),
+    ] {
+        let error = read_form(Endpoint::Transcriptions, "B", &form(&parts)).unwrap_err();
+        assert_eq!(
+            error.param.as_deref(),
+            Some(param),
+            "{parts:?}: {}",
+            error.message
+        );
+    }
+    for body in [&b"{}"[..], b"--B\r\n", b"--B--x"] {
+        let error = read_form(Endpoint::Transcriptions, "B", body).unwrap_err();
+        assert!(
+            error.message.starts_with("The request body is not a form"),
+            "{}",
+            error.message
+        );
+    }
+    assert!(read_form(Endpoint::ChatCompletions, "B", &form(&[model])).is_err());
+}
