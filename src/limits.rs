@@ -17,6 +17,7 @@
 pub mod concurrency;
 pub mod counter;
 pub mod fixed_window;
+mod larger;
 pub mod period;
 pub mod reservation;
 pub mod scope;

@@ -2,11 +2,17 @@
 //! limit costs no round trips.
 //!
 //! Only refusals are remembered, and only where the store said when the same
-//! call would pass. A call of another size is asked anew. What this process
-//! gives back to a slot makes it forget that slot; what others give back is
-//! noticed within [`REMEMBERED_MAX`].
+//! call would pass. A call that asks the same counter for more is refused too,
+//! for as long as `limits` can tell from that; a smaller one is asked anew, as
+//! is one whose limit has changed. What this process gives back to a slot makes
+//! it forget that slot; what others give back is noticed within
+//! [`REMEMBERED_MAX`].
+//!
+//! The wait that is told is that of the counters whose refusals are remembered.
+//! Another counter of the call may make it wait for longer: that is told when
+//! the store is asked again.
 
-use crate::limits::{Charge, Refusal, Reservation, Retry, SHARED_SLOT};
+use crate::limits::{Charge, Limit, Refusal, Reservation, Retry, SHARED_SLOT};
 use crate::units::{Millis, UnixMillis};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -41,12 +47,29 @@ struct Shard {
 /// By counter.
 type Slot = HashMap<Arc<str>, Denial>;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Denial {
+    /// Which refused.
+    limit: Arc<Limit>,
     refusal: Refusal,
-    /// When the call would pass.
-    passes_at: UnixMillis,
-    believed_until: UnixMillis,
+    /// When the call would pass, from `at` on.
+    wait: Millis,
+    at: UnixMillis,
+}
+
+impl Denial {
+    /// How long a charge on the same counter still waits, if it is as large and
+    /// what is known is not too old.
+    fn still_waits(&self, charge: &Charge, now: UnixMillis) -> Option<Millis> {
+        if self.limit != charge.limit {
+            return None;
+        }
+        let wait = self
+            .limit
+            .wait_of_larger(self.refusal.requested, self.wait, charge.wanted())?;
+        let believed = now < self.at + wait.min(REMEMBERED_MAX);
+        believed.then(|| (self.at + wait).since(now))
+    }
 }
 
 impl Denials {
@@ -74,15 +97,18 @@ impl Denials {
         let denials = shard.slots.get(slot)?;
         let known = charges.iter().enumerate().filter_map(|(index, charge)| {
             let denial = denials.get(&charge.counter)?;
-            let holds = now < denial.believed_until && denial.refusal.requested == charge.wanted();
-            holds.then_some((index, denial))
+            let wait = denial.still_waits(charge, now)?;
+            let refusal = Refusal {
+                charge: index,
+                requested: charge.wanted(),
+                retry: Retry::After(wait),
+                ..denial.refusal
+            };
+            Some((wait, refusal))
         });
-        let (charge, denial) = known.max_by_key(|(_, denial)| denial.passes_at)?;
-        Some(Refusal {
-            charge,
-            retry: Retry::After(denial.passes_at.since(now)),
-            ..denial.refusal
-        })
+        // Of equals the first, as a store says.
+        let longest = known.reduce(|a, b| if b.0 > a.0 { b } else { a });
+        longest.map(|(_, refusal)| refusal)
     }
 
     /// Remembers what the store answered.
@@ -112,9 +138,10 @@ impl Denials {
             Slot::default()
         });
         let denial = Denial {
+            limit: Arc::clone(&charge.limit),
             refusal,
-            passes_at: now + wait,
-            believed_until: now + wait.min(REMEMBERED_MAX),
+            wait,
+            at: now,
         };
         let before = denials.insert(charge.counter.clone(), denial);
         shard.denials += usize::from(before.is_none());
@@ -145,17 +172,21 @@ impl Denials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Algorithm, HoldId, Limit, Mode, Scope, Unit};
+    use crate::limits::period::Period;
+    use crate::limits::{Algorithm, HoldId, Mode, Scope, Unit};
 
     fn charge(counter: &str, amount: u64) -> Charge {
+        let every = Millis(60_000);
+        charge_of(Algorithm::SlidingWindow { every }, counter, amount)
+    }
+
+    fn charge_of(algorithm: Algorithm, counter: &str, amount: u64) -> Charge {
         let limit = Limit {
             name: counter.into(),
             scope: Scope::TENANT,
-            unit: Unit::Requests,
-            amount: 1,
-            algorithm: Algorithm::SlidingWindow {
-                every: Millis(60_000),
-            },
+            unit: Unit::Tokens,
+            amount: 1_000,
+            algorithm,
             mode: Mode::Enforce,
         };
         Charge::new(Arc::new(limit), counter, amount)
@@ -206,7 +237,62 @@ mod tests {
         let other = reservation("other", call.charges.clone(), Vec::new());
         assert_eq!(recalled(&denials, &other, 10), None, "of another tenant");
         let larger = reservation("acme", vec![charge("b", 2)], Vec::new());
-        assert_eq!(recalled(&denials, &larger, 10), None, "of another size");
+        assert_eq!(recalled(&denials, &larger, 10), None, "its wait isn't known");
+    }
+
+    /// What a client does that makes its prompt a little longer each time.
+    #[test]
+    fn a_larger_call_is_refused_too_and_told_its_own_wait() {
+        let every = Millis(60_000);
+        let window = || Algorithm::FixedWindow {
+            period: Arc::new(Period::aligned(every)),
+        };
+        let bucket = || Algorithm::TokenBucket { every, burst: 500 };
+        for (algorithm, waits, most) in [
+            (&window as &dyn Fn() -> Algorithm, [300, 300], 1_000),
+            // A token each 60 ms.
+            (&bucket, [360, 300 + 399 * 60], 500),
+        ] {
+            let denials = Denials::default();
+            let call = |amount| {
+                let charge = charge_of(algorithm(), "t", amount);
+                reservation("acme", vec![charge], Vec::new())
+            };
+            let told = |amount, now| {
+                let refusal = denials.recall(&call(amount), UnixMillis(now))?;
+                assert_eq!(refusal.requested, amount);
+                Some(refusal.retry)
+            };
+            denials.remember(&call(100), refusal(0, 100, 300), UnixMillis(0));
+            let after = |ms| Some(Retry::After(Millis(ms)));
+            assert_eq!(told(100, 10), after(290));
+            assert_eq!(told(101, 10), after(waits[0] - 10));
+            assert_eq!(told(499, 10), after(waits[1] - 10));
+            assert_eq!(told(most + 1, 10), None, "whether it ever fits is asked");
+            assert_eq!(told(99, 10), None, "a smaller one may pass");
+            assert_eq!(told(100, 300), None);
+            assert_eq!(told(101, waits[0]), None);
+            let beyond = told(300, 1_999).is_some();
+            assert_eq!(beyond, waits[0] > 300, "as long as it waits itself");
+            assert_eq!(told(300, 2_000), None, "asked again");
+        }
+    }
+
+    #[test]
+    fn what_another_limit_refused_is_not_held_against_a_call() {
+        let denials = Denials::default();
+        let call = reservation("acme", vec![charge("a", 1)], Vec::new());
+        denials.remember(&call, refusal(0, 1, 500), UnixMillis(0));
+        let mut changed = call.clone();
+        let limit = Limit::clone(&call.charges[0].limit);
+        for limit in [
+            Limit { amount: 2_000, ..limit.clone() },
+            Limit { mode: Mode::Shadow, ..limit },
+        ] {
+            changed.charges[0].limit = Arc::new(limit);
+            assert_eq!(recalled(&denials, &changed, 10), None);
+        }
+        assert!(recalled(&denials, &call, 10).is_some());
     }
 
     #[test]
