@@ -7,6 +7,11 @@
 //!
 //! A table of a fixed size, without names: the newer of two counters that meet
 //! in one place stays. What isn't known is taken for unused.
+//!
+//! An answer that was on its way while something was given back still counts
+//! that, until the counter's next answer: more than is used, so that a share
+//! that begins with it gives out less. Not to believe it would make it give out
+//! more, where it is all that is known.
 
 use crate::limits::share::used_share;
 use crate::limits::{Actual, Algorithm, Charge, Refusal, Reservation, Retry, Standing};
