@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exchange::event::Known;
-use crate::policy::expected::{Expected, Lesson};
+use crate::policy::expected::{Expected, Lesson, News};
 
 /// The usual plan, holding this; its token limit is hard.
 fn plan_holding(hold: Hold) -> Arc<Snapshot> {
@@ -16,8 +16,12 @@ fn plan_holding(hold: Hold) -> Arc<Snapshot> {
 }
 
 fn exchange_holding(hold: Hold, known: Option<u64>) -> Exchange {
-    let known = known.map(|tokens| ("acme".into(), "gpt-4o".into(), tokens));
-    let expected: Expected = known.into_iter().collect();
+    let known = known.map(|tokens| News {
+        tenant: "acme".into(),
+        model: "gpt-4o".into(),
+        output_tokens: Some(tokens),
+    });
+    let expected = Expected::default().with(known);
     let id = HoldId::new(NOW, &[7; 10]);
     let (snapshot, expected) = (plan_holding(hold), Arc::new(expected));
     Exchange::new(Role::Full, settings(), snapshot, expected, id, 1)
