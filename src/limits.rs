@@ -31,7 +31,7 @@ pub use reservation::{
 };
 
 pub use scope::{Dimension, Scope};
-pub use toll::{Paid, Told, Toll};
+pub use toll::{Fate, Paid, Told, Toll};
 
 use crate::units::Millis;
 use period::Period;
