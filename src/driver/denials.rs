@@ -294,7 +294,11 @@ mod tests {
         let other = reservation("other", call.charges.clone(), Vec::new());
         assert_eq!(recalled(&denials, &other, 10), None, "of another tenant");
         let larger = reservation("acme", vec![charge("b", 2)], Vec::new());
-        assert_eq!(recalled(&denials, &larger, 10), None, "its wait isn't known");
+        assert_eq!(
+            recalled(&denials, &larger, 10),
+            None,
+            "its wait isn't known"
+        );
     }
 
     /// What a client does that makes its prompt a little longer each time.
@@ -343,8 +347,14 @@ mod tests {
         let mut changed = call.clone();
         let limit = Limit::clone(&call.charges[0].limit);
         for limit in [
-            Limit { amount: 2_000, ..limit.clone() },
-            Limit { mode: Mode::Shadow, ..limit },
+            Limit {
+                amount: 2_000,
+                ..limit.clone()
+            },
+            Limit {
+                mode: Mode::Shadow,
+                ..limit
+            },
         ] {
             changed.charges[0].limit = Arc::new(limit);
             assert_eq!(recalled(&denials, &changed, 10), None);
@@ -375,9 +385,9 @@ mod tests {
     fn a_refusal_from_before_something_was_given_back_is_not_believed() {
         let denials = Denials::default();
         // Not of one epoch with the slot that is shared.
-        let tenant = (0..).map(|n| n.to_string()).find(|tenant| {
-            denials.place(tenant, EPOCHS) != denials.place(SHARED_SLOT, EPOCHS)
-        });
+        let tenant = (0..)
+            .map(|n| n.to_string())
+            .find(|tenant| denials.place(tenant, EPOCHS) != denials.place(SHARED_SLOT, EPOCHS));
         let tenant = tenant.unwrap();
         let call = reservation(&tenant, vec![charge("a", 1)], vec![charge("s", 1)]);
         for (slot, refused, believed) in [

@@ -51,14 +51,15 @@ struct Refused {
 impl Refused {
     /// What would be told of this charge now, if it would surely be refused.
     fn recall(&self, slot: &str, charge: &Charge, now: UnixMillis) -> Option<Told> {
-        let same = *self.slot == *slot
-            && self.counter == charge.counter
-            && self.limit == charge.limit;
+        let same =
+            *self.slot == *slot && self.counter == charge.counter && self.limit == charge.limit;
         if !same {
             return None;
         }
         let wanted = charge.wanted();
-        let retry = self.limit.retry_of_larger(self.wanted, self.retry, wanted)?;
+        let retry = self
+            .limit
+            .retry_of_larger(self.wanted, self.retry, wanted)?;
         let since = now.since(self.at);
         if since >= believed_for(retry) {
             return None;
@@ -174,9 +175,9 @@ mod tests {
     }
 
     fn toll(counters: &[(&str, u64, Mode)]) -> Toll {
-        let charges = counters.iter().map(|(counter, amount, mode)| {
-            Charge::new(Arc::new(limit(*mode)), *counter, *amount)
-        });
+        let charges = counters
+            .iter()
+            .map(|(counter, amount, mode)| Charge::new(Arc::new(limit(*mode)), *counter, *amount));
         Toll {
             slot: "edge".into(),
             charges: charges.collect(),
@@ -283,7 +284,11 @@ mod tests {
             assert_eq!(lacks(&fate), [Some(Retry::Never)]);
             assert!(tolls.recall(toll, NOW + REMEMBERED_MAX).is_none());
         }
-        assert!(tolls.recall(&toll(&[("a", 10, Mode::Enforce)]), NOW).is_none());
+        assert!(
+            tolls
+                .recall(&toll(&[("a", 10, Mode::Enforce)]), NOW)
+                .is_none()
+        );
     }
 
     #[test]

@@ -156,9 +156,15 @@ fn a_call_whose_hold_expired_is_told_of_with_what_was_held() {
     };
     let call = OpenCall::from_json(&reservation.context).unwrap();
     let event = expired_event(&call, NOW);
-    assert_eq!((event.input_tokens, event.output_tokens), (Some(9), Some(30)));
+    assert_eq!(
+        (event.input_tokens, event.output_tokens),
+        (Some(9), Some(30))
+    );
     assert_eq!(event.known, Some(Known::Reserved));
     // With a process, its counters die too: nothing says less than the most.
     let event = interrupted_event(&call, NOW);
-    assert_eq!((event.input_tokens, event.output_tokens), (Some(9), Some(100)));
+    assert_eq!(
+        (event.input_tokens, event.output_tokens),
+        (Some(9), Some(100))
+    );
 }
