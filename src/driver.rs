@@ -14,6 +14,7 @@
 
 mod books;
 mod breaker;
+mod carried;
 mod charge;
 pub mod clock;
 mod denials;
@@ -31,7 +32,7 @@ mod settle;
 mod unsettled;
 mod upkeep;
 
-pub use inspect::{Inspected, Reset, Standings};
+pub use inspect::{COUNTERS_MAX, InspectError, Inspected, Page, Reset, Standings};
 pub use leases::Leases;
 pub use merge::Merge;
 pub use record::Recorder;

@@ -36,7 +36,7 @@ pub use message::{
     Step,
 };
 pub use open_call::OpenCall;
-pub use verdict::expired as expired_event;
+pub use verdict::{expired as expired_event, interrupted as interrupted_event};
 
 use crate::limits::{Decision, HoldId};
 use crate::policy::Snapshot;

@@ -17,6 +17,7 @@
 pub mod concurrency;
 pub mod counter;
 pub mod fixed_window;
+mod larger;
 pub mod period;
 pub mod reservation;
 pub mod scope;
@@ -30,7 +31,7 @@ pub use reservation::{
 };
 
 pub use scope::{Dimension, Scope};
-pub use toll::{Paid, Told, Toll};
+pub use toll::{Fate, Paid, Told, Toll};
 
 use crate::units::Millis;
 use period::Period;

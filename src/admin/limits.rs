@@ -2,15 +2,18 @@
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /v1/limits?tenant=acme[&limit=NAME]` | tells of the tenant's counters |
-//! | `DELETE /v1/limits?tenant=acme[&limit=NAME]` | puts them at rest, but those of calls in flight |
+//! | `GET /v1/limits?tenant=acme[&limit=NAME][&after=NEXT]` | tells of the tenant's counters |
+//! | `DELETE /v1/limits?tenant=acme[&limit=NAME][&after=NEXT]` | puts them at rest, but those of calls in flight |
+//!
+//! Both do so for a page of them: where there are more, `next` of the answer is
+//! what to ask `after` for the page that follows.
 //!
 //! Always holds: without the configured token, as `authorization: Bearer`,
 //! nothing is told and nothing done; where none is configured, nobody may.
 
 use super::{AdminState, json_response};
-use crate::counters::CounterError;
-use crate::driver::{Driver, Inspected};
+use crate::driver::{Driver, InspectError, Inspected, Page};
+use crate::policy::standing::NotListed;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -71,10 +74,21 @@ impl LimitsApi {
     }
 }
 
-/// Whose counters, and of which limit.
+/// Whose counters, of which limit, and from where on.
 struct Asked {
     tenant: String,
     limit: Option<String>,
+    after: Option<String>,
+}
+
+impl Asked {
+    fn page(&self) -> Page<'_> {
+        Page {
+            tenant: &self.tenant,
+            limit: self.limit.as_deref(),
+            after: self.after.as_deref(),
+        }
+    }
 }
 
 /// `GET`.
@@ -110,11 +124,15 @@ async fn shown(
     query: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Value, Refusal> {
-    let (driver, Asked { tenant, limit }) = permitted(state, query, headers)?;
-    let standings = driver.standings(&tenant, limit.as_deref()).await;
-    let standings = standings.map_err(unavailable)?.ok_or_else(unknown_tenant)?;
+    let (driver, asked) = permitted(state, query, headers)?;
+    let standings = driver.standings(asked.page()).await.map_err(refusal)?;
     let limits: Vec<Value> = standings.counters.iter().map(row).collect();
-    Ok(json!({ "tenant": tenant, "limits": limits, "more": standings.more }))
+    Ok(json!({
+        "tenant": asked.tenant,
+        "limits": limits,
+        "more": standings.next.is_some(),
+        "next": standings.next,
+    }))
 }
 
 async fn put_at_rest(
@@ -122,20 +140,21 @@ async fn put_at_rest(
     query: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Value, Refusal> {
-    let (driver, Asked { tenant, limit }) = permitted(state, query, headers)?;
-    let reset = driver.reset(&tenant, limit.as_deref()).await;
-    let reset = reset.map_err(unavailable)?.ok_or_else(unknown_tenant)?;
+    let (driver, asked) = permitted(state, query, headers)?;
+    let reset = driver.reset(asked.page()).await.map_err(refusal)?;
     tracing::warn!(
-        tenant,
-        limit,
+        tenant = asked.tenant,
+        limit = asked.limit,
         counters = reset.counters,
         "limits were reset"
     );
     Ok(json!({
-        "tenant": tenant,
+        "tenant": asked.tenant,
         "reset": reset.counters,
         "kept": reset.kept,
-        "more": reset.more,
+        "idle": reset.idle,
+        "more": reset.next.is_some(),
+        "next": reset.next,
     }))
 }
 
@@ -151,19 +170,24 @@ fn permitted<'s>(
 }
 
 fn asked(query: &str) -> Result<Asked, String> {
-    let (mut tenant, mut limit) = (None, None);
+    let (mut tenant, mut limit, mut after) = (None, None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let place = match &*name {
             "tenant" => &mut tenant,
             "limit" => &mut limit,
-            _ => return Err("only tenant and limit can be asked for".to_owned()),
+            "after" => &mut after,
+            _ => return Err("only tenant, limit and after can be asked for".to_owned()),
         };
         if place.replace(value.into_owned()).is_some() {
             return Err(format!("{name} is there twice"));
         }
     }
     let tenant = tenant.ok_or("tenant is required: whose limits, as in ?tenant=acme")?;
-    Ok(Asked { tenant, limit })
+    Ok(Asked {
+        tenant,
+        limit,
+        after,
+    })
 }
 
 fn row(inspected: &Inspected) -> Value {
@@ -189,15 +213,15 @@ fn row(inspected: &Inspected) -> Value {
     })
 }
 
-fn unknown_tenant() -> Refusal {
-    let error = "no key belongs to such a tenant";
-    (StatusCode::NOT_FOUND, error.to_owned())
-}
-
 #[expect(
     clippy::needless_pass_by_value,
     reason = "as what errors are mapped by"
 )]
-fn unavailable(error: CounterError) -> Refusal {
-    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn refusal(error: InspectError) -> Refusal {
+    let status = match error {
+        InspectError::NotListed(NotListed::Tenant) => StatusCode::NOT_FOUND,
+        InspectError::NotListed(NotListed::After) => StatusCode::BAD_REQUEST,
+        InspectError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, error.to_string())
 }

@@ -3,7 +3,7 @@
 use crate::config::{Config, CountersConfig};
 use crate::driver::Recorder;
 use crate::driver::clock::Clock;
-use crate::exchange::{OpenCall, expired_event};
+use crate::exchange::{OpenCall, interrupted_event};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::usage_log::{Interrupted, UsageLog};
@@ -34,7 +34,7 @@ pub(super) fn open_log(
 }
 
 /// Records the calls that were open when the last process died: what they used
-/// is not known, so what they had reserved is charged.
+/// is not known, so the most that they could use is charged.
 pub(super) fn record_interrupted(
     interrupted: Vec<Interrupted>,
     recorder: &Recorder,
@@ -49,7 +49,7 @@ pub(super) fn record_interrupted(
     }
     for call in interrupted {
         match OpenCall::from_json(&call.context) {
-            Some(open) => recorder.record(expired_event(&open, clock.now())),
+            Some(open) => recorder.record(interrupted_event(&open, clock.now())),
             None => {
                 tracing::error!(id = %call.id, "an open call in the journal can't be read; it is dropped");
                 recorder.forget(call.id);

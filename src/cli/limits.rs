@@ -23,6 +23,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// A thousand counters take some hundred KiB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// Pages of a reset: ten million counters.
+const PAGES_MAX: usize = 10_000;
+
 /// See how a tenant's limits stand in a running weir, or reset them.
 #[derive(Debug, clap::Args)]
 pub struct LimitsArgs {
@@ -36,6 +39,9 @@ enum LimitsCommand {
     Show {
         #[command(flatten)]
         asked: Asked,
+        /// Go on after this counter: what an earlier answer said is next.
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         /// Print what weir answered, as JSON. Costs are in billionths of a
         /// dollar there.
         #[arg(long)]
@@ -68,15 +74,8 @@ struct Asked {
 /// Exit code 0 if weir answered as asked, else 1.
 pub fn run(args: &LimitsArgs) -> ExitCode {
     let printed = match &args.command {
-        LimitsCommand::Show { asked, json } => {
-            ask(asked, Method::GET).and_then(|answer| match json {
-                true => Ok(format!("{answer:#}\n")),
-                false => table::of(&answer).context("weir's answer can't be read"),
-            })
-        }
-        LimitsCommand::Reset { asked } => {
-            ask(asked, Method::DELETE).and_then(|answer| told(&asked.tenant, &answer))
-        }
+        LimitsCommand::Show { asked, after, json } => show(asked, after.as_deref(), *json),
+        LimitsCommand::Reset { asked } => reset(asked),
     };
     match printed {
         // Nobody is left to tell where the output is gone.
@@ -91,58 +90,132 @@ pub fn run(args: &LimitsArgs) -> ExitCode {
     }
 }
 
-fn told(tenant: &str, answer: &Value) -> anyhow::Result<String> {
-    let number = |name: &str| answer[name].as_u64().context("weir's answer can't be read");
-    let counters = |count: u64| format!("{count} counter{}", if count == 1 { "" } else { "s" });
-    let (reset, kept) = (number("reset")?, number("kept")?);
-    if reset == 0 && kept == 0 {
-        bail!(
-            "{tenant}: nothing was reset: it has no counters of its own by that name; \
-             `weir limits show` lists them"
-        );
+fn show(asked: &Asked, after: Option<&str>, json: bool) -> anyhow::Result<String> {
+    let answer = Weir::of(asked)?.ask(asked, Method::GET, after)?;
+    match json {
+        true => Ok(format!("{answer:#}\n")),
+        false => table::of(&answer).context("weir's answer can't be read"),
     }
-    let mut text = format!("{tenant}: {} reset\n", counters(reset));
-    if kept > 0 {
-        text += &format!("{} of calls in flight stay as they are\n", counters(kept));
-    }
-    if answer["more"] == true {
-        text += "there are more than can be reset at once: name a limit with --limit\n";
-    }
-    Ok(text)
 }
 
-/// weir's answer, where it is a good one.
-fn ask(asked: &Asked, method: Method) -> anyhow::Result<Value> {
-    let config = config::load_file(&asked.config, &Process).map_err(|e| anyhow!("{e}"))?;
-    let Some(token) = &config.listen.admin_token else {
-        bail!(
-            "{}: listen.admin_token: is required to ask a running weir",
-            asked.config.display()
-        );
-    };
-    let address = address(asked, &config)?;
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("tenant", &asked.tenant);
-    if let Some(limit) = &asked.limit {
-        query.append_pair("limit", limit);
+/// Goes on until all are done, a page at a time.
+fn reset(asked: &Asked) -> anyhow::Result<String> {
+    let weir = Weir::of(asked)?;
+    let mut done = Done::default();
+    let mut after: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let answer = weir.ask(asked, Method::DELETE, after.as_deref());
+        let answer = answer.with_context(|| done.so_far())?;
+        done.add(&answer).context("weir's answer can't be read")?;
+        match answer["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => return done.told(&asked.tenant),
+        }
     }
-    let request = request(method, address, &query.finish(), token)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let answered = runtime.block_on(async {
-        let answer = tokio::time::timeout(ANSWER_MAX, answer(address, request));
-        answer.await.context("it takes too long")?
-    });
-    let (status, body) = answered.with_context(|| {
-        format!("no answer from {address}: is weir serving with this configuration?")
-    })?;
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    if status != StatusCode::OK {
-        let error = body["error"].as_str().unwrap_or("without saying why");
-        bail!("weir at {address} answers {status}: {error}");
+    bail!("{}: there is no end to them", done.so_far())
+}
+
+/// Counters that a reset came to.
+#[derive(Debug, Default)]
+struct Done {
+    reset: u64,
+    /// Of calls in flight.
+    kept: u64,
+    /// Of calls in flight, of which there are none.
+    idle: u64,
+}
+
+impl Done {
+    /// `None` where the answer isn't one.
+    fn add(&mut self, answer: &Value) -> Option<()> {
+        self.reset += answer["reset"].as_u64()?;
+        self.kept += answer["kept"].as_u64()?;
+        self.idle += answer["idle"].as_u64()?;
+        Some(())
     }
-    Ok(body)
+
+    fn so_far(&self) -> String {
+        match self.reset {
+            0 => "nothing was reset".to_owned(),
+            reset => format!("only {} reset", counters(reset)),
+        }
+    }
+
+    fn told(&self, tenant: &str) -> anyhow::Result<String> {
+        if self.reset + self.kept + self.idle == 0 {
+            bail!(
+                "{tenant}: nothing was reset: it has no counters of its own by that name; \
+                 `weir limits show` lists them"
+            );
+        }
+        let mut text = format!("{tenant}: {} reset\n", counters(self.reset));
+        if self.kept > 0 {
+            text += &format!(
+                "{} of calls in flight stay as they are\n",
+                counters(self.kept)
+            );
+        } else if self.reset == 0 {
+            text += "no call that they count is in flight\n";
+        }
+        Ok(text)
+    }
+}
+
+fn counters(count: u64) -> String {
+    format!("{count} counter{}", if count == 1 { "" } else { "s" })
+}
+
+/// A running weir, and what it wants to hear.
+struct Weir {
+    address: SocketAddr,
+    token: Secret,
+}
+
+impl Weir {
+    fn of(asked: &Asked) -> anyhow::Result<Self> {
+        let config = config::load_file(&asked.config, &Process).map_err(|e| anyhow!("{e}"))?;
+        let address = address(asked, &config);
+        let Some(token) = config.listen.admin_token else {
+            bail!(
+                "{}: listen.admin_token: is required to ask a running weir",
+                asked.config.display()
+            );
+        };
+        Ok(Self {
+            address: address?,
+            token,
+        })
+    }
+
+    /// weir's answer, where it is a good one.
+    fn ask(&self, asked: &Asked, method: Method, after: Option<&str>) -> anyhow::Result<Value> {
+        let address = self.address;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("tenant", &asked.tenant);
+        let optional = [("limit", asked.limit.as_deref()), ("after", after)];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let request = request(method, address, &query.finish(), &self.token)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let answered = runtime.block_on(async {
+            let answer = tokio::time::timeout(ANSWER_MAX, answer(address, request));
+            answer.await.context("it takes too long")?
+        });
+        let (status, body) = answered.with_context(|| {
+            format!("no answer from {address}: is weir serving with this configuration?")
+        })?;
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status != StatusCode::OK {
+            let error = body["error"].as_str().unwrap_or("without saying why");
+            bail!("weir at {address} answers {status}: {error}");
+        }
+        Ok(body)
+    }
 }
 
 fn address(asked: &Asked, config: &Config) -> anyhow::Result<SocketAddr> {

@@ -255,6 +255,19 @@ impl Books {
         })
     }
 
+    /// Nothing is owed to a counter any more, but what is being told.
+    pub(super) fn forgive(&mut self, slot: &str, counter: &str) {
+        let Some(counters) = self.owed.get_mut(slot) else {
+            return;
+        };
+        match counters.get_mut(counter) {
+            Some(owed) if owed.telling.is_some() => owed.amount = 0,
+            _ => {
+                counters.remove(counter);
+            }
+        }
+    }
+
     /// The store has been told.
     pub(super) fn paid(&mut self, debt: &Debt) {
         if let Some(counters) = self.owed.get_mut(&debt.slot)
@@ -374,6 +387,28 @@ mod tests {
         assert!(owed(&mut books, 1_000).is_empty());
         assert_eq!(books.close(EVERY).slots, [Arc::from("acme")]);
         assert!(books.is_empty());
+    }
+
+    #[test]
+    fn what_is_forgiven_is_not_owed_but_what_is_being_told_is() {
+        let mut books = Books::default();
+        let uses = |books: &mut Books, n| {
+            books.enter(call(n), Whereabouts::Here);
+            books.end(hold(n), used(10));
+        };
+        uses(&mut books, 1);
+        books.forgive("acme", "other");
+        books.forgive("other", "c");
+        assert_eq!(books.owing(EVERY).len(), 1);
+        books.forgive("acme", "c");
+        assert!(owed(&mut books, 1_000).is_empty());
+        uses(&mut books, 2);
+        let told = debts(&mut books, 98, 1_000);
+        uses(&mut books, 3);
+        books.forgive("acme", "c");
+        assert_eq!(owed(&mut books, 1_000), [(hold(98), 10)]);
+        books.paid(&told[0]);
+        assert!(owed(&mut books, 1_000).is_empty());
     }
 
     #[test]

@@ -2,21 +2,22 @@
 
 use super::{Driver, clock};
 use crate::counters::CounterError;
-use crate::limits::{HoldId, Paid, Toll};
+use crate::limits::{Fate, HoldId, Paid, Toll};
 
 impl Driver {
-    /// All or nothing: by the store, or as it answered a moment ago, or where that is away as is configured.
-    /// What a store took without answering is charged once more.
-    pub async fn charge(&self, toll: &Toll) -> Result<Paid, CounterError> {
+    /// All or nothing: by the store, or as it answered a moment ago, or where
+    /// that is away as is configured. What a store took without answering is
+    /// charged once more.
+    pub async fn charge(&self, toll: &Toll) -> Result<Fate, CounterError> {
         let started = self.clock.instant();
         let remote = self.counters.is_remote();
         let known = remote.then(|| self.refused_tolls.recall(toll, self.clock.now()));
-        let paid = match known.flatten() {
+        let fate = match known.flatten() {
             Some(refused) => Ok(refused),
-            None => self.ask_or_decide(toll).await,
+            None => self.ask_or_decide(toll).await.map(Fate::from),
         };
         self.recorder.decided(started.elapsed());
-        paid
+        fate
     }
 
     async fn ask_or_decide(&self, toll: &Toll) -> Result<Paid, CounterError> {

@@ -1,20 +1,40 @@
-//! How a tenant's limits stand, and putting them at rest, for an operator.
+//! How a tenant's limits stand, and putting them at rest, for an operator. Both
+//! go page by page: a tenant may have any number of counters.
 
 use super::Driver;
 use crate::counters::CounterError;
 use crate::limits::{Charge, SHARED_SLOT, Standing, Unit};
-use crate::policy::standing::{Counted, Listed, counters};
+use crate::policy::standing::{Asked, Counted, Listed, NotListed, counters};
 use std::sync::Arc;
 
-/// The most counters that one look is given.
+/// The most counters that one look is given, and one reset puts at rest.
 pub const COUNTERS_MAX: usize = 1_000;
+
+/// A page of a tenant's counters.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'p> {
+    pub tenant: &'p str,
+    /// Only this limit's.
+    pub limit: Option<&'p str>,
+    /// What the page before said is next.
+    pub after: Option<&'p str>,
+}
+
+/// Why nothing can be told or done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InspectError {
+    #[error(transparent)]
+    NotListed(#[from] NotListed),
+    #[error(transparent)]
+    Store(#[from] CounterError),
+}
 
 /// How a tenant's counters stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standings {
     pub counters: Vec<Inspected>,
-    /// There are more.
-    pub more: bool,
+    /// There are more: the page after this.
+    pub next: Option<Arc<str>>,
 }
 
 /// One counter as it stands.
@@ -29,71 +49,102 @@ pub struct Inspected {
 }
 
 /// What was put at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reset {
     pub counters: usize,
     /// Counters of calls in flight, which are as they were.
     pub kept: usize,
-    /// There are more.
-    pub more: bool,
+    /// Those that count calls in flight, of which there are none.
+    pub idle: usize,
+    /// There are more: the page after this.
+    pub next: Option<Arc<str>>,
 }
 
 impl Driver {
-    /// How the counters of a tenant's calls stand; of one limit, where its name
-    /// is given. `None` where no key is the tenant's.
+    /// How the counters of a tenant's calls stand.
     ///
     /// # Errors
-    /// Where the store can't be asked.
-    pub async fn standings(
-        &self,
-        tenant: &str,
-        limit: Option<&str>,
-    ) -> Result<Option<Standings>, CounterError> {
-        let Some(listed) = self.listed(tenant, limit) else {
-            return Ok(None);
-        };
-        let mut inspected = self.inspect(tenant.into(), listed.own, false).await?;
+    /// Where there are none such, or the store can't be asked.
+    pub async fn standings(&self, page: Page<'_>) -> Result<Standings, InspectError> {
+        let listed = self.listed(page, true)?;
+        let mut inspected = self.inspect(page.tenant.into(), listed.own, false).await?;
         inspected.extend(
             self.inspect(SHARED_SLOT.into(), listed.shared, true)
                 .await?,
         );
-        Ok(Some(Standings {
+        Ok(Standings {
             counters: inspected,
-            more: listed.more,
-        }))
+            next: listed.next,
+        })
     }
 
-    /// Puts the tenant's own counters at rest, or those of one limit. What is
-    /// counted of calls in flight stays: each ends by itself. `None` where no
-    /// key is the tenant's.
+    /// Puts the tenant's own counters at rest, and forgets what this sidecar
+    /// knows of them for when the store is away. What is counted of calls in
+    /// flight stays: each ends by itself.
     ///
     /// # Errors
-    /// Where the store can't be asked: some may be at rest then.
-    pub async fn reset(
-        &self,
-        tenant: &str,
-        limit: Option<&str>,
-    ) -> Result<Option<Reset>, CounterError> {
-        let Some(listed) = self.listed(tenant, limit) else {
-            return Ok(None);
-        };
+    /// Where there are none such, or the store can't be asked: some may be at
+    /// rest then.
+    pub async fn reset(&self, page: Page<'_>) -> Result<Reset, InspectError> {
+        let listed = self.listed(page, false)?;
         let looks: Vec<Charge> = listed.own.iter().map(Counted::look).collect();
-        self.counters.reset(tenant, &looks).await?;
-        self.denials.forget(tenant);
-        let in_flight = |look: &&Charge| look.limit.unit == Unit::Concurrency;
-        let kept = looks.iter().filter(in_flight).count();
-        Ok(Some(Reset {
-            counters: looks.len() - kept,
+        self.put_at_rest(&page.tenant.into(), &looks).await?;
+        let counts_calls = |look: &&Charge| look.limit.unit == Unit::Concurrency;
+        let leased: Vec<Charge> = looks.iter().filter(counts_calls).cloned().collect();
+        let kept = match leased.is_empty() {
+            true => 0,
+            false => {
+                let now = self.clock.now();
+                let standings = self
+                    .counters
+                    .look(&page.tenant.into(), &leased, now)
+                    .await?;
+                standings
+                    .iter()
+                    .filter(|standing| standing.used > 0)
+                    .count()
+            }
+        };
+        Ok(Reset {
+            counters: looks.len() - leased.len(),
             kept,
-            more: listed.more,
-        }))
+            idle: leased.len() - kept,
+            next: listed.next,
+        })
     }
 
-    fn listed(&self, tenant: &str, limit: Option<&str>) -> Option<Listed> {
-        let mut listed = counters(&self.snapshot(), tenant, COUNTERS_MAX, limit)?;
+    async fn put_at_rest(&self, slot: &Arc<str>, looks: &[Charge]) -> Result<(), CounterError> {
+        if looks.is_empty() {
+            return Ok(());
+        }
+        self.counters.reset(slot, looks).await?;
+        // Only now: where the store could not be asked, all stays as it was.
+        let now = self.clock.now();
+        self.denials.forget(slot);
+        for look in looks {
+            self.known.reset(slot, &look.counter, now);
+        }
+        self.local.reset(slot, looks);
+        Ok(())
+    }
+
+    fn listed(&self, page: Page, shared: bool) -> Result<Listed, NotListed> {
+        let Page {
+            tenant,
+            limit,
+            after,
+        } = page;
+        let asked = Asked {
+            tenant,
+            limit,
+            after,
+            shared,
+            max: COUNTERS_MAX,
+        };
+        let mut listed = counters(&self.snapshot(), asked)?;
         // An empty slot's name is that of what tenants share.
         listed.own.retain(|_| !tenant.is_empty());
-        Some(listed)
+        Ok(listed)
     }
 
     async fn inspect(

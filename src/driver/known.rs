@@ -7,6 +7,11 @@
 //!
 //! A table of a fixed size, without names: the newer of two counters that meet
 //! in one place stays. What isn't known is taken for unused.
+//!
+//! An answer that was on its way while something was given back still counts
+//! that, until the counter's next answer: more than is used, so that a share
+//! that begins with it gives out less. Not to believe it would make it give out
+//! more, where it is all that is known.
 
 use crate::limits::share::used_share;
 use crate::limits::{Actual, Algorithm, Charge, Refusal, Reservation, Retry, Standing};
@@ -17,7 +22,7 @@ use std::sync::{Mutex, MutexGuard};
 /// Shards, so that calls seldom meet on one lock.
 const SHARDS: usize = 16;
 
-/// Counters that a shard has room for; 40 bytes each.
+/// Counters that a shard has room for; 48 bytes each.
 const PLACES: usize = 8_192;
 
 /// What was last said of counters.
@@ -39,6 +44,8 @@ pub(super) struct Seen {
     until: UnixMillis,
     /// What is used goes little by little, not at once in the end.
     fades: bool,
+    /// What calls took that began before this was forgotten.
+    since: UnixMillis,
 }
 
 impl Seen {
@@ -103,9 +110,9 @@ impl Known {
                 shard.resize(PLACES, Seen::default());
             }
             if let Some(place) = shard.get_mut(place(hash)) {
-                let before = match place.hash == hash {
-                    true => place.own_at(now),
-                    false => 0,
+                let (before, since) = match place.hash == hash {
+                    true => (place.own_at(now), place.since),
+                    false => (0, UnixMillis(0)),
                 };
                 let took = if taken { charge.amount } else { 0 };
                 *place = Seen {
@@ -115,6 +122,7 @@ impl Known {
                     at: now,
                     until: now + standing.reset_after.unwrap_or(Millis(0)),
                     fades: !matches!(charge.limit.algorithm, Algorithm::FixedWindow { .. }),
+                    since,
                 };
             }
         }
@@ -158,10 +166,31 @@ impl Known {
                 && seen.counts(charge, made_at, now)
             {
                 let used = actual.of(charge.limit.unit);
+                let held = match made_at < seen.since {
+                    true => 0,
+                    false => charge.amount,
+                };
                 for sum in [&mut seen.used, &mut seen.own] {
-                    *sum = sum.saturating_add(used).saturating_sub(charge.amount);
+                    *sum = sum.saturating_add(used).saturating_sub(held);
                 }
             }
+        }
+    }
+
+    /// The store has put a counter at rest: nothing of it is used, and what calls
+    /// took until now is not given back.
+    pub(super) fn reset(&self, slot: &str, counter: &str, now: UnixMillis) {
+        let hash = self.hash(slot, counter);
+        let Some(mut shard) = self.shard(hash) else {
+            return;
+        };
+        let seen = shard.get_mut(place(hash)).filter(|seen| seen.hash == hash);
+        if let Some(seen) = seen {
+            *seen = Seen {
+                hash,
+                since: now,
+                ..Seen::default()
+            };
         }
     }
 
@@ -325,25 +354,51 @@ mod tests {
         assert_eq!(begin(&known, NOW), None, "slots are known by their calls");
     }
 
-    #[test]
-    fn what_a_call_gave_back_is_not_used() {
-        let known = Known::new(true);
-        learn(&known, charge(window(), 500), 600, true, NOW);
-        let mut call = Reservation {
+    fn call(amount: u64) -> Reservation {
+        Reservation {
             hold: HoldId::new(NOW, &[1; 10]),
             slot: "acme".into(),
-            charges: vec![charge(window(), 500)],
+            charges: vec![charge(window(), amount)],
             shared: Vec::new(),
             hold_ttl: HOUR,
             lease_ttl: HOUR,
             context: "".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_a_call_gave_back_is_not_used() {
+        let known = Known::new(true);
+        learn(&known, charge(window(), 500), 600, true, NOW);
+        let mut call = call(500);
         known.settled(&call, Actual::only(Unit::Tokens, 30), NOW);
         assert_eq!(begin(&known, NOW), Some((65, 30)));
         // One of an hour ago gives nothing back to this one.
         call.hold = HoldId::new(UnixMillis(NOW.0 - HOUR.0), &[2; 10]);
         known.settled(&call, Actual::VOID, NOW);
         assert_eq!(begin(&known, NOW), Some((65, 30)));
+    }
+
+    #[test]
+    fn of_a_counter_that_was_reset_nothing_is_used() {
+        let known = Known::new(true);
+        let took = |taken| learn(&known, charge(window(), 500), 600, taken, NOW);
+        took(true);
+        known.reset("acme", "other", NOW);
+        known.reset("other", "c", NOW);
+        assert_eq!(begin(&known, NOW), Some((500, 500)));
+        known.reset("acme", "c", NOW + Millis(1));
+        assert_eq!(begin(&known, NOW + Millis(1)), None);
+        // What the call in flight held is forgotten; what it uses is charged.
+        let now = NOW + Millis(2);
+        learn(&known, charge(window(), 40), 40, true, now);
+        let mut call = call(500);
+        known.settled(&call, Actual::only(Unit::Tokens, 30), now);
+        assert_eq!(begin(&known, now), Some((70, 70)));
+        call.hold = HoldId::new(now, &[2; 10]);
+        call.charges = vec![charge(window(), 40)];
+        known.settled(&call, Actual::only(Unit::Tokens, 10), now);
+        assert_eq!(begin(&known, now), Some((40, 40)));
     }
 
     #[test]

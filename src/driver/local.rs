@@ -8,6 +8,7 @@
 //! (`merge`).
 
 use super::books::{Books, Debt, Whereabouts};
+use super::carried::single;
 use super::known::Known;
 use crate::counters::CounterError;
 use crate::counters::memory::Memory;
@@ -201,6 +202,16 @@ impl Local {
             && !self.books().has_begun(&part.slot)
     }
 
+    /// The store has put counters of a slot at rest. What open calls use is
+    /// charged when they end.
+    pub(super) fn reset(&self, slot: &str, looks: &[Charge]) {
+        let mut books = self.books();
+        self.memory.reset(slot, looks);
+        for look in looks {
+            books.forgive(slot, &look.counter);
+        }
+    }
+
     /// Calls that the store has: their leases count here too.
     pub(super) fn carry_over(&self, open: Vec<Arc<Reservation>>, now: UnixMillis) {
         for reservation in open {
@@ -361,39 +372,5 @@ fn no_share(toll: &Toll, refusal: Refusal) -> Paid {
     Paid {
         taken: false,
         told: told.collect(),
-    }
-}
-
-/// A reservation of one charge, under a name that no call has.
-fn single(part: &Reservation, index: usize, charge: &Charge, amount: u64) -> Reservation {
-    let mut name = part.hold.0.into_bytes();
-    // Another version of UUID; and one name for each charge.
-    name[6] = (name[6] & 0x0f) | 0xf0;
-    name[15] ^= u8::try_from(index).unwrap_or(u8::MAX);
-    one_charge(
-        HoldId(uuid::Uuid::from_bytes(name)),
-        &part.slot,
-        &charge.counter,
-        &charge.limit,
-        amount,
-    )
-}
-
-/// A reservation of one charge, that nothing refuses.
-pub(super) fn one_charge(
-    hold: HoldId,
-    slot: &Arc<str>,
-    counter: &str,
-    limit: &Limit,
-    amount: u64,
-) -> Reservation {
-    Reservation {
-        hold,
-        slot: Arc::clone(slot),
-        charges: vec![Charge::new(Arc::new(limit.shadowed()), counter, amount)],
-        shared: Vec::new(),
-        hold_ttl: HOLD_TTL_MAX,
-        lease_ttl: HOLD_TTL_MAX,
-        context: "".into(),
     }
 }

@@ -8,8 +8,8 @@
 
 use super::Driver;
 use super::books::Debt;
+use super::carried::one_charge;
 use super::clock;
-use super::local::one_charge;
 use crate::counters::CounterError;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::units::Millis;

@@ -1,6 +1,7 @@
 //! Taking a call's reservation: the tenant's own part first, then what tenants
 //! share; each by the store, or by this sidecar alone where the store is away.
 
+use super::denials::Asked;
 use super::leases::Lease;
 use super::{Driver, settle};
 use crate::counters::CounterError;
@@ -14,12 +15,14 @@ pub(super) async fn reserve(
     driver: &Arc<Driver>,
     reservation: &Reservation,
 ) -> Result<Decision, CounterError> {
+    let asked = driver.denials.asks(reservation);
     if let Some(refusal) = driver.denials.recall(reservation, driver.clock.now()) {
         return Ok(Decision::Refused(refusal));
     }
+    let refused = |refusal, by| refused(driver, reservation, refusal, asked, by);
     let mut standings = match decide(driver, reservation).await? {
         (Decision::Admitted(standings), _) => standings,
-        (Decision::Refused(refusal), by) => return Ok(refused(driver, reservation, refusal, by)),
+        (Decision::Refused(refusal), by) => return Ok(refused(refusal, by)),
         (Decision::Ended, _) => return Ok(Decision::Ended),
     };
     let Some(shared) = reservation.shared_part() else {
@@ -38,7 +41,7 @@ pub(super) async fn reserve(
                 charge: reservation.charges.len() + refusal.charge,
                 ..refusal
             };
-            Ok(refused(driver, reservation, refusal, by))
+            Ok(refused(refusal, by))
         }
         (Decision::Ended, _) => Ok(Decision::Ended),
     }
@@ -53,10 +56,16 @@ enum By {
 }
 
 /// Only what a remote store refused is remembered: asking it costs.
-fn refused(driver: &Driver, reservation: &Reservation, refusal: Refusal, by: By) -> Decision {
+fn refused(
+    driver: &Driver,
+    reservation: &Reservation,
+    refusal: Refusal,
+    asked: Asked,
+    by: By,
+) -> Decision {
     if by == By::Store && driver.counters.is_remote() {
         let now = driver.clock.now();
-        driver.denials.remember(reservation, refusal, now);
+        driver.denials.remember(reservation, refusal, asked, now);
     }
     Decision::Refused(refusal)
 }

@@ -55,7 +55,9 @@ pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool
         driver.known.settled(&call, settlement.actual, now);
     }
     driver.leases.release(settlement.hold);
-    driver.denials.forget(&settlement.slot);
+    if driver.counters.is_remote() {
+        driver.denials.forget(&settlement.slot);
+    }
     driver.expectations.learn(settlement.lesson.as_ref());
     if let Some(event) = settlement.event.filter(|_| ended_here) {
         driver.recorder.record(event);

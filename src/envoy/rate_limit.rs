@@ -10,7 +10,7 @@ use crate::counters::CounterError;
 use crate::driver::Driver;
 use crate::limits::period::CalendarUnit;
 use crate::limits::{Algorithm, Limit, Retry};
-use crate::policy::descriptors::{self, Answer, Descriptor, Instead};
+use crate::policy::descriptors::{self, Answer, Descriptor, Instead, OfDescriptor};
 use crate::telemetry::metrics::RateLimitCode;
 use crate::units::Millis;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
@@ -59,13 +59,13 @@ impl RateLimits {
             return Ok(Answer::unlimited(descriptors.len()));
         }
         let unavailable = |error: CounterError| Status::unavailable(error.to_string());
-        let paid = self.driver.charge(&bill.toll).await.map_err(unavailable)?;
-        if !paid.taken
+        let fate = self.driver.charge(&bill.toll).await.map_err(unavailable)?;
+        if !fate.taken
             && let Some(used) = bill.used()
         {
             self.driver.charge(&used).await.map_err(unavailable)?;
         }
-        Ok(bill.answer(&paid))
+        Ok(bill.answer(&fate))
     }
 }
 
@@ -137,9 +137,15 @@ fn length(unit: Unit) -> Option<Millis> {
 
 fn response(answer: &Answer) -> RateLimitResponse {
     let statuses = answer.statuses.iter().map(|status| match status {
-        Some(status) => descriptor_status(status),
-        None => DescriptorStatus {
+        OfDescriptor::Limited(status) => descriptor_status(status),
+        OfDescriptor::Unlimited => DescriptorStatus {
             code: code(false),
+            ..DescriptorStatus::default()
+        },
+        // Without a limit, Envoy shows nothing of it, least of all that nothing
+        // is left.
+        OfDescriptor::NotAsked => DescriptorStatus {
+            code: Code::Unknown.into(),
             ..DescriptorStatus::default()
         },
     });

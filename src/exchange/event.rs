@@ -36,8 +36,8 @@ pub enum Known {
     Provider,
     /// weir counted the texts that went by.
     Counted,
-    /// From the reservation: the most that the call could use, or was expected
-    /// to.
+    /// From the reservation: the most that the call could use; or, of a hold
+    /// that expired, what it held.
     Reserved,
 }
 

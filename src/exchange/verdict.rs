@@ -6,10 +6,20 @@
 //! |---|---|---|
 //! | the provider was never reached | void | nothing |
 //! | the provider refused (4xx) | void | the request, no tokens |
-//! | the provider was reached and lost, or nothing of its answer was seen | estimated | what was reserved |
+//! | the provider was reached and lost, or nothing of its answer was seen | estimated | the most that the call could use |
 //! | the provider failed (5xx) | estimated | the input |
 //! | the answer is whole and says what it used | exact | that |
 //! | anything else: cut, or without usage | estimated | the larger of what it said and what was counted |
+//!
+//! What a call is charged never hangs on how much was held while it ran. A plan
+//! that holds what is expected does so to let more calls run at once; it makes
+//! none of them cheaper. Of a lost call nothing is known but its maximum: what
+//! is expected is a percentile of answers that came whole, of which the long
+//! ones are cut most often, and a client that could choose to lose its longest
+//! calls would pay the percentile for them.
+//!
+//! A hold that expires is the exception: the counters keep what was held, since
+//! nobody is left who could correct them, and its event says the same as they.
 
 use super::admit::Refused;
 use super::event::{Known, Outcome, SCHEMA, UsageEvent};
@@ -67,15 +77,20 @@ pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Me
 pub(super) fn unseen(call: OpenCall, origin: Origin, now: UnixMillis) -> Effect {
     let verdict = match origin {
         Origin::NeverSent => never_sent(),
-        Origin::Upstream | Origin::Lost | Origin::Unknown => reserved(&call),
+        Origin::Upstream | Origin::Lost | Origin::Unknown => lost(&call),
     };
     let event = event(&call, &verdict, now);
     settlement(&call, &verdict, event)
 }
 
-/// The event of a hold that nobody settled.
+/// The event of a hold that nobody settled: of what stays charged.
 pub fn expired(call: &OpenCall, now: UnixMillis) -> UsageEvent {
-    event(call, &reserved(call), now)
+    event(call, &estimate(call, call.output_tokens), now)
+}
+
+/// The event of a call whose process died, and all that was counted with it.
+pub fn interrupted(call: &OpenCall, now: UnixMillis) -> UsageEvent {
+    event(call, &lost(call), now)
 }
 
 /// The event of a hold that was given back before anything was sent.
@@ -143,7 +158,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
     let nothing_seen = seen.first_token_at.is_none() && seen.answer.usage.is_none();
     match (seen.origin, seen.status) {
         (Origin::NeverSent, _) => never_sent(),
-        (Origin::Lost, _) if nothing_seen => reserved(call),
+        (Origin::Lost, _) if nothing_seen => lost(call),
         (_, 400..=499) if seen.answer.usage.is_none() => Verdict {
             outcome: Outcome::Void,
             known: None,
@@ -159,7 +174,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
                     usage,
                 }
             }
-            None if nothing_seen && !seen.whole => reserved(call),
+            None if nothing_seen && !seen.whole => lost(call),
             usage => estimated(usage.unwrap_or_default()),
         },
         _ => estimated(seen.answer.usage.unwrap_or_default()),
@@ -224,14 +239,20 @@ fn never_sent() -> Verdict {
     }
 }
 
-fn reserved(call: &OpenCall) -> Verdict {
+/// It may have produced all that it could.
+fn lost(call: &OpenCall) -> Verdict {
+    estimate(call, call.output_tokens_max())
+}
+
+/// Nothing is known but what was asked for.
+fn estimate(call: &OpenCall, output_tokens: u64) -> Verdict {
     Verdict {
         outcome: Outcome::Estimated,
         known: Some(Known::Reserved),
         requests: 1,
         usage: Usage {
             input_tokens: Some(call.input_tokens),
-            output_tokens: Some(call.output_tokens),
+            output_tokens: Some(output_tokens),
             ..Usage::default()
         },
     }
@@ -254,10 +275,21 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
 }
 
 /// What a call teaches whose provider said what it produced.
+///
+/// Of one that was cut, or whose output had to be counted, only the least is
+/// known that it would have produced. That teaches something where it is more
+/// than was held: it lies above the percentile then, wherever it would have
+/// ended, so it can't teach too little. Left out, the long answers would be
+/// missing, which are cut most often.
 fn lesson(call: &OpenCall, verdict: &Verdict) -> Option<Lesson> {
     let expected = call.expected?;
     let produced = verdict.usage.output_tokens?;
-    (verdict.outcome == Outcome::Exact).then(|| Lesson {
+    let teaches = match (verdict.outcome, verdict.known) {
+        (Outcome::Exact, _) => true,
+        (Outcome::Estimated, Some(Known::Counted)) => produced > call.output_tokens,
+        _ => false,
+    };
+    teaches.then(|| Lesson {
         tenant: Arc::clone(&call.tenant),
         model: Arc::clone(&call.model),
         percentile: expected.percentile,

@@ -261,6 +261,21 @@ pub fn counter_id(limit: &str, values: &[&str]) -> String {
     id
 }
 
+/// The limit's name and the scope values that [`counter_id`] was given; `None`
+/// where it didn't write this.
+pub fn parts_of_counter_id(id: &str) -> Option<(&str, Vec<&str>)> {
+    let mut rest = id;
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (len, behind) = rest.split_once(':')?;
+        let (part, behind) = behind.split_at_checked(len.parse().ok()?)?;
+        parts.push(part);
+        rest = behind.strip_prefix(',')?;
+    }
+    let values = parts.split_off(1.min(parts.len()));
+    Some((parts.first()?, values))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,5 +300,32 @@ mod tests {
         assert_ne!(counter_id("l", &["a,1:b"]), counter_id("l", &["a", "b"]));
         assert_ne!(counter_id("l", &["", "a"]), counter_id("l", &["a", ""]));
         assert_eq!(counter_id("rpm", &["acme"]), "3:rpm,4:acme,");
+    }
+
+    #[test]
+    fn a_counters_name_is_read_back() {
+        for (limit, values) in [
+            ("rpm", &["acme"][..]),
+            ("l", &["a,1:b", "", "2:"]),
+            ("", &[]),
+        ] {
+            let id = counter_id(limit, values);
+            let read = parts_of_counter_id(&id);
+            assert_eq!(read, Some((limit, values.to_vec())), "{id}");
+        }
+        for odd in [
+            "",
+            "rpm",
+            "3:rpm",
+            "3:rp,",
+            "4:rpm,",
+            "x:rpm,",
+            "-1:a,",
+            "3:rpm,1:",
+            "1:é,",
+            "99999999999999999999:a,",
+        ] {
+            assert_eq!(parts_of_counter_id(odd), None, "{odd}");
+        }
     }
 }

@@ -45,6 +45,19 @@ impl Dimension {
         }
     }
 
+    /// Whether it tells who calls, rather than what is called. Those that do come
+    /// first in [`Dimension::ALL`].
+    pub fn is_of_the_caller(self) -> bool {
+        match self {
+            Dimension::Tenant
+            | Dimension::Project
+            | Dimension::Environment
+            | Dimension::User
+            | Dimension::Key => true,
+            Dimension::Model | Dimension::Tier | Dimension::Endpoint | Dimension::Provider => false,
+        }
+    }
+
     fn bit(self) -> u16 {
         1 << self as u16
     }

@@ -88,6 +88,12 @@ impl Rate {
         self.capacity / self.scale
     }
 
+    /// How long it takes to bring so many tokens, rounded up.
+    pub fn brings(self, tokens: u64) -> Millis {
+        let refill = div_ceil(self.units(tokens), i128::from(self.per_ms));
+        Millis(to_u64(refill))
+    }
+
     fn units(self, tokens: u64) -> i128 {
         i128::from(tokens) * i128::from(self.scale)
     }

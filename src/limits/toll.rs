@@ -29,6 +29,26 @@ pub struct Paid {
     pub told: Vec<Told>,
 }
 
+/// What is known of a toll's fate: what a store answered, or what follows from
+/// what it answered a moment ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// Whether all was taken; nothing was, otherwise.
+    pub taken: bool,
+    /// One for each charge, in order; `None` for those that nobody asked about,
+    /// where others refuse the toll already.
+    pub told: Vec<Option<Told>>,
+}
+
+impl From<Paid> for Fate {
+    fn from(paid: Paid) -> Self {
+        Self {
+            taken: paid.taken,
+            told: paid.told.into_iter().map(Some).collect(),
+        }
+    }
+}
+
 /// What became of one charge of a toll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {

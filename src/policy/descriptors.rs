@@ -15,7 +15,7 @@
 mod answer;
 mod tree;
 
-pub use answer::{Answer, Status};
+pub use answer::{Answer, OfDescriptor, Status};
 pub use tree::{Entry, Pattern};
 
 use crate::limits::period::Period;

@@ -5,18 +5,26 @@
 //! is expected instead: a high percentile of what this tenant's answers from
 //! this model were.
 //!
-//! The [`Learner`] takes a [`Lesson`] from each call whose provider said what
-//! it produced; calls are judged by the [`Expected`] that it makes, a value.
+//! The [`Learner`] takes a [`Lesson`] from each call that tells what it
+//! produced, and gives [`News`] of what changed, a little at a time; calls are
+//! judged by the [`Expected`] that is made of it, a value.
 //!
 //! Always holds: what is expected is never below the percentile of the lessons
 //! that count, nor above it by more than an eighth; the learner remembers at
 //! most [`PAIRS_MAX`] pairs of tenant and model, each in the same small room.
+//! What a lesson or a piece of news costs doesn't grow with the number of
+//! pairs, but where silent pairs give way to new ones.
 
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Pairs of tenant and model that are learned of, at most: under 16 MB.
 const PAIRS_MAX: usize = 32_768;
+
+/// Parts of what is expected: news of one pair copies the part that it is in.
+const PARTS: usize = 256;
 
 /// Lessons after which pairs that had none may be dropped, where there is no
 /// room.
@@ -46,16 +54,28 @@ pub struct Lesson {
     pub output_tokens: u64,
 }
 
-/// What answers are expected to produce.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Expected(HashMap<Arc<str>, HashMap<Arc<str>, u64>>);
+/// What answers are expected to produce. Copies share what didn't change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected(Vec<Arc<Part>>);
+
+/// By tenant and model.
+type Part = HashMap<Arc<str>, HashMap<Arc<str>, u64>>;
+
+/// What is now expected of a pair; `None` where too little is known, or no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    pub tenant: Arc<str>,
+    pub model: Arc<str>,
+    pub output_tokens: Option<u64>,
+}
 
 /// Takes lessons.
 #[derive(Debug, Default)]
 pub struct Learner {
     pairs: HashMap<(Arc<str>, Arc<str>), Pair>,
-    /// There were lessons since what is expected was last worked out.
-    changed: bool,
+    /// Those of which there is news, once each, or twice where one was dropped and
+    /// is back; at most three times [`PAIRS_MAX`].
+    changed: Vec<(Arc<str>, Arc<str>)>,
     /// Lessons since pairs were last dropped.
     since_dropped: usize,
 }
@@ -67,23 +87,57 @@ struct Pair {
     counts: [u16; BUCKETS],
     /// There was a lesson since pairs were last dropped.
     alive: bool,
+    /// There was a lesson since news of it was last given.
+    changed: bool,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self((0..PARTS).map(|_| Arc::default()).collect())
+    }
 }
 
 impl Expected {
     /// Output tokens of one answer; `None` where too little is known.
     pub fn output_tokens(&self, tenant: &str, model: &str) -> Option<u64> {
-        self.0.get(tenant)?.get(model).copied()
+        let part = self.0.get(part(tenant, model))?;
+        part.get(tenant)?.get(model).copied()
+    }
+
+    /// The same, but for what is new.
+    #[must_use]
+    pub fn with(&self, news: impl IntoIterator<Item = News>) -> Self {
+        let mut parts = self.0.clone();
+        for piece in news {
+            let News { tenant, model, .. } = piece;
+            let Some(part) = parts.get_mut(part(&tenant, &model)) else {
+                continue;
+            };
+            // Copied once: from then on it is this one's own.
+            let part = Arc::make_mut(part);
+            match piece.output_tokens {
+                Some(tokens) => {
+                    part.entry(tenant).or_default().insert(model, tokens);
+                }
+                None => {
+                    if let Some(models) = part.get_mut(&tenant) {
+                        models.remove(&model);
+                        if models.is_empty() {
+                            part.remove(&tenant);
+                        }
+                    }
+                }
+            }
+        }
+        Self(parts)
     }
 }
 
-impl FromIterator<(Arc<str>, Arc<str>, u64)> for Expected {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, Arc<str>, u64)>>(known: I) -> Self {
-        let mut expected = Self::default();
-        for (tenant, model, tokens) in known {
-            expected.0.entry(tenant).or_default().insert(model, tokens);
-        }
-        expected
-    }
+fn part(tenant: &str, model: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    (tenant, model).hash(&mut hasher);
+    let parts = u64::try_from(PARTS).unwrap_or(1);
+    usize::try_from(hasher.finish() % parts).unwrap_or(0)
 }
 
 impl Learner {
@@ -96,35 +150,51 @@ impl Learner {
                 return;
             }
         }
-        let pair = self.pairs.entry(name).or_insert_with(Pair::new);
+        let pair = self.pairs.entry(name.clone()).or_insert_with(Pair::new);
         pair.percentile = lesson.percentile;
         pair.learn(lesson.output_tokens);
-        self.changed = true;
+        if !std::mem::replace(&mut pair.changed, true) {
+            self.changed.push(name);
+        }
     }
 
-    /// Makes room, though not before most had a chance to be heard of.
+    /// Makes room, though not before most had a chance to be heard of, and not
+    /// while nobody asks for news.
     fn drop_silent(&mut self) {
-        if self.since_dropped < DROPPED_EVERY {
+        if self.since_dropped < DROPPED_EVERY || self.changed.len() > PAIRS_MAX {
             return;
         }
         self.since_dropped = 0;
-        self.pairs.retain(|_, pair| std::mem::take(&mut pair.alive));
+        let changed = &mut self.changed;
+        self.pairs.retain(|name, pair| {
+            let kept = std::mem::take(&mut pair.alive);
+            if !kept && !pair.changed {
+                changed.push(name.clone());
+            }
+            kept
+        });
     }
 
-    /// What is expected now; `None` where nothing was learned since it was last
-    /// asked.
-    pub fn news(&mut self) -> Option<Expected> {
-        if !std::mem::take(&mut self.changed) {
-            return None;
-        }
-        let pairs = self.pairs.iter();
-        Some(
-            pairs
-                .filter_map(|((tenant, model), pair)| {
-                    Some((Arc::clone(tenant), Arc::clone(model), pair.expected()?))
-                })
-                .collect(),
-        )
+    /// What changed since it was last told, of at most so many pairs; ask again
+    /// until nothing is left.
+    pub fn news(&mut self, max: usize) -> Vec<News> {
+        let from = self.changed.len().saturating_sub(max);
+        let told = self.changed.drain(from..);
+        told.map(|(tenant, model)| {
+            let name = (tenant, model);
+            let pair = self.pairs.get_mut(&name);
+            let output_tokens = pair.and_then(|pair| {
+                pair.changed = false;
+                pair.expected()
+            });
+            let (tenant, model) = name;
+            News {
+                tenant,
+                model,
+                output_tokens,
+            }
+        })
+        .collect()
     }
 }
 
@@ -135,6 +205,7 @@ impl Pair {
             lessons: 0,
             counts: [0; BUCKETS],
             alive: true,
+            changed: false,
         }
     }
 
@@ -203,8 +274,9 @@ mod tests {
     }
 
     fn of(learner: &mut Learner, tenant: &str) -> Option<u64> {
-        let news = learner.news().expect("something was learned");
-        news.output_tokens(tenant, "m")
+        let news = learner.news(usize::MAX);
+        assert!(!news.is_empty(), "something was learned");
+        Expected::default().with(news).output_tokens(tenant, "m")
     }
 
     #[test]
@@ -243,14 +315,14 @@ mod tests {
     #[test]
     fn too_few_lessons_teach_nothing() {
         let mut learner = Learner::default();
-        assert_eq!(learner.news(), None);
+        assert_eq!(learner.news(9), []);
         for _ in 1..40 {
             learner.learn(&lesson("acme", 95, 7));
         }
         assert_eq!(of(&mut learner, "acme"), None);
         learner.learn(&lesson("acme", 95, 7));
         assert_eq!(of(&mut learner, "acme"), Some(7));
-        assert_eq!(learner.news(), None, "nothing new");
+        assert_eq!(learner.news(9), [], "nothing new");
     }
 
     #[test]
@@ -276,7 +348,7 @@ mod tests {
             }
         }
         assert!(learner.pairs.len() <= PAIRS_MAX);
-        let news = learner.news().expect("news");
+        let news = Expected::default().with(learner.news(usize::MAX));
         assert_eq!(news.output_tokens("3", "m"), Some(3));
         assert_eq!(news.output_tokens("4", "m"), Some(4));
         assert_eq!(news.output_tokens("4", "other"), None);
@@ -284,7 +356,7 @@ mod tests {
         for _ in 0..4 {
             learner.learn(&lesson("new", 50, 9));
         }
-        assert_eq!(learner.news(), None, "there is no room");
+        assert_eq!(learner.news(9), [], "there is no room");
         for _ in 0..DROPPED_EVERY {
             learner.learn(&lesson("3", 50, 3));
         }
@@ -292,7 +364,62 @@ mod tests {
             learner.learn(&lesson("new", 50, 9));
         }
         assert_eq!(learner.pairs.len(), 2);
-        assert_eq!(of(&mut learner, "new"), Some(9));
+        let after = news.with(learner.news(usize::MAX));
+        assert_eq!(after.output_tokens("new", "m"), Some(9));
+        assert_eq!(after.output_tokens("3", "m"), Some(3));
+        assert_eq!(after.output_tokens("4", "m"), None, "it was dropped");
+        assert_eq!(after.0.iter().map(|part| part.len()).sum::<usize>(), 2);
+    }
+
+    /// So that nobody who teaches waits for long: what is asked for at a time is
+    /// all that is worked out.
+    #[test]
+    fn news_is_told_piece_by_piece_and_of_what_changed_alone() {
+        let mut learner = Learner::default();
+        for tenant in 0..1_000 {
+            for _ in 0..4 {
+                learner.learn(&lesson(&tenant.to_string(), 50, 7));
+            }
+        }
+        let mut known = Expected::default();
+        let mut told = 0;
+        loop {
+            let news = learner.news(64);
+            if news.is_empty() {
+                break;
+            }
+            assert!(news.len() <= 64);
+            told += news.len();
+            known = known.with(news);
+        }
+        assert_eq!(told, 1_000, "each once");
+        for tenant in 0..1_000 {
+            assert_eq!(known.output_tokens(&tenant.to_string(), "m"), Some(7));
+        }
+        for _ in 0..9 {
+            learner.learn(&lesson("5", 50, 3));
+        }
+        let news = learner.news(64);
+        assert_eq!(news.len(), 1);
+        let after = known.with(news);
+        assert_eq!(after.output_tokens("5", "m"), Some(3));
+        assert_eq!(known.output_tokens("5", "m"), Some(7), "a value stays");
+        let shared = known.0.iter().zip(&after.0);
+        let copied = shared.filter(|(a, b)| !Arc::ptr_eq(a, b)).count();
+        assert_eq!(copied, 1, "the rest is the same in memory");
+    }
+
+    /// Though nobody asks for news, what is kept of it is bounded.
+    #[test]
+    fn news_that_nobody_asks_for_is_bounded() {
+        let mut learner = Learner::default();
+        let mut most = 0;
+        for n in 0..8 * DROPPED_EVERY {
+            learner.learn(&lesson(&(n / 2).to_string(), 50, 7));
+            most = most.max(learner.changed.len());
+        }
+        assert!(most <= 3 * PAIRS_MAX, "{most}");
+        assert!(learner.pairs.len() <= PAIRS_MAX);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::limit::{counter, value};
 use super::{Call, Estimate, Model, PlanLimit, Snapshot};
 use crate::identity::Principal;
+use crate::limits::reservation::parts_of_counter_id;
 use crate::limits::{Charge, Dimension, Limit};
 use crate::protocol::Endpoint;
 use std::collections::BTreeMap;
@@ -17,15 +18,38 @@ pub struct Counted {
     pub of: Vec<(Dimension, String)>,
 }
 
-/// Counters, in the order of their limits.
+/// Which counters are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub tenant: &'a str,
+    /// Only this limit's.
+    pub limit: Option<&'a str>,
+    /// Those that come after the one of this name.
+    pub after: Option<&'a str>,
+    /// Those too that it shares with other tenants.
+    pub shared: bool,
+    /// At most so many, at least 1.
+    pub max: usize,
+}
+
+/// Counters, in the order of their limits, and of whose calls they count.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// The tenant's own.
     pub own: Vec<Counted>,
     /// Those that it shares with other tenants.
     pub shared: Vec<Counted>,
-    /// There are more than were asked for.
-    pub more: bool,
+    /// There are more of what was asked for, after this one.
+    pub next: Option<Arc<str>>,
+}
+
+/// Why none are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotListed {
+    #[error("no key belongs to such a tenant")]
+    Tenant,
+    #[error("no counter of these limits has the name to go on after: begin anew")]
+    After,
 }
 
 impl Counted {
@@ -35,79 +59,122 @@ impl Counted {
     }
 }
 
-/// All counters that calls with the tenant's keys may be charged to, at most
-/// `max`; those of one limit, where its name is given. `None` where no key is
-/// the tenant's.
-pub fn counters(
-    snapshot: &Snapshot,
-    tenant: &str,
-    max: usize,
-    only: Option<&str>,
-) -> Option<Listed> {
-    let mut principals = snapshot.keys.of_tenant(tenant).peekable();
-    let plan = snapshot.plans.get(&principals.peek()?.plan)?;
+/// The counters that calls with the tenant's keys may be charged to.
+pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> {
+    let mut principals = snapshot.keys.of_tenant(asked.tenant).peekable();
+    let first = principals.peek().ok_or(NotListed::Tenant)?;
+    let plan = snapshot.plans.get(&first.plan).ok_or(NotListed::Tenant)?;
     let callers: Vec<&Principal> = principals.map(|who| &**who).collect();
-    let wanted = |limit: &&PlanLimit| only.is_none_or(|only| *limit.limit.name == *only);
-    let mut listed = Listed::default();
-    let all = plan
-        .limits
-        .iter()
-        .filter(wanted)
-        .map(|limit| (limit, false));
-    let shared = snapshot.shared.iter().filter(wanted);
-    for (limit, is_shared) in all.chain(shared.map(|limit| (limit, true))) {
-        let room = max - listed.own.len() - listed.shared.len();
+    let after = asked
+        .after
+        .map(|name| parts_of_counter_id(name).ok_or(NotListed::After));
+    let after = after.transpose()?;
+    let shared = snapshot.shared.iter().filter(|_| asked.shared);
+    let own = plan.limits.iter().map(|limit| (limit, false));
+    let all = own.chain(shared.map(|limit| (limit, true)));
+    let mut all = all
+        .filter(|(limit, _)| asked.limit.is_none_or(|only| *limit.limit.name == *only))
+        .peekable();
+    if let Some((name, _)) = &after {
+        while all
+            .next_if(|(limit, _)| *limit.limit.name != **name)
+            .is_some()
+        {}
+        all.peek().ok_or(NotListed::After)?;
+    }
+    let mut after = after.map(|(_, values)| values);
+    let (mut listed, mut room) = (Listed::default(), asked.max.max(1));
+    let mut last = None;
+    for (limit, is_shared) in all {
         // One more than there is room for tells that there are more.
-        let mut found = of_limit(snapshot, limit, &callers, room + 1);
-        listed.more |= found.len() > room;
+        let mut found = of_limit(snapshot, limit, &callers, after.take(), room + 1);
+        let more = found.len() > room;
         found.truncate(room);
+        room -= found.len();
+        last = found
+            .last()
+            .map(|counted| Arc::clone(&counted.counter))
+            .or(last);
         match is_shared {
             true => listed.shared.extend(found),
             false => listed.own.extend(found),
         }
+        if more {
+            listed.next = last;
+            break;
+        }
     }
-    Some(listed)
+    Ok(listed)
 }
 
-/// The counters of one limit by name, at most `max`.
+/// The counters of one limit by their values, at most `max`: those of the
+/// callers that it tells apart, each with those of the calls that it does.
 fn of_limit(
     snapshot: &Snapshot,
     limit: &PlanLimit,
     callers: &[&Principal],
+    after: Option<Vec<&str>>,
     max: usize,
 ) -> Vec<Counted> {
-    let mut found = BTreeMap::new();
     let kinds = kinds(snapshot, limit);
+    let (Some(one_caller), Some(one_kind)) = (callers.first(), kinds.first()) else {
+        return Vec::new();
+    };
+    let scope = limit.limit.scope;
+    let (of_caller, of_kind): (Vec<Dimension>, Vec<Dimension>) = scope
+        .dimensions()
+        .partition(|dimension| dimension.is_of_the_caller());
     // Where callers aren't told apart, one stands for all.
-    let told_apart = limit.limit.scope.dimensions().any(|dimension| {
-        matches!(
-            dimension,
-            Dimension::Project | Dimension::Environment | Dimension::User | Dimension::Key
-        )
-    });
+    let told_apart = of_caller
+        .iter()
+        .any(|dimension| *dimension != Dimension::Tenant);
     let callers = callers.iter().take(if told_apart { usize::MAX } else { 1 });
-    let calls = callers.flat_map(|who| {
-        kinds.iter().map(|(model, endpoint)| Call {
-            who,
-            model,
-            endpoint: *endpoint,
-            estimate: Estimate::default(),
-            most: Estimate::default(),
+    let callers: BTreeMap<Vec<String>, &Principal> = callers
+        .map(|who| (values(&of_caller, a_call(who, *one_kind)), *who))
+        .collect();
+    let kinds: BTreeMap<Vec<String>, (&Model, Endpoint)> = kinds
+        .into_iter()
+        .map(|kind| (values(&of_kind, a_call(one_caller, kind)), kind))
+        .collect();
+    // Later callers than the one to go on after have all of their counters left.
+    let from = after.iter().flatten().take(of_caller.len());
+    let from: Vec<String> = from.map(|value| (*value).to_owned()).collect();
+    let pairs = callers.range(from..).flat_map(|(whose, who)| {
+        let kinds = kinds.iter();
+        kinds.map(move |(what, kind)| (whose, what, a_call(who, *kind)))
+    });
+    let is_left = |whose: &[String], what: &[String]| {
+        let after = after.as_ref();
+        let all = whose.iter().chain(what).map(String::as_str);
+        after.is_none_or(|after| all.gt(after.iter().copied()))
+    };
+    pairs
+        .filter(|(whose, what, _)| is_left(whose, what))
+        .take(max)
+        .map(|(_, _, call)| Counted {
+            limit: Arc::clone(&limit.limit),
+            counter: counter(&limit.limit, call).into(),
+            of: of(&limit.limit, call),
         })
-    });
-    for call in calls {
-        if found.len() == max {
-            break;
-        }
-        let id = counter(&limit.limit, call);
-        found.entry(id).or_insert_with(|| of(&limit.limit, call));
+        .collect()
+}
+
+fn a_call<'c>(who: &'c Principal, (model, endpoint): (&'c Model, Endpoint)) -> Call<'c> {
+    Call {
+        who,
+        model,
+        endpoint,
+        estimate: Estimate::default(),
+        most: Estimate::default(),
     }
-    let counted = found.into_iter().map(|(id, of)| Counted {
-        limit: Arc::clone(&limit.limit),
-        counter: id.into(),
-        of,
-    });
-    counted.collect()
+}
+
+/// What a call is in each of these dimensions.
+fn values(dimensions: &[Dimension], call: Call) -> Vec<String> {
+    let user = call.who.user_or_key();
+    let each = dimensions.iter();
+    each.map(|dimension| value(*dimension, call, &user).to_owned())
+        .collect()
 }
 
 /// The models and endpoints that a limit tells apart, or one that stands for
@@ -231,13 +298,23 @@ mod tests {
         snapshot
     }
 
+    fn asked<'a>(tenant: &'a str, limit: Option<&'a str>, max: usize) -> Asked<'a> {
+        Asked {
+            tenant,
+            limit,
+            after: None,
+            shared: true,
+            max,
+        }
+    }
+
     fn names(counted: &[Counted]) -> Vec<&str> {
         counted.iter().map(|counted| &*counted.counter).collect()
     }
 
     #[test]
     fn each_counter_is_listed_once() {
-        let listed = counters(&snapshot(), "acme", 100, None).unwrap();
+        let listed = counters(&snapshot(), asked("acme", None, 100)).unwrap();
         let expected = [
             "3:rpm,4:acme,",
             "7:by-user,4:acme,6:key=k3,",
@@ -248,35 +325,90 @@ mod tests {
         ];
         assert_eq!(names(&listed.own), expected);
         assert_eq!(names(&listed.shared), ["8:upstream,1:p,"]);
-        assert!(!listed.more);
+        assert_eq!(listed.next, None);
         let of_ada = &listed.own[2].of;
         assert_eq!(*of_ada, [(Dimension::User, "user=ada".to_owned())]);
         assert_eq!(listed.own[0].of, []);
     }
 
+    /// Page by page, whatever their size, each counter comes once, in one order.
     #[test]
-    fn no_more_are_listed_than_are_asked_for() {
-        let count = |max| {
-            let listed = counters(&snapshot(), "acme", max, None).unwrap();
-            (listed.own.len(), listed.shared.len(), listed.more)
+    fn all_are_reached_page_by_page() {
+        let snapshot = snapshot();
+        let of = |counted: &[Counted]| -> Vec<String> {
+            names(counted).into_iter().map(str::to_owned).collect()
         };
-        assert_eq!(count(3), (3, 0, true));
-        assert_eq!(count(6), (6, 0, true));
-        assert_eq!(count(7), (6, 1, false));
+        for (limit, shared, all) in [
+            (None, true, 7),
+            (None, false, 6),
+            (Some("by-user"), true, 2),
+            (Some("upstream"), true, 1),
+            (Some("idle"), true, 0),
+        ] {
+            let whole = Asked {
+                shared,
+                ..asked("acme", limit, 100)
+            };
+            let whole = counters(&snapshot, whole).unwrap();
+            let expected = [of(&whole.own), of(&whole.shared)].concat();
+            assert_eq!((expected.len(), whole.next), (all, None));
+            for max in 1..=all + 1 {
+                let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
+                for page in 1.. {
+                    let part = Asked {
+                        after: after.as_deref(),
+                        shared,
+                        ..asked("acme", limit, max)
+                    };
+                    let part = counters(&snapshot, part).unwrap();
+                    found.extend([of(&part.own), of(&part.shared)].concat());
+                    assert_eq!(part.next.is_some(), found.len() < all, "exactly");
+                    after = part.next;
+                    if after.is_none() {
+                        assert_eq!(page, all.div_ceil(max).max(1));
+                        break;
+                    }
+                }
+                assert_eq!(found, expected, "{limit:?} by {max}");
+            }
+        }
+    }
+
+    /// Keys come and go between two pages.
+    #[test]
+    fn a_page_goes_on_after_a_counter_that_is_gone() {
+        let page = |after| {
+            let asked = Asked {
+                after: Some(after),
+                ..asked("acme", Some("by-user"), 9)
+            };
+            counters(&snapshot(), asked).map(|listed| names(&listed.own).join(" "))
+        };
+        let ada = "7:by-user,4:acme,8:user=ada,";
+        assert_eq!(page("7:by-user,4:acme,9:key=k3aaa,").as_deref(), Ok(ada));
+        assert_eq!(
+            page("7:by-user,").as_deref(),
+            Ok("7:by-user,4:acme,6:key=k3, 7:by-user,4:acme,8:user=ada,")
+        );
+        assert_eq!(page(ada).as_deref(), Ok(""));
+        for odd in ["", "by-user", "3:rpm,4:acme,", "4:gone,"] {
+            assert_eq!(page(odd), Err(NotListed::After), "{odd}");
+        }
     }
 
     #[test]
     fn one_limit_may_be_asked_for() {
-        let listed = counters(&snapshot(), "acme", 9, Some("by-user")).unwrap();
+        let listed = counters(&snapshot(), asked("acme", Some("by-user"), 9)).unwrap();
         assert_eq!((listed.own.len(), listed.shared.len()), (2, 0));
-        let listed = counters(&snapshot(), "acme", 9, Some("upstream")).unwrap();
+        let listed = counters(&snapshot(), asked("acme", Some("upstream"), 9)).unwrap();
         assert_eq!((listed.own.len(), listed.shared.len()), (0, 1));
-        let none = counters(&snapshot(), "acme", 9, Some("none")).unwrap();
+        let none = counters(&snapshot(), asked("acme", Some("none"), 9)).unwrap();
         assert_eq!(none, Listed::default());
     }
 
     #[test]
     fn a_tenant_without_keys_has_no_counters() {
-        assert_eq!(counters(&snapshot(), "nobody", 9, None), None);
+        let nobody = counters(&snapshot(), asked("nobody", None, 9));
+        assert_eq!(nobody, Err(NotListed::Tenant));
     }
 }

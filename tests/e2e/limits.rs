@@ -5,7 +5,7 @@ use crate::support::stack::{Engine, FOREIGN_KEY, OTHER_KEY, Setup, Stack};
 use crate::support::until;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir::exchange::UsageEvent;
 use weir::exchange::event::Outcome;
 
@@ -400,6 +400,36 @@ async fn hammering_a_limit_costs_no_round_trips() {
     let run = scripts_run(&stack).await - before;
     assert!((1..20).contains(&run), "{run} scripts");
     assert!(waits.is_sorted_by(|a, b| a + 5 >= *b), "{waits:?}");
+    stack.wait_for_events(101).await;
+    stack.settle_the_books().await;
+}
+
+/// Calls of other sizes: of a bucket, the wait of a larger one can be told by that
+/// of a smaller.
+#[tokio::test]
+async fn hammering_a_limit_with_larger_calls_costs_no_round_trips() {
+    // A token each 10 s.
+    let limit = "{ per: tenant, unit: tokens, amount: 360, every: 1h, burst: 400 }";
+    let stack = stack(Engine::Redis, limit).await;
+    assert_eq!(stack.send(stack.chat(&sized(100), &[])).await.status, 200);
+    stack.wait_for_events(1).await;
+    let (before, begun) = (scripts_run(&stack).await, Instant::now());
+    let mut passes_at: Vec<u64> = Vec::new();
+    for n in 0..100 {
+        // With the input, at most the whole bucket: it fits in the end.
+        let answer = stack.send(stack.chat(&sized(388 + n % 4), &[])).await;
+        assert_eq!(answer.status, 429);
+        let wait: u64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
+        passes_at.push(begun.elapsed().as_millis() as u64 + wait);
+    }
+    // One each two seconds, however slow this machine is.
+    let run = scripts_run(&stack).await - before;
+    assert!((1..20).contains(&run), "{run} scripts");
+    for (n, passes_at_n) in passes_at.iter().enumerate() {
+        let later = n as u64 % 4 * 10_000;
+        let off = passes_at_n.abs_diff(passes_at[0] + later);
+        assert!(off < 2_000, "{n}: {passes_at:?}");
+    }
     stack.wait_for_events(101).await;
     stack.settle_the_books().await;
 }

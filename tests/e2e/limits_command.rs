@@ -112,6 +112,11 @@ async fn limits_are_shown_and_reset() {
             (numbers(&shown(&stack, "slots")[0]) == all([5, 0, 0, 5])).then_some(())
         })
         .await;
+        let idle = ["reset", "--tenant", "acme", "--limit", "slots"];
+        assert_eq!(
+            limits(&stack, &idle, Some(ADMIN_TOKEN)).1,
+            "acme: 0 counters reset\nno call that they count is in flight\n"
+        );
         stack.settle_the_books().await;
     }
 }

@@ -8,9 +8,9 @@ use crate::support::stack::{Engine, SOON, Setup, Stack};
 use crate::support::until;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
-use envoy_types::pb::envoy::service::ratelimit::v3::RateLimitRequest;
 use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
+use envoy_types::pb::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use std::net::SocketAddr;
 
 async fn stack(engine: Engine, rule: &str) -> Stack {
@@ -166,23 +166,67 @@ async fn hammering_a_rate_limit_costs_no_round_trips() {
     assert_eq!(call(&stack, "bob").await.status, 200);
 }
 
+/// Another path each time.
+#[tokio::test]
+async fn hammering_a_rate_limit_with_other_paths_costs_no_round_trips() {
+    let rules =
+        "{ match: [ { key: user } ], limits: [ { unit: requests, amount: 1, every: 1d } ] },
+        { match: [ { key: path } ], limits: [ { unit: requests, amount: 9, every: 1d } ] }";
+    let stack = stack(Engine::Redis, rules).await;
+    let grpc = stack.grpc;
+    let ask = |path: usize| async move {
+        let path = format!("/{path}");
+        answered(grpc, &[("user", "ada"), ("path", &path)]).await
+    };
+    assert_eq!(ask(0).await.overall_code(), Code::Ok);
+    let before = scripts_run(&stack).await;
+    let mut unasked = 0;
+    for path in 1..100 {
+        let answer = ask(path).await;
+        assert_eq!(answer.overall_code(), Code::OverLimit);
+        let [user, path] = &answer.statuses[..] else {
+            panic!("two statuses")
+        };
+        assert_eq!((user.code(), user.limit_remaining), (Code::OverLimit, 0));
+        match &path.current_limit {
+            Some(_) => assert_eq!((path.code(), path.limit_remaining), (Code::Ok, 9)),
+            None => {
+                assert_eq!(path.code(), Code::Unknown);
+                unasked += 1;
+            }
+        }
+    }
+    // One each two seconds, and signs of life.
+    let run = scripts_run(&stack).await - before;
+    assert!((1..30).contains(&run) && unasked > 50, "{run}, {unasked}");
+}
+
 /// Asks one weir by itself, as an Envoy would.
 async fn ask(grpc: SocketAddr, user: &str) -> bool {
+    let answer = answered(grpc, &[("user", user)]).await;
+    answer.overall_code() == Code::Ok
+}
+
+/// Each entry is a descriptor.
+async fn answered(grpc: SocketAddr, entries: &[(&str, &str)]) -> RateLimitResponse {
     let endpoint = tonic::transport::Endpoint::new(format!("http://{grpc}")).unwrap();
     let mut client = RateLimitServiceClient::new(endpoint.connect().await.unwrap());
     let request = RateLimitRequest {
         domain: "edge".to_owned(),
-        descriptors: vec![RateLimitDescriptor {
-            entries: vec![Entry {
-                key: "user".to_owned(),
-                value: user.to_owned(),
-            }],
-            ..RateLimitDescriptor::default()
-        }],
+        descriptors: entries
+            .iter()
+            .map(|(key, value)| RateLimitDescriptor {
+                entries: vec![Entry {
+                    key: (*key).to_owned(),
+                    value: (*value).to_owned(),
+                }],
+                ..RateLimitDescriptor::default()
+            })
+            .collect(),
         hits_addend: 1,
     };
     let answer = client.should_rate_limit(request).await.unwrap();
-    answer.into_inner().overall_code() == Code::Ok
+    answer.into_inner()
 }
 
 /// Two weirs over one Redis: together they stay within the limit while it is

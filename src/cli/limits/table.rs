@@ -44,8 +44,11 @@ pub(super) fn of(answer: &Value) -> Option<String> {
         text += line.join("  ").trim_end();
         text.push('\n');
     }
-    if answer["more"].as_bool()? {
-        text += "there are more: name a limit with --limit\n";
+    if let Some(next) = answer["next"].as_str() {
+        // A name may hold what ends a word of a shell.
+        let next = next.replace('\'', r"'\''");
+        text +=
+            &format!("there are more: go on with --after '{next}', or name a limit with --limit\n");
     }
     Some(text)
 }
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn counters_stand_in_columns() {
-        let answer = json!({ "tenant": "acme", "more": true, "limits": [
+        let answer = json!({ "tenant": "acme", "more": true, "next": "8:upstream,6:gpt-4o,", "limits": [
             { "limit": "rpm", "of": {}, "shared": false, "unit": "requests", "most": 600,
               "used": 3, "held": 1, "remaining": 597, "reset_after_ms": 59_001, "shadow": false },
             { "limit": "spend", "of": { "user": "user=ada", "project": "" }, "shared": false, "unit": "cost",
@@ -131,7 +134,7 @@ LIMIT           OF                         UNIT         AT MOST  USED  HELD   LE
 rpm             the tenant                 requests         600     3     1    597      1m 0s
 spend (shadow)  user ada, no project       cost             $25  $1.5     ?  $23.5      1d 1h
 upstream        model gpt-4o, all tenants  concurrency        5     2     2      3          -
-there are more: name a limit with --limit
+there are more: go on with --after '8:upstream,6:gpt-4o,', or name a limit with --limit
 ";
         assert_eq!(of(&answer).as_deref(), Some(expected));
     }

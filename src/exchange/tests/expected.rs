@@ -1,7 +1,8 @@
 //! A plan that holds what is expected of a call instead of its maximum.
 
 use super::*;
-use crate::policy::expected::{Expected, Lesson};
+use crate::exchange::event::Known;
+use crate::policy::expected::{Expected, Lesson, News};
 
 /// The usual plan, holding this; its token limit is hard.
 fn plan_holding(hold: Hold) -> Arc<Snapshot> {
@@ -15,8 +16,12 @@ fn plan_holding(hold: Hold) -> Arc<Snapshot> {
 }
 
 fn exchange_holding(hold: Hold, known: Option<u64>) -> Exchange {
-    let known = known.map(|tokens| ("acme".into(), "gpt-4o".into(), tokens));
-    let expected: Expected = known.into_iter().collect();
+    let known = known.map(|tokens| News {
+        tenant: "acme".into(),
+        model: "gpt-4o".into(),
+        output_tokens: Some(tokens),
+    });
+    let expected = Expected::default().with(known);
     let id = HoldId::new(NOW, &[7; 10]);
     let (snapshot, expected) = (plan_holding(hold), Arc::new(expected));
     Exchange::new(Role::Full, settings(), snapshot, expected, id, 1)
@@ -66,10 +71,21 @@ fn answer(output_tokens: u64) -> Event {
     )
 }
 
+const STREAM: &str = r#","stream":true"#;
+const TWO_STREAMED: &str = r#","stream":true,"n":2"#;
+
 #[test]
 fn a_call_teaches_what_its_provider_said_it_produced() {
     let plain = || response_head("200", "application/json");
     let cut = || chunk(r#"{"choices":[{"#, false);
+    // A stream that is cut after its provider said so much.
+    let said = |output_tokens: u64| {
+        let usage = format!(
+            "data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{output_tokens}}}}}\n\n"
+        );
+        let head = response_head("200", "text/event-stream");
+        vec![head, chunk(&usage, false), Event::Closed]
+    };
     let lesson = |output_tokens| {
         Some(Lesson {
             tenant: "acme".into(),
@@ -92,6 +108,13 @@ fn a_call_teaches_what_its_provider_said_it_produced() {
             None,
         ),
         (Hold::Maximum, "", vec![plain(), answer(5)], None),
+        // Cut, it teaches only that it had come further than was expected.
+        (HALF, STREAM, said(7), None),
+        (HALF, STREAM, said(10), None),
+        (HALF, STREAM, said(11), lesson(11)),
+        (HALF, TWO_STREAMED, said(20), None),
+        (HALF, TWO_STREAMED, said(21), lesson(11)),
+        (Hold::Maximum, STREAM, said(200), None),
     ] {
         let mut exchange = exchange_holding(hold, Some(10));
         let mut all = ask(chat(extra));
@@ -104,14 +127,44 @@ fn a_call_teaches_what_its_provider_said_it_produced() {
     }
 }
 
-/// Nothing is known of the answer: what was held is charged.
+/// Nothing is known of the answer: whatever was held, it may be the longest.
 #[test]
-fn a_lost_call_is_charged_what_was_held() {
+fn a_lost_call_is_charged_the_most_that_it_could_use() {
+    for (hold, known) in [(HALF, Some(30)), (HALF, None), (Hold::Maximum, None)] {
+        let reset = || response_head("200", "application/json");
+        for lost in [vec![Event::Closed], vec![reset(), Event::Closed]] {
+            let mut exchange = exchange_holding(hold, known);
+            let mut events = ask(chat(""));
+            events.push(admitted());
+            events.extend(lost);
+            let steps = run(&mut exchange, events);
+            let settled = settlements(&steps);
+            assert_eq!(ended_as(settled[0]), Outcome::Estimated);
+            assert_eq!(settled[0].actual.of(Unit::Tokens), 109, "{hold:?}");
+            assert_eq!(settled[0].lesson, None);
+        }
+    }
+}
+
+/// Its counters keep what was held, and the event says no other.
+#[test]
+fn a_call_whose_hold_expired_is_told_of_with_what_was_held() {
     let mut exchange = exchange_holding(HALF, Some(30));
-    let mut events = ask(chat(""));
-    events.extend([admitted(), Event::Closed]);
-    let steps = run(&mut exchange, events);
-    let settled = settlements(&steps);
-    assert_eq!(ended_as(settled[0]), Outcome::Estimated);
-    assert_eq!(settled[0].actual.of(Unit::Tokens), 39);
+    let steps = run(&mut exchange, ask(chat("")));
+    let Some(Effect::Reserve(reservation)) = steps[1].effects.first() else {
+        panic!("no reservation: {steps:?}")
+    };
+    let call = OpenCall::from_json(&reservation.context).unwrap();
+    let event = expired_event(&call, NOW);
+    assert_eq!(
+        (event.input_tokens, event.output_tokens),
+        (Some(9), Some(30))
+    );
+    assert_eq!(event.known, Some(Known::Reserved));
+    // With a process, its counters die too: nothing says less than the most.
+    let event = interrupted_event(&call, NOW);
+    assert_eq!(
+        (event.input_tokens, event.output_tokens),
+        (Some(9), Some(100))
+    );
 }

@@ -1,7 +1,7 @@
 //! What is answered for each descriptor of a request.
 
 use super::Bill;
-use crate::limits::{Limit, Mode, Paid, Retry, Standing, Told};
+use crate::limits::{Fate, Limit, Mode, Retry, Standing, Told};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -9,13 +9,24 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub over: bool,
-    /// One for each descriptor, in order; `None` where nothing limits it.
-    pub statuses: Vec<Option<Status>>,
+    /// One for each descriptor, in order.
+    pub statuses: Vec<OfDescriptor>,
     /// It passed, and a limit in shadow mode would have refused it.
     pub shadow_refused: bool,
 }
 
-/// A descriptor's limit; of several the tightest.
+/// How a descriptor stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfDescriptor {
+    /// Nothing limits it.
+    Unlimited,
+    /// Another descriptor is over its limit, as is known from a moment ago; so
+    /// nobody asked how this one stands.
+    NotAsked,
+    Limited(Status),
+}
+
+/// A descriptor's limit; of several the tightest of which anything is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub limit: Arc<Limit>,
@@ -32,25 +43,31 @@ impl Answer {
     pub fn unlimited(descriptors: usize) -> Self {
         Self {
             over: false,
-            statuses: vec![None; descriptors],
+            statuses: vec![OfDescriptor::Unlimited; descriptors],
             shadow_refused: false,
         }
     }
 }
 
 impl Bill {
-    /// `paid` is the store's answer to the bill's toll.
-    pub fn answer(&self, paid: &Paid) -> Answer {
-        let statuses: Vec<Option<Status>> = self
-            .of_each
-            .iter()
-            .map(|places| self.tightest(places, paid))
+    /// `fate` is that of the bill's toll.
+    pub fn answer(&self, fate: &Fate) -> Answer {
+        let of_each = self.of_each.iter();
+        let statuses: Vec<OfDescriptor> = of_each
+            .map(|places| match (self.tightest(places, fate), &**places) {
+                (Some(status), _) => OfDescriptor::Limited(status),
+                (None, []) => OfDescriptor::Unlimited,
+                (None, _) => OfDescriptor::NotAsked,
+            })
             .collect();
-        let over = statuses.iter().flatten().any(|status| status.over);
-        let mut each = self.toll.charges.iter().zip(&paid.told).zip(&self.traits);
-        let shadow_refused = paid.taken
+        let over = statuses
+            .iter()
+            .any(|status| matches!(status, OfDescriptor::Limited(status) if status.over));
+        let mut each = self.toll.charges.iter().zip(&fate.told).zip(&self.traits);
+        let shadow_refused = fate.taken
             && each.any(|((charge, told), traits)| {
-                charge.limit.mode == Mode::Shadow && !traits.used && told.lacks.is_some()
+                let lacks = told.is_some_and(|told| told.lacks.is_some());
+                charge.limit.mode == Mode::Shadow && !traits.used && lacks
             });
         Answer {
             over,
@@ -61,11 +78,12 @@ impl Bill {
 
     /// The one that is over for longest; where none is, the one with the least
     /// left, of those that can refuse before those that can't.
-    fn tightest(&self, places: &[usize], paid: &Paid) -> Option<Status> {
+    fn tightest(&self, places: &[usize], fate: &Fate) -> Option<Status> {
         let all = places.iter().filter_map(|place| {
-            let (charge, told) = (self.toll.charges.get(*place)?, paid.told.get(*place)?);
+            let charge = self.toll.charges.get(*place)?;
+            let told = fate.told.get(*place)?.as_ref()?;
             let nothing = self.traits.get(*place).is_some_and(|traits| traits.nothing);
-            Some(status(&charge.limit, told, paid.taken, nothing))
+            Some(status(&charge.limit, told, fate.taken, nothing))
         });
         all.min_by_key(|status| {
             let watches = status.limit.mode == Mode::Shadow;

@@ -1,7 +1,7 @@
 //! Which rule counts for a descriptor, what it charges, and what is answered.
 
 use super::*;
-use crate::limits::{Paid, Retry, Standing, Told};
+use crate::limits::{Fate, Paid, Retry, Standing, Told};
 use proptest::prelude::*;
 
 fn limit(name: &str, amount: u64, mode: Mode) -> Limit {
@@ -234,12 +234,19 @@ fn told(remaining: u64, lacks: Option<Retry>) -> Told {
     }
 }
 
-fn answered(limits: impl IntoIterator<Item = Limit>, paid: &Paid) -> Answer {
+fn answered(limits: impl IntoIterator<Item = Limit>, fate: impl Into<Fate>) -> Answer {
     let domain = with_rule(limits, false);
     let all = [descriptor("user=1"), descriptor("other=1")];
-    let answer = domain.bill(&all, 1).unwrap().answer(paid);
-    assert_eq!(answer.statuses[1], None);
+    let answer = domain.bill(&all, 1).unwrap().answer(&fate.into());
+    assert_eq!(answer.statuses[1], OfDescriptor::Unlimited);
     answer
+}
+
+fn limited(status: &OfDescriptor) -> &Status {
+    match status {
+        OfDescriptor::Limited(status) => status,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -273,8 +280,8 @@ fn the_tightest_limit_is_told() {
         let told = all
             .map(|(remaining, lacks)| told(remaining, lacks))
             .to_vec();
-        let answer = answered(three(), &Paid { taken, told });
-        let status = answer.statuses[0].as_ref().unwrap();
+        let answer = answered(three(), Paid { taken, told });
+        let status = limited(&answer.statuses[0]);
         assert_eq!(
             (&*status.limit.name, status.over, status.retry),
             (name, over, retry)
@@ -284,6 +291,27 @@ fn the_tightest_limit_is_told() {
     }
 }
 
+/// Where one is known to be over, nothing is said of what nobody asked.
+#[test]
+fn what_was_not_asked_is_not_told() {
+    let after = Some(Retry::After(Millis(9)));
+    let known = [None, Some(told(0, after)), None];
+    let fate = Fate {
+        taken: false,
+        told: known.to_vec(),
+    };
+    let three = [enforced("a"), enforced("b"), limit("c", 5, Mode::Shadow)];
+    let answer = answered(three, fate.clone());
+    let status = limited(&answer.statuses[0]);
+    assert_eq!((&*status.limit.name, status.retry), ("b", after));
+    let domain = with_rule([enforced("a")], false);
+    let two = [descriptor("user=1"), descriptor("user=2")];
+    let bill = domain.bill(&two, 1).unwrap();
+    let answer = bill.answer(&fate);
+    assert!(answer.over && limited(&answer.statuses[1]).over);
+    assert_eq!(answer.statuses[0], OfDescriptor::NotAsked);
+}
+
 #[test]
 fn a_shadow_limit_is_only_told_of() {
     let lacking = vec![told(0, Some(Retry::Never))];
@@ -291,13 +319,13 @@ fn a_shadow_limit_is_only_told_of() {
         taken,
         told: lacking.clone(),
     };
-    let answer = answered([limit("a", 5, Mode::Shadow)], &paid(true));
+    let answer = answered([limit("a", 5, Mode::Shadow)], paid(true));
     assert!(!answer.over && answer.shadow_refused);
-    assert!(!answer.statuses[0].as_ref().unwrap().over);
+    assert!(!limited(&answer.statuses[0]).over);
     // What was used already is no refusal that was spared.
     let domain = with_rule([enforced("a")], true);
     let bill = domain.bill(&[descriptor("user=1")], 9).unwrap();
-    let answer = bill.answer(&paid(true));
+    let answer = bill.answer(&paid(true).into());
     assert!(!answer.over && !answer.shadow_refused);
 }
 
