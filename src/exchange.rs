@@ -38,13 +38,13 @@ pub use message::{
 pub use open_call::OpenCall;
 pub use verdict::{expired as expired_event, interrupted as interrupted_event};
 
-use crate::limits::{Decision, HoldId};
+use crate::limits::{Decision, HoldId, Reservation};
 use crate::policy::Snapshot;
 use crate::policy::expected::Expected;
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
-use admit::Deciding;
+use admit::{Deciding, SendOn};
 use answering::Answering;
 use head::Identified;
 use std::sync::Arc;
@@ -193,13 +193,27 @@ impl Exchange {
     }
 
     fn on_request_headers(&mut self, head: RequestHead, now: UnixMillis) -> Step {
-        self.form = head::form(&head);
+        self.form = head::form(&head, &self.snapshot);
         match head::judge(&head, &self.snapshot, self.settings, now) {
+            Ok((who, edits)) if who.passes_unread() => {
+                let judged = self.admission().unread(who, edits);
+                self.on_judged(judged, now)
+            }
             Ok((identified, edits)) => {
                 self.state = State::Identified(Box::new(identified));
-                Step::reply(Reply::RequestHeaders(edits))
+                Step::reply(Reply::head(edits))
             }
             Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
+        }
+    }
+
+    fn admission(&self) -> admit::Admission<'_> {
+        admit::Admission {
+            settings: self.settings,
+            snapshot: &self.snapshot,
+            expected: &self.expected,
+            hold: self.hold,
+            seed: self.seed,
         }
     }
 
@@ -210,14 +224,16 @@ impl Exchange {
         end: bool,
         now: UnixMillis,
     ) -> Step {
-        let admission = admit::Admission {
-            settings: self.settings,
-            snapshot: &self.snapshot,
-            expected: &self.expected,
-            hold: self.hold,
-            seed: self.seed,
-        };
-        match admission.judge(who, body, end) {
+        let judged = self.admission().judge(who, body, end);
+        self.on_judged(judged, now)
+    }
+
+    fn on_judged(
+        &mut self,
+        judged: Result<(Deciding, Reservation), Box<admit::Refused>>,
+        now: UnixMillis,
+    ) -> Step {
+        match judged {
             Ok((deciding, reservation)) => {
                 self.state = State::Deciding(Box::new(deciding));
                 Step::effect(Effect::Reserve(reservation))
@@ -233,13 +249,23 @@ impl Exchange {
         now: UnixMillis,
     ) -> Step {
         match deciding.decide(decision, self.form, now) {
-            Ok((call, body)) => {
+            Ok((call, send_on)) => {
                 let hand_over = self.role == Role::Door;
                 let metadata = hand_over.then(|| Metadata::handing_over(&call));
                 if !hand_over {
                     self.state = State::Upstream(Box::new(call));
                 }
-                Step::reply(Reply::RequestBody { body, metadata })
+                Step::reply(match send_on {
+                    SendOn::Body(body) => Reply::RequestBody { body, metadata },
+                    SendOn::Head {
+                        edits,
+                        without_bodies,
+                    } => Reply::RequestHeaders {
+                        edits,
+                        metadata,
+                        without_bodies,
+                    },
+                })
             }
             Err(step) => *step,
         }

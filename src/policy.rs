@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod expected;
 mod limit;
 mod price;
+pub mod route;
 pub mod standing;
 
 pub use crate::tokens::Vocabulary;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub shared: Vec<PlanLimit>,
     /// Every plan that a principal may name.
     pub plans: HashMap<Arc<str>, Arc<Plan>>,
+    /// What holds for calls by where they go; the first that fits counts.
+    pub routes: Vec<route::Route>,
     /// The rules of the rate limit service, which know nothing of the above.
     pub domains: descriptors::Domains,
 }
@@ -116,6 +119,24 @@ pub struct Model {
     /// Whether `stream_options.include_usage` may be written into its streams
     /// (some servers reject the field).
     pub inject_include_usage: bool,
+}
+
+impl Model {
+    /// What stands for the model of a call that names none that is known.
+    pub fn unknown() -> Self {
+        Self {
+            name: "".into(),
+            tier: None,
+            provider: None,
+            price: None,
+            vocabulary: Vocabulary::O200kBase,
+            max_input_tokens: None,
+            max_output_tokens: None,
+            output_field: OutputField::MaxTokens,
+            image_tokens: None,
+            inject_include_usage: false,
+        }
+    }
 }
 
 /// What a call is estimated to use.

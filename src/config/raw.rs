@@ -8,6 +8,7 @@ pub mod counters;
 pub mod descriptors;
 pub mod limits;
 pub mod policy;
+pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 
@@ -43,6 +44,7 @@ pub struct Raw {
     pub limits: Option<Located<Vec<limits::RawLimit>>>,
     /// Whether `limits`, but not each of them, was left out or could be read.
     pub limits_are_read: bool,
+    pub routes: Option<Located<Vec<routes::RawRoute>>>,
     /// Of the rate limit service.
     pub domains: Option<Located<Vec<descriptors::RawDomain>>>,
     pub server: RawServer,
@@ -105,6 +107,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "plans",
         "tenants",
         "limits",
+        "routes",
         "rate_limit_service",
         "server",
         "telemetry",
@@ -120,6 +123,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         limits: top
             .optional("limits")
             .and_then(|item| limits::limits(&item)),
+        routes: routes::routes(&top),
         domains: descriptors::domains(&top),
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),

@@ -8,6 +8,7 @@ mod counters;
 mod descriptors;
 mod limits;
 mod plans;
+mod routes;
 
 use super::problem::{At, Findings, Path, shown};
 use super::quantity::AsSpan;
@@ -31,6 +32,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let policy = plans::resolve(&raw, findings);
     let keys = accounts::keys(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
+    let routes = routes::resolve(&raw, findings);
     let listen = listen(raw.listen, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let usage_log = usage_log(raw.usage_log, findings);
@@ -77,6 +79,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             models: policy.models,
             shared: policy.shared,
             plans: policy.plans,
+            routes: routes?,
             domains: domains?,
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),

@@ -4,7 +4,9 @@ use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;
 use crate::limits::{Algorithm, Scope, Unit};
+use crate::policy::route::{Host, Route};
 use crate::policy::{OutputField, Vocabulary};
+use crate::protocol::Dialect;
 use proptest::prelude::*;
 
 mod descriptors;
@@ -420,4 +422,38 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn routes_are_read_in_order() {
+    let routes = "routes:
+  - { host: \"*.OpenAI.azure.com\", unknown_endpoints: pass }
+  - { host: api.anthropic.com, path: /anthropic/, dialect: anthropic, upgrades: allow }
+  - {}
+";
+    let text = GOOD.replace("plans:\n", &format!("{routes}plans:\n"));
+    let config = load(&text, "weir.yaml", &outside()).unwrap();
+    let expected = [
+        Route {
+            host: Some(Host::Under(".openai.azure.com".into())),
+            pass_unknown: true,
+            ..Route::default()
+        },
+        Route {
+            host: Some(Host::Is("api.anthropic.com".into())),
+            path: Some("/anthropic".into()),
+            dialect: Some(Dialect::Anthropic),
+            allow_upgrades: true,
+            ..Route::default()
+        },
+        Route::default(),
+    ];
+    assert_eq!(config.snapshot.routes, expected);
+    let many = format!("routes:\n{}plans:\n", "  - {}\n".repeat(65));
+    let problems = load(&GOOD.replace("plans:\n", &many), "weir.yaml", &outside()).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains("must have at most 64 routes (got 65)")
+    );
 }

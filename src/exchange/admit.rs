@@ -3,7 +3,7 @@
 
 use super::event::UsageEvent;
 use super::head::Identified;
-use super::message::{Effect, Metadata, Reply, Settlement, Step};
+use super::message::{Effect, HeaderEdits, Metadata, Reply, Settlement, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
 use super::{Settings, told, verdict};
@@ -37,8 +37,30 @@ pub(super) struct Deciding {
     shared: Vec<Charge>,
     principal: Arc<Principal>,
     ietf_headers: bool,
+    send_on: SendOn,
+}
+
+/// What goes on to the provider once the call is admitted.
+#[derive(Debug)]
+pub(super) enum SendOn {
     /// The client's body with weir's edits; `None` where there are none.
-    edited: Option<Vec<u8>>,
+    Body(Option<Vec<u8>>),
+    /// The head alone was judged.
+    Head {
+        edits: HeaderEdits,
+        without_bodies: bool,
+    },
+}
+
+/// What a call asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    estimate: Estimate,
+    most: Estimate,
+    expected: Option<ExpectedOutput>,
+    stream: bool,
+    strip_usage: bool,
+    request_bytes: u64,
 }
 
 /// What judging a body needs.
@@ -151,16 +173,40 @@ impl Admission<'_> {
                 refused.model = Some(Arc::clone(&model.name));
                 refused
             })?;
-        let reservation = Reservation {
+        let reservation = self.reservation(&deciding);
+        Ok((deciding, reservation))
+    }
+
+    /// A call of which only the head is read.
+    pub fn unread(
+        &self,
+        who: Identified,
+        edits: HeaderEdits,
+    ) -> Result<(Deciding, Reservation), Box<Refused>> {
+        let plan = self.snapshot.plans.get(&who.principal.plan);
+        let plan = plan.ok_or_else(|| {
+            let denial = Denial::UnknownEndpoint;
+            Refused::new(denial, Some(&who.principal), None, who.started_at)
+        })?;
+        let send_on = SendOn::Head {
+            edits,
+            without_bodies: who.upgrade,
+        };
+        let deciding = self.open(&who, plan, &Model::unknown(), Asked::default(), send_on);
+        let reservation = self.reservation(&deciding);
+        Ok((deciding, reservation))
+    }
+
+    fn reservation(&self, deciding: &Deciding) -> Reservation {
+        Reservation {
             hold: self.hold,
-            slot: Arc::clone(&who.principal.tenant),
+            slot: Arc::clone(&deciding.call.tenant),
             charges: deciding.charges.clone(),
             shared: deciding.shared.clone(),
             hold_ttl: self.settings.hold_ttl,
             lease_ttl: self.settings.lease_ttl,
             context: deciding.call.to_json().into(),
-        };
-        Ok((deciding, reservation))
+        }
     }
 
     fn plan_call(
@@ -175,21 +221,44 @@ impl Admission<'_> {
         let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
         let strip_usage = facts.stream && !facts.include_usage && asks_for_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
-        let input_tokens = self.input_tokens(model, facts, body)?;
+        let input_tokens = match who.endpoint.is_free() {
+            true => 0,
+            false => self.input_tokens(model, facts, body)?,
+        };
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
             Estimate::priced(model.price, input_tokens, output_tokens)
         };
         let most = priced(cap.tokens);
-        let estimate = priced(self.held_tokens(who, plan, model, &cap));
-        let asked = policy::Call {
+        let asked = Asked {
+            estimate: priced(self.held_tokens(who, plan, model, &cap)),
+            most,
+            expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
+            stream: facts.stream,
+            strip_usage,
+            request_bytes: body.len() as u64,
+        };
+        let edited = (!edits.is_empty()).then(|| json_edit::apply(body, &edits));
+        Ok(self.open(who, plan, model, asked, SendOn::Body(edited)))
+    }
+
+    fn open(
+        &self,
+        who: &Identified,
+        plan: &Plan,
+        model: &Model,
+        asked: Asked,
+        send_on: SendOn,
+    ) -> Deciding {
+        let call = policy::Call {
             who: &who.principal,
             model,
             endpoint: who.endpoint,
-            estimate,
-            most,
+            estimate: asked.estimate,
+            most: asked.most,
         };
-        let shared = policy::charges(&self.snapshot.shared, asked);
+        let shared = policy::charges(&self.snapshot.shared, call);
+        let charges = policy::charges(&plan.limits, call);
         let call = OpenCall {
             id: self.hold,
             started_at: who.started_at,
@@ -203,25 +272,25 @@ impl Admission<'_> {
             model: Arc::clone(&model.name),
             vocabulary: model.vocabulary,
             price: model.price,
-            stream: facts.stream,
-            strip_usage,
-            input_tokens: estimate.input_tokens,
-            output_tokens: estimate.output_tokens,
-            expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
-            request_bytes: body.len() as u64,
+            stream: asked.stream,
+            strip_usage: asked.strip_usage,
+            input_tokens: asked.estimate.input_tokens,
+            output_tokens: asked.estimate.output_tokens,
+            expected: asked.expected,
+            request_bytes: asked.request_bytes,
             traceparent: who.traceparent.clone(),
             shared: !shared.is_empty(),
             would_refuse: Vec::new(),
             rate_headers: Vec::new(),
         };
-        Ok(Deciding {
+        Deciding {
             call,
-            charges: policy::charges(&plan.limits, asked),
+            charges,
             shared,
             principal: Arc::clone(&who.principal),
             ietf_headers: self.settings.ietf_rate_limit_headers,
-            edited: (!edits.is_empty()).then(|| json_edit::apply(body, &edits)),
-        })
+            send_on,
+        }
     }
 
     /// What is held for the output of one answer.
@@ -282,14 +351,14 @@ fn unseen_input() -> Denial {
 }
 
 impl Deciding {
-    /// What the store's decision makes of the call: the open call and the body
-    /// to send on, or the step that refuses it.
+    /// What the store's decision makes of the call: the open call and what to
+    /// send on, or the step that refuses it.
     pub fn decide(
         self,
         decision: Option<Decision>,
         form: Form,
         now: UnixMillis,
-    ) -> Result<(OpenCall, Option<Vec<u8>>), Box<Step>> {
+    ) -> Result<(OpenCall, SendOn), Box<Step>> {
         match decision {
             Some(Decision::Admitted(standings)) => {
                 let (mut call, mut charges) = (self.call, self.charges);
@@ -297,7 +366,7 @@ impl Deciding {
                 let headers = (call.endpoint.dialect(), self.ietf_headers);
                 call.rate_headers = told::headers(&charges, &standings, headers, now);
                 call.would_refuse = told::would_refuse(&charges, &standings);
-                Ok((call, self.edited))
+                Ok((call, self.send_on))
             }
             Some(Decision::Refused(refusal)) => {
                 let denial = told::denial(
@@ -342,7 +411,7 @@ impl Deciding {
             denial,
             principal: Some(self.principal),
             endpoint: Some(self.call.endpoint),
-            model: Some(self.call.model),
+            model: self.call.known_model(),
             started_at: self.call.started_at,
         };
         (self.call.id, refused)

@@ -4,6 +4,7 @@ use super::head::single;
 use super::message::{Effect, HeaderEdits, Metadata, Origin, ResponseHead};
 use super::open_call::OpenCall;
 use super::verdict::{self, Seen};
+use crate::protocol::Endpoint;
 use crate::protocol::answer::{AnswerKind, AnswerReader, Pass};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::rate_headers;
@@ -58,7 +59,9 @@ impl Answering {
         let kind = call
             .endpoint
             .answer_kind(header("content-type").unwrap_or(""));
-        let encoding = Encoding::from_header(header("content-encoding").unwrap_or(""));
+        // Of what nobody can read, nothing is kept.
+        let encoding = Encoding::from_header(header("content-encoding").unwrap_or(""))
+            .filter(|_| call.endpoint != Endpoint::Other);
         let strip_usage = call.strip_usage && kind == AnswerKind::Sse && status < 300;
         let mut reader = encoding
             .map(|encoding| AnswerReader::new(call.endpoint.rules(), kind, encoding, strip_usage));

@@ -51,7 +51,7 @@ fn bearer(value: &str) -> Option<&str> {
 /// Google's endpoints alone take a key from the query.
 fn query(headers: &Headers) -> Option<(&str, &str)> {
     let (path, query) = split_path(headers);
-    let (endpoint, _) = Endpoint::of_request_path(path)?;
+    let (endpoint, _) = Endpoint::of_request_path(path, None)?;
     let query = query.filter(|_| endpoint.dialect() == Dialect::Gemini)?;
     Some((path, query))
 }

@@ -6,6 +6,7 @@ use super::credentials;
 use super::message::{HeaderEdits, Headers, RequestHead};
 use crate::identity::Principal;
 use crate::policy::Snapshot;
+use crate::policy::route::Route;
 use crate::protocol::denial::{Credential, Denial};
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
@@ -26,11 +27,19 @@ pub(super) struct Identified {
     pub path_model: Option<String>,
     /// What stands between the parts of its body, where that is a form.
     pub boundary: Option<String>,
+    /// It asks for an upgrade: no bodies follow that could be read.
+    pub upgrade: bool,
     pub started_at: UnixMillis,
     pub traceparent: Option<String>,
 }
 
 impl Identified {
+    /// Nothing of it is read but its head: it is let through as it is, and
+    /// counted as a request.
+    pub fn passes_unread(&self) -> bool {
+        self.endpoint == Endpoint::Other
+    }
+
     /// The provider answered a body that weir was never shown: the gateway is
     /// set up so that calls could pass unmetered, and this one must not.
     pub fn unmetered(self) -> Box<Refused> {
@@ -67,9 +76,15 @@ pub(super) fn judge(
     let principal = authenticate(head, snapshot, settings)
         .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
     let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
-    let (endpoint, path_model) = endpoint(&head.headers).map_err(|denial| refused(denial, None))?;
-    let boundary = content(head, endpoint, settings.body_bytes_max)
-        .map_err(|denial| refused(denial, Some(endpoint)))?;
+    let route = route(&head.headers, snapshot);
+    let upgrade = asks_for_upgrade(&head.headers);
+    let (endpoint, path_model) =
+        endpoint(&head.headers, route, upgrade).map_err(|denial| refused(denial, None))?;
+    let boundary = match endpoint {
+        Endpoint::Other => None,
+        _ => content(head, endpoint, settings.body_bytes_max)
+            .map_err(|denial| refused(denial, Some(endpoint)))?,
+    };
     let edits = edits(&head.headers, settings);
     let traceparent = single(&head.headers, "traceparent")
         .ok()
@@ -81,6 +96,7 @@ pub(super) fn judge(
         endpoint,
         path_model,
         boundary,
+        upgrade,
         started_at: now,
         traceparent,
     };
@@ -88,9 +104,29 @@ pub(super) fn judge(
 }
 
 /// In which form a call with this head is refused.
-pub(super) fn form(head: &RequestHead) -> Form {
+pub(super) fn form(head: &RequestHead, snapshot: &Snapshot) -> Form {
     let path = single(&head.headers, ":path").ok().flatten().unwrap_or("");
-    Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()))
+    let guess = Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()));
+    match route(&head.headers, snapshot).and_then(|route| route.dialect) {
+        Some(dialect) => Form { dialect, ..guess },
+        None => guess,
+    }
+}
+
+/// What is configured for where the call goes.
+fn route<'s>(headers: &Headers, snapshot: &'s Snapshot) -> Option<&'s Route> {
+    if snapshot.routes.is_empty() {
+        return None;
+    }
+    let (path, _) = split_path(headers);
+    let host = single(headers, ":authority").ok().flatten().unwrap_or("");
+    let mut routes = snapshot.routes.iter();
+    routes.find(|route| route.fits(host, path))
+}
+
+fn asks_for_upgrade(headers: &Headers) -> bool {
+    let connects = single(headers, ":method").ok().flatten() == Some("CONNECT");
+    connects || headers.iter().any(|(name, _)| name == "upgrade")
 }
 
 /// The principal of a head: from ext_authz where that is trusted and has
@@ -114,9 +150,28 @@ pub(super) fn authenticate(
     principal.cloned().ok_or(Credential::Unknown)
 }
 
-fn endpoint(headers: &Headers) -> Result<(Endpoint, Option<String>), Denial> {
+fn endpoint(
+    headers: &Headers,
+    route: Option<&Route>,
+    upgrade: bool,
+) -> Result<(Endpoint, Option<String>), Denial> {
     let (path, _) = split_path(headers);
-    let (endpoint, model) = Endpoint::of_request_path(path).ok_or(Denial::UnknownEndpoint)?;
+    if upgrade {
+        let allowed = route.is_some_and(|route| route.allow_upgrades) && !path.is_empty();
+        let denied = Err(Denial::Upgrade);
+        return allowed
+            .then_some((Endpoint::Other, None))
+            .map_or(denied, Ok);
+    }
+    let dialect = route.and_then(|route| route.dialect);
+    let Some((endpoint, model)) = Endpoint::of_request_path(path, dialect) else {
+        // What a provider might take for a call that can be metered is never
+        // let through unread.
+        let passes = route.is_some_and(|route| route.pass_unknown)
+            && !Endpoint::resembles_a_known_path(path);
+        let denied = Err(Denial::UnknownEndpoint);
+        return passes.then_some((Endpoint::Other, None)).map_or(denied, Ok);
+    };
     let model = model.map(Cow::into_owned);
     if model.as_deref().is_some_and(|name| !is_model_name(name)) {
         return Err(Denial::UnknownModel);

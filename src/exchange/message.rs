@@ -76,7 +76,12 @@ pub struct HeaderEdits {
 /// What the gateway is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    RequestHeaders(HeaderEdits),
+    RequestHeaders {
+        edits: HeaderEdits,
+        metadata: Option<Metadata>,
+        /// Nothing is to be seen of the bodies that follow, in either direction.
+        without_bodies: bool,
+    },
     RequestBody {
         /// Sent on in place of the client's body.
         body: Option<Vec<u8>>,
@@ -187,11 +192,22 @@ impl Step {
     }
 }
 
+impl Reply {
+    /// To a head whose body is awaited.
+    pub(super) fn head(edits: HeaderEdits) -> Self {
+        Reply::RequestHeaders {
+            edits,
+            metadata: None,
+            without_bodies: false,
+        }
+    }
+}
+
 impl Event {
     /// The reply that changes nothing.
     pub(super) fn pass(&self) -> Option<Reply> {
         Some(match self {
-            Event::RequestHeaders(_) => Reply::RequestHeaders(HeaderEdits::default()),
+            Event::RequestHeaders(_) => Reply::head(HeaderEdits::default()),
             Event::RequestBody { .. } => Reply::RequestBody {
                 body: None,
                 metadata: None,
@@ -218,7 +234,7 @@ impl Metadata {
             decision: Arc::from("admitted"),
             id: call.id,
             tenant: Some(Arc::clone(&call.tenant)),
-            model: Some(Arc::clone(&call.model)),
+            model: call.known_model(),
             outcome: None,
             input_tokens: None,
             output_tokens: None,

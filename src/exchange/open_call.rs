@@ -85,6 +85,11 @@ impl ExpectedOutput {
 }
 
 impl OpenCall {
+    /// The model that it names; `None` where nobody read that.
+    pub fn known_model(&self) -> Option<Arc<str>> {
+        (self.endpoint != Endpoint::Other).then(|| Arc::clone(&self.model))
+    }
+
     /// The most that it can produce.
     pub fn output_tokens_max(&self) -> u64 {
         self.expected

@@ -5,6 +5,7 @@ mod bodies;
 mod expected;
 mod heads;
 mod orders;
+mod routes;
 
 use super::event::Outcome;
 use super::message::Headers;

@@ -27,7 +27,7 @@ use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
 use crate::limits::{Actual, HoldId};
 use crate::policy::expected::Lesson;
-use crate::protocol::{Answer, Dialect, Usage};
+use crate::protocol::{Answer, Dialect, Endpoint, Usage};
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Me
         decision: Arc::from("admitted"),
         id: call.id,
         tenant: Some(Arc::clone(&call.tenant)),
-        model: Some(Arc::clone(&call.model)),
+        model: call.known_model(),
         outcome: Some(verdict.outcome.as_str()),
         input_tokens: event.input_tokens,
         output_tokens: event.output_tokens,
@@ -158,6 +158,9 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
     let nothing_seen = seen.first_token_at.is_none() && seen.answer.usage.is_none();
     match (seen.origin, seen.status) {
         (Origin::NeverSent, _) => never_sent(),
+        // What such a call uses nobody knows, and nothing is held for it.
+        _ if call.endpoint == Endpoint::Other => used_up_nothing(Outcome::Estimated),
+        (_, 200..=299) if call.endpoint.is_free() => used_up_nothing(Outcome::Exact),
         (Origin::Lost, _) if nothing_seen => lost(call),
         (_, 400..=499) if seen.answer.usage.is_none() => Verdict {
             outcome: Outcome::Void,
@@ -227,6 +230,16 @@ fn larger(said: Usage, counted: Usage) -> Usage {
         input_tokens: said.input_tokens.max(counted.input_tokens),
         output_tokens: said.output_tokens.max(counted.output_tokens),
         ..said
+    }
+}
+
+/// One request, and no tokens.
+fn used_up_nothing(outcome: Outcome) -> Verdict {
+    Verdict {
+        outcome,
+        known: None,
+        requests: 1,
+        usage: Usage::default(),
     }
 }
 
@@ -328,7 +341,7 @@ fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
         plan: Some(Arc::clone(&call.plan)),
         endpoint: Some(call.endpoint),
         dialect: Arc::from(call.endpoint.dialect().as_str()),
-        model: Some(Arc::clone(&call.model)),
+        model: call.known_model(),
         model_served: None,
         stream: call.stream,
         status: None,

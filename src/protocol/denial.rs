@@ -14,6 +14,8 @@ pub enum Denial {
     /// A header that can't be read or contradicts another; the text says which.
     BadHeader(&'static str),
     UnknownEndpoint,
+    /// A WebSocket, or another upgrade.
+    Upgrade,
     MethodNotAllowed,
     /// Not `application/json`, or not `multipart/form-data` where that is a
     /// `form`.
@@ -110,6 +112,7 @@ impl Denial {
             Denial::Unauthenticated(_) => "unauthenticated",
             Denial::BadHeader(_) => "bad_header",
             Denial::UnknownEndpoint => "unknown_endpoint",
+            Denial::Upgrade => "upgrade",
             Denial::MethodNotAllowed => "method_not_allowed",
             Denial::UnsupportedMediaType { .. } => "unsupported_media_type",
             Denial::UnsupportedEncoding => "unsupported_encoding",

@@ -94,6 +94,10 @@ pub enum Endpoint {
     OllamaGenerate,
     #[serde(rename = "/api/embed")]
     OllamaEmbed,
+    /// Any that isn't known, or no request at all but an upgrade: what is used
+    /// can't be told.
+    #[serde(rename = "other")]
+    Other,
 }
 
 /// Providers by name, and whose form they speak.
@@ -192,14 +196,14 @@ impl Endpoint {
     pub(in crate::protocol) fn form(self) -> Option<&'static Form> {
         match self.row().request {
             Request::Json(form) => Some(form),
-            Request::Form(_) => None,
+            Request::Form(_) | Request::Unknown => None,
         }
     }
 
     /// As [`Endpoint::form`], where its requests are uploaded as forms.
     pub(in crate::protocol) fn upload(self) -> Option<&'static Upload> {
         match self.row().request {
-            Request::Json(_) => None,
+            Request::Json(_) | Request::Unknown => None,
             Request::Form(upload) => Some(upload),
         }
     }
@@ -223,9 +227,26 @@ impl Endpoint {
     }
 
     /// As [`Endpoint::of_path`], for the path of a request: none where a
-    /// provider could read it in another way than it is read here.
-    pub fn of_request_path(path: &str) -> Option<(Self, Option<Cow<'_, str>>)> {
-        is_plain(path).then(|| Self::of_path(path)).flatten()
+    /// provider could read it in another way than it is read here. Only of this
+    /// dialect, if there is one.
+    pub fn of_request_path(
+        path: &str,
+        dialect: Option<Dialect>,
+    ) -> Option<(Self, Option<Cow<'_, str>>)> {
+        let mut rows = ROWS.iter().filter(|_| is_plain(path));
+        rows.find_map(|row| {
+            let fits = dialect.is_none_or(|dialect| dialect == row.dialect);
+            let model = fits.then(|| row.suffix.model(path))??;
+            Some((row.endpoint, model))
+        })
+    }
+
+    /// Whether a provider that is lenient could take a path for one of a known
+    /// endpoint, of whatever dialect.
+    pub fn resembles_a_known_path(path: &str) -> bool {
+        let path_lower = path.to_ascii_lowercase();
+        let mut tails = ROWS.iter().filter_map(|row| row.suffix.tail());
+        !is_plain(path) || tails.any(|tail| path_lower.ends_with(&tail.to_ascii_lowercase()))
     }
 
     /// Whether nothing is billed for it.
@@ -350,6 +371,10 @@ mod tests {
     fn the_rows_are_in_order_and_each_is_found() {
         for (at, row) in ROWS.iter().enumerate() {
             assert_eq!(row.endpoint as usize, at, "{}", row.path);
+            if row.endpoint == Endpoint::Other {
+                assert!(Endpoint::of_path(row.path).is_none());
+                continue;
+            }
             let path = row.path.replace("{model}", "m");
             let found = Endpoint::of_path(&path).map(|(endpoint, _)| endpoint);
             assert_eq!(found, Some(row.endpoint), "{path}");
@@ -432,7 +457,7 @@ mod tests {
             ("v1/chat/completions", false),
             ("", false),
         ] {
-            let found = Endpoint::of_request_path(path).is_some();
+            let found = Endpoint::of_request_path(path, None).is_some();
             assert_eq!(found, plain, "{path}");
         }
     }

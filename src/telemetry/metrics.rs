@@ -31,6 +31,7 @@ pub use labels::{CounterFault, RateLimitCode, SpanLoss};
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
+use crate::protocol::Endpoint;
 use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -194,7 +195,7 @@ impl Metrics {
 
     /// Counts a call that ended. Once for each event.
     pub fn record(&self, event: &UsageEvent) {
-        let endpoint = EndpointLabel(event.endpoint);
+        let endpoint = EndpointLabel(event.endpoint.unwrap_or(Endpoint::Other));
         if let Some(calls) = self.calls.get(endpoint, event.outcome) {
             calls.inc();
         }

@@ -36,8 +36,8 @@ fn recorded_requests_are_read() {
         read += 1;
         let url = case.expected["url"].as_str().unwrap();
         let path = path_of(url);
-        let (endpoint, model) =
-            Endpoint::of_request_path(path).unwrap_or_else(|| panic!("{}: {path}", case.name));
+        let (endpoint, model) = Endpoint::of_request_path(path, None)
+            .unwrap_or_else(|| panic!("{}: {path}", case.name));
         assert_eq!(endpoint, case.endpoint, "{}", case.name);
         match request::read(endpoint, model.as_deref(), &body) {
             Ok(facts) => {

@@ -251,7 +251,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: usage_logs: unknown field; did you mean "usage_log"?"#,
     ]),
     ("usage_log: { path: usage.jsonl }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, limits, rate_limit_service, server, telemetry",
+        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, limits, routes, rate_limit_service, server, telemetry",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
@@ -291,6 +291,22 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ]),
     ("{ memory: {} }", "{ memory: { size: 1 } }", &[
         "4:23: counters.memory.size: unknown field; none is known here",
+    ]),
+    ("plans:\n", "routes: { host: a }\nplans:\n", &[
+        "16:9: routes: must be a list (got a mapping)",
+    ]),
+    ("plans:\n", "routes: [ { hots: a } ]\nplans:\n", &[
+        r#"16:13: routes[0].hots: unknown field; did you mean "host"?"#,
+    ]),
+    ("plans:\n", "routes: [ { host: \"a:443\" }, { path: v1 }, { path: /v1?x } ]\nplans:\n", &[
+        r#"16:19: routes[0].host: must be a host without a port, as api.openai.com, or *.openai.azure.com (got "a:443")"#,
+        r#"16:38: routes[1].path: must begin with a slash, and have no query and no wildcard: it is for all paths below it (got "v1")"#,
+        r#"16:52: routes[2].path: must begin with a slash, and have no query and no wildcard: it is for all paths below it (got "/v1?x")"#,
+    ]),
+    ("plans:\n", "routes: [ { dialect: anthropics }, { unknown_endpoints: allow }, { upgrades: pass } ]\nplans:\n", &[
+        r#"16:22: routes[0].dialect: must be one of openai, anthropic, gemini, bedrock, cohere, ollama (got "anthropics"); did you mean "anthropic"?"#,
+        r#"16:57: routes[1].unknown_endpoints: must be one of refuse, pass (got "allow")"#,
+        r#"16:78: routes[2].upgrades: must be one of refuse, allow (got "pass")"#,
     ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",

@@ -8,7 +8,10 @@ use crate::exchange::message::Headers;
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
 use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
-use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
+use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
+    BodySendMode, HeaderSendMode,
+};
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_request::Request;
 use envoy_types::pb::envoy::service::ext_proc::v3::processing_response::Response;
 use envoy_types::pb::envoy::service::ext_proc::v3::{
@@ -136,8 +139,16 @@ fn never_reached(details: &str) -> bool {
 
 /// Envoy's form of a reply.
 pub(super) fn reply(reply: Reply) -> ProcessingResponse {
+    let mut mode_override = None;
     let (response, metadata) = match reply {
-        Reply::RequestHeaders(edits) => (Response::RequestHeaders(headers_response(edits)), None),
+        Reply::RequestHeaders {
+            edits,
+            metadata,
+            without_bodies,
+        } => {
+            mode_override = without_bodies.then(headers_alone);
+            (Response::RequestHeaders(headers_response(edits)), metadata)
+        }
         Reply::RequestBody { body, metadata } => {
             // Envoy answers 500 where the length that stays isn't the new one.
             let length = body
@@ -176,7 +187,20 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
         dynamic_metadata: metadata
             .map(|metadata| object([(METADATA_NAMESPACE, nested(fields(metadata)))])),
         response: Some(response),
+        mode_override,
         ..ProcessingResponse::default()
+    }
+}
+
+/// Both heads and no body: Envoy takes it where `allow_mode_override` is set.
+fn headers_alone() -> ProcessingMode {
+    ProcessingMode {
+        request_header_mode: HeaderSendMode::Send.into(),
+        response_header_mode: HeaderSendMode::Send.into(),
+        request_body_mode: BodySendMode::None.into(),
+        response_body_mode: BodySendMode::None.into(),
+        request_trailer_mode: HeaderSendMode::Skip.into(),
+        response_trailer_mode: HeaderSendMode::Skip.into(),
     }
 }
 

@@ -137,8 +137,8 @@ fn heads_that_are_refused() {
         (
             "CONNECT",
             head(|h| set(h, ":method", "CONNECT")),
-            405,
-            "method_not_allowed",
+            404,
+            "unknown_url",
         ),
         (
             "form",
@@ -219,7 +219,7 @@ fn heads_that_pass() {
     ] {
         let step = first(head.clone());
         assert!(
-            matches!(step.reply, Some(Reply::RequestHeaders(_))),
+            matches!(step.reply, Some(Reply::RequestHeaders { .. })),
             "{head:?}"
         );
         assert!(step.effects.is_empty());
@@ -233,7 +233,7 @@ fn the_gateways_own_headers_and_the_callers_key_do_not_travel_on() {
         set(h, "x-weir-role", "admin");
         set(h, "accept-encoding", "br");
     }));
-    let Some(Reply::RequestHeaders(edits)) = step.reply else {
+    let Some(Reply::RequestHeaders { edits, .. }) = step.reply else {
         panic!("refused");
     };
     for name in ["x-weir-tenant", "x-weir-role", "authorization"] {
@@ -255,7 +255,7 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
     };
     assert!(matches!(
         judged("key-1", true).reply,
-        Some(Reply::RequestHeaders(_))
+        Some(Reply::RequestHeaders { .. })
     ));
     assert_eq!(refusal(&judged("key-1", false)).0, 401);
     assert_eq!(refusal(&judged("withdrawn", true)).0, 401);

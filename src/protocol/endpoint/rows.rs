@@ -31,11 +31,15 @@ pub(super) enum Request {
     Json(&'static Form),
     /// `multipart/form-data`.
     Form(&'static Upload),
+    /// They aren't read.
+    Unknown,
 }
 
 pub(super) enum Suffix {
     /// With this.
     Plain(&'static str),
+    /// No path has it.
+    None,
     /// With a model, and then this: `/models/NAME` and `:verb`.
     Model {
         before: &'static str,
@@ -101,7 +105,7 @@ const fn aws(
     }
 }
 
-pub(super) static ROWS: [Row; 33] = [
+pub(super) static ROWS: [Row; 34] = [
     row(
         E::ChatCompletions,
         OpenAi,
@@ -355,12 +359,29 @@ pub(super) static ROWS: [Row; 33] = [
         &ollama::answers::EMBED,
         Request::Json(&ollama::requests::EMBED),
     ),
+    Row {
+        endpoint: E::Other,
+        dialect: OpenAi,
+        path: "other",
+        suffix: Suffix::None,
+        rules: &openai_answers::FREE,
+        request: Request::Unknown,
+    },
 ];
 
 impl Suffix {
+    /// What all its paths end with.
+    pub(super) fn tail(&self) -> Option<&'static str> {
+        match self {
+            Suffix::Plain(tail) | Suffix::Model { after: tail, .. } => Some(tail),
+            Suffix::None => None,
+        }
+    }
+
     /// The model in a path that ends so, if it names one.
     pub(super) fn model<'p>(&self, path: &'p str) -> Option<Option<Cow<'p, str>>> {
         match self {
+            Suffix::None => None,
             Suffix::Plain(suffix) => {
                 let before = path.strip_suffix(suffix)?;
                 let deployment = before.rsplit_once("/deployments/");

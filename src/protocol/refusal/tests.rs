@@ -258,7 +258,7 @@ fn no_dialect_is_told_of_anothers_ways() {
     for dialect in DIALECTS {
         let text = message(dialect, &refuse(dialect, &Denial::UnknownEndpoint));
         for endpoint in Endpoint::all() {
-            if endpoint.dialect() != dialect {
+            if endpoint.dialect() != dialect || endpoint == Endpoint::Other {
                 continue;
             }
             assert!(text.contains(endpoint.path()), "{text}");

@@ -128,6 +128,10 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             let fault = Fault::of_rate(rate);
             return (fault, of_rate(rate, fault, dialect));
         }
+        Denial::Upgrade => (
+            Fault::UnknownUrl,
+            "WebSockets and other upgrades are not served here.",
+        ),
         Denial::MethodNotAllowed => (Fault::Method, "Only POST is allowed here."),
         Denial::UnsupportedMediaType { form: false } => (
             Fault::MediaType,
@@ -185,7 +189,7 @@ fn of_key(credential: Credential, dialect: Dialect) -> String {
 
 /// The endpoints of a dialect that can be called here, as a sentence.
 fn served(dialect: Dialect) -> String {
-    let served = Endpoint::all();
+    let served = Endpoint::all().filter(|endpoint| *endpoint != Endpoint::Other);
     let of_dialect = served.filter(|endpoint| endpoint.dialect() == dialect);
     let mut paths: Vec<&str> = of_dialect.map(Endpoint::path).collect();
     let Some(last) = paths.pop() else {

@@ -85,21 +85,21 @@ impl<A: Label, B: Label, M> ByTwo<A, B, M> {
 
 /// The endpoint by its path; `other` for a call that had none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndpointLabel(pub Option<Endpoint>);
+pub(super) struct EndpointLabel(pub Endpoint);
 
 impl Label for EndpointLabel {
     const NAME: &'static str = "endpoint";
     const ALL: &'static [Self] = &{
-        let mut all = [Self(None); Endpoint::ALL.len() + 1];
+        let mut all = [Self(Endpoint::Other); Endpoint::ALL.len()];
         let mut at = 0;
         while at < Endpoint::ALL.len() {
-            all[at] = Self(Some(Endpoint::ALL[at]));
+            all[at] = Self(Endpoint::ALL[at]);
             at += 1;
         }
         all
     };
     fn value(self) -> &'static str {
-        self.0.map_or("other", Endpoint::path)
+        self.0.path()
     }
 }
 

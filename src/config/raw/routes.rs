@@ -1,0 +1,51 @@
+//! `routes` as they are written.
+
+use crate::config::reader::{Fields, Item, Located};
+use crate::protocol::Dialect;
+
+#[derive(Debug)]
+pub struct RawRoute {
+    pub host: Option<Located<String>>,
+    pub path: Option<Located<String>>,
+    pub dialect: Option<Dialect>,
+    pub pass_unknown: bool,
+    pub allow_upgrades: bool,
+}
+
+const DIALECTS: [(&str, Dialect); 6] = [
+    ("openai", Dialect::OpenAi),
+    ("anthropic", Dialect::Anthropic),
+    ("gemini", Dialect::Gemini),
+    ("bedrock", Dialect::Bedrock),
+    ("cohere", Dialect::Cohere),
+    ("ollama", Dialect::Ollama),
+];
+
+pub fn routes(top: &Fields) -> Option<Located<Vec<RawRoute>>> {
+    let item = top.optional("routes")?;
+    let routes = item.list()?.iter().filter_map(route).collect();
+    Some(Located {
+        value: routes,
+        at: item.at,
+    })
+}
+
+fn route(item: &Item) -> Option<RawRoute> {
+    let fields = item.fields(&["host", "path", "dialect", "unknown_endpoints", "upgrades"])?;
+    let word = |name, words: &[(&str, bool); 2]| {
+        let item = fields.optional(name)?;
+        item.word(words).map(|word| word.value)
+    };
+    let unknown = word("unknown_endpoints", &[("refuse", false), ("pass", true)]);
+    let upgrades = word("upgrades", &[("refuse", false), ("allow", true)]);
+    Some(RawRoute {
+        host: fields.optional("host").and_then(|item| item.text()),
+        path: fields.optional("path").and_then(|item| item.text()),
+        dialect: fields
+            .optional("dialect")
+            .and_then(|item| item.word(&DIALECTS))
+            .map(|word| word.value),
+        pass_unknown: unknown.unwrap_or(false),
+        allow_upgrades: upgrades.unwrap_or(false),
+    })
+}

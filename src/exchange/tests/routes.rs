@@ -1,0 +1,311 @@
+//! Calls that pass unread, and routes that say whose form calls have.
+
+use super::*;
+use crate::policy::route::{Host, Route};
+use crate::protocol::Dialect;
+
+fn exchange_with(role: Role, routes: Vec<Route>) -> Exchange {
+    let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+    snapshot.routes = routes;
+    let hold = HoldId::new(NOW, &[7; 10]);
+    Exchange::new(
+        role,
+        settings(),
+        Arc::new(snapshot),
+        Arc::default(),
+        hold,
+        1,
+    )
+}
+
+fn pass_and_allow() -> Vec<Route> {
+    vec![Route {
+        pass_unknown: true,
+        allow_upgrades: true,
+        ..Route::default()
+    }]
+}
+
+/// A head with another method, and more headers.
+fn head(method: &str, path: &str, more: &[(&str, &str)], end: bool) -> Event {
+    let mut head = request_head(path);
+    head.headers.retain(|(name, _)| name != "content-type");
+    head.headers[0].1 = method.as_bytes().to_vec();
+    head.headers
+        .push((":authority".into(), b"api.example.com".to_vec()));
+    head.headers.extend(headers(more));
+    head.end = end;
+    Event::RequestHeaders(head)
+}
+
+fn reservation(step: &Step) -> &crate::limits::Reservation {
+    match &step.effects[..] {
+        [Effect::Reserve(reservation)] => reservation,
+        other => panic!("expected a reservation: {other:?}"),
+    }
+}
+
+#[test]
+fn an_unknown_endpoint_is_refused_unless_its_route_lets_it_pass() {
+    for (method, path, end) in [
+        ("GET", "/v1/models", true),
+        ("POST", "/v1/files", false),
+        ("DELETE", "/v1/files/f", true),
+    ] {
+        let event = head(method, path, &[], end);
+        let mut refusing = exchange_with(Role::Full, Vec::new());
+        let step = refusing.step(event.clone(), NOW);
+        assert_eq!(refusal(&step), (404, "unknown_url".to_owned()), "{path}");
+
+        let mut exchange = exchange_with(Role::Full, pass_and_allow());
+        let step = exchange.step(event, NOW);
+        let units: Vec<_> = reservation(&step)
+            .charges
+            .iter()
+            .map(|c| (c.limit.unit, c.amount))
+            .collect();
+        assert_eq!(
+            units,
+            [
+                (Unit::Requests, 1),
+                (Unit::Tokens, 0),
+                (Unit::Concurrency, 1)
+            ]
+        );
+        let step = exchange.step(admitted(), NOW);
+        let Some(Reply::RequestHeaders {
+            edits,
+            without_bodies,
+            ..
+        }) = &step.reply
+        else {
+            panic!("{step:?}");
+        };
+        assert!(edits.remove.iter().any(|name| name == "authorization"));
+        assert!(!without_bodies);
+        if !end {
+            let step = exchange.step(body(b"anything".to_vec()), NOW);
+            assert_eq!(
+                step.reply,
+                Some(Reply::RequestBody {
+                    body: None,
+                    metadata: None
+                })
+            );
+        }
+        let steps = run(
+            &mut exchange,
+            vec![
+                response_head("200", "application/json"),
+                chunk(r#"{"usage":{"prompt_tokens":99}}"#, true),
+            ],
+        );
+        let settled = settlements(&steps);
+        assert_eq!(settled.len(), 1);
+        assert_eq!(
+            (settled[0].actual.requests, settled[0].actual.input_tokens),
+            (1, 0)
+        );
+        let event = settled[0].event.as_ref().unwrap();
+        assert_eq!(
+            (event.outcome, event.model.as_deref(), event.input_tokens),
+            (Outcome::Estimated, None, None)
+        );
+        assert_eq!(event.endpoint, Some(crate::protocol::Endpoint::Other));
+        assert!(exchange.is_over());
+    }
+}
+
+/// Whatever a lenient provider may take for a call that can be metered.
+#[test]
+fn nothing_that_resembles_a_known_path_passes_unread() {
+    for path in [
+        "/v1/Chat/Completions",
+        "/V1/CHAT/COMPLETIONS",
+        "//v1/chat/completions",
+        "/v1/./chat/completions",
+        "/v1/x/../chat/completions",
+        "/v1/chat/completions/",
+        "/v1/chat%2fcompletions",
+        "/v1/chat/completions;x",
+        "/v1beta/models/m:GENERATECONTENT",
+    ] {
+        let mut exchange = exchange_with(Role::Full, pass_and_allow());
+        let step = exchange.step(head("POST", path, &[], false), NOW);
+        assert!(
+            matches!(step.reply, Some(Reply::Refuse { .. })),
+            "{path}: {step:?}"
+        );
+        assert_eq!(records(&[step]).len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn an_upgrade_is_refused_unless_its_route_allows_it() {
+    let upgrade = || {
+        head(
+            "GET",
+            "/v1/realtime",
+            &[("upgrade", "websocket"), ("connection", "Upgrade")],
+            false,
+        )
+    };
+    let connect = || {
+        head(
+            "CONNECT",
+            "/v1/realtime",
+            &[(":protocol", "websocket")],
+            false,
+        )
+    };
+    // An upgrade of a known endpoint is none that can be metered either.
+    let known = || head("POST", "/v1/chat/completions", &[("upgrade", "h2c")], false);
+    for event in [upgrade(), connect(), known()] {
+        let mut refusing = exchange_with(Role::Full, Vec::new());
+        let steps = [refusing.step(event, NOW)];
+        assert_eq!(refusal(&steps[0]).0, 404);
+        assert_eq!(records(&steps)[0].refusal.as_deref(), Some("upgrade"));
+    }
+    for event in [upgrade(), connect()] {
+        let mut exchange = exchange_with(Role::Full, pass_and_allow());
+        reservation(&exchange.step(event, NOW));
+        let step = exchange.step(admitted(), NOW);
+        assert!(matches!(
+            step.reply,
+            Some(Reply::RequestHeaders {
+                without_bodies: true,
+                ..
+            })
+        ));
+        // The bodies aren't seen; the stream ends when the connection does.
+        let steps = run(&mut exchange, vec![response_head("101", ""), Event::Closed]);
+        let settled = settlements(&steps);
+        assert_eq!(settled.len(), 1);
+        assert_eq!(settled[0].actual.requests, 1);
+        assert_eq!(settled[0].event.as_ref().unwrap().status, Some(101));
+    }
+}
+
+#[test]
+fn a_door_hands_over_a_call_that_passes_unread() {
+    let mut door = exchange_with(Role::Door, pass_and_allow());
+    door.step(head("GET", "/v1/models", &[], true), NOW);
+    let step = door.step(admitted(), NOW);
+    let Some(Reply::RequestHeaders {
+        metadata: Some(metadata),
+        ..
+    }) = step.reply
+    else {
+        panic!("{step:?}");
+    };
+    assert!(metadata.handover.is_some() && door.is_over());
+}
+
+#[test]
+fn a_refused_call_that_would_pass_unread_is_told_so() {
+    let mut exchange = exchange_with(Role::Full, pass_and_allow());
+    exchange.step(head("GET", "/v1/models", &[], true), NOW);
+    let refused = crate::limits::Refusal {
+        charge: 0,
+        used: 10,
+        requested: 1,
+        remaining: 0,
+        retry: crate::limits::Retry::After(Millis(500)),
+    };
+    let step = exchange.step(Event::Decided(Some(Decision::Refused(refused))), NOW);
+    assert_eq!(refusal(&step).0, 429);
+}
+
+#[test]
+fn a_route_says_whose_form_its_calls_have() {
+    let anthropic = || {
+        vec![
+            Route {
+                host: Some(Host::Is("other.example.com".into())),
+                dialect: Some(Dialect::Ollama),
+                ..Route::default()
+            },
+            Route {
+                host: Some(Host::Under(".example.com".into())),
+                dialect: Some(Dialect::Anthropic),
+                ..Route::default()
+            },
+        ]
+    };
+    // Another dialect's endpoint is none here, and is refused in its words.
+    let mut exchange = exchange_with(Role::Full, anthropic());
+    let step = exchange.step(head("POST", "/v1/chat/completions", &[], false), NOW);
+    let Some(Reply::Refuse { rendered, .. }) = &step.reply else {
+        panic!("{step:?}");
+    };
+    let body: serde_json::Value = serde_json::from_slice(&rendered.body).unwrap();
+    assert_eq!((rendered.status, &body["type"]), (404, &"error".into()));
+    // Its own is.
+    let mut exchange = exchange_with(Role::Full, anthropic());
+    let json = [("content-type", "application/json")];
+    let step = exchange.step(head("POST", "/v1/messages", &json, false), NOW);
+    assert!(
+        matches!(step.reply, Some(Reply::RequestHeaders { .. })),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn counting_tokens_is_free() {
+    let mut exchange = exchange(Role::Full);
+    let step = exchange.step(
+        Event::RequestHeaders(request_head("/v1/messages/count_tokens")),
+        NOW,
+    );
+    assert!(matches!(step.reply, Some(Reply::RequestHeaders { .. })));
+    let asked = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}"#;
+    let step = exchange.step(body(asked.to_vec()), NOW);
+    let tokens: Vec<_> = reservation(&step)
+        .charges
+        .iter()
+        .map(|charge| charge.amount)
+        .collect();
+    assert_eq!(tokens, [1, 0, 1]);
+    exchange.step(admitted(), NOW);
+    let steps = run(
+        &mut exchange,
+        vec![
+            response_head("200", "application/json"),
+            chunk(r#"{"input_tokens":9}"#, true),
+        ],
+    );
+    let settled = settlements(&steps);
+    assert_eq!(
+        (settled[0].actual.requests, settled[0].actual.input_tokens),
+        (1, 0)
+    );
+    assert_eq!(ended_as(settled[0]), Outcome::Exact);
+}
+
+#[test]
+fn what_is_not_seen_is_held_at_the_models_maximum_or_refused() {
+    let with_file = br#"{"model":"gpt-4o","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]}"#;
+    for max in [None, Some(500)] {
+        let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+        let model = snapshot.models.get_mut("gpt-4o").unwrap();
+        Arc::make_mut(model).max_input_tokens = max;
+        let hold = HoldId::new(NOW, &[7; 10]);
+        let mut exchange = Exchange::new(
+            Role::Full,
+            settings(),
+            Arc::new(snapshot),
+            Arc::default(),
+            hold,
+            1,
+        );
+        exchange.step(
+            Event::RequestHeaders(request_head("/v1/chat/completions")),
+            NOW,
+        );
+        let step = exchange.step(body(with_file.to_vec()), NOW);
+        match max {
+            None => assert_eq!(refusal(&step), (400, "invalid_request_body".to_owned())),
+            Some(max) => assert_eq!(reservation(&step).charges[1].amount, max + 100),
+        }
+    }
+}
