@@ -10,6 +10,7 @@
 //! copied.
 
 use super::condense::{Bounds, Condensed, Condenser};
+use memchr::memchr2;
 
 /// The longest object that is kept as it came; of longer ones, only the fronts
 /// of long strings are kept.
@@ -64,7 +65,16 @@ impl Splitter {
     pub fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(Piece<'_>)) {
         // Where the object that is open began, if within this chunk.
         let mut start = (self.depth > 0).then_some(0);
-        for (at, &byte) in chunk.iter().enumerate() {
+        let mut at = 0;
+        while let Some(&byte) = chunk.get(at) {
+            if self.in_string && !self.escaped {
+                let ahead = chunk.get(at..).unwrap_or_default();
+                let plain = memchr2(b'"', b'\\', ahead).unwrap_or(ahead.len());
+                if plain > 0 {
+                    at += plain;
+                    continue;
+                }
+            }
             if self.depth == 0 {
                 match byte {
                     b'{' => {
@@ -79,6 +89,7 @@ impl Splitter {
                 let from = start.take().unwrap_or(0);
                 self.object(chunk.get(from..=at).unwrap_or_default(), sink);
             }
+            at += 1;
         }
         if let Some(from) = start {
             self.keep(chunk.get(from..).unwrap_or_default());

@@ -36,6 +36,9 @@ const RUNS: [(u8, u8, usize); 4] = [
     (0x04, b'1', 1_100_000),
 ];
 
+/// Those of [`RUNS`] that take their time.
+pub const LONG_RUNS: [u8; 2] = [0x03, 0x04];
+
 /// The most that an input is expanded to.
 const EXPANDED_BYTES_MAX: usize = 1_300_000;
 

@@ -78,22 +78,19 @@ fn a_damaged_frame_ends_the_reading() {
     }
 }
 
-#[test]
-fn a_long_frame_is_read_but_for_the_ends_of_its_strings() {
-    let image = "x".repeat(3 << 20);
+/// Payloads with a string of so many bytes, and what is read of each.
+fn long_payloads(bytes: usize) -> [(String, String); 4] {
+    let image = "x".repeat(bytes);
     let front = "x".repeat(STRING_BYTES_MAX);
     let inner = format!(r#"{{"a":"{image}","usage":1}}"#);
     let coded = STANDARD.encode(&inner);
     let kept = format!("{{\"a\":\"{front}\u{fdd0}0\",\"usage\":1}}");
-    let numbers = format!("[{}1]", "1,".repeat(PAYLOAD_BYTES_MAX));
-    for (payload, expected) in [
-        (inner.clone(), kept.clone()),
+    let escaped = coded.replace('/', "\\/");
+    [
+        (inner, kept.clone()),
         (format!(r#"{{"bytes":"{coded}","p":"abc"}}"#), kept.clone()),
         (
-            format!(
-                r#"{{"p":["bytes",{{"bytes":"x"}}], "bytes" : "{}"}}"#,
-                coded.replace('/', "\\/")
-            ),
+            format!(r#"{{"p":["bytes",{{"bytes":"x"}}], "bytes" : "{escaped}"}}"#),
             kept,
         ),
         // It is no base64, so it is no event.
@@ -101,14 +98,38 @@ fn a_long_frame_is_read_but_for_the_ends_of_its_strings() {
             format!(r#"{{"bytes":"{image}!"}}"#),
             format!("{{\"bytes\":\"{front}\u{fdd0}0\"}}"),
         ),
-        (numbers, "unreadable".into()),
-    ] {
-        let mut stream = event("a", b"1");
-        stream.extend_from_slice(&event("b", payload.as_bytes()));
-        stream.extend_from_slice(&event("c", b"3"));
+    ]
+}
+
+/// The payload between two others.
+fn amid(payload: &str) -> Vec<u8> {
+    [
+        event("a", b"1"),
+        event("b", payload.as_bytes()),
+        event("c", b"3"),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_long_frame_is_read_but_for_the_ends_of_its_strings() {
+    let numbers = format!("[{}1]", "1,".repeat(PAYLOAD_BYTES_MAX));
+    let mut payloads = long_payloads(2 << 20).to_vec();
+    payloads.push((numbers, "unreadable".into()));
+    for (payload, expected) in payloads {
+        let stream = amid(&payload);
         let expected = ["event/a: 1", &format!("event/b: {expected}"), "event/c: 3"];
         assert!(pieces([stream.as_slice()]).0 == expected);
-        assert!(pieces(stream.chunks(4_099)).0 == expected);
+        assert!(pieces(stream.chunks(65_521)).0 == expected);
+    }
+}
+
+#[test]
+fn a_long_frame_may_be_cut_anywhere() {
+    for (payload, expected) in long_payloads(FRAME_PLAIN_BYTES_MAX) {
+        let stream = amid(&payload);
+        let expected = ["event/a: 1", &format!("event/b: {expected}"), "event/c: 3"];
+        assert!(pieces(stream.chunks(1)).0 == expected);
         assert!(pieces(stream.chunks(7)).0 == expected);
         let from = event("a", b"1").len();
         for at in (from..from + 150).chain(stream.len() - 150..stream.len()) {
