@@ -215,7 +215,8 @@ impl Splitter {
     fn across_chunks(&mut self, rest: &[u8], sink: &mut impl FnMut(Piece<'_>)) -> usize {
         let line_end = memchr2(b'\r', b'\n', rest);
         let line_bytes = line_end.unwrap_or(rest.len());
-        if self.pending.len().saturating_add(line_bytes) > EVENT_PLAIN_BYTES_MAX {
+        let bytes = self.pending.len().saturating_add(line_bytes);
+        if line_bytes > 0 && bytes > EVENT_PLAIN_BYTES_MAX {
             self.begin_long(sink);
             return 0;
         }

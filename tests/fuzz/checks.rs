@@ -17,8 +17,11 @@ pub mod request;
 #[path = "checks/sse.rs"]
 pub mod sse;
 
-/// A check, by its name and that of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+/// Panics where something doesn't hold of an input.
+pub type Check = fn(&[u8]);
+
+/// The checks, by their names and those of their corpora.
+pub const ALL: [(&str, Check); 6] = [
     ("answer", answer::check),
     ("event_stream", event_stream::check),
     ("inflate", inflate::check),

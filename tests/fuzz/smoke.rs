@@ -33,7 +33,7 @@ fn the_corpus_and_what_is_near_it_pass_every_check() {
     }
 }
 
-fn run(name: &str, check: fn(&[u8]), input: &[u8]) {
+fn run(name: &str, check: checks::Check, input: &[u8]) {
     let result = catch_unwind(AssertUnwindSafe(|| check(input)));
     assert!(
         result.is_ok(),

@@ -192,6 +192,28 @@ fn an_event_past_the_plain_bound_is_read_at_any_split_and_so_is_the_next() {
 }
 
 #[test]
+fn a_line_that_ends_at_the_plain_bound_is_short_at_any_split() {
+    for (surplus, end) in [
+        (0, "\n"),
+        (0, "\r\n"),
+        (0, "\r"),
+        (0, ""),
+        (1, "\r\n"),
+        (1, ""),
+    ] {
+        let filler = "a".repeat(EVENT_PLAIN_BYTES_MAX + surplus - "data: ".len());
+        let text = format!("data: {filler}{end}");
+        let whole = split([text.as_bytes()]);
+        assert_eq!((whole.events.len(), whole.long), (1, surplus), "{end:?}");
+        for at in text.len() - 4..text.len() {
+            let (a, b) = text.as_bytes().split_at(at);
+            assert!(split([a, b]) == whole, "{surplus} {end:?} at {at}");
+        }
+        assert!(split(text.as_bytes().chunks(1)) == whole);
+    }
+}
+
+#[test]
 fn a_long_events_lines_are_read_as_any_others() {
     let image = "A".repeat(3 * EVENT_PLAIN_BYTES_MAX);
     let front = "A".repeat(STRING_BYTES_MAX);

@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
     };
     let encoding = CODED[usize::from(encoding) % CODED.len()];
     if form % 2 == 0 {
-        decoded_alike(encoding, rest, seed);
+        let _ = decoded_alike(encoding, rest, seed);
         return;
     }
     let plain = expanded(rest);
@@ -65,9 +65,8 @@ fn decode(encoding: Encoding, chunks: &[&[u8]]) -> Decoded {
             assert!((1..=STEP_BYTES).contains(&piece.len()));
             out.extend_from_slice(piece);
         });
-        let bytes_max = (bytes_in * EXPANSION_MAX)
-            .max(EXPANSION_FREE_BYTES)
-            .min(STREAM_OUTPUT_BYTES_MAX);
+        let bytes_max =
+            (bytes_in * EXPANSION_MAX).clamp(EXPANSION_FREE_BYTES, STREAM_OUTPUT_BYTES_MAX);
         assert!(out.len() as u64 <= bytes_max, "{} of {bytes_in}", out.len());
         if let Err(error) = result {
             let mut more = 0;

@@ -53,7 +53,7 @@ fn accepted(endpoint: Endpoint, body: &[u8], facts: &CallFacts) {
             // JSON that the model reads as it stands: a tool's schema.
             _ => {
                 let bytes = &body[text.span.clone()];
-                serde_json::from_slice::<Value>(bytes).expect("a value");
+                let _: Value = serde_json::from_slice(bytes).expect("a value");
             }
         }
     }
