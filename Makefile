@@ -53,17 +53,19 @@ bench: setup ## Measure weir beside a no-op ext_proc server.
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
 
-# Without a sanitizer, as weir has no unsafe code of its own, a stable toolchain
-# will do. What is found goes to target/fuzz-corpus; what crashes to
-# tests/fuzz/artifacts. `make fuzz-minimize` takes the new inputs that reach new
-# code over into tests/fuzz/corpus.
+# Without a sanitizer, as weir has no unsafe code of its own; so a stable
+# toolchain will do. New inputs go to target/fuzz-corpus, those that fail a check
+# to tests/fuzz/artifacts. To keep inputs for `make test`, once a bug is mended
+# or a long run has found new ways through the code:
+#   cargo-fuzz run ... TARGET tests/fuzz/corpus/TARGET target/fuzz-corpus/TARGET -- -merge=1
 fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_TARGETS.
-	@for target in $(FUZZ_TARGETS); do \
+	@failed=; for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz-corpus/$$target; \
 	  $(FUZZ) run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none $$target \
 	    target/fuzz-corpus/$$target tests/fuzz/corpus/$$target \
-	    -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1; \
-	done
+	    -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	    || failed="$$failed $$target"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 clean: ## Remove all that was built or installed here.
 	cargo clean
