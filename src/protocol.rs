@@ -13,6 +13,7 @@ pub mod answer;
 pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
+pub mod condense;
 pub mod denial;
 pub mod endpoint;
 pub mod event_stream;

@@ -4,6 +4,9 @@
 //! memory, in virtual time. Calls are interleaved message by message, broken at
 //! any point, killed with their sidecar, refused; the clock moves on between.
 //! At the end the books must balance.
+//!
+//! Beside it, in `fuzz/smoke.rs`: whatever bytes a client or a provider sends,
+//! what reads them keeps its word.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +16,9 @@
     clippy::cast_sign_loss,
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
+
+#[path = "fuzz/smoke.rs"]
+mod smoke;
 
 use proptest::prelude::*;
 use std::collections::HashMap;

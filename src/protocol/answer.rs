@@ -9,9 +9,9 @@
 //! Always holds: what the client gets, joined, is the input, or with
 //! `strip_usage` the decoded input without the usage events and nothing else.
 //! Odd figures are left out and flagged, so that nothing a provider sends can
-//! become a credit. Memory is bounded by named
-//! constants: per open stream a few KiB beyond the unfinished event, besides
-//! a decoder's own window where the answer is compressed.
+//! become a credit. Memory is bounded by named constants: an open stream usually
+//! holds a few KiB, with an image or another giant string passing through less
+//! than 64 KiB, besides a decoder's own window where the answer is compressed.
 //!
 //! Left to others: headers, counting the text, prices.
 
@@ -34,10 +34,9 @@ use strip::{Outgoing, Strip};
 use text::{Text, TextPieces};
 use usage::{Count, Figure, Report};
 
-pub use body::{BODY_BYTES_MAX, BODY_TAIL_BYTES};
+pub use body::{BODY_BYTES_MAX, BODY_PLAIN_BYTES_MAX, BODY_STRING_BYTES_MAX, BODY_TAIL_BYTES};
 pub use reading::{CHOICES_MAX, FINISH_REASON_BYTES_MAX, MODEL_BYTES_MAX};
 pub use rules::Rules;
-pub use strip::HELD_BYTES_MAX;
 pub use text::{JSON_TEXT_BYTES_MAX, STREAM_TEXT_BYTES_MAX};
 pub use usage::TOKENS_MAX;
 
@@ -193,7 +192,21 @@ impl AnswerReader {
         self.reading.text.take()
     }
 
-    /// Bytes of output text that were not kept, as nobody made room.
+    /// How much memory is in use beside the reader itself and a decoder's
+    /// window: what waits of the answer, and of its text.
+    pub fn bytes_held(&self) -> usize {
+        let form = match &self.form {
+            Form::Json(body) => body.bytes_held(),
+            Form::Sse { splitter, .. } => splitter.bytes_held(),
+            Form::JsonStream(splitter) => splitter.bytes_held(),
+            Form::EventStream(splitter) => splitter.bytes_held(),
+            Form::Text(_) | Form::Binary => 0,
+        };
+        form + self.reading.text.bytes_held()
+    }
+
+    /// Bytes of output text that were not kept, as nobody made room or as they
+    /// belong to a very long string; there at most so many.
     pub fn text_dropped_bytes(&self) -> u64 {
         self.reading.text.dropped_bytes()
     }
@@ -252,13 +265,13 @@ impl Form {
         match self {
             Form::Json(body) => body.push(bytes),
             Form::Sse { splitter, strip } => {
-                splitter.push(bytes, &mut |piece| take_piece(&piece, strip, reading, out));
+                splitter.push(bytes, &mut |piece| take_piece(piece, strip, reading, out));
             }
             Form::JsonStream(splitter) => {
-                splitter.push(bytes, &mut |piece| reading.value(&piece));
+                splitter.push(bytes, &mut |piece| reading.value(piece));
             }
             Form::EventStream(splitter) => {
-                splitter.push(bytes, &mut |piece| reading.frame(&piece));
+                splitter.push(bytes, &mut |piece| reading.frame(piece));
             }
             Form::Text(pieces) => pieces.push(bytes, &mut reading.text),
             Form::Binary => {}
@@ -272,27 +285,24 @@ impl Form {
         };
         let mut out = out;
         if end {
-            splitter.finish(&mut |piece| take_piece(&piece, strip, reading, &mut out));
+            splitter.finish(&mut |piece| take_piece(piece, strip, reading, &mut out));
         }
         match (strip, out) {
-            (Some(strip), Some(mut out)) => {
-                strip.release(splitter.pending(), &mut out);
-                out.into_pass()
-            }
+            (Some(_), Some(out)) => out.into_pass(),
             _ => Pass::Unchanged,
         }
     }
 }
 
 fn take_piece(
-    piece: &sse::Piece<'_>,
+    mut piece: sse::Piece<'_>,
     strip: &mut Option<Strip>,
     reading: &mut Reading,
     out: &mut Option<Outgoing<'_>>,
 ) {
-    let removable = reading.piece(piece);
+    let removable = reading.piece(&mut piece);
     if let (Some(strip), Some(out)) = (strip.as_mut(), out.as_mut()) {
-        strip.piece(piece, removable, out);
+        strip.piece(&piece, removable, out);
     }
 }
 

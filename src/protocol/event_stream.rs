@@ -3,16 +3,34 @@
 //!
 //! Always holds: no byte of a frame is believed before its checksum was found
 //! right, its length not before that of its first eight bytes; at most
-//! [`FRAME_BYTES_MAX`] bytes wait. After a wrong checksum nothing more is read,
+//! [`FRAME_PLAIN_BYTES_MAX`] bytes wait, and of longer frames their headers and
+//! what a condenser keeps. After a wrong checksum nothing more is read,
 //! as nobody can tell where the next frame begins.
 //!
 //! Source: "Event stream encoding", AWS's Amazon Transcribe and S3 guides and
 //! the Smithy specification.
 
-use crc32fast::hash as crc32;
+mod long;
+mod wrapped;
 
-/// The longest frame that is read; a longer one passes unread.
-pub const FRAME_BYTES_MAX: usize = 1 << 20;
+use super::condense::Condensed;
+use crc32fast::hash as crc32;
+use long::{Found, Long};
+
+/// The longest frame that is kept as it came. Of longer ones only the fronts of
+/// long strings are kept.
+pub const FRAME_PLAIN_BYTES_MAX: usize = 16 << 10;
+
+/// The most that is kept of a longer frame's payload; one with more can't be
+/// read.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+/// How much is kept of a string in a longer frame.
+pub const STRING_BYTES_MAX: usize = 12 << 10;
+
+/// The most headers of a longer frame; one with more passes unread. AWS's have
+/// three, of some hundred bytes.
+pub const HEADERS_BYTES_MAX: usize = 16 << 10;
 
 /// A buffer that grew past this is given back after its frame.
 const KEPT_BYTES_MAX: usize = 8 << 10;
@@ -32,10 +50,13 @@ pub struct Frame<'a> {
 }
 
 /// What was found in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Piece<'a> {
     Frame(Frame<'a>),
-    /// A frame longer than [`FRAME_BYTES_MAX`] was passed over.
+    /// A long one, which has its payload beside it, condensed; where the
+    /// payload wraps an event in base64, the event. `None`: it can't be.
+    Long(Frame<'a>, Option<Condensed>),
+    /// A frame with too many headers was passed over.
     Overlong,
     /// The stream can't be read (any further).
     Corrupt,
@@ -45,6 +66,7 @@ pub enum Piece<'a> {
 #[derive(Debug, Default)]
 pub struct Splitter {
     pending: Vec<u8>,
+    long: Option<Box<Long>>,
     /// Bytes of an overlong frame that are still to come.
     skip: usize,
     corrupt: bool,
@@ -53,12 +75,12 @@ pub struct Splitter {
 impl Splitter {
     /// Whether the stream lies between two frames: it may end here.
     pub fn is_between_frames(&self) -> bool {
-        self.pending.is_empty() && self.skip == 0 && !self.corrupt
+        self.pending.is_empty() && self.long.is_none() && self.skip == 0 && !self.corrupt
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes_held(&self) -> usize {
-        self.pending.capacity()
+    /// How much memory the frame that has not ended takes.
+    pub fn bytes_held(&self) -> usize {
+        self.pending.capacity() + self.long.as_ref().map_or(0, |long| long.bytes_held())
     }
 
     /// Takes the next bytes, and gives every frame that they end to `sink`.
@@ -69,6 +91,8 @@ impl Splitter {
                 let skipped = self.skip.min(rest.len());
                 self.skip -= skipped;
                 rest.get(skipped..).unwrap_or_default()
+            } else if self.long.is_some() {
+                self.within_long(rest, sink)
             } else if self.pending.is_empty() {
                 self.within_chunk(rest, sink)
             } else {
@@ -82,9 +106,9 @@ impl Splitter {
         match length(rest) {
             Length::More => self.keep(rest),
             Length::Wrong => self.fail(sink),
-            Length::Of(bytes) if bytes > FRAME_BYTES_MAX => {
-                self.skip = bytes;
-                sink(Piece::Overlong);
+            Length::Of(bytes) if bytes > FRAME_PLAIN_BYTES_MAX => {
+                let (prelude, rest) = rest.split_at_checked(PRELUDE_BYTES).unwrap_or((rest, &[]));
+                self.begin_long(prelude, bytes, sink);
                 rest
             }
             Length::Of(bytes) => match rest.split_at_checked(bytes) {
@@ -102,10 +126,10 @@ impl Splitter {
         let bytes = match length(&self.pending) {
             Length::More => PRELUDE_BYTES,
             Length::Wrong => return self.fail(sink),
-            Length::Of(bytes) if bytes > FRAME_BYTES_MAX => {
-                self.skip = bytes.saturating_sub(self.pending.len());
-                self.pending.clear();
-                sink(Piece::Overlong);
+            // No more than the prelude waits then.
+            Length::Of(bytes) if bytes > FRAME_PLAIN_BYTES_MAX => {
+                let prelude = std::mem::take(&mut self.pending);
+                self.begin_long(&prelude, bytes, sink);
                 return rest;
             }
             Length::Of(bytes) => bytes,
@@ -124,6 +148,49 @@ impl Splitter {
             return self.fail(sink);
         }
         rest
+    }
+
+    fn begin_long(&mut self, prelude: &[u8], bytes: usize, sink: &mut impl FnMut(Piece<'_>)) {
+        let headers_bytes = number(prelude.get(4..8).unwrap_or_default()) as usize;
+        let rest_bytes = bytes.saturating_sub(PRELUDE_BYTES);
+        let payload_bytes = rest_bytes.checked_sub(headers_bytes.saturating_add(CHECKSUM_BYTES));
+        match payload_bytes {
+            None => {
+                self.fail(sink);
+            }
+            Some(_) if headers_bytes > HEADERS_BYTES_MAX => {
+                self.skip = rest_bytes;
+                sink(Piece::Overlong);
+            }
+            Some(payload_bytes) => {
+                let long = Long::new(prelude, headers_bytes, payload_bytes);
+                self.long = Some(Box::new(long));
+            }
+        }
+    }
+
+    /// Goes on with a long frame; what is left of the chunk.
+    fn within_long<'a>(&mut self, rest: &'a [u8], sink: &mut impl FnMut(Piece<'_>)) -> &'a [u8] {
+        let Some(long) = &mut self.long else {
+            return rest;
+        };
+        let (read, found) = long.read(rest);
+        let ended = match found {
+            Found::More => None,
+            Found::End | Found::Corrupt => self.long.take(),
+        };
+        match (found, ended) {
+            (Found::End, Some(long)) => {
+                let (headers, payload) = long.finish();
+                match parse_headers(&headers) {
+                    Some(frame) => sink(Piece::Long(frame, payload)),
+                    None => return self.fail(sink),
+                }
+            }
+            (Found::Corrupt, _) => return self.fail(sink),
+            _ => {}
+        }
+        rest.get(read..).unwrap_or_default()
     }
 
     fn keep<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
@@ -178,11 +245,16 @@ fn parse(frame: &[u8]) -> Option<Frame<'_>> {
         return None;
     }
     let headers_bytes = number(body.get(4..8)?) as usize;
-    let (mut headers, payload) = body.get(PRELUDE_BYTES..)?.split_at_checked(headers_bytes)?;
-    let mut found = Frame {
+    let (headers, payload) = body.get(PRELUDE_BYTES..)?.split_at_checked(headers_bytes)?;
+    Some(Frame {
         payload,
-        ..Frame::default()
-    };
+        ..parse_headers(headers)?
+    })
+}
+
+/// A frame without its payload.
+fn parse_headers(mut headers: &[u8]) -> Option<Frame<'_>> {
+    let mut found = Frame::default();
     while !headers.is_empty() {
         let (name, value, rest) = header(headers)?;
         match name {

@@ -18,6 +18,7 @@ mod string;
 use super::TextSpan;
 use std::borrow::Cow;
 use std::ops::Range;
+pub(super) use string::plain_bytes;
 
 /// The deepest nesting of arrays and objects that is read. No request of a
 /// provider comes near it; parsers behind weir may recurse.

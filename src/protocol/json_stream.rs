@@ -4,23 +4,34 @@
 //! they are made. What is between the values (line breaks, commas, the array's
 //! own brackets) is not looked at.
 //!
-//! Always holds: at most [`VALUE_BYTES_MAX`] bytes wait; objects don't depend on
-//! how the input was split; an object that lies whole within a chunk is not
+//! Always holds: at most [`VALUE_BYTES_MAX`] bytes wait, and of objects longer
+//! than [`VALUE_PLAIN_BYTES_MAX`] no long strings; objects don't depend on how
+//! the input was split; a short one that lies whole within a chunk is not
 //! copied.
 
-/// The longest object that is read; a longer one passes unread.
+use super::condense::{Bounds, Condensed, Condenser};
+use memchr::memchr2;
+
+/// The longest object that is kept as it came; of longer ones, only the fronts
+/// of long strings are kept.
+pub const VALUE_PLAIN_BYTES_MAX: usize = 16 << 10;
+
+/// The most that is kept of a longer object; one with more passes unread.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// How much is kept of a string in a longer object.
+pub const VALUE_STRING_BYTES_MAX: usize = 12 << 10;
 
 /// A buffer that grew past this is given back after its object.
 const KEPT_BYTES_MAX: usize = 8 << 10;
 
 /// What was found in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Piece<'a> {
     /// The text of an object; whether it is JSON is not known yet.
     Object(&'a [u8]),
-    /// An object longer than [`VALUE_BYTES_MAX`] was passed over.
-    Overlong,
+    /// A long one, condensed. `None`: it can't be.
+    Long(Option<Condensed>),
 }
 
 /// Splits one stream into its objects.
@@ -28,7 +39,8 @@ pub enum Piece<'a> {
 pub struct Splitter {
     /// The beginning of an object that has not ended yet.
     pending: Vec<u8>,
-    overlong: bool,
+    /// Where it goes once it is long.
+    long: Option<Condenser>,
     /// How many braces and brackets are open within the object.
     depth: usize,
     in_string: bool,
@@ -44,16 +56,25 @@ impl Splitter {
         self.depth == 0 && !self.array_open
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes_held(&self) -> usize {
-        self.pending.capacity()
+    /// How much memory the object that has not ended takes.
+    pub fn bytes_held(&self) -> usize {
+        self.pending.capacity() + self.long.as_ref().map_or(0, Condenser::bytes_held)
     }
 
     /// Takes the next bytes, and gives every object that they end to `sink`.
     pub fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(Piece<'_>)) {
         // Where the object that is open began, if within this chunk.
         let mut start = (self.depth > 0).then_some(0);
-        for (at, &byte) in chunk.iter().enumerate() {
+        let mut at = 0;
+        while let Some(&byte) = chunk.get(at) {
+            if self.in_string && !self.escaped {
+                let ahead = chunk.get(at..).unwrap_or_default();
+                let plain = memchr2(b'"', b'\\', ahead).unwrap_or(ahead.len());
+                if plain > 0 {
+                    at += plain;
+                    continue;
+                }
+            }
             if self.depth == 0 {
                 match byte {
                     b'{' => {
@@ -68,6 +89,7 @@ impl Splitter {
                 let from = start.take().unwrap_or(0);
                 self.object(chunk.get(from..=at).unwrap_or_default(), sink);
             }
+            at += 1;
         }
         if let Some(from) = start {
             self.keep(chunk.get(from..).unwrap_or_default());
@@ -95,16 +117,18 @@ impl Splitter {
     }
 
     fn object(&mut self, end: &[u8], sink: &mut impl FnMut(Piece<'_>)) {
-        if self.pending.is_empty() && !self.overlong && end.len() <= VALUE_BYTES_MAX {
+        let waits = !self.pending.is_empty() || self.long.is_some();
+        if !waits && end.len() <= VALUE_PLAIN_BYTES_MAX {
             sink(Piece::Object(end));
             return;
         }
         self.keep(end);
-        let mut object = std::mem::take(&mut self.pending);
-        match std::mem::take(&mut self.overlong) {
-            true => sink(Piece::Overlong),
-            false => sink(Piece::Object(&object)),
+        if let Some(long) = self.long.take() {
+            sink(Piece::Long(long.finish()));
+            return;
         }
+        let mut object = std::mem::take(&mut self.pending);
+        sink(Piece::Object(&object));
         if object.capacity() <= KEPT_BYTES_MAX {
             object.clear();
             self.pending = object;
@@ -112,10 +136,17 @@ impl Splitter {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        self.overlong |= self.pending.len().saturating_add(bytes.len()) > VALUE_BYTES_MAX;
-        match self.overlong {
-            true => self.pending = Vec::new(),
-            false => self.pending.extend_from_slice(bytes),
+        if let Some(long) = &mut self.long {
+            long.push(bytes);
+        } else if self.pending.len().saturating_add(bytes.len()) <= VALUE_PLAIN_BYTES_MAX {
+            self.pending.extend_from_slice(bytes);
+        } else {
+            let long = self.long.insert(Condenser::new(Bounds {
+                bytes_max: VALUE_BYTES_MAX,
+                string_bytes_max: VALUE_STRING_BYTES_MAX,
+            }));
+            long.push(&std::mem::take(&mut self.pending));
+            long.push(bytes);
         }
     }
 }
@@ -132,10 +163,11 @@ mod tests {
             splitter.push(chunk, &mut |piece| {
                 all.push(match piece {
                     Piece::Object(object) => String::from_utf8_lossy(object).into_owned(),
-                    Piece::Overlong => "overlong".to_owned(),
+                    Piece::Long(Some(long)) => String::from_utf8(long.json).unwrap(),
+                    Piece::Long(None) => "unreadable".to_owned(),
                 });
             });
-            assert!(splitter.bytes_held() <= 2 * VALUE_BYTES_MAX);
+            assert!(splitter.bytes_held() <= 2 * VALUE_BYTES_MAX + 2 * VALUE_PLAIN_BYTES_MAX);
         }
         (all, splitter.is_between_values())
     }
@@ -166,12 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_object_is_passed_over() {
-        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(VALUE_BYTES_MAX));
-        let stream = format!("{{}}\n{long}\n{{}}");
-        let expected = ["{}", "overlong", "{}"];
-        assert_eq!(objects([stream.as_bytes()]).0, expected);
-        assert_eq!(objects(stream.as_bytes().chunks(1000)).0, expected);
+    fn a_long_object_is_read_but_for_the_ends_of_its_strings() {
+        let image = "x".repeat(VALUE_BYTES_MAX);
+        let front = "x".repeat(VALUE_STRING_BYTES_MAX);
+        let numbers = "1,".repeat(VALUE_BYTES_MAX / 2);
+        for (long, expected) in [
+            (
+                format!("{{\"a\":\"{image}\",\"b\":\"}}\\\"{{\"}}"),
+                format!("{{\"a\":\"{front}\u{fdd0}0\",\"b\":\"}}\\\"{{\"}}"),
+            ),
+            (format!("{{\"a\":[{numbers}1]}}"), "unreadable".to_owned()),
+        ] {
+            let stream = format!("{{}}\n{long}\n{{}}");
+            let expected = ["{}", &expected, "{}"];
+            assert!(objects([stream.as_bytes()]).0 == expected);
+            assert!(objects(stream.as_bytes().chunks(1000)).0 == expected);
+            let edge = 3 + VALUE_PLAIN_BYTES_MAX;
+            for at in (0..20)
+                .chain(edge - 3..edge + 3)
+                .chain(stream.len() - 30..stream.len())
+            {
+                let (a, b) = stream.as_bytes().split_at(at);
+                assert!(objects([a, b]).0 == expected, "at {at}");
+            }
+        }
     }
 
     proptest! {

@@ -9,32 +9,46 @@
 //!
 //! Always holds: the raw bytes of all pieces, joined, and then
 //! [`Splitter::pending`], are the input; pieces don't depend on how the input
-//! was split, save for [`Piece::LineFeed`]. An event that lies whole within a
-//! chunk is not copied. At most [`EVENT_BYTES_MAX`] bytes wait.
+//! was split, save for [`Piece::LineFeed`] and the cuts between parts of a long
+//! event. A short event that lies whole within a chunk is not copied. At most
+//! [`EVENT_PLAIN_BYTES_MAX`] bytes wait; of the data of longer events at most
+//! [`EVENT_BYTES_MAX`] bytes are kept, and of its long strings the fronts.
 //!
 //! Left to others: what an event's data means.
 
 mod cursor;
+mod long;
 
+use super::condense::Condensed;
 use cursor::{Cursor, Scan};
+use long::{Found, Long};
 use memchr::memchr2;
 use std::borrow::Cow;
 
-/// The most bytes of one event, its last line's end apart. Longer ones pass
-/// unread: a delta is a few hundred bytes, an image or audio part some hundred
-/// thousand.
+/// The most bytes of an event that waits for its end, its last line's end
+/// apart: a delta is a few hundred bytes. Longer ones, with an image or a sound,
+/// go on their way while they are read.
+pub const EVENT_PLAIN_BYTES_MAX: usize = 16 << 10;
+
+/// The most that is kept of the data of a longer event; one with more passes
+/// unread.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// How much is kept of a string in the data of a longer event.
+pub const STRING_BYTES_MAX: usize = 12 << 10;
 
 /// A waiting buffer that grew past this is given back after its event.
 const KEPT_BYTES_MAX: usize = 8 << 10;
 
 /// A part of the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Piece<'a> {
     /// A whole event, or comments and blank lines between events.
     Event(Event<'a>),
-    /// Bytes of an event that is longer than [`EVENT_BYTES_MAX`].
-    Overlong(&'a [u8]),
+    /// Bytes of an event that is longer than [`EVENT_PLAIN_BYTES_MAX`].
+    Part(&'a [u8]),
+    /// Such an event has ended; it has no bytes of its own.
+    Long(LongEvent),
     /// The second half of a CRLF whose first half ended the piece before.
     LineFeed(&'a [u8]),
 }
@@ -44,7 +58,8 @@ impl<'a> Piece<'a> {
     pub fn raw(&self) -> &'a [u8] {
         match self {
             Piece::Event(event) => event.raw,
-            Piece::Overlong(raw) | Piece::LineFeed(raw) => raw,
+            Piece::Part(raw) | Piece::LineFeed(raw) => raw,
+            Piece::Long(_) => &[],
         }
     }
 }
@@ -60,6 +75,24 @@ pub struct Event<'a> {
     pub data: Option<Cow<'a, [u8]>>,
 }
 
+/// One long event.
+#[derive(Debug)]
+pub struct LongEvent {
+    /// As [`Event::name`]; of a name of no sensible length its front.
+    pub name: Vec<u8>,
+    /// As [`Event::data`], condensed.
+    pub data: LongData,
+}
+
+/// The data of a long event.
+#[derive(Debug)]
+pub enum LongData {
+    None,
+    Condensed(Condensed),
+    /// It is no JSON, or what is no long string in it is itself too long.
+    Unreadable,
+}
+
 /// Splits one stream into its events.
 #[derive(Debug)]
 pub struct Splitter {
@@ -67,17 +100,11 @@ pub struct Splitter {
     pending: Vec<u8>,
     /// How far `pending` has been read.
     cursor: Cursor,
-    /// Within an overlong event.
-    skip: Option<Skip>,
+    /// The event that has not ended, where it is a long one. Nothing is in
+    /// `pending` then.
+    long: Option<Long>,
     /// The last piece ended with a CR: an LF right behind it is its second
     /// half.
-    after_cr: bool,
-}
-
-/// Where in an overlong event the next byte lies.
-#[derive(Debug, Clone, Copy)]
-struct Skip {
-    line_has_bytes: bool,
     after_cr: bool,
 }
 
@@ -86,7 +113,7 @@ impl Default for Splitter {
         Self {
             pending: Vec::new(),
             cursor: Cursor::at_stream_start(),
-            skip: None,
+            long: None,
             after_cr: false,
         }
     }
@@ -95,12 +122,17 @@ impl Default for Splitter {
 impl Splitter {
     /// The bytes that belong to no piece yet.
     pub fn pending(&self) -> &[u8] {
-        &self.pending
+        match &self.long {
+            Some(long) => long.start(),
+            None => &self.pending,
+        }
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes_held(&self) -> usize {
+    /// How much memory the event that has not ended takes.
+    pub fn bytes_held(&self) -> usize {
         self.pending.capacity()
+            + self.cursor.bytes_held()
+            + self.long.as_ref().map_or(0, Long::bytes_held)
     }
 
     /// Takes the next bytes, and gives every piece that they end to `sink`.
@@ -109,8 +141,8 @@ impl Splitter {
         while !rest.is_empty() {
             let read = if self.after_cr {
                 self.line_feed(rest, sink)
-            } else if let Some(skip) = self.skip {
-                self.skip_overlong(skip, rest, sink)
+            } else if let Some(long) = self.long.take() {
+                self.within_long(long, rest, sink)
             } else if self.pending.is_empty() {
                 self.within_chunk(rest, sink)
             } else {
@@ -122,17 +154,19 @@ impl Splitter {
 
     /// The stream is over: what still waits is an event, if it has data.
     pub fn finish(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+        if let Some(long) = self.long.take() {
+            sink_part(long.start(), sink);
+            end_long(long, sink);
+            return;
+        }
         let buf = std::mem::take(&mut self.pending);
         let mut cursor = std::mem::take(&mut self.cursor);
         let mut rest = buf.as_slice();
         while !rest.is_empty() {
             let at = match cursor.scan(rest) {
                 Scan::End(at) => at,
-                Scan::More => cursor.finish(rest).unwrap_or(rest.len()),
-                Scan::Overlong(_) => {
-                    sink(Piece::Overlong(rest));
-                    return;
-                }
+                // What waits was scanned before, and not found too long.
+                Scan::More | Scan::Overlong => cursor.finish(rest).unwrap_or(rest.len()),
             };
             let (raw, next) = rest.split_at_checked(at).unwrap_or((rest, &[]));
             sink(std::mem::take(&mut cursor).into_event(raw));
@@ -168,15 +202,10 @@ impl Splitter {
                 self.cursor = cursor;
                 rest.len()
             }
-            Scan::Overlong(line) => {
-                self.skip = Some(Skip {
-                    line_has_bytes: false,
-                    after_cr: false,
-                });
-                if line > 0 {
-                    sink(Piece::Overlong(rest.get(..line).unwrap_or_default()));
-                }
-                line
+            Scan::Overlong => {
+                // It is read anew, from its first line.
+                self.long = Some(Long::new(cursor.is_of_first_event()));
+                0
             }
         }
     }
@@ -186,8 +215,9 @@ impl Splitter {
     fn across_chunks(&mut self, rest: &[u8], sink: &mut impl FnMut(Piece<'_>)) -> usize {
         let line_end = memchr2(b'\r', b'\n', rest);
         let line_bytes = line_end.unwrap_or(rest.len());
-        if self.pending.len().saturating_add(line_bytes) > EVENT_BYTES_MAX {
-            self.begin_overlong(sink);
+        let bytes = self.pending.len().saturating_add(line_bytes);
+        if line_bytes > 0 && bytes > EVENT_PLAIN_BYTES_MAX {
+            self.begin_long(sink);
             return 0;
         }
         let read = match line_end {
@@ -200,7 +230,7 @@ impl Splitter {
         match self.cursor.scan(&self.pending) {
             Scan::End(at) => self.end_pending(at, sink),
             Scan::More => {}
-            Scan::Overlong(_) => self.begin_overlong(sink),
+            Scan::Overlong => self.begin_long(sink),
         }
         read
     }
@@ -219,51 +249,62 @@ impl Splitter {
         self.pending = buf;
     }
 
-    /// The waiting event has grown too long.
-    fn begin_overlong(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
+    /// The waiting event has grown too long to wait: it is read anew.
+    fn begin_long(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
         let buf = std::mem::take(&mut self.pending);
-        self.cursor = Cursor::default();
-        self.skip = Some(Skip {
-            line_has_bytes: !matches!(buf.last(), Some(b'\r' | b'\n')),
-            after_cr: buf.last() == Some(&b'\r'),
-        });
-        sink(Piece::Overlong(&buf));
+        let cursor = std::mem::take(&mut self.cursor);
+        self.long = Some(Long::new(cursor.is_of_first_event()));
+        self.push(&buf, sink);
     }
 
-    /// Looks for the blank line that ends an overlong event.
-    fn skip_overlong(
+    /// Goes on with a long event.
+    fn within_long(
         &mut self,
-        mut skip: Skip,
+        mut long: Long,
         rest: &[u8],
         sink: &mut impl FnMut(Piece<'_>),
     ) -> usize {
-        let mut from = 0;
-        if skip.after_cr && rest.first() == Some(&b'\n') {
-            from = 1;
-        }
-        skip.after_cr = false;
-        loop {
-            let ahead = rest.get(from..).unwrap_or_default();
-            let Some(found) = memchr2(b'\r', b'\n', ahead) else {
-                skip.line_has_bytes |= !ahead.is_empty();
-                self.skip = Some(skip);
-                sink(Piece::Overlong(rest));
-                return rest.len();
-            };
-            let is_cr = ahead.get(found) == Some(&b'\r');
-            let is_crlf = is_cr && ahead.get(found + 1) == Some(&b'\n');
-            let next = from + found + if is_crlf { 2 } else { 1 };
-            if !skip.line_has_bytes && found == 0 {
-                self.skip = None;
-                self.after_cr = is_cr && next == rest.len() && !is_crlf;
-                sink(Piece::Overlong(rest.get(..next).unwrap_or_default()));
-                return next;
+        let held = long.start().len();
+        let (bytes, found) = long.read(rest);
+        let raw = rest.get(..bytes).unwrap_or_default();
+        match found {
+            Found::Start => self.long = Some(long),
+            Found::Part => {
+                let start = long.take_start();
+                sink_part(start.get(..held).unwrap_or_default(), sink);
+                sink_part(raw, sink);
+                self.long = Some(long);
             }
-            skip.line_has_bytes = false;
-            skip.after_cr = is_cr && !is_crlf && next == rest.len();
-            from = next;
+            Found::End => {
+                let start = long.take_start();
+                sink_part(start.get(..held).unwrap_or_default(), sink);
+                sink_part(raw, sink);
+                self.after_cr = bytes == rest.len() && raw.last() == Some(&b'\r');
+                end_long(long, sink);
+            }
+            Found::NewEvent => {
+                self.pending = long.take_start();
+                end_long(long, sink);
+            }
         }
+        bytes
     }
+}
+
+fn sink_part(raw: &[u8], sink: &mut impl FnMut(Piece<'_>)) {
+    if !raw.is_empty() {
+        sink(Piece::Part(raw));
+    }
+}
+
+fn end_long(long: Long, sink: &mut impl FnMut(Piece<'_>)) {
+    let (name, data) = long.finish();
+    let data = match data {
+        None => LongData::None,
+        Some(None) => LongData::Unreadable,
+        Some(Some(condensed)) => LongData::Condensed(condensed),
+    };
+    sink(Piece::Long(LongEvent { name, data }));
 }
 
 #[cfg(test)]

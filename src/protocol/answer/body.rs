@@ -1,69 +1,121 @@
 //! A JSON answer, kept until it is whole.
 //!
-//! A body past [`BODY_BYTES_MAX`] is not parsed: only its two ends are kept,
+//! Of a body past [`BODY_PLAIN_BYTES_MAX`], long strings are kept by their
+//! fronts alone: images in base64 make answers of many MiB. One that is past
+//! [`BODY_BYTES_MAX`] even so is not parsed: only its two ends are kept,
 //! and usage and model are looked for there (embeddings, the longest answers,
 //! put both at the end). Looking for a bare `"usage"` is safe: inside a JSON
 //! string the quotes would be escaped.
 //!
-//! Always holds: at most [`BODY_BYTES_MAX`] bytes are kept, and a chunk.
+//! Always holds: at most [`BODY_BYTES_MAX`] bytes are kept, and a chunk; what
+//! is read doesn't depend on how the body was split.
 
 use super::heard::{self, Extent, Heard};
 use super::reading::Reading;
+use crate::protocol::condense::{Bounds, Condensed, Condenser};
 use memchr::memmem;
 
-/// The largest JSON answer that is parsed: an embeddings call of some hundred
-/// inputs, a chat answer with all its log probabilities.
+/// The largest JSON answer that is kept as it came.
+pub const BODY_PLAIN_BYTES_MAX: usize = 1 << 20;
+
+/// The most that is kept of a larger one in order to parse it: an embeddings
+/// call of some hundred inputs, a chat answer with all its log probabilities.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// How much is kept of a string in a larger answer: a long text's, though not
+/// an image's.
+pub const BODY_STRING_BYTES_MAX: usize = 64 << 10;
 
 /// How much of each end of a longer answer is kept.
 pub const BODY_TAIL_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-#[derive(Debug, Default)]
-pub(super) struct Body {
-    /// The whole body so far, or its first bytes where there is a tail.
-    head: Vec<u8>,
-    /// The last bytes of a body that is too long; at most twice
-    /// [`BODY_TAIL_BYTES`].
-    tail: Option<Vec<u8>>,
+#[derive(Debug)]
+pub(super) enum Body {
+    Plain(Vec<u8>),
+    Condensed(Condenser),
+    Ends {
+        head: Vec<u8>,
+        /// The last bytes; at most twice [`BODY_TAIL_BYTES`].
+        tail: Vec<u8>,
+    },
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Body::Plain(Vec::new())
+    }
 }
 
 impl Body {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        match &mut self.tail {
-            Some(tail) => push_last(tail, bytes),
-            None if self.head.len().saturating_add(bytes.len()) <= BODY_BYTES_MAX => {
-                self.head.extend_from_slice(bytes);
+        if let Body::Plain(body) = self {
+            if body.len().saturating_add(bytes.len()) <= BODY_PLAIN_BYTES_MAX {
+                body.extend_from_slice(bytes);
+                return;
             }
-            None => {
-                let mut tail = Vec::new();
-                push_last(&mut tail, &self.head);
-                push_last(&mut tail, bytes);
-                self.tail = Some(tail);
-                // The head may be shorter than its bound where a giant chunk
-                // comes early.
-                let room = BODY_TAIL_BYTES.saturating_sub(self.head.len());
-                let more = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-                self.head.extend_from_slice(more);
-                self.head.truncate(BODY_TAIL_BYTES);
-                self.head.shrink_to_fit();
+            let body = std::mem::take(body);
+            *self = Body::Condensed(Condenser::new(Bounds {
+                bytes_max: BODY_BYTES_MAX,
+                string_bytes_max: BODY_STRING_BYTES_MAX,
+            }));
+            self.push_long(&body);
+        }
+        self.push_long(bytes);
+    }
+
+    fn push_long(&mut self, mut bytes: &[u8]) {
+        if let Body::Condensed(condenser) = self {
+            let taken = condenser.push(bytes);
+            if !condenser.is_full() {
+                return;
             }
+            bytes = bytes.get(taken..).unwrap_or_default();
+            self.keep_ends();
+        }
+        if let Body::Ends { tail, .. } = self {
+            push_last(tail, bytes);
         }
     }
 
-    #[cfg(test)]
+    fn keep_ends(&mut self) {
+        let Body::Condensed(condenser) = std::mem::take(self) else {
+            return;
+        };
+        let mut head = condenser.into_kept();
+        let mut tail = Vec::new();
+        push_last(&mut tail, &head);
+        head.truncate(BODY_TAIL_BYTES);
+        head.shrink_to_fit();
+        *self = Body::Ends { head, tail };
+    }
+
     pub(super) fn bytes_held(&self) -> usize {
-        self.head.capacity() + self.tail.as_ref().map_or(0, Vec::capacity)
+        match self {
+            Body::Plain(body) => body.capacity(),
+            Body::Condensed(condenser) => condenser.bytes_held(),
+            Body::Ends { head, tail } => head.capacity() + tail.capacity(),
+        }
     }
 
     /// The body is over: reads it.
     pub(super) fn finish(self, reading: &mut Reading) {
-        match self.tail {
-            None => finish_whole(&self.head, reading),
-            Some(tail) => finish_ends(&self.head, &tail, reading),
+        match self {
+            Body::Plain(body) => finish_whole(&body, reading),
+            Body::Condensed(condenser) => finish_condensed(condenser.finish(), reading),
+            Body::Ends { head, tail } => finish_ends(&head, &tail, reading),
         }
     }
+}
+
+fn finish_condensed(condensed: Option<Condensed>, reading: &mut Reading) {
+    let Some(Condensed { json, cuts }) = condensed else {
+        reading.answer.unreadable = true;
+        return;
+    };
+    reading.text.expect_cuts(cuts);
+    finish_whole(&json, reading);
 }
 
 fn finish_whole(body: &[u8], reading: &mut Reading) {

@@ -7,7 +7,8 @@ use super::heard::{Extent, Heard};
 use super::rules::{Figures, Rules, StreamEnd};
 use super::text::Text;
 use super::usage::Report;
-use crate::protocol::sse::{Event, Piece};
+use crate::protocol::condense::{Condensed, Cuts};
+use crate::protocol::sse::{Event, LongData, Piece};
 use crate::protocol::{Answer, event_stream, json_stream};
 use base64::Engine;
 use serde::Deserialize;
@@ -57,26 +58,42 @@ impl Reading {
     }
 
     /// Reads a piece of an event stream, and says whether it is a usage event:
-    /// one that exists only because usage was asked for.
-    pub(super) fn piece(&mut self, piece: &Piece<'_>) -> bool {
+    /// one that exists only because usage was asked for. Takes the data of a
+    /// long event out of it.
+    pub(super) fn piece(&mut self, piece: &mut Piece<'_>) -> bool {
         match piece {
             Piece::Event(event) => self.event(event),
-            Piece::Overlong(_) => {
-                self.answer.unreadable = true;
-                self.cut = true;
+            Piece::Long(event) => {
+                match std::mem::replace(&mut event.data, LongData::None) {
+                    LongData::None => {}
+                    LongData::Condensed(condensed) => {
+                        self.text.expect_cuts(condensed.cuts);
+                        self.data(&event.name, &condensed.json);
+                        self.text.expect_cuts(Cuts::default());
+                    }
+                    LongData::Unreadable => {
+                        self.answer.failed |= event.name == b"error";
+                        self.unreadable();
+                    }
+                }
                 false
             }
-            Piece::LineFeed(_) => false,
+            Piece::Part(_) | Piece::LineFeed(_) => false,
         }
     }
 
     fn event(&mut self, event: &Event<'_>) -> bool {
-        let data = match &event.data {
-            Some(data) => data.trim_ascii(),
+        match &event.data {
+            Some(data) => self.data(event.name, data),
             // Some write an error behind the events as it is, without a frame.
-            None => event.raw.trim_ascii(),
-        };
-        if data.is_empty() || (event.data.is_none() && !data.starts_with(b"{")) {
+            None if event.raw.trim_ascii().starts_with(b"{") => self.data(event.name, event.raw),
+            None => false,
+        }
+    }
+
+    fn data(&mut self, name: &[u8], data: &[u8]) -> bool {
+        let data = data.trim_ascii();
+        if data.is_empty() {
             return false;
         }
         self.cut = true;
@@ -85,51 +102,66 @@ impl Reading {
             self.cut = false;
             return false;
         }
-        self.answer.failed |= event.name == b"error";
+        self.answer.failed |= name == b"error";
         if !data.starts_with(b"{") {
             // Not a chunk of an answer: some servers ping with a bare word.
             return false;
         }
-        self.object(event.name, data)
+        self.object(name, data)
+    }
+
+    fn unreadable(&mut self) {
+        self.answer.unreadable = true;
+        self.cut = true;
     }
 
     /// A line, or an item of an array.
-    pub(super) fn value(&mut self, piece: &json_stream::Piece<'_>) {
+    pub(super) fn value(&mut self, piece: json_stream::Piece<'_>) {
         match piece {
             json_stream::Piece::Object(object) => {
                 self.object(b"", object);
             }
-            json_stream::Piece::Overlong => {
-                self.answer.unreadable = true;
-                self.cut = true;
-            }
+            json_stream::Piece::Long(Some(condensed)) => self.condensed(b"", condensed),
+            json_stream::Piece::Long(None) => self.unreadable(),
         }
     }
 
+    /// Reads a long object of a stream.
+    fn condensed(&mut self, name: &[u8], condensed: Condensed) {
+        self.text.expect_cuts(condensed.cuts);
+        self.object(name, &condensed.json);
+        self.text.expect_cuts(Cuts::default());
+    }
+
     /// A frame of AWS's event stream.
-    pub(super) fn frame(&mut self, piece: &event_stream::Piece<'_>) {
-        let frame = match piece {
-            event_stream::Piece::Frame(frame) => frame,
-            event_stream::Piece::Overlong => {
-                self.answer.unreadable = true;
-                return;
+    pub(super) fn frame(&mut self, piece: event_stream::Piece<'_>) {
+        match piece {
+            event_stream::Piece::Frame(frame) if self.is_event(&frame) => {
+                match unwrapped(frame.payload) {
+                    Some(inner) => self.object(frame.name, &inner),
+                    None => self.object(frame.name, frame.payload),
+                };
             }
-            event_stream::Piece::Corrupt => {
-                self.answer.unreadable = true;
-                self.cut = true;
-                return;
-            }
-        };
-        if frame.message_type != b"event" {
-            self.answer.failed = true;
-            let reason = format!("exception:{}", String::from_utf8_lossy(frame.name));
-            self.finished(Some(Cow::Owned(reason)));
-            return;
+            event_stream::Piece::Frame(_) => {}
+            event_stream::Piece::Long(frame, payload) => match payload {
+                _ if !self.is_event(&frame) => {}
+                Some(condensed) => self.condensed(frame.name, condensed),
+                None => self.unreadable(),
+            },
+            event_stream::Piece::Overlong => self.answer.unreadable = true,
+            event_stream::Piece::Corrupt => self.unreadable(),
         }
-        match unwrapped(frame.payload) {
-            Some(inner) => self.object(frame.name, &inner),
-            None => self.object(frame.name, frame.payload),
-        };
+    }
+
+    /// Whether a frame is an event; if not, the answer has failed.
+    fn is_event(&mut self, frame: &event_stream::Frame<'_>) -> bool {
+        if frame.message_type == b"event" {
+            return true;
+        }
+        self.answer.failed = true;
+        let reason = format!("exception:{}", String::from_utf8_lossy(frame.name));
+        self.finished(Some(Cow::Owned(reason)));
+        false
     }
 
     /// Reads one object of a stream, and says whether it is a usage event.

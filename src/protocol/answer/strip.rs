@@ -1,9 +1,9 @@
 //! Taking the usage events out of what the client sees.
 //!
 //! Such an event may lie across chunks, so only whole events are passed on:
-//! the bytes of an unfinished one wait in the splitter, up to
-//! [`HELD_BYTES_MAX`], past which they go on their way and the event can no
-//! longer be removed (a usage event is a few hundred bytes).
+//! the bytes of an unfinished one wait in the splitter. Those of a long event
+//! go on their way, so that it can't be removed (a usage event is a few hundred
+//! bytes).
 //!
 //! Always holds: every byte of the input is passed on once, in order, or
 //! belongs to a removed event.
@@ -11,39 +11,25 @@
 use super::Pass;
 use crate::protocol::sse::{Piece, Splitter};
 
-/// The most bytes of an unfinished event that are kept from the client.
-pub const HELD_BYTES_MAX: usize = 64 << 10;
-
 #[derive(Debug, Default)]
 pub(super) struct Strip {
-    /// How many of the splitter's waiting bytes the client has already.
-    released: usize,
     removed_last: bool,
 }
 
 impl Strip {
     /// A piece has come to its end; `removable`: it is a usage event.
     pub(super) fn piece(&mut self, piece: &Piece<'_>, removable: bool, out: &mut Outgoing<'_>) {
-        let raw = piece.raw();
         let remove = match piece {
             Piece::LineFeed(_) => self.removed_last,
-            Piece::Event(_) | Piece::Overlong(_) => removable && self.released == 0,
+            Piece::Event(_) => removable,
+            Piece::Part(_) | Piece::Long(_) => false,
         };
         if remove {
             out.remove();
         } else {
-            out.keep(raw.get(self.released..).unwrap_or_default());
+            out.keep(piece.raw());
         }
-        self.released = self.released.saturating_sub(raw.len());
         self.removed_last = remove;
-    }
-
-    /// Lets go of what has waited too long.
-    pub(super) fn release(&mut self, pending: &[u8], out: &mut Outgoing<'_>) {
-        if pending.len() > HELD_BYTES_MAX {
-            out.keep(pending.get(self.released..).unwrap_or_default());
-            self.released = pending.len();
-        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! room is counted in bytes. So neither memory nor the count is lost when the
 //! caller is slow to take the text.
 
+use crate::protocol::condense::Cuts;
+
 /// The most text of a stream that waits. Callers take it every few KiB. With
 /// the room that a growing string takes, it leaves an open stream below 32 KiB.
 pub const STREAM_TEXT_BYTES_MAX: usize = 12 << 10;
@@ -17,6 +19,8 @@ pub struct Text {
     bytes_max: usize,
     dropped_bytes: u64,
     has_content: bool,
+    /// What is missing from the strings of the object that is being read.
+    cuts: Cuts,
 }
 
 /// A state to go back to.
@@ -33,10 +37,18 @@ impl Text {
             bytes_max,
             dropped_bytes: 0,
             has_content: false,
+            cuts: Cuts::default(),
         }
     }
 
+    /// What has been cut from the strings of the object that comes next. What
+    /// belongs to output text is counted with the dropped bytes.
+    pub fn expect_cuts(&mut self, cuts: Cuts) {
+        self.cuts = cuts;
+    }
+
     pub fn push(&mut self, text: &str) {
+        let (text, cut_bytes) = self.cuts.count(text);
         let room = self.bytes_max.saturating_sub(self.kept.len());
         let mut fits = room.min(text.len());
         while !text.is_char_boundary(fits) {
@@ -46,7 +58,8 @@ impl Text {
         self.kept.push_str(kept);
         self.dropped_bytes = self
             .dropped_bytes
-            .saturating_add(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
+            .saturating_add(u64::try_from(dropped.len()).unwrap_or(u64::MAX))
+            .saturating_add(cut_bytes);
         self.has_content |= !text.is_empty();
     }
 
@@ -67,7 +80,6 @@ impl Text {
         self.kept.len()
     }
 
-    #[cfg(test)]
     pub fn bytes_held(&self) -> usize {
         self.kept.capacity()
     }
@@ -98,6 +110,7 @@ impl Text {
         self.kept.truncate(mark.kept);
         self.dropped_bytes = mark.dropped_bytes;
         self.has_content = mark.has_content;
+        self.cuts.uncount();
     }
 }
 

@@ -27,7 +27,7 @@ impl EscapeFault {
 
 /// How many bytes at the start of `bytes` stand for themselves: up to the
 /// first quote, backslash or control character.
-pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
+pub(in crate::protocol) fn plain_bytes(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<WORD_BYTES>();
     for (index, word) in words.iter().enumerate() {
         let special = special_bits(u64::from_le_bytes(*word));

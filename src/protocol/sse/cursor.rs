@@ -4,12 +4,12 @@
 //! only grow at their end between calls; each byte is looked at once for line
 //! ends. A line is read only when it is whole.
 
-use super::{EVENT_BYTES_MAX, Event, Piece};
+use super::{EVENT_PLAIN_BYTES_MAX, Event, Piece};
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 use std::ops::Range;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How far one event has been read, and what its fields are so far.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Cursor {
     scanned: usize,
     /// The line before ended with a CR; an LF at `line` belongs to it.
     after_cr: bool,
+    /// This is the first event of the stream.
+    first_event: bool,
     /// This is the first line of the stream.
     stream_start: bool,
     name: Range<usize>,
@@ -37,16 +39,25 @@ pub(super) enum Scan {
     End(usize),
     /// The event has not ended yet.
     More,
-    /// The event is too long; the line that makes it so begins here.
-    Overlong(usize),
+    /// The event is too long to be kept until it ends.
+    Overlong,
 }
 
 impl Cursor {
     pub(super) fn at_stream_start() -> Self {
         Self {
+            first_event: true,
             stream_start: true,
             ..Self::default()
         }
+    }
+
+    pub(super) fn is_of_first_event(&self) -> bool {
+        self.first_event
+    }
+
+    pub(super) fn bytes_held(&self) -> usize {
+        self.joined.as_ref().map_or(0, Vec::capacity)
     }
 
     pub(super) fn scan(&mut self, buf: &[u8]) -> Scan {
@@ -64,15 +75,15 @@ impl Cursor {
             let Some(found) = memchr2(b'\r', b'\n', ahead) else {
                 self.scanned = buf.len();
                 let line_has_bytes = buf.len() > self.line;
-                return if line_has_bytes && buf.len() > EVENT_BYTES_MAX {
-                    Scan::Overlong(self.line)
+                return if line_has_bytes && buf.len() > EVENT_PLAIN_BYTES_MAX {
+                    Scan::Overlong
                 } else {
                     Scan::More
                 };
             };
             let end = self.scanned + found;
-            if end > EVENT_BYTES_MAX {
-                return Scan::Overlong(self.line);
+            if end > EVENT_PLAIN_BYTES_MAX {
+                return Scan::Overlong;
             }
             let is_cr = ahead.get(found) == Some(&b'\r');
             self.skip_byte_order_mark(buf, end);
