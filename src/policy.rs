@@ -9,8 +9,10 @@ pub mod expected;
 mod limit;
 mod price;
 pub mod standing;
+pub mod token_ratios;
 
 pub use crate::tokens::Vocabulary;
+pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
 pub use price::Price;
 
@@ -103,6 +105,8 @@ pub struct Model {
     /// `None`: what a call costs isn't known.
     pub price: Option<Price>,
     pub vocabulary: Vocabulary,
+    /// The model's own tokens for each of the vocabulary's.
+    pub token_ratio: ModelRatio,
     /// The most output tokens of one answer; bounds a call that sets no cap.
     pub max_output_tokens: Option<u64>,
     pub output_field: OutputField,

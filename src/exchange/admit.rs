@@ -6,15 +6,15 @@ use super::head::Identified;
 use super::message::{Effect, Metadata, Reply, Settlement, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
-use super::{Settings, told, verdict};
+use super::prompt::{Prompt, Words};
+use super::{Learned, Settings, told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
-use crate::policy::expected::Expected;
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::openai::{refusal, request};
-use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
-use crate::tokens::{Tally, chat_overhead_tokens};
+use crate::protocol::{BodyError, CallFacts, Endpoint, json_edit};
+use crate::tokens::Counting;
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -45,9 +45,9 @@ pub(super) struct Deciding {
 pub(super) struct Admission<'a> {
     pub settings: Settings,
     pub snapshot: &'a Snapshot,
-    pub expected: &'a Expected,
+    pub learned: &'a Learned,
     pub hold: HoldId,
-    pub seed: u64,
+    pub counting: &'a Counting,
 }
 
 impl Refused {
@@ -168,10 +168,10 @@ impl Admission<'_> {
         let cap = Cap::of(plan, model, facts, who.endpoint)?;
         let strip_usage = facts.stream && !facts.include_usage && model.inject_include_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
-        let input_tokens = self.input_tokens(model, facts, body)?;
+        let prompt = self.prompt(who.endpoint, model, facts, body)?;
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(model.price, input_tokens, output_tokens)
+            Estimate::priced(model.price, prompt.held_tokens, output_tokens)
         };
         let most = priced(cap.tokens);
         let estimate = priced(self.held_tokens(who, plan, model, &cap));
@@ -195,10 +195,13 @@ impl Admission<'_> {
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
             vocabulary: model.vocabulary,
+            token_ratio: self.learned.ratios.of(model),
             price: model.price,
             stream: facts.stream,
             strip_usage,
             input_tokens: estimate.input_tokens,
+            input_estimate: (prompt.tokens != prompt.held_tokens).then_some(prompt.tokens),
+            input_basis: prompt.basis.filter(|_| model.token_ratio.learned),
             output_tokens: estimate.output_tokens,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
             request_bytes: body.len() as u64,
@@ -223,29 +226,31 @@ impl Admission<'_> {
             Hold::Maximum => None,
             Hold::Expected { .. } => {
                 let tenant = &who.principal.tenant;
-                self.expected.output_tokens(tenant, &model.name)
+                self.learned.expected.output_tokens(tenant, &model.name)
             }
         };
         known.map_or(cap.tokens, |known| known.min(cap.tokens))
     }
 
-    fn input_tokens(&self, model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
+    fn prompt(
+        &self,
+        endpoint: Endpoint,
+        model: &Model,
+        facts: &CallFacts,
+        body: &[u8],
+    ) -> Result<Prompt, Denial> {
         let image_tokens = match (facts.images, model.image_tokens) {
             (0, _) => 0,
             (images, Some(tokens)) => images.saturating_mul(tokens),
             (_, None) => return Err(unpriced_image()),
         };
-        let text_bytes = facts.texts.iter().map(|text| text.span.len()).sum();
-        let mut tally = Tally::new(model.vocabulary, text_bytes, self.seed);
-        for text in &facts.texts {
-            tally.add(&json::text(body, text));
-        }
-        Ok(tally
-            .finish()
-            .tokens
-            .saturating_add(chat_overhead_tokens(facts.messages, facts.names))
-            .saturating_add(facts.token_ids)
-            .saturating_add(image_tokens))
+        let words = Words {
+            model: &model.name,
+            dialect: endpoint.dialect(),
+            vocabulary: model.vocabulary,
+            ratio: self.learned.ratios.of(model),
+        };
+        Ok(Prompt::of(words, facts, body, self.counting).and(image_tokens))
     }
 }
 
@@ -307,6 +312,7 @@ impl Deciding {
             actual: Actual::VOID,
             event,
             lesson: None,
+            ratio_lesson: None,
         }))
     }
 

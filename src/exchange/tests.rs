@@ -92,6 +92,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             provider: None,
             price: None,
             vocabulary: Vocabulary::O200kBase,
+            token_ratio: crate::policy::ModelRatio::EXACT,
             max_output_tokens: Some(16_384),
             output_field,
             image_tokens: None,
@@ -115,7 +116,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
 
 pub(super) fn exchange(role: Role) -> Exchange {
     let hold = HoldId::new(NOW, &[7; 10]);
-    Exchange::new(role, settings(), snapshot(), Arc::default(), hold, 1)
+    Exchange::new(role, settings(), snapshot(), Learned::default(), hold, Counting::unbounded())
 }
 
 pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {

@@ -213,6 +213,7 @@ mod tests {
             provider: Some("p".into()),
             price: None,
             vocabulary: Vocabulary::O200kBase,
+            token_ratio: crate::policy::ModelRatio::EXACT,
             max_output_tokens: None,
             output_field: OutputField::MaxTokens,
             image_tokens: None,

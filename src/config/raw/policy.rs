@@ -4,7 +4,8 @@ use super::limits::{self, RawLimit};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
-use crate::policy::{Hold, OutputField, Price, Vocabulary};
+use crate::policy::{Hold, OutputField, Price, Ratio, Vocabulary};
+use crate::tokens::ratios::{PER_MILLE_MAX, PER_MILLE_MIN};
 use std::sync::Arc;
 
 /// The most answers that a plan may let one call ask for: what the API itself
@@ -36,6 +37,7 @@ pub struct RawModel {
     /// Whether `price` was left out or could be read.
     pub price_is_read: bool,
     pub vocabulary: Option<Vocabulary>,
+    pub token_ratio: Option<Ratio>,
     pub max_output_tokens: Option<u64>,
     pub output_field: Option<OutputField>,
     pub image_tokens: Option<u64>,
@@ -109,6 +111,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         price: None,
         price_is_read: false,
         vocabulary: None,
+        token_ratio: None,
         max_output_tokens: None,
         output_field: None,
         image_tokens: None,
@@ -120,6 +123,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         "provider",
         "price",
         "vocabulary",
+        "token_ratio",
         "max_output_tokens",
         "output_field",
         "image_tokens",
@@ -130,6 +134,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
     let vocabularies = &[
         ("o200k_base", Vocabulary::O200kBase),
         ("cl100k_base", Vocabulary::Cl100kBase),
+        ("voyage3_base", Vocabulary::Voyage3Base),
     ];
     let output_fields = &[
         ("max_tokens", OutputField::MaxTokens),
@@ -147,6 +152,10 @@ fn model((name, item): (Name, Item)) -> RawModel {
         .optional("vocabulary")
         .and_then(|item| item.word(vocabularies))
         .map(|word| word.value);
+    model.token_ratio = fields
+        .optional("token_ratio")
+        .and_then(|item| item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into()))
+        .and_then(|per_mille| Ratio::from_per_mille(per_mille.value));
     model.max_output_tokens = amount("max_output_tokens", 0);
     model.output_field = fields
         .optional("output_field")
