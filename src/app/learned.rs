@@ -83,7 +83,10 @@ impl Keeper {
         let written = tokio::task::spawn_blocking(move || replace(&path, bytes.as_bytes())).await;
         let outcome = written.context("stopped").flatten();
         if let Err(error) = outcome {
-            tracing::warn!(error = format!("{error:#}"), "what was learned can't be kept");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "what was learned can't be kept"
+            );
             return self;
         }
         Self {

@@ -31,7 +31,7 @@ fn load(vocabulary: Vocabulary) {
     tracing::info!(
         vocabulary = vocabulary.as_str(),
         memory_mib = grown,
-        load_ms = took.as_millis() as u64,
+        load_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "vocabulary loaded"
     );
 }
@@ -39,7 +39,9 @@ fn load(vocabulary: Vocabulary) {
 /// What the process holds in memory; `None` where the system doesn't tell.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }

@@ -157,7 +157,9 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
     }
     reader.push(&[], true);
     output.push(&reader.take_text(), &counting);
-    let output = words.ratio.apply(output.finish().0 + reader.text_dropped_bytes());
+    let output = words
+        .ratio
+        .apply(output.finish().0 + reader.text_dropped_bytes());
     let counted_input = request.and_then(|body| input_tokens(words, endpoint, &body));
     let mut metered = Metered {
         dialect: dialect.as_str(),

@@ -113,7 +113,11 @@ mod tests {
             ("my-model", 1_000, true),
         ] {
             let ratio = token_ratio(name);
-            assert_eq!((ratio.ratio.per_mille(), ratio.learned), (per_mille, learned), "{name}");
+            assert_eq!(
+                (ratio.ratio.per_mille(), ratio.learned),
+                (per_mille, learned),
+                "{name}"
+            );
         }
         assert_eq!(vocabulary("voyage-3-large"), Vocabulary::Voyage3Base);
         assert_eq!(max_output_tokens("text-embedding-3-small"), Some(0));

@@ -46,11 +46,7 @@ impl fmt::Debug for Answering {
 }
 
 impl Answering {
-    pub fn begin(
-        call: OpenCall,
-        head: ResponseHead,
-        counting: Counting,
-    ) -> (Self, HeaderEdits) {
+    pub fn begin(call: OpenCall, head: ResponseHead, counting: Counting) -> (Self, HeaderEdits) {
         let header = |name| single(&head.headers, name).ok().flatten();
         let status = header(":status")
             .and_then(|text| text.parse().ok())
@@ -146,7 +142,14 @@ impl Answering {
 
     fn count_text(&mut self) {
         if let Some(reader) = self.reader.as_mut() {
-            self.counted.push(&reader.take_text(), &self.counting);
+            // Choices that come by turns are counted apart: a token that two of
+            // them seem to share would be one too few.
+            for (index, part) in reader.take_parts().parts().enumerate() {
+                if index > 0 {
+                    self.counted.cut();
+                }
+                self.counted.push(part, &self.counting);
+            }
         }
     }
 }

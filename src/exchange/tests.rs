@@ -5,6 +5,7 @@ mod bodies;
 mod expected;
 mod heads;
 mod orders;
+mod tokens;
 
 use super::event::Outcome;
 use super::message::Headers;
@@ -116,7 +117,14 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
 
 pub(super) fn exchange(role: Role) -> Exchange {
     let hold = HoldId::new(NOW, &[7; 10]);
-    Exchange::new(role, settings(), snapshot(), Learned::default(), hold, Counting::unbounded())
+    Exchange::new(
+        role,
+        settings(),
+        snapshot(),
+        Learned::default(),
+        hold,
+        Counting::unbounded(),
+    )
 }
 
 pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {

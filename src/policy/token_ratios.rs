@@ -128,7 +128,8 @@ impl RatioLearner {
     /// All that was learned, to be kept.
     pub fn to_json(&self) -> String {
         let models = self.models.iter();
-        let kept: BTreeMap<&str, Kept> = models.map(|(name, seen)| (&**name, seen.kept())).collect();
+        let kept: BTreeMap<&str, Kept> =
+            models.map(|(name, seen)| (&**name, seen.kept())).collect();
         // Names and numbers always serialise.
         serde_json::to_string(&kept).unwrap_or_default()
     }
@@ -167,9 +168,10 @@ impl Seen {
         }
         let per_mille = lesson.actual.saturating_mul(1_000) / lesson.counted.max(1);
         let weight = (1 + lesson.counted / TOKENS_A_WEIGHT).min(LESSON_WEIGHT_MAX);
-        let (Some(bucket), Ok(weight)) =
-            (self.buckets.get_mut(bucket(per_mille)), u16::try_from(weight))
-        else {
+        let (Some(bucket), Ok(weight)) = (
+            self.buckets.get_mut(bucket(per_mille)),
+            u16::try_from(weight),
+        ) else {
             return;
         };
         *bucket = bucket.saturating_add(weight);
@@ -309,7 +311,13 @@ mod tests {
         let mut again = RatioLearner::from_json(&json).expect("as written");
         assert_eq!(again.news(), learner.news());
         assert_eq!(again.to_json(), json);
-        for broken in ["", "[]", "{\"a\": 1}", &json[..json.len() / 2], r#"{"a":{"lessons":-1,"buckets":{}}}"#] {
+        for broken in [
+            "",
+            "[]",
+            "{\"a\": 1}",
+            &json[..json.len() / 2],
+            r#"{"a":{"lessons":-1,"buckets":{}}}"#,
+        ] {
             RatioLearner::from_json(broken).expect_err(broken);
         }
         // Numbers past the end are passed over.

@@ -265,13 +265,15 @@ impl Sample {
     /// The sum of squares of what each block's tokens are off its share.
     fn residual_squares(&self) -> u128 {
         let (bytes, tokens) = (u128::from(self.bytes), u128::from(self.tokens));
-        let squares = (self.tokens_squared.saturating_mul(bytes.saturating_mul(bytes)))
-            .saturating_add(
-                self.bytes_squared
-                    .saturating_mul(tokens.saturating_mul(tokens)),
-            );
-        let products = (self.tokens_by_bytes.saturating_mul(2))
-            .saturating_mul(tokens.saturating_mul(bytes));
+        let squares = (self
+            .tokens_squared
+            .saturating_mul(bytes.saturating_mul(bytes)))
+        .saturating_add(
+            self.bytes_squared
+                .saturating_mul(tokens.saturating_mul(tokens)),
+        );
+        let products =
+            (self.tokens_by_bytes.saturating_mul(2)).saturating_mul(tokens.saturating_mul(bytes));
         squares.saturating_sub(products) / bytes.saturating_mul(bytes).max(1)
     }
 }

@@ -161,7 +161,8 @@ fn area_tokens(width: u64, height: u64) -> u64 {
     let (to, from) = fraction(AREA_LONG_PIXELS, width.max(height));
     // A side is at most 2^32, so its square by the square of 1568 fits.
     let area = u128::from(width) * u128::from(height) * u128::from(to * to);
-    let tokens = area.div_ceil(u128::from(from) * u128::from(from) * u128::from(AREA_PIXELS_A_TOKEN));
+    let tokens =
+        area.div_ceil(u128::from(from) * u128::from(from) * u128::from(AREA_PIXELS_A_TOKEN));
     u64::try_from(tokens).map_or(AREA_TOKENS_MAX, |tokens| tokens.min(AREA_TOKENS_MAX))
 }
 

@@ -104,8 +104,32 @@ const ROWS: &[(&str, &str, Overhead)] = &[
     ("anthropic", "", anthropic(346, 313)),
     // Of gpt-4 and before, a function begins with 10.
     ("openai", "gpt-4o", row(3, 1, 3, OPENAI_TOOLS)),
-    ("openai", "gpt-4", row(3, 1, 3, ToolOverhead { function: 10, ..OPENAI_TOOLS })),
-    ("openai", "gpt-3.5", row(3, 1, 3, ToolOverhead { function: 10, ..OPENAI_TOOLS })),
+    (
+        "openai",
+        "gpt-4",
+        row(
+            3,
+            1,
+            3,
+            ToolOverhead {
+                function: 10,
+                ..OPENAI_TOOLS
+            },
+        ),
+    ),
+    (
+        "openai",
+        "gpt-3.5",
+        row(
+            3,
+            1,
+            3,
+            ToolOverhead {
+                function: 10,
+                ..OPENAI_TOOLS
+            },
+        ),
+    ),
     // <|start_header_id|>role<|end_header_id|>\n\n ... <|eot_id|>
     ("", "llama", row(5, 0, 5, NO_TOOLS)),
     // <|im_start|>role\n ... <|im_end|>\n
@@ -174,8 +198,14 @@ mod tests {
         assert_eq!(openai.tokens(chat(0, 0)), 0);
         assert_eq!(openai.tokens(chat(1, 0)), 6);
         assert_eq!(openai.tokens(chat(3, 2)), 14);
-        assert_eq!(Overhead::of("gemini", "gemini-2.5-flash").tokens(chat(3, 0)), 0);
-        assert_eq!(Overhead::of("openai", "llama3-8b-8192").tokens(chat(1, 0)), 10);
+        assert_eq!(
+            Overhead::of("gemini", "gemini-2.5-flash").tokens(chat(3, 0)),
+            0
+        );
+        assert_eq!(
+            Overhead::of("openai", "llama3-8b-8192").tokens(chat(1, 0)),
+            10
+        );
         assert_eq!(Overhead::of("no dialect", "no model"), NONE);
     }
 
@@ -183,7 +213,12 @@ mod tests {
     fn tools_cost_what_is_published() {
         for (dialect, model, forced, expected) in [
             ("anthropic", "claude-sonnet-4-5", false, 346),
-            ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", true, 313),
+            (
+                "bedrock",
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                true,
+                313,
+            ),
             ("anthropic", "claude-3-opus-20240229", false, 530),
             ("anthropic", "claude-3-5-haiku-20241022", true, 340),
             ("gemini", "gemini-2.5-pro", false, 0),
@@ -195,7 +230,11 @@ mod tests {
                 forced,
                 ..Parts::default()
             };
-            assert_eq!(Overhead::of(dialect, model).tokens(parts), expected, "{model}");
+            assert_eq!(
+                Overhead::of(dialect, model).tokens(parts),
+                expected,
+                "{model}"
+            );
         }
         // The cookbook's example: a weather function of gpt-4o with a string and
         // a string of two allowed values.
@@ -206,7 +245,10 @@ mod tests {
             values: 2,
             ..Parts::default()
         };
-        assert_eq!(Overhead::of("openai", "gpt-4o").tokens(weather), 12 + 7 + 3 + 6 + 6);
+        assert_eq!(
+            Overhead::of("openai", "gpt-4o").tokens(weather),
+            12 + 7 + 3 + 6 + 6
+        );
     }
 
     #[test]

@@ -189,7 +189,10 @@ mod tests {
         assert_eq!(Ratio::from_per_mille(499), None);
         assert_eq!(Ratio::from_per_mille(3_001), None);
         let ratio = Ratio::from_per_mille(1_150).expect("within");
-        assert_eq!([0, 1, 100, 1_000].map(|tokens| ratio.apply(tokens)), [0, 2, 115, 1_150]);
+        assert_eq!(
+            [0, 1, 100, 1_000].map(|tokens| ratio.apply(tokens)),
+            [0, 2, 115, 1_150]
+        );
         assert_eq!(ratio.apply(u64::MAX), u64::MAX);
         assert!(serde_json::from_str::<Ratio>("4000").is_err());
     }
@@ -197,7 +200,10 @@ mod tests {
     #[test]
     fn the_table_is_within_its_bounds_and_every_row_can_be_reached() {
         for (place, (name, per_mille)) in FAMILIES.iter().enumerate() {
-            assert!(Ratio::from_per_mille(u64::from(*per_mille)).is_some(), "{name}");
+            assert!(
+                Ratio::from_per_mille(u64::from(*per_mille)).is_some(),
+                "{name}"
+            );
             let first = FAMILIES.iter().position(|(begins, _)| names(name, begins));
             assert_eq!(first, Some(place), "{name}");
         }

@@ -219,10 +219,14 @@ mod tests {
                     seen[block.texts.start] += part.len();
                     part.len()
                 }
-                None => block.texts.clone().map(|index| {
-                    seen[index] += texts[index].len();
-                    texts[index].len()
-                }).sum(),
+                None => block
+                    .texts
+                    .clone()
+                    .map(|index| {
+                        seen[index] += texts[index].len();
+                        texts[index].len()
+                    })
+                    .sum(),
             };
             assert!(counted <= BLOCK_BYTES_MAX, "{counted}");
         }

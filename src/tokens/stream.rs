@@ -7,11 +7,11 @@
 //! Always holds: what waits is at most [`TAIL_BYTES_MAX`] and a piece; each
 //! byte is counted once.
 
+use super::Vocabulary;
 use super::counting::{Counting, Plain, count};
 use super::cut::RawText;
 use super::known_pieces::KnownPieces;
 use super::strata::BLOCK_BYTES_MAX;
-use super::Vocabulary;
 
 /// Text that waits before it is counted. Most answers bring their usage and end
 /// below this, so nothing is counted for them at all.
@@ -57,9 +57,14 @@ impl StreamCount {
         }
     }
 
+    /// Another text begins: no token spans what came before and what follows.
+    pub fn cut(&mut self) {
+        self.front(self.tail.len());
+    }
+
     /// The tokens of all that was pushed, and whether that is exact.
     pub fn finish(mut self) -> (u64, bool) {
-        self.front(self.tail.len());
+        self.cut();
         (self.tokens, self.exact)
     }
 

@@ -72,16 +72,55 @@ fn known_texts_count_as_the_reference_counts_them() {
 /// Texts of some kinds, each of about so many bytes, never twice the same.
 pub(crate) fn kinds(bytes: usize, seed: u64) -> Vec<(&'static str, String)> {
     const WORDS: [&str; 24] = [
-        "the", "of", "limit", "Reservation", "stream", "and", "don't", "token", "4096", "café",
-        "upstream", "a", "quarterly", "is", "3.14", "which", "Envoy's", "settlement", "in",
-        "counterfeiting", "to", "naïve", "per", "it",
+        "the",
+        "of",
+        "limit",
+        "Reservation",
+        "stream",
+        "and",
+        "don't",
+        "token",
+        "4096",
+        "café",
+        "upstream",
+        "a",
+        "quarterly",
+        "is",
+        "3.14",
+        "which",
+        "Envoy's",
+        "settlement",
+        "in",
+        "counterfeiting",
+        "to",
+        "naïve",
+        "per",
+        "it",
     ];
     const CODE: [&str; 12] = [
-        "fn main() {\n", "    let x = ", "self.tokens", "();\n", "if (a != b) {", "\n}\n\n",
-        "return Err(error);\n", "// comment here\n", "HashMap<String, u64>", "\t\tfor (i = 0; ",
-        "0x7f", "\"text\\n\"",
+        "fn main() {\n",
+        "    let x = ",
+        "self.tokens",
+        "();\n",
+        "if (a != b) {",
+        "\n}\n\n",
+        "return Err(error);\n",
+        "// comment here\n",
+        "HashMap<String, u64>",
+        "\t\tfor (i = 0; ",
+        "0x7f",
+        "\"text\\n\"",
     ];
-    const HAN: [&str; 8] = ["今天", "我们", "东京都", "天気は", "。", "，「", "」", "서울은"];
+    const HAN: [&str; 8] = [
+        "今天",
+        "我们",
+        "东京都",
+        "天気は",
+        "。",
+        "，「",
+        "」",
+        "서울은",
+    ];
     let mut state = seed;
     let mut dice = move |sides: usize| {
         state = mix(state);
@@ -95,23 +134,39 @@ pub(crate) fn kinds(bytes: usize, seed: u64) -> Vec<(&'static str, String)> {
         (kind, text)
     };
     vec![
-        made("prose", Box::new(|dice| {
-            let word = WORDS[dice(WORDS.len())];
-            let end = [" ", " ", " ", " ", " ", ", ", ".\n"][dice(7)];
-            format!("{word}{end}")
-        })),
+        made(
+            "prose",
+            Box::new(|dice| {
+                let word = WORDS[dice(WORDS.len())];
+                let end = [" ", " ", " ", " ", " ", ", ", ".\n"][dice(7)];
+                format!("{word}{end}")
+            }),
+        ),
         made("code", Box::new(|dice| CODE[dice(CODE.len())].to_owned())),
         made("han", Box::new(|dice| HAN[dice(HAN.len())].to_owned())),
-        made("base64", Box::new(|dice| {
-            let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            char::from(symbols[dice(64)]).to_string()
-        })),
-        made("json", Box::new(|dice| {
-            format!("{{\"id\": {}, \"at\": \"{}-01\", \"ok\": true}},\n", dice(9999), dice(2030))
-        })),
-        made("unicode", Box::new(|dice| {
-            char::from_u32(dice(0x2_ffff) as u32).map_or(String::new(), String::from)
-        })),
+        made(
+            "base64",
+            Box::new(|dice| {
+                let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+                char::from(symbols[dice(64)]).to_string()
+            }),
+        ),
+        made(
+            "json",
+            Box::new(|dice| {
+                format!(
+                    "{{\"id\": {}, \"at\": \"{}-01\", \"ok\": true}},\n",
+                    dice(9999),
+                    dice(2030)
+                )
+            }),
+        ),
+        made(
+            "unicode",
+            Box::new(|dice| {
+                char::from_u32(dice(0x2_ffff) as u32).map_or(String::new(), String::from)
+            }),
+        ),
     ]
 }
 
@@ -153,10 +208,17 @@ fn what_there_is_no_time_for_is_extrapolated_and_bounded() {
         exceeded += u32::from(exact > counted.upper);
     }
     let (error, held) = (errors / f64::from(bodies), held / f64::from(bodies));
-    println!("{bodies} mixed bodies, 60 blocks counted of each: mean error {:.2}%, upper bound exceeded in {exceeded}, {:.1}% above on average", error * 100.0, held * 100.0);
+    println!(
+        "{bodies} mixed bodies, 60 blocks counted of each: mean error {:.2}%, upper bound exceeded in {exceeded}, {:.1}% above on average",
+        error * 100.0,
+        held * 100.0
+    );
     assert!(bodies > 200);
     assert!(error < 0.03, "mean error {error}");
-    assert!(f64::from(exceeded) < 0.01 * f64::from(bodies), "exceeded {exceeded}");
+    assert!(
+        f64::from(exceeded) < 0.01 * f64::from(bodies),
+        "exceeded {exceeded}"
+    );
     assert!(held < 0.25, "holds {held} more than needed");
 }
 
@@ -197,7 +259,11 @@ fn many_small_texts_are_sampled_too() {
     let counted = count(Vocabulary::O200kBase, &Plain(&texts), &for_blocks(20, 3));
     assert!(!counted.exact);
     assert!((99_000..=101_000).contains(&counted.tokens), "{counted:?}");
-    let counted = count(Vocabulary::O200kBase, &Plain(&texts), &for_blocks(u64::MAX, 3));
+    let counted = count(
+        Vocabulary::O200kBase,
+        &Plain(&texts),
+        &for_blocks(u64::MAX, 3),
+    );
     assert_eq!((counted.tokens, counted.exact), (100_000, true));
     let none = count(Vocabulary::O200kBase, &Plain(&[]), &for_blocks(1, 3));
     assert_eq!((none.tokens, none.exact, none.upper), (0, true, 0));
@@ -206,7 +272,14 @@ fn many_small_texts_are_sampled_too() {
 #[test]
 fn a_seed_decides_what_is_counted() {
     let (_, text) = kinds(1_000_000, 2).swap_remove(5);
-    let of = |seed| count(Vocabulary::O200kBase, &Plain(&[&text]), &for_blocks(4, seed)).tokens;
+    let of = |seed| {
+        count(
+            Vocabulary::O200kBase,
+            &Plain(&[&text]),
+            &for_blocks(4, seed),
+        )
+        .tokens
+    };
     assert_eq!(of(1), of(1));
     assert!((2..20).any(|seed| of(seed) != of(1)));
 }
@@ -301,7 +374,10 @@ fn escaped_texts_are_cut_between_escapes() {
             }
             let off = counted.tokens.abs_diff(exact) as f64 / exact as f64;
             assert!(off < 0.01, "{kind}, {ascii_only}: {counted:?}, {exact}");
-            assert!(counted.exact || kind == "unicode" || kind == "han", "{kind}");
+            assert!(
+                counted.exact || kind == "unicode" || kind == "han",
+                "{kind}"
+            );
         }
     }
     // Nothing tells where in these an escape begins.

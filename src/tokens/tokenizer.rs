@@ -67,9 +67,8 @@ impl Tokenizer for bpe_openai::Tokenizer {
         }
         let text = self.normalize(text);
         let pieces = self.split(text.as_str());
-        let tokens = pieces.map(|piece| {
-            known.tokens(piece, || self.bpe.count(piece.as_bytes()) as u64)
-        });
+        let tokens =
+            pieces.map(|piece| known.tokens(piece, || self.bpe.count(piece.as_bytes()) as u64));
         tokens.sum()
     }
 }

@@ -23,7 +23,14 @@ fn exchange_holding(hold: Hold, known: Option<u64>) -> Exchange {
         ..Learned::default()
     };
     let counting = Counting::unbounded();
-    Exchange::new(Role::Full, settings(), plan_holding(hold), learned, id, counting)
+    Exchange::new(
+        Role::Full,
+        settings(),
+        plan_holding(hold),
+        learned,
+        id,
+        counting,
+    )
 }
 
 const HALF: Hold = Hold::Expected { percentile: 50 };

@@ -23,7 +23,7 @@ fn model(name: &str, tier: Option<&str>) -> Model {
         provider: Some("openai".into()),
         price: None,
         vocabulary: Vocabulary::O200kBase,
-            token_ratio: crate::policy::ModelRatio::EXACT,
+        token_ratio: crate::policy::ModelRatio::EXACT,
         max_output_tokens: None,
         output_field: OutputField::MaxTokens,
         image_tokens: None,

@@ -44,7 +44,10 @@ impl Picture<'_> {
         // Three bytes are in four characters.
         let group = at.checked_div(3)?.checked_mul(4)?;
         let first = group + at % 3;
-        let (high, low) = (sextet(*self.0.get(first)?)?, sextet(*self.0.get(first + 1)?)?);
+        let (high, low) = (
+            sextet(*self.0.get(first)?)?,
+            sextet(*self.0.get(first + 1)?)?,
+        );
         Some(match at % 3 {
             0 => high << 2 | low >> 4,
             1 => high << 4 | low >> 2,

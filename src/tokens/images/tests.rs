@@ -17,7 +17,12 @@ fn documented_examples_come_out_as_documented() {
         ("gpt-4o", size(4096, 8192), Detail::Low, 85),
         ("gpt-4o", size(512, 512), Detail::High, 255),
         ("gpt-4o", size(1, 1), Detail::High, 255),
-        ("gpt-4o-mini", size(1024, 1024), Detail::High, 2833 + 4 * 5667),
+        (
+            "gpt-4o-mini",
+            size(1024, 1024),
+            Detail::High,
+            2833 + 4 * 5667,
+        ),
         ("o3", size(1024, 1024), Detail::High, 675),
         ("gpt-5", size(1024, 1024), Detail::High, 630),
         ("gpt-5.1", size(1024, 1024), Detail::Low, 70),
@@ -29,16 +34,30 @@ fn documented_examples_come_out_as_documented() {
         // Anthropic's table.
         ("claude-sonnet-4-5", size(200, 200), Detail::High, 54),
         ("claude-sonnet-4-5", size(1000, 1000), Detail::High, 1334),
-        ("us.anthropic.claude-3-7-sonnet", size(1092, 1092), Detail::High, 1590),
+        (
+            "us.anthropic.claude-3-7-sonnet",
+            size(1092, 1092),
+            Detail::High,
+            1590,
+        ),
         ("claude-3-haiku", size(1568, 784), Detail::High, 1600),
         ("claude-3-haiku", size(15680, 200), Detail::High, 42),
         // Google's.
         ("gemini-2.5-flash", size(384, 384), Detail::High, 258),
         ("gemini-2.5-flash", size(960, 540), Detail::High, 1548),
-        ("models/gemini-2.0-flash", size(3072, 3072), Detail::High, 4128),
+        (
+            "models/gemini-2.0-flash",
+            size(3072, 3072),
+            Detail::High,
+            4128,
+        ),
     ] {
         let rule = Rule::of_model(model).expect(model);
-        assert_eq!(tokens(rule, picture, detail), expected, "{model} {picture:?}");
+        assert_eq!(
+            tokens(rule, picture, detail),
+            expected,
+            "{model} {picture:?}"
+        );
     }
     assert_eq!(Rule::of_model("llama-3.2-90b-vision"), None);
 }
@@ -86,7 +105,17 @@ fn headers_tell_sizes() {
     lossless.extend((99_u32 | 49 << 14).to_le_bytes());
     let mut extended = b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0".to_vec();
     extended.extend([0xff, 0x0f, 0, 0xff, 0x07, 0]);
-    let photo = jpeg(&[(0xe0, 14), (0xe1, 65_000), (0xe2, 65_000), (0xdb, 65), (0xc4, 30)], 4032, 3024);
+    let photo = jpeg(
+        &[
+            (0xe0, 14),
+            (0xe1, 65_000),
+            (0xe2, 65_000),
+            (0xdb, 65),
+            (0xc4, 30),
+        ],
+        4032,
+        3024,
+    );
     for (bytes, expected) in [
         (&png[..], size(800, 600)),
         (&gif, size(320, 200)),
@@ -103,7 +132,11 @@ fn headers_tell_sizes() {
         assert_eq!(size_of_base64(&url), expected);
         assert_eq!(size_of_base64(&text[..text.len() / 3]), None, "cut");
     }
-    assert_eq!(size_of_base64(&base64(&jpeg(&[(0xe1, 9); 100], 4, 4))), None, "bounded");
+    assert_eq!(
+        size_of_base64(&base64(&jpeg(&[(0xe1, 9); 100], 4, 4))),
+        None,
+        "bounded"
+    );
     assert_eq!(size_of_base64(b"data:image/png"), None);
 }
 
