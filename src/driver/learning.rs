@@ -62,3 +62,50 @@ impl Learning {
 fn lock<T>(learner: &Mutex<T>) -> MutexGuard<'_, T> {
     learner.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Actual, HoldId};
+    use crate::policy::expected::Lesson;
+    use crate::policy::token_ratios::{RatioLesson, Ratios};
+    use crate::units::UnixMillis;
+
+    fn settlement() -> Settlement {
+        Settlement {
+            slot: "acme".into(),
+            hold: HoldId::new(UnixMillis(0), &[0; 10]),
+            shared: false,
+            actual: Actual::VOID,
+            event: None,
+            lesson: Some(Lesson {
+                tenant: "acme".into(),
+                model: "m".into(),
+                percentile: 50,
+                output_tokens: 7,
+            }),
+            ratio_lesson: Some(RatioLesson {
+                model: "m".into(),
+                counted: 100,
+                actual: 120,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_learned_counts_once_it_is_published_and_outlives_the_process() {
+        let learning = Learning::default();
+        (0..20).for_each(|_| learning.learn(&settlement()));
+        assert_eq!(learning.known().expected.output_tokens("acme", "m"), None);
+        assert_eq!(*learning.known().ratios, Ratios::default());
+        learning.publish();
+        assert_eq!(
+            learning.known().expected.output_tokens("acme", "m"),
+            Some(7)
+        );
+        assert_ne!(*learning.known().ratios, Ratios::default());
+        let again = Learning::default();
+        again.go_on_from(RatioLearner::from_json(&learning.ratios_json()).expect("as written"));
+        assert_eq!(again.known().ratios, learning.known().ratios);
+    }
+}

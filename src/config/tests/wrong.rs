@@ -266,7 +266,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"14:33: models."llama-3.1-70b".token_ratio: must be a number such as 1 or 1.15, with three decimals at most (got 1.0005)"#,
     ]),
     ("usage_log: { path: usage.jsonl }", "tokens: { learned: x }", &[
-        r#"5:11: tokens.learned: unknown field; did you mean "learned_path"?"#,
+        "5:11: tokens.learned: unknown field; known here: learned_path",
     ]),
     ("image_tokens: 1_500", "image_tokens: 0, inject_include_usage: yes", &[
         "12:42: models.gpt-4o.image_tokens: must be more than 0 (got 0)",
