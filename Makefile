@@ -50,6 +50,7 @@ lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 bench: setup ## Measure weir beside a no-op ext_proc server.
 	cargo build --release --bin weir --example bench --features limitador
 	target/release/examples/bench counters
+	target/release/examples/bench tokens
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
 

@@ -10,9 +10,11 @@
 
 mod admin_thread;
 mod grpc;
+mod learned;
 mod listen;
 mod recovery;
 mod shutdown;
+mod vocabularies;
 
 use crate::config::{Config, CountersConfig, RedisServers, Secret, UpstreamAuthorization};
 use crate::counters::Counters;
@@ -21,14 +23,13 @@ use crate::counters::redis::{Redis, RedisConfig, Servers};
 use crate::driver::{Driver, Leases, Merge, Recorder, Upkeep};
 use crate::exchange::Settings;
 use crate::limits::share::OnCounterFailure;
-use crate::policy::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
-use crate::tokens::Vocabulary;
 use crate::units::Millis;
 use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
+use learned::Keeper;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,7 @@ async fn run(
     let counters = connect(&config.counters).await?;
     let (log, interrupted) = recovery::open_log(&config, &metrics, &readiness)?;
     let recorder = Recorder::new(log, metrics, admin.traces());
-    warm(&config.snapshot).await?;
+    vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
     let on_failure = match &config.counters {
@@ -90,11 +91,17 @@ async fn run(
         Leases::default(),
         on_failure,
     );
+    if let Some(path) = &config.learned_path {
+        driver.go_on_from(learned::read(path));
+    }
     driver.join().await.context("counters.redis")?;
     recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
-    let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, &stop);
+    let keeper = config
+        .learned_path
+        .map(|path| Keeper::new(path, Arc::clone(&driver)));
+    let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -125,11 +132,12 @@ async fn run(
 }
 
 /// Starts what must happen at intervals; resolves when that has ended.
-#[expect(clippy::disallowed_methods, reason = "both are awaited by the caller")]
+#[expect(clippy::disallowed_methods, reason = "all are awaited by the caller")]
 fn start_upkeep(
     driver: &Arc<Driver>,
     readiness: &Arc<Readiness>,
     renew_every: Millis,
+    keeper: Option<Keeper>,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let upkeep = Upkeep::new(Arc::clone(driver), Arc::clone(readiness), renew_every);
@@ -137,27 +145,17 @@ fn start_upkeep(
     let merge = Merge::new(Arc::clone(driver)).run(stop.clone());
     let stop = stop.clone();
     tokio::spawn(async move {
-        // On tasks of their own: neither waits for the other.
-        let mut both = tokio::task::JoinSet::new();
-        both.spawn(upkeep);
-        both.spawn(merge);
-        // One that ends by itself is as bad as both.
-        both.join_next().await;
-        if stop.is_cancelled() {
-            both.join_next().await;
+        // On tasks of their own: none waits for another.
+        let mut all = tokio::task::JoinSet::new();
+        all.spawn(upkeep);
+        all.spawn(merge);
+        if let Some(keeper) = keeper {
+            all.spawn(keeper.run(stop.clone()));
         }
+        // One that ends by itself is as bad as all.
+        all.join_next().await;
+        while stop.is_cancelled() && all.join_next().await.is_some() {}
     })
-}
-
-/// Loads the vocabularies on a thread that serves calls: the first thread that
-/// uses a tokenizer is the one whose use of it costs least ever after.
-#[expect(clippy::disallowed_methods, reason = "awaited at once")]
-async fn warm(snapshot: &Snapshot) -> anyhow::Result<()> {
-    let models = snapshot.models.values();
-    let vocabularies: Vec<_> = models.map(|model| model.vocabulary).collect();
-    tokio::spawn(async move { vocabularies.into_iter().for_each(Vocabulary::warm) })
-        .await
-        .context("can't load the vocabularies")
 }
 
 async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {

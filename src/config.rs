@@ -43,6 +43,9 @@ pub struct Config {
     pub counters: CountersConfig,
     /// Where usage events go; `None`: they are not kept.
     pub usage_log: Option<UsageLog>,
+    /// The file that keeps what is learned of the models' tokens; `None`: a
+    /// restart learns it again.
+    pub learned_path: Option<PathBuf>,
     pub holds: Holds,
     /// Whether the principal that `ext_authz` left in Envoy's dynamic metadata
     /// is taken, instead of judging the key again.

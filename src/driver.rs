@@ -18,9 +18,9 @@ mod carried;
 mod charge;
 pub mod clock;
 mod denials;
-mod expectations;
 mod inspect;
 mod known;
+mod learning;
 mod leases;
 mod local;
 mod merge;
@@ -44,12 +44,14 @@ use crate::exchange::{Exchange, Role, Settings};
 use crate::limits::HoldId;
 use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
+use crate::policy::token_ratios::RatioLearner;
+use crate::tokens::{Counting, Stopwatch};
 use arc_swap::ArcSwap;
 use breaker::Breaker;
-use clock::Clock;
+use clock::{Clock, Monotonic};
 use denials::Denials;
-use expectations::Expectations;
 use known::Known;
+use learning::Learning;
 use local::Local;
 use refused_tolls::RefusedTolls;
 use std::sync::Arc;
@@ -68,7 +70,8 @@ pub struct Driver {
     unsettled: Unsettled,
     denials: Denials,
     refused_tolls: RefusedTolls,
-    expectations: Expectations,
+    learning: Learning,
+    stopwatch: Arc<dyn Stopwatch>,
     breaker: Breaker,
     known: Known,
     local: Local,
@@ -111,7 +114,8 @@ impl Driver {
             unsettled: Unsettled::default(),
             denials: Denials::default(),
             refused_tolls: RefusedTolls::default(),
-            expectations: Expectations::default(),
+            learning: Learning::default(),
+            stopwatch: Arc::new(Monotonic::start()),
             clock,
             open: Arc::default(),
             cut: CancellationToken::new(),
@@ -124,8 +128,9 @@ impl Driver {
         let random = clock::random();
         let hold = HoldId::new(now, &random.id);
         let snapshot = self.snapshot.load_full();
-        let expected = self.expectations.known();
-        let exchange = Exchange::new(role, self.settings, snapshot, expected, hold, random.seed);
+        let learned = self.learning.known();
+        let counting = Counting::new(random.seed, Arc::clone(&self.stopwatch));
+        let exchange = Exchange::new(role, self.settings, snapshot, learned, hold, counting);
         Session::new(Arc::clone(self), exchange, role)
     }
 
@@ -175,6 +180,16 @@ impl Driver {
             .reservations(|taken| self.counters.lane(&taken.slot) == lane);
         self.local.carry_over(open, self.clock.now());
         self.local.stirred.notify_one();
+    }
+
+    /// Goes on from what was learned before.
+    pub fn go_on_from(&self, ratios: RatioLearner) {
+        self.learning.go_on_from(ratios);
+    }
+
+    /// What was learned of the models' tokens, to be kept.
+    pub fn ratios_json(&self) -> String {
+        self.learning.ratios_json()
     }
 
     /// Resolves when no session is open.

@@ -27,6 +27,7 @@ mod head;
 pub mod message;
 pub mod open_call;
 mod output_cap;
+pub mod prompt;
 mod told;
 mod verdict;
 
@@ -41,8 +42,10 @@ pub use verdict::{expired as expired_event, interrupted as interrupted_event};
 use crate::limits::{Decision, HoldId, Reservation};
 use crate::policy::Snapshot;
 use crate::policy::expected::Expected;
+use crate::policy::token_ratios::Ratios;
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
+use crate::tokens::Counting;
 use crate::units::{Millis, UnixMillis};
 use admit::{Deciding, SendOn};
 use answering::Answering;
@@ -78,16 +81,24 @@ pub struct Settings {
     pub handover_max: Millis,
 }
 
+/// What was learned of calls that ended.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// How much they produce.
+    pub expected: Arc<Expected>,
+    /// How many tokens their models count.
+    pub ratios: Arc<Ratios>,
+}
+
 /// One call. See the module's text.
 #[derive(Debug)]
 pub struct Exchange {
     role: Role,
     settings: Settings,
     snapshot: Arc<Snapshot>,
-    expected: Arc<Expected>,
+    learned: Learned,
     hold: HoldId,
-    /// Random: which blocks of a huge prompt are counted.
-    seed: u64,
+    counting: Counting,
     /// How it is refused, if it is.
     form: Form,
     state: State,
@@ -110,17 +121,17 @@ impl Exchange {
         role: Role,
         settings: Settings,
         snapshot: Arc<Snapshot>,
-        expected: Arc<Expected>,
+        learned: Learned,
         hold: HoldId,
-        seed: u64,
+        counting: Counting,
     ) -> Self {
         Self {
             role,
             settings,
             snapshot,
-            expected,
+            learned,
             hold,
-            seed,
+            counting,
             form: Form::default(),
             state: State::Start,
         }
@@ -211,9 +222,9 @@ impl Exchange {
         admit::Admission {
             settings: self.settings,
             snapshot: &self.snapshot,
-            expected: &self.expected,
+            learned: &self.learned,
             hold: self.hold,
-            seed: self.seed,
+            counting: &self.counting,
         }
     }
 
@@ -303,7 +314,7 @@ impl Exchange {
 
     fn on_response_headers(&mut self, call: OpenCall, head: ResponseHead, now: UnixMillis) -> Step {
         let ended = head.end;
-        let (answering, edits) = Answering::begin(call, head);
+        let (answering, edits) = Answering::begin(call, head, self.counting.clone());
         if ended {
             let (settle, metadata) = answering.finish(answering::End::OfAnswer, now);
             return Step {

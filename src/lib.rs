@@ -56,6 +56,8 @@
 //!   its twin in `counters/redis`, its meaning in `tests/conformance/model.rs`;
 //! - a scope or unit of limits: a variant in `limits`, its value or amount in
 //!   `policy::limit`, its word in `config::raw::limits`;
+//! - a vocabulary: a variant and its engine in `tokens::tokenizer`, its word in
+//!   `config::raw::policy`; without one, a family's row in `tokens::ratios`;
 //! - a dialect: a folder in `protocol`, its rows in the table of
 //!   `protocol::endpoint`.
 //!

@@ -10,8 +10,10 @@ mod limit;
 mod price;
 pub mod route;
 pub mod standing;
+pub mod token_ratios;
 
 pub use crate::tokens::Vocabulary;
+pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
 pub use price::Price;
 
@@ -110,6 +112,8 @@ pub struct Model {
     /// shown (files, recordings, earlier answers). `None`: such calls are
     /// refused.
     pub max_input_tokens: Option<u64>,
+    /// The model's own tokens for each of the vocabulary's.
+    pub token_ratio: ModelRatio,
     /// The most output tokens of one answer; bounds a call that sets no cap.
     pub max_output_tokens: Option<u64>,
     pub output_field: OutputField,
@@ -131,6 +135,7 @@ impl Model {
             price: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
+            token_ratio: ModelRatio::EXACT,
             max_output_tokens: None,
             output_field: OutputField::MaxTokens,
             image_tokens: None,

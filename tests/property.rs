@@ -118,6 +118,7 @@ fn snapshot() -> Arc<Snapshot> {
         price: None,
         vocabulary: Vocabulary::O200kBase,
         max_input_tokens: None,
+        token_ratio: weir::policy::ModelRatio::EXACT,
         max_output_tokens: Some(1_000),
         output_field: OutputField::MaxTokens,
         image_tokens: None,
@@ -300,9 +301,9 @@ impl World {
             Role::Full,
             settings(),
             Arc::clone(&self.snapshot),
-            Arc::default(),
+            Learned::default(),
             hold,
-            1,
+            Counting::unbounded(),
         );
         self.calls.push(Call {
             exchange,
@@ -378,9 +379,9 @@ impl World {
             Role::Full,
             settings(),
             Arc::clone(&self.snapshot),
-            Arc::default(),
+            Learned::default(),
             HoldId::new(self.now, &[0; 10]),
-            1,
+            Counting::unbounded(),
         );
         for event in messages(Answer::Plain).into_iter().rev().take(2) {
             for effect in exchange.step(event, self.now).effects {

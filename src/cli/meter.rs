@@ -4,12 +4,14 @@
 mod report;
 
 use crate::config::{self, Process};
+use crate::exchange::prompt::{Prompt, Words};
 use crate::policy::Model;
 use crate::protocol::answer::{AnswerKind, AnswerReader};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::request;
-use crate::protocol::{Answer, Dialect, Endpoint, json};
-use crate::tokens::{Tally, Vocabulary, chat_overhead_tokens};
+use crate::protocol::{Answer, Dialect, Endpoint};
+use crate::tokens::ratios::Ratio;
+use crate::tokens::{Counting, StreamCount, TAIL_BYTES_MAX, Vocabulary};
 use anyhow::{Context, anyhow, bail};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
@@ -18,9 +20,6 @@ use std::process::ExitCode;
 
 /// The longest random chunk of `--split random`, in bytes.
 const CHUNK_BYTES_MAX: usize = 64;
-
-/// Text that waits before it is counted.
-const TEXT_KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// Print what weir reads from a captured answer: its model, how it ended, and
 /// what it used.
@@ -135,29 +134,34 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         reader.header(name, value);
     }
     let request = args.request.as_deref().map(read_file).transpose()?;
-    let counted_input_tokens = |vocabulary| {
-        input_tokens(
-            endpoint,
-            path_model.as_deref(),
-            request.as_deref()?,
-            vocabulary,
-        )
-    };
     let request_model = path_model.clone().or_else(|| model_of(request.as_deref()?));
     let model = priced_model(args, request_model.as_deref())?;
-    let vocabulary = model
-        .as_ref()
-        .map_or(Vocabulary::O200kBase, |model| model.vocabulary);
-    let mut output = 0;
+    let words = Words {
+        model: request_model.as_deref().unwrap_or(""),
+        dialect,
+        vocabulary: model
+            .as_ref()
+            .map_or(Vocabulary::O200kBase, |model| model.vocabulary),
+        ratio: model
+            .as_ref()
+            .map_or(Ratio::ONE, |model| model.token_ratio.ratio),
+    };
+    let counting = Counting::unbounded();
+    let mut output = StreamCount::new(words.vocabulary);
     let body = read_file(&args.response)?;
     for chunk in chunks(&body, args.split) {
         reader.push(chunk, false);
-        if reader.text_len() > TEXT_KEPT_BYTES_MAX {
-            output += counted(&mut reader, vocabulary);
+        if reader.text_len() > TAIL_BYTES_MAX {
+            output.push(&reader.take_text(), &counting);
         }
     }
     reader.push(&[], true);
-    output += counted(&mut reader, vocabulary);
+    output.push(&reader.take_text(), &counting);
+    let output = words
+        .ratio
+        .apply(output.finish().0 + reader.text_dropped_bytes());
+    let counted_input =
+        request.and_then(|body| input_tokens(words, endpoint, path_model.as_deref(), &body));
     let mut metered = Metered {
         dialect: dialect.as_str(),
         endpoint: endpoint.path(),
@@ -168,8 +172,8 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         status: args.status,
         answer: reader.answer().clone(),
         request_model,
-        counted_input_tokens: counted_input_tokens(vocabulary),
-        counted_output_tokens: output.saturating_add(reader.text_dropped_bytes()),
+        counted_input_tokens: counted_input,
+        counted_output_tokens: output,
         cost_nanos: None,
     };
     let price = model.and_then(|model| model.price);
@@ -248,27 +252,13 @@ fn priced_model(args: &MeterArgs, asked: Option<&str>) -> anyhow::Result<Option<
 
 /// The input of a request that can be read.
 fn input_tokens(
+    words: Words<'_>,
     endpoint: Endpoint,
     path_model: Option<&str>,
     body: &[u8],
-    vocabulary: Vocabulary,
 ) -> Option<u64> {
     let facts = request::read(endpoint, path_model, body).ok()?;
-    let bytes = facts.texts.iter().map(|text| text.span.len()).sum();
-    let mut tally = Tally::new(vocabulary, bytes, 0);
-    for text in &facts.texts {
-        tally.add(&json::text(body, text));
-    }
-    let overhead = chat_overhead_tokens(facts.messages, facts.names);
-    Some(tally.finish().tokens + overhead + facts.token_ids)
-}
-
-/// The tokens of what was said since the last time.
-fn counted(reader: &mut AnswerReader, vocabulary: Vocabulary) -> u64 {
-    let text = reader.take_text();
-    let mut tally = Tally::new(vocabulary, text.len(), 0);
-    tally.add(&text);
-    tally.finish().tokens
+    Some(Prompt::of(words, &facts, body, &Counting::unbounded()).tokens)
 }
 
 /// The body, cut as asked.

@@ -4,19 +4,26 @@
 //! (`tiktoken/model.py`); which field caps the output follows OpenAI's API
 //! reference: reasoning models take `max_completion_tokens` only.
 
-use crate::policy::{OutputField, Vocabulary};
+use crate::policy::{ModelRatio, OutputField, Vocabulary};
 
 /// The first prefix that fits decides, so longer ones stand first.
 const VOCABULARIES: &[(&str, Vocabulary)] = &[
     ("gpt-4o", Vocabulary::O200kBase),
     ("gpt-4.1", Vocabulary::O200kBase),
     ("gpt-4.5", Vocabulary::O200kBase),
+    ("gpt-oss", Vocabulary::O200kBase),
+    ("gpt-5", Vocabulary::O200kBase),
+    ("o1", Vocabulary::O200kBase),
+    ("o3", Vocabulary::O200kBase),
+    ("o4", Vocabulary::O200kBase),
+    ("chatgpt", Vocabulary::O200kBase),
     ("gpt-4", Vocabulary::Cl100kBase),
     ("gpt-3.5", Vocabulary::Cl100kBase),
     ("gpt-35", Vocabulary::Cl100kBase),
     ("text-embedding", Vocabulary::Cl100kBase),
     ("davinci-002", Vocabulary::Cl100kBase),
     ("babbage-002", Vocabulary::Cl100kBase),
+    ("voyage", Vocabulary::Voyage3Base),
 ];
 
 const REASONING: &[&str] = &["o1", "o3", "o4", "gpt-5"];
@@ -25,10 +32,23 @@ const EMBEDDING: &str = "text-embedding";
 
 /// The vocabulary of a model; `o200k_base` where the name says nothing.
 pub fn vocabulary(model: &str) -> Vocabulary {
-    VOCABULARIES
-        .iter()
+    own_vocabulary(model).unwrap_or(Vocabulary::O200kBase)
+}
+
+/// A model's own tokens for each of the vocabulary's: one where it has that
+/// vocabulary, else what is known of its family.
+pub fn token_ratio(model: &str) -> ModelRatio {
+    match own_vocabulary(model) {
+        Some(_) => ModelRatio::EXACT,
+        None => ModelRatio::guessed(model),
+    }
+}
+
+fn own_vocabulary(model: &str) -> Option<Vocabulary> {
+    let mut known = VOCABULARIES.iter();
+    known
         .find(|(prefix, _)| begins_with(model, prefix))
-        .map_or(Vocabulary::O200kBase, |(_, vocabulary)| *vocabulary)
+        .map(|(_, vocabulary)| *vocabulary)
 }
 
 /// The field that caps a model's output.
@@ -86,6 +106,20 @@ mod tests {
                 "{name}"
             );
         }
+        for (name, per_mille, learned) in [
+            ("gpt-4o", 1_000, false),
+            ("ft:gpt-4o-mini:org::1", 1_000, false),
+            ("claude-sonnet-4-5", 1_200, true),
+            ("my-model", 1_000, true),
+        ] {
+            let ratio = token_ratio(name);
+            assert_eq!(
+                (ratio.ratio.per_mille(), ratio.learned),
+                (per_mille, learned),
+                "{name}"
+            );
+        }
+        assert_eq!(vocabulary("voyage-3-large"), Vocabulary::Voyage3Base);
         assert_eq!(max_output_tokens("text-embedding-3-small"), Some(0));
         assert_eq!(max_output_tokens("gpt-4o"), None);
     }

@@ -89,6 +89,19 @@ pub fn dollars(text: &str) -> Result<u64, QuantityError> {
     whole.checked_add(decimals).ok_or(QuantityError::TooLarge)
 }
 
+/// A share in thousandths: `1`, `1.15`, `0.875`.
+///
+/// # Errors
+/// See [`QuantityError`]; never [`QuantityError::NoUnit`].
+pub fn per_mille(text: &str) -> Result<u64, QuantityError> {
+    const BILLIONTHS: u64 = 1_000_000;
+    let share = dollars(text)?;
+    match share % BILLIONTHS {
+        0 => Ok(share / BILLIONTHS),
+        _ => Err(QuantityError::Other),
+    }
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, QuantityError> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('-') {
@@ -154,6 +167,15 @@ impl fmt::Display for AsDollars {
     }
 }
 
+/// Thousandths as an operator would write them.
+pub struct AsPerMille(pub u64);
+
+impl fmt::Display for AsPerMille {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AsDollars(self.0.saturating_mul(1_000_000)).fmt(f)
+    }
+}
+
 /// A size as an operator would write it.
 pub struct AsSize(pub u64);
 
@@ -205,6 +227,16 @@ mod tests {
         }
         assert_eq!(AsDollars(1_500_000_000).to_string(), "1.5");
         assert_eq!(AsDollars(2_000_000_000).to_string(), "2");
+    }
+
+    #[test]
+    fn shares_in_thousandths() {
+        assert_eq!(per_mille("1"), Ok(1_000));
+        assert_eq!(per_mille("1.15"), Ok(1_150));
+        assert_eq!(per_mille("0.875"), Ok(875));
+        assert_eq!(per_mille("1.0005"), Err(QuantityError::Other));
+        assert_eq!(per_mille("115%"), Err(QuantityError::Other));
+        assert_eq!(AsPerMille(1_150).to_string(), "1.15");
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub struct Raw {
     pub domains: Option<Located<Vec<descriptors::RawDomain>>>,
     pub server: RawServer,
     pub telemetry: RawTelemetry,
+    pub learned_path: Option<Located<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +112,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "rate_limit_service",
         "server",
         "telemetry",
+        "tokens",
     ])?;
     let mut raw = Raw {
         listen: listen(&top).unwrap_or_default(),
@@ -127,6 +129,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         domains: descriptors::domains(&top),
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),
+        learned_path: tokens(&top),
         ..Raw::default()
     };
     raw.limits_are_read = top.optional("limits").is_none() || raw.limits.is_some();
@@ -225,6 +228,11 @@ fn identity(top: &Fields, raw: &mut Raw) {
         .optional("trust_ext_authz")
         .and_then(|item| item.boolean())
         .map(|trust| trust.value);
+}
+
+fn tokens(top: &Fields) -> Option<Located<String>> {
+    let fields = top.optional("tokens")?.fields(&["learned_path"])?;
+    fields.optional("learned_path")?.text()
 }
 
 fn server(top: &Fields) -> Option<RawServer> {

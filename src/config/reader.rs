@@ -5,7 +5,7 @@
 //! reported at most once: `None` of a required field says nothing more.
 
 use super::problem::{At, Findings, Path, looks_like_key, nearest, shown, shown_bare};
-use super::quantity::{self, AsDollars, AsSize, AsSpan, QuantityError};
+use super::quantity::{self, AsDollars, AsPerMille, AsSize, AsSpan, QuantityError};
 use super::secret::Secret;
 use super::yaml::{Entry, Node, Value};
 use crate::units::Millis;
@@ -278,6 +278,13 @@ impl<'a> Item<'a> {
         const WHAT: &str = "an amount of dollars such as 25 or 0.15";
         let print = |n| AsDollars(n).to_string();
         self.quantity(WHAT, quantity::dollars, range, print)
+    }
+
+    /// A share such as `1.15`, in thousandths, within the range.
+    pub fn per_mille(&self, range: RangeInclusive<u64>) -> Option<Located<u64>> {
+        const WHAT: &str = "a number such as 1 or 1.15, with three decimals at most";
+        let print = |n| AsPerMille(n).to_string();
+        self.quantity(WHAT, quantity::per_mille, range, print)
     }
 
     /// A number of bytes such as `10MiB`, within the range.

@@ -46,6 +46,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         listen: listen?,
         counters: counters?,
         usage_log: usage_log?,
+        learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
         trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
         server: Server {

@@ -204,6 +204,45 @@ fn the_shortest_file_gets_the_defaults() {
 }
 
 #[test]
+fn a_models_tokens_follow_its_name_unless_said_otherwise() {
+    let text = GOOD.replace(
+        "usage_log: { path: usage.jsonl }",
+        "tokens: { learned_path: /var/lib/weir/learned.json }",
+    );
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let path = config.learned_path.expect("it is set");
+    assert_eq!(path.to_str(), Some("/var/lib/weir/learned.json"));
+    assert_eq!(good().learned_path, None);
+    for (written, vocabulary, per_mille, learned) in [
+        (
+            "vocabulary: cl100k_base",
+            Vocabulary::Cl100kBase,
+            1_000,
+            false,
+        ),
+        ("tier: any", Vocabulary::O200kBase, 1_050, true),
+        ("token_ratio: 1.15", Vocabulary::O200kBase, 1_150, false),
+        (
+            "token_ratio: 2, vocabulary: voyage3_base",
+            Vocabulary::Voyage3Base,
+            2_000,
+            false,
+        ),
+    ] {
+        let text = GOOD.replace("vocabulary: cl100k_base", written);
+        let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+        let model = &config.snapshot.models["llama-3.1-70b"];
+        let ratio = model.token_ratio;
+        assert_eq!(model.vocabulary, vocabulary, "{written}");
+        assert_eq!(
+            (ratio.ratio.per_mille(), ratio.learned),
+            (per_mille, learned),
+            "{written}"
+        );
+    }
+}
+
+#[test]
 fn an_anchor_shares_limits_between_plans() {
     let text = GOOD
         .replace(

@@ -6,6 +6,7 @@
 //! [`DRIFT_FOLLOWED_MAX`] at each reading; a larger jump is a step and is not
 //! followed.
 
+use crate::tokens::Stopwatch;
 use crate::units::{Millis, UnixMillis};
 use rand::RngCore;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,6 +60,25 @@ impl Clock {
         if wall > carried && wall - carried <= DRIFT_FOLLOWED_MAX.0 {
             self.base_ms.fetch_add(wall - carried, Ordering::Relaxed);
         }
+    }
+}
+
+/// Counts from when it was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Monotonic(Instant);
+
+impl Monotonic {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Stopwatch for Monotonic {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn nanos(&self) -> u64 {
+        let elapsed = Instant::now().duration_since(self.0);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

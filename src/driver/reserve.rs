@@ -151,5 +151,6 @@ fn give_back(own: &Reservation) -> Settlement {
         actual: Actual::VOID,
         event: None,
         lesson: None,
+        ratio_lesson: None,
     }
 }

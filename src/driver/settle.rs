@@ -58,7 +58,7 @@ pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool
     if driver.counters.is_remote() {
         driver.denials.forget(&settlement.slot);
     }
-    driver.expectations.learn(settlement.lesson.as_ref());
+    driver.learning.learn(&settlement);
     if let Some(event) = settlement.event.filter(|_| ended_here) {
         driver.recorder.record(event);
     }

@@ -402,6 +402,7 @@ mod tests {
             actual: Actual::VOID,
             event: None,
             lesson: None,
+            ratio_lesson: None,
         }
     }
 

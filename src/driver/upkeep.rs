@@ -112,7 +112,7 @@ impl Upkeep {
     /// Tells metrics and readiness how things stand.
     async fn look(&mut self) {
         let driver = &self.driver;
-        driver.expectations.publish();
+        driver.learning.publish();
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());

@@ -6,15 +6,15 @@ use super::head::Identified;
 use super::message::{Effect, HeaderEdits, Metadata, Reply, Settlement, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
-use super::{Settings, told, verdict};
+use super::prompt::{Prompt, Words};
+use super::{Learned, Settings, told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
-use crate::policy::expected::Expected;
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
-use crate::protocol::{BodyError, CallFacts, Endpoint, json, json_edit, request};
-use crate::tokens::{Tally, chat_overhead_tokens};
+use crate::protocol::{BodyError, CallFacts, Detail, Endpoint, json_edit, request};
+use crate::tokens::{Counting, images};
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ pub(super) enum SendOn {
 /// What a call asks for.
 #[derive(Debug, Default)]
 struct Asked {
+    prompt: Prompt,
     estimate: Estimate,
     most: Estimate,
     expected: Option<ExpectedOutput>,
@@ -67,9 +68,9 @@ struct Asked {
 pub(super) struct Admission<'a> {
     pub settings: Settings,
     pub snapshot: &'a Snapshot,
-    pub expected: &'a Expected,
+    pub learned: &'a Learned,
     pub hold: HoldId,
-    pub seed: u64,
+    pub counting: &'a Counting,
 }
 
 impl Refused {
@@ -221,16 +222,17 @@ impl Admission<'_> {
         let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
         let strip_usage = facts.stream && !facts.include_usage && asks_for_usage;
         let edits = request::edits(facts, cap.written, strip_usage);
-        let input_tokens = match who.endpoint.is_free() {
-            true => 0,
-            false => self.input_tokens(model, facts, body)?,
+        let prompt = match who.endpoint.is_free() {
+            true => Prompt::default(),
+            false => self.prompt(who.endpoint, model, facts, body)?,
         };
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(model.price, input_tokens, output_tokens)
+            Estimate::priced(model.price, prompt.held_tokens, output_tokens)
         };
         let most = priced(cap.tokens);
         let asked = Asked {
+            prompt,
             estimate: priced(self.held_tokens(who, plan, model, &cap)),
             most,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
@@ -271,10 +273,14 @@ impl Admission<'_> {
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
             vocabulary: model.vocabulary,
+            token_ratio: self.learned.ratios.of(model),
             price: model.price,
             stream: asked.stream,
             strip_usage: asked.strip_usage,
             input_tokens: asked.estimate.input_tokens,
+            input_estimate: (asked.prompt.tokens != asked.prompt.held_tokens)
+                .then_some(asked.prompt.tokens),
+            input_basis: asked.prompt.basis.filter(|_| model.token_ratio.learned),
             output_tokens: asked.estimate.output_tokens,
             expected: asked.expected,
             request_bytes: asked.request_bytes,
@@ -299,38 +305,57 @@ impl Admission<'_> {
             Hold::Maximum => None,
             Hold::Expected { .. } => {
                 let tenant = &who.principal.tenant;
-                self.expected.output_tokens(tenant, &model.name)
+                self.learned.expected.output_tokens(tenant, &model.name)
             }
         };
         known.map_or(cap.tokens, |known| known.min(cap.tokens))
     }
 
-    fn input_tokens(&self, model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
-        let images = facts.images.len() as u64;
-        let image_tokens = match (images, model.image_tokens) {
-            (0, _) => 0,
-            (images, Some(tokens)) => images.saturating_mul(tokens),
-            (_, None) => return Err(unpriced_image()),
-        };
+    fn prompt(
+        &self,
+        endpoint: Endpoint,
+        model: &Model,
+        facts: &CallFacts,
+        body: &[u8],
+    ) -> Result<Prompt, Denial> {
+        let image_tokens = image_tokens(model, facts, body)?;
         let unseen_tokens = match (facts.unseen_input, model.max_input_tokens) {
             (false, _) => 0,
             // Whatever it is, the model takes no more.
             (true, Some(tokens)) => tokens,
             (true, None) => return Err(unseen_input()),
         };
-        let text_bytes = facts.texts.iter().map(|text| text.span.len()).sum();
-        let mut tally = Tally::new(model.vocabulary, text_bytes, self.seed);
-        for text in &facts.texts {
-            tally.add(&json::text(body, text));
-        }
-        let counted = tally
-            .finish()
-            .tokens
-            .saturating_add(chat_overhead_tokens(facts.messages, facts.names))
-            .saturating_add(facts.token_ids)
-            .saturating_add(image_tokens);
-        Ok(counted.max(unseen_tokens))
+        let words = Words {
+            model: &model.name,
+            dialect: endpoint.dialect(),
+            vocabulary: model.vocabulary,
+            ratio: self.learned.ratios.of(model),
+        };
+        let prompt = Prompt::of(words, facts, body, self.counting).and(image_tokens);
+        Ok(prompt.at_least(unseen_tokens))
     }
+}
+
+/// What the images of a prompt are held at: as configured, else by the
+/// provider's rule.
+fn image_tokens(model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
+    if facts.images.is_empty() {
+        return Ok(0);
+    }
+    if let Some(tokens) = model.image_tokens {
+        return Ok(tokens.saturating_mul(facts.images.len() as u64));
+    }
+    let rule = images::Rule::of_model(&model.name).ok_or_else(unpriced_image)?;
+    let tokens = facts.images.iter().map(|image| {
+        let data = image.data.as_ref().and_then(|span| body.get(span.clone()));
+        let size = data.and_then(images::size_of_base64);
+        let detail = match image.detail {
+            Detail::Low => images::Detail::Low,
+            Detail::High | Detail::Unsaid => images::Detail::High,
+        };
+        images::tokens(rule, size, detail)
+    });
+    Ok(tokens.fold(0, u64::saturating_add))
 }
 
 fn unpriced_image() -> Denial {
@@ -403,6 +428,7 @@ impl Deciding {
             actual: Actual::VOID,
             event,
             lesson: None,
+            ratio_lesson: None,
         }))
     }
 

@@ -8,13 +8,9 @@ use crate::protocol::Endpoint;
 use crate::protocol::answer::{AnswerKind, AnswerReader, Pass};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::rate_headers;
-use crate::tokens::Tally;
+use crate::tokens::{Counting, StreamCount, TAIL_BYTES_MAX};
 use crate::units::UnixMillis;
 use std::fmt;
-
-/// Text of an answer that is kept before it is counted. Most answers bring
-/// their usage and end below this, so nothing is counted for them at all.
-const TEXT_KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +31,9 @@ pub(super) struct Answering {
     /// The reader has been told that nothing follows.
     read_to_end: bool,
     first_token_at: Option<UnixMillis>,
-    /// Output tokens counted from text that is no longer kept.
-    counted_tokens: u64,
+    /// Of the text that is no longer with the reader.
+    counted: StreamCount,
+    counting: Counting,
 }
 
 /// Names the call; of the answer there is nothing that may be shown.
@@ -51,7 +48,7 @@ impl fmt::Debug for Answering {
 }
 
 impl Answering {
-    pub fn begin(call: OpenCall, head: ResponseHead) -> (Self, HeaderEdits) {
+    pub fn begin(call: OpenCall, head: ResponseHead, counting: Counting) -> (Self, HeaderEdits) {
         let header = |name| single(&head.headers, name).ok().flatten();
         let status = header(":status")
             .and_then(|text| text.parse().ok())
@@ -83,13 +80,14 @@ impl Answering {
             .filter_map(known_rate_header)
             .collect();
         let answering = Self {
+            counted: StreamCount::new(call.vocabulary),
+            counting,
             call,
             status,
             origin: head.origin,
             reader,
             read_to_end: false,
             first_token_at: None,
-            counted_tokens: 0,
         };
         (answering, HeaderEdits { remove, set })
     }
@@ -102,7 +100,7 @@ impl Answering {
         if self.first_token_at.is_none() && reader.has_content() {
             self.first_token_at = Some(now);
         }
-        if reader.text_len() > TEXT_KEPT_BYTES_MAX {
+        if reader.text_len() > TAIL_BYTES_MAX {
             self.count_text();
         }
         match pass {
@@ -128,6 +126,9 @@ impl Answering {
             .reader
             .as_ref()
             .map_or(0, AnswerReader::text_dropped_bytes);
+        // Of text that was not kept, a token is at least a byte.
+        let counted = self.counted.finish().0.saturating_add(dropped_bytes);
+        let counted_tokens = self.call.token_ratio.apply(counted);
         let seen = Seen {
             status: self.status,
             origin: self.origin,
@@ -137,21 +138,23 @@ impl Answering {
                 .as_ref()
                 .map(|reader| reader.answer().clone())
                 .unwrap_or_default(),
-            // A token is at least a byte.
-            counted_tokens: self.counted_tokens.saturating_add(dropped_bytes),
+            counted_tokens,
             first_token_at: self.first_token_at,
         };
         verdict::settle(self.call, seen, now)
     }
 
     fn count_text(&mut self) {
-        let Some(reader) = self.reader.as_mut() else {
-            return;
-        };
-        let text = reader.take_text();
-        let mut tally = Tally::new(self.call.vocabulary, text.len(), 0);
-        tally.add(&text);
-        self.counted_tokens = self.counted_tokens.saturating_add(tally.finish().tokens);
+        if let Some(reader) = self.reader.as_mut() {
+            // Choices that come by turns are counted apart: a token that two of
+            // them seem to share would be one too few.
+            for (index, part) in reader.take_parts().parts().enumerate() {
+                if index > 0 {
+                    self.counted.cut();
+                }
+                self.counted.push(part, &self.counting);
+            }
+        }
     }
 }
 

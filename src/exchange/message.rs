@@ -5,6 +5,7 @@ use super::event::UsageEvent;
 use super::open_call::OpenCall;
 use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
 use crate::policy::expected::Lesson;
+use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::denial::Rendered;
 use std::sync::Arc;
 
@@ -151,6 +152,8 @@ pub struct Settlement {
     pub event: Option<UsageEvent>,
     /// What is learned of how much calls produce.
     pub lesson: Option<Lesson>,
+    /// What is learned of the model's tokens.
+    pub ratio_lesson: Option<RatioLesson>,
 }
 
 impl Settlement {
@@ -163,6 +166,7 @@ impl Settlement {
             actual: self.actual,
             event: None,
             lesson: None,
+            ratio_lesson: None,
         })
     }
 }

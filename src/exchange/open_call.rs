@@ -5,10 +5,12 @@
 //! calls, and from a door to a meter, as JSON. It holds names, numbers and
 //! times; never a prompt, an answer or a key.
 
+use super::prompt::Basis;
 use crate::limits::HoldId;
 use crate::policy::{Estimate, Hold, Price};
 use crate::protocol::Endpoint;
 use crate::tokens::Vocabulary;
+use crate::tokens::ratios::Ratio;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
@@ -32,13 +34,23 @@ pub struct OpenCall {
     pub endpoint: Endpoint,
     pub model: Arc<str>,
     pub vocabulary: Vocabulary,
+    /// The model's tokens for each of the vocabulary's.
+    #[serde(default)]
+    pub token_ratio: Ratio,
     /// The model's price when the call began: what it is charged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     pub stream: bool,
     /// weir asked for the stream's usage; the client did not, and doesn't get it.
     pub strip_usage: bool,
+    /// What is held for the input.
     pub input_tokens: u64,
+    /// The best estimate of it, where more is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_estimate: Option<u64>,
+    /// What the input can teach, where a ratio is learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_basis: Option<Basis>,
     /// What is held besides the input: the most that the call can produce, or
     /// what is expected of it.
     pub output_tokens: u64,
@@ -88,6 +100,11 @@ impl OpenCall {
     /// The model that it names; `None` where nobody read that.
     pub fn known_model(&self) -> Option<Arc<str>> {
         (self.endpoint != Endpoint::Other).then(|| Arc::clone(&self.model))
+    }
+
+    /// The best estimate of the input.
+    pub fn input_estimate(&self) -> u64 {
+        self.input_estimate.unwrap_or(self.input_tokens)
     }
 
     /// The most that it can produce.

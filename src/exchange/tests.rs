@@ -6,6 +6,7 @@ mod expected;
 mod heads;
 mod orders;
 mod routes;
+mod tokens;
 
 use super::event::Outcome;
 use super::message::Headers;
@@ -94,6 +95,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             price: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
+            token_ratio: crate::policy::ModelRatio::EXACT,
             max_output_tokens: Some(16_384),
             output_field,
             image_tokens: None,
@@ -117,7 +119,14 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
 
 pub(super) fn exchange(role: Role) -> Exchange {
     let hold = HoldId::new(NOW, &[7; 10]);
-    Exchange::new(role, settings(), snapshot(), Arc::default(), hold, 1)
+    Exchange::new(
+        role,
+        settings(),
+        snapshot(),
+        Learned::default(),
+        hold,
+        Counting::unbounded(),
+    )
 }
 
 pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {

@@ -27,6 +27,7 @@ use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
 use crate::limits::{Actual, HoldId};
 use crate::policy::expected::Lesson;
+use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::{Answer, Dialect, Endpoint, Usage};
 use crate::units::UnixMillis;
 use std::sync::Arc;
@@ -145,7 +146,7 @@ pub(super) fn refused(
 
 fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
     let counted = Usage {
-        input_tokens: Some(call.input_tokens),
+        input_tokens: Some(call.input_estimate()),
         output_tokens: Some(seen.counted_tokens),
         ..Usage::default()
     };
@@ -283,6 +284,7 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
             cost_nanos: event.cost_nanos.unwrap_or(0),
         },
         lesson: lesson(call, verdict),
+        ratio_lesson: ratio_lesson(call, verdict),
         event: Some(event),
     }))
 }
@@ -307,6 +309,18 @@ fn lesson(call: &OpenCall, verdict: &Verdict) -> Option<Lesson> {
         model: Arc::clone(&call.model),
         percentile: expected.percentile,
         output_tokens: produced.div_ceil(expected.answers.max(1)),
+    })
+}
+
+/// What a call teaches of the model's tokens whose provider said how many there
+/// were.
+fn ratio_lesson(call: &OpenCall, verdict: &Verdict) -> Option<RatioLesson> {
+    let basis = call.input_basis?;
+    let said = verdict.usage.input_tokens?;
+    (verdict.outcome == Outcome::Exact).then(|| RatioLesson {
+        model: Arc::clone(&call.model),
+        counted: basis.counted,
+        actual: said.saturating_sub(basis.overhead),
     })
 }
 

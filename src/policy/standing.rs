@@ -281,6 +281,7 @@ mod tests {
             price: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
+            token_ratio: crate::policy::ModelRatio::EXACT,
             max_output_tokens: None,
             output_field: OutputField::MaxTokens,
             image_tokens: None,

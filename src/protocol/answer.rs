@@ -37,7 +37,7 @@ use usage::{Count, Figure, Report};
 pub use body::{BODY_BYTES_MAX, BODY_PLAIN_BYTES_MAX, BODY_STRING_BYTES_MAX, BODY_TAIL_BYTES};
 pub use reading::{CHOICES_MAX, FINISH_REASON_BYTES_MAX, MODEL_BYTES_MAX};
 pub use rules::Rules;
-pub use text::{JSON_TEXT_BYTES_MAX, STREAM_TEXT_BYTES_MAX};
+pub use text::{JSON_TEXT_BYTES_MAX, STREAM_TEXT_BYTES_MAX, Taken};
 pub use usage::TOKENS_MAX;
 
 /// What form an answer has.
@@ -189,6 +189,12 @@ impl AnswerReader {
     /// reasoning and the arguments of tool calls, of all choices, in the order
     /// in which they came. Taking it makes room for more.
     pub fn take_text(&mut self) -> String {
+        self.take_parts().text
+    }
+
+    /// As [`Self::take_text`], with the places where another choice goes on, so
+    /// that no token is counted across two of them.
+    pub fn take_parts(&mut self) -> Taken {
         self.reading.text.take()
     }
 

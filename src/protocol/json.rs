@@ -378,6 +378,12 @@ pub fn text_in<'a>(body: &'a [u8], span: &TextSpan, scratch: &'a mut String) -> 
     scratch
 }
 
+/// Writes the text of a part of a string behind `out`. What is no whole escape
+/// is left out, or taken for any text; never a panic.
+pub fn unescape(raw: &str, out: &mut String) {
+    string::unescape(raw, out);
+}
+
 fn raw<'a>(body: &'a [u8], span: &TextSpan) -> &'a str {
     let bytes = body.get(span.span.clone()).unwrap_or_default();
     simdutf8::basic::from_utf8(bytes).unwrap_or_default()

@@ -28,6 +28,7 @@ mod rate_limits;
 mod rounds;
 mod site;
 mod table;
+mod tokens;
 mod upstream;
 
 use anyhow::{Context, bail};
@@ -92,6 +93,8 @@ enum Part {
     },
     /// Measures the counter engines by themselves.
     Counters,
+    /// Measures counting tokens by itself.
+    Tokens,
     /// Measures the rate limit service by itself.
     RateLimits,
     /// Serves as another rate limit service.
@@ -117,6 +120,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.part {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
+        Some(Part::Tokens) => tokens::run(),
         Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
         Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()
             .enable_all()

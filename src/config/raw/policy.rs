@@ -4,7 +4,8 @@ use super::limits::{self, RawLimit};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
-use crate::policy::{Hold, OutputField, Price, Vocabulary};
+use crate::policy::{Hold, OutputField, Price, Ratio, Vocabulary};
+use crate::tokens::ratios::{PER_MILLE_MAX, PER_MILLE_MIN};
 use std::sync::Arc;
 
 /// The most answers that a plan may let one call ask for: what the API itself
@@ -37,6 +38,7 @@ pub struct RawModel {
     pub price_is_read: bool,
     pub vocabulary: Option<Vocabulary>,
     pub max_input_tokens: Option<u64>,
+    pub token_ratio: Option<Ratio>,
     pub max_output_tokens: Option<u64>,
     pub output_field: Option<OutputField>,
     pub image_tokens: Option<u64>,
@@ -111,6 +113,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         price_is_read: false,
         vocabulary: None,
         max_input_tokens: None,
+        token_ratio: None,
         max_output_tokens: None,
         output_field: None,
         image_tokens: None,
@@ -123,6 +126,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
         "price",
         "vocabulary",
         "max_input_tokens",
+        "token_ratio",
         "max_output_tokens",
         "output_field",
         "image_tokens",
@@ -133,6 +137,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
     let vocabularies = &[
         ("o200k_base", Vocabulary::O200kBase),
         ("cl100k_base", Vocabulary::Cl100kBase),
+        ("voyage3_base", Vocabulary::Voyage3Base),
     ];
     let output_fields = &[
         ("max_tokens", OutputField::MaxTokens),
@@ -151,6 +156,10 @@ fn model((name, item): (Name, Item)) -> RawModel {
         .and_then(|item| item.word(vocabularies))
         .map(|word| word.value);
     model.max_input_tokens = amount("max_input_tokens", 1);
+    model.token_ratio = fields
+        .optional("token_ratio")
+        .and_then(|item| item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into()))
+        .and_then(|per_mille| Ratio::from_per_mille(per_mille.value));
     model.max_output_tokens = amount("max_output_tokens", 0);
     model.output_field = fields
         .optional("output_field")

@@ -6,7 +6,7 @@ use crate::config::problem::{At, Findings};
 use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawModel, RawPlan};
 use crate::limits::CHARGES_MAX;
-use crate::policy::{Model, OutputRule, Plan, PlanLimit};
+use crate::policy::{Model, ModelRatio, OutputRule, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -111,6 +111,11 @@ fn model(raw: &RawModel) -> Model {
             .vocabulary
             .unwrap_or_else(|| model_names::vocabulary(name)),
         max_input_tokens: raw.max_input_tokens,
+        token_ratio: match (raw.token_ratio, raw.vocabulary) {
+            (Some(ratio), _) => ModelRatio::fixed(ratio),
+            (None, Some(_)) => ModelRatio::EXACT,
+            (None, None) => model_names::token_ratio(name),
+        },
         max_output_tokens: raw
             .max_output_tokens
             .or_else(|| model_names::max_output_tokens(name)),

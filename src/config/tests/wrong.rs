@@ -251,13 +251,22 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: usage_logs: unknown field; did you mean "usage_log"?"#,
     ]),
     ("usage_log: { path: usage.jsonl }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, limits, routes, rate_limit_service, server, telemetry",
+        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
     ]),
     ("vocabulary: cl100k_base", "vocabulary: cl100k", &[
-        r#"14:32: models."llama-3.1-70b".vocabulary: must be one of o200k_base, cl100k_base (got "cl100k")"#,
+        r#"14:32: models."llama-3.1-70b".vocabulary: must be one of o200k_base, cl100k_base, voyage3_base (got "cl100k")"#,
+    ]),
+    ("vocabulary: cl100k_base", "token_ratio: 3.5", &[
+        r#"14:33: models."llama-3.1-70b".token_ratio: must be at most 3 (got 3.5)"#,
+    ]),
+    ("vocabulary: cl100k_base", "token_ratio: 1.0005", &[
+        r#"14:33: models."llama-3.1-70b".token_ratio: must be a number such as 1 or 1.15, with three decimals at most (got 1.0005)"#,
+    ]),
+    ("usage_log: { path: usage.jsonl }", "tokens: { learned: x }", &[
+        "5:11: tokens.learned: unknown field; known here: learned_path",
     ]),
     ("image_tokens: 1_500", "image_tokens: 0, inject_include_usage: yes", &[
         "12:42: models.gpt-4o.image_tokens: must be more than 0 (got 0)",

@@ -23,8 +23,19 @@ fn exchange_holding(hold: Hold, known: Option<u64>) -> Exchange {
     });
     let expected = Expected::default().with(known);
     let id = HoldId::new(NOW, &[7; 10]);
-    let (snapshot, expected) = (plan_holding(hold), Arc::new(expected));
-    Exchange::new(Role::Full, settings(), snapshot, expected, id, 1)
+    let learned = Learned {
+        expected: Arc::new(expected),
+        ..Learned::default()
+    };
+    let counting = Counting::unbounded();
+    Exchange::new(
+        Role::Full,
+        settings(),
+        plan_holding(hold),
+        learned,
+        id,
+        counting,
+    )
 }
 
 const HALF: Hold = Hold::Expected { percentile: 50 };

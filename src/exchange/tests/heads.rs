@@ -250,7 +250,8 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
         let mut head = head(|h| h.retain(|(n, _)| n != "authorization"));
         head.judged_key_id = Some(key_id.to_owned());
         let hold = HoldId::new(NOW, &[7; 10]);
-        let mut exchange = Exchange::new(Role::Full, settings, snapshot(), Arc::default(), hold, 1);
+        let (learned, counting) = (Learned::default(), Counting::unbounded());
+        let mut exchange = Exchange::new(Role::Full, settings, snapshot(), learned, hold, counting);
         exchange.step(Event::RequestHeaders(head), NOW)
     };
     assert!(matches!(

@@ -12,9 +12,9 @@ fn exchange_with(role: Role, routes: Vec<Route>) -> Exchange {
         role,
         settings(),
         Arc::new(snapshot),
-        Arc::default(),
+        Learned::default(),
         hold,
-        1,
+        Counting::unbounded(),
     )
 }
 
@@ -294,9 +294,9 @@ fn what_is_not_seen_is_held_at_the_models_maximum_or_refused() {
             Role::Full,
             settings(),
             Arc::new(snapshot),
-            Arc::default(),
+            Learned::default(),
             hold,
-            1,
+            Counting::unbounded(),
         );
         exchange.step(
             Event::RequestHeaders(request_head("/v1/chat/completions")),

@@ -278,7 +278,20 @@ fn all_that_the_model_said_is_gathered_to_be_counted() {
         }
     }
     let mut completions = sse(&[r#"{"choices":[{"text":"a"},{"index":1,"text":"b"}]}"#]);
-    assert_eq!(completions.take_text(), "ab");
+    let taken = completions.take_parts();
+    assert_eq!(taken.parts().collect::<Vec<_>>(), ["a", "b"]);
+    // Who speaks next is known from one taking to the next.
+    let mut choices = AnswerReader::new(&CHOICES, AnswerKind::Sse, Encoding::Identity, false);
+    let mut parts = Vec::new();
+    for (index, text) in [(0, "1"), (0, "2"), (1, "3"), (1, "4"), (0, "5")] {
+        let event = format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"index\":{index}}}]}}\n\n"
+        );
+        choices.push(event.as_bytes(), false);
+        let taken = choices.take_parts();
+        parts.push(taken.parts().collect::<Vec<_>>().join("|"));
+    }
+    assert_eq!(parts, ["1", "2", "|3", "4", "|5"]);
 }
 
 #[test]

@@ -13,6 +13,10 @@ pub const STREAM_TEXT_BYTES_MAX: usize = 12 << 10;
 /// The same of a JSON answer, which is read in one go.
 pub const JSON_TEXT_BYTES_MAX: usize = 1 << 20;
 
+/// The most places where another choice goes on that are remembered until the
+/// text is taken.
+const BREAKS_MAX: usize = 1 << 10;
+
 #[derive(Debug)]
 pub struct Text {
     kept: String,
@@ -21,6 +25,29 @@ pub struct Text {
     has_content: bool,
     /// What is missing from the strings of the object that is being read.
     cuts: Cuts,
+    /// Where another choice goes on than the one before.
+    breaks: Vec<usize>,
+    /// Whose the last text was.
+    choice: Option<u64>,
+}
+
+/// Text that was taken, of which each part is one choice's.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub text: String,
+    breaks: Vec<usize>,
+}
+
+impl Taken {
+    /// The parts in order; the first goes on with what was taken before.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let ends = self.breaks.iter().copied().chain([self.text.len()]);
+        ends.scan(0, |from, end| {
+            let part = self.text.get(*from..end).unwrap_or_default();
+            *from = end;
+            Some(part)
+        })
+    }
 }
 
 /// A state to go back to.
@@ -28,6 +55,8 @@ pub struct Mark {
     kept: usize,
     dropped_bytes: u64,
     has_content: bool,
+    breaks: usize,
+    choice: Option<u64>,
 }
 
 impl Text {
@@ -38,6 +67,8 @@ impl Text {
             dropped_bytes: 0,
             has_content: false,
             cuts: Cuts::default(),
+            breaks: Vec::new(),
+            choice: None,
         }
     }
 
@@ -88,8 +119,22 @@ impl Text {
         self.dropped_bytes
     }
 
-    pub fn take(&mut self) -> String {
-        std::mem::take(&mut self.kept)
+    /// What came in since the mark was said by this choice.
+    pub fn said_by(&mut self, mark: &Mark, choice: u64) {
+        if self.kept.len() == mark.kept {
+            return;
+        }
+        let before = self.choice.replace(choice);
+        if before.is_some_and(|before| before != choice) && self.breaks.len() < BREAKS_MAX {
+            self.breaks.push(mark.kept);
+        }
+    }
+
+    pub fn take(&mut self) -> Taken {
+        Taken {
+            text: std::mem::take(&mut self.kept),
+            breaks: std::mem::take(&mut self.breaks),
+        }
     }
 
     pub fn mark(&self) -> Mark {
@@ -97,6 +142,8 @@ impl Text {
             kept: self.kept.len(),
             dropped_bytes: self.dropped_bytes,
             has_content: self.has_content,
+            breaks: self.breaks.len(),
+            choice: self.choice,
         }
     }
 
@@ -111,6 +158,8 @@ impl Text {
         self.dropped_bytes = mark.dropped_bytes;
         self.has_content = mark.has_content;
         self.cuts.uncount();
+        self.breaks.truncate(mark.breaks);
+        self.choice = mark.choice;
     }
 }
 
@@ -170,7 +219,7 @@ mod tests {
                 for piece in bytes.chunks(size) {
                     pieces.push(piece, &mut text);
                 }
-                assert_eq!(text.take(), expected, "{size}");
+                assert_eq!(text.take().text, expected, "{size}");
             }
         }
     }

@@ -160,6 +160,7 @@ impl<'de> Visitor<'de> for Choice<'_, 'de> {
             text,
             strings,
         } = self.0;
+        let mark = text.mark();
         let mut index = Count::Absent;
         let mut finish_reason = None;
         while let Some(member) = map.next_key()? {
@@ -175,6 +176,14 @@ impl<'de> Visitor<'de> for Choice<'_, 'de> {
                 }
             }
         }
+        text.said_by(
+            &mark,
+            match index {
+                Count::Absent => 0,
+                Count::Said(index) => index,
+                Count::Odd => u64::MAX,
+            },
+        );
         heard.choice(index, finish_reason);
         Ok(())
     }

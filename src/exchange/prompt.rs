@@ -1,0 +1,114 @@
+//! How many tokens a request's prompt has: its texts, counted as they stand in
+//! the body, and what the provider adds around them.
+
+use crate::protocol::{CallFacts, Dialect, TextSpan, json};
+use crate::tokens::overhead::{Overhead, Parts};
+use crate::tokens::ratios::Ratio;
+use crate::tokens::{Count, Counting, RawText, Texts, Vocabulary, count};
+use serde::{Deserialize, Serialize};
+
+/// The texts of a body.
+struct BodyTexts<'a> {
+    body: &'a [u8],
+    spans: &'a [TextSpan],
+}
+
+/// How a model counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    pub model: &'a str,
+    pub dialect: Dialect,
+    pub vocabulary: Vocabulary,
+    /// The model's tokens for each of the vocabulary's.
+    pub ratio: Ratio,
+}
+
+/// What is known of a prompt's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prompt {
+    /// The best estimate.
+    pub tokens: u64,
+    /// What is held for it: at least that, and hardly ever too little.
+    pub held_tokens: u64,
+    /// What it can teach; `None` where something of it was not counted.
+    pub basis: Option<Basis>,
+}
+
+/// What a prompt's tokens were estimated from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Tokens of the texts, by the model's vocabulary.
+    pub counted: u64,
+    /// Tokens beside them.
+    pub overhead: u64,
+}
+
+impl Texts for BodyTexts<'_> {
+    fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn bytes(&self, index: usize) -> usize {
+        self.spans.get(index).map_or(0, |text| text.span.len())
+    }
+
+    fn raw(&self, index: usize) -> RawText<'_> {
+        let text = self.spans.get(index);
+        RawText {
+            bytes: text
+                .and_then(|text| self.body.get(text.span.clone()))
+                .unwrap_or_default(),
+            escaped: text.is_some_and(|text| text.escaped),
+        }
+    }
+
+    fn unescape(&self, raw: &str, out: &mut String) {
+        json::unescape(raw, out);
+    }
+}
+
+impl Prompt {
+    /// Of a request that was read from `body`. Images are left to the caller.
+    pub fn of(words: Words<'_>, facts: &CallFacts, body: &[u8], counting: &Counting) -> Self {
+        let texts = BodyTexts {
+            body,
+            spans: &facts.texts,
+        };
+        let Count {
+            tokens,
+            exact,
+            upper,
+        } = count(words.vocabulary, &texts, counting);
+        let parts = Parts {
+            messages: facts.messages,
+            names: facts.names,
+            functions: facts.tools,
+            ..Parts::default()
+        };
+        let overhead = Overhead::of(words.dialect.as_str(), words.model).tokens(parts);
+        let beside = overhead.saturating_add(facts.token_ids);
+        let all = |counted| words.ratio.apply(counted).saturating_add(beside);
+        Self {
+            tokens: all(tokens),
+            held_tokens: all(upper),
+            basis: (exact && facts.images.is_empty() && !facts.unseen_input).then_some(Basis {
+                counted: tokens,
+                overhead: beside,
+            }),
+        }
+    }
+
+    /// With so many tokens more.
+    pub fn and(mut self, tokens: u64) -> Self {
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.held_tokens = self.held_tokens.saturating_add(tokens);
+        self
+    }
+
+    /// With at least so many tokens.
+    pub fn at_least(mut self, tokens: u64) -> Self {
+        self.tokens = self.tokens.max(tokens);
+        self.held_tokens = self.held_tokens.max(tokens);
+        self
+    }
+}
