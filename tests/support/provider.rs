@@ -137,12 +137,14 @@ impl Provider {
             ]);
             return Response::new(BodyExt::boxed(StreamBody::new(cut)));
         }
-        self.finish(index);
         let bytes = Bytes::from(speech.answer(&received).to_string());
-        match received.header("x-fake-encoding") {
-            Some("gzip") => plain(200, gzip(&bytes), Some("gzip")),
-            _ => plain(200, bytes, None),
-        }
+        let (bytes, encoding) = match received.header("x-fake-encoding") {
+            Some("gzip") => (gzip(&bytes), Some("gzip")),
+            _ => (bytes, None),
+        };
+        self.sent(index, &bytes);
+        self.finish(index);
+        plain(200, bytes, encoding)
     }
 
     async fn wait_at_gate(&self, received: &Received) {
@@ -150,6 +152,12 @@ impl Provider {
             let mut open = self.open_gates.subscribe();
             let _ = open.wait_for(|open| open.contains(gate)).await;
         }
+    }
+
+    fn sent(&self, index: usize, bytes: &[u8]) {
+        self.log.lock().unwrap()[index]
+            .sent
+            .extend_from_slice(bytes);
     }
 
     fn finish(&self, index: usize) {
@@ -183,26 +191,37 @@ impl Provider {
     ) -> Result<(), Gone> {
         let delay = Duration::from_millis(received.number("x-fake-delay-ms").unwrap_or(0));
         for piece in stream.before {
-            to.send(Ok(piece)).await.map_err(|_| Gone)?;
+            self.send_piece(index, piece, &to).await?;
         }
-        for (sent, piece) in (0..).zip(stream.tokens) {
+        for (count, piece) in (0..).zip(stream.tokens) {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            if received.number("x-fake-hang-up") == Some(sent) {
+            if received.number("x-fake-gate-after") == Some(count) {
+                self.wait_at_gate(received).await;
+            }
+            if received.number("x-fake-hang-up") == Some(count) {
                 let _ = to.send(Err(io::ErrorKind::ConnectionReset.into())).await;
                 return Err(Gone);
             }
-            if received.number("x-fake-gate-after") == Some(sent) {
-                self.wait_at_gate(received).await;
-            }
-            to.send(Ok(piece)).await.map_err(|_| Gone)?;
+            self.send_piece(index, piece, &to).await?;
             self.log.lock().unwrap()[index].chunks_sent += 1;
         }
         for piece in stream.after {
-            let _ = to.send(Ok(piece)).await;
+            let _ = self.send_piece(index, piece, &to).await;
         }
         Ok(())
+    }
+
+    async fn send_piece(
+        &self,
+        index: usize,
+        piece: Bytes,
+        to: &mpsc::Sender<io::Result<Bytes>>,
+    ) -> Result<(), Gone> {
+        // In the log before anybody can have seen it.
+        self.sent(index, &piece);
+        to.send(Ok(piece)).await.map_err(|_| Gone)
     }
 }
 

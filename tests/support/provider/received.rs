@@ -15,7 +15,10 @@ pub struct Received {
     pub raw_body: Bytes,
     /// What it bills if the answer is whole: input and output.
     pub bills: (u64, u64),
+    /// Pieces of a stream that were handed to the connection, one a token.
     pub chunks_sent: u64,
+    /// The answer's bytes that were handed to the connection.
+    pub sent: Vec<u8>,
     /// The whole answer was handed to the connection.
     pub finished: bool,
     pub status: u16,
@@ -37,6 +40,7 @@ impl Received {
             raw_body,
             bills: (0, 0),
             chunks_sent: 0,
+            sent: Vec::new(),
             finished: false,
             status: 200,
         }
