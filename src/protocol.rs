@@ -109,8 +109,10 @@ pub enum Detail {
 /// The places in a body where edits go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Anchors {
-    /// Just behind the opening brace of the whole body.
+    /// Just behind the opening brace of the whole body, and whether nothing
+    /// else stands in it.
     pub open: usize,
+    pub empty: bool,
     /// The value of the output cap's field, where it stood there and said that
     /// there is none: (field name, span of `null`).
     pub output_null: Vec<(&'static str, Range<usize>)>,

@@ -14,6 +14,8 @@
 mod calls;
 #[path = "e2e/configurations.rs"]
 mod configurations;
+#[path = "e2e/dialects.rs"]
+mod dialects;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/limits.rs"]

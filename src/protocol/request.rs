@@ -144,7 +144,9 @@ impl<'a> Reading<'a> {
         let mut names = fields::Names::default();
         let mut fields = Fields::open(self.form.members, &mut self.json, &place)?;
         self.anchors.open = self.json.at();
+        self.anchors.empty = true;
         while let Some(field) = fields.next(&mut self.json, &place)? {
+            self.anchors.empty = false;
             match field {
                 Field::Known(known) => (known.read)(self, &place.field(known.name))?,
                 Field::Other(key) => {

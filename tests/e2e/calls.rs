@@ -217,6 +217,7 @@ async fn no_prompt_answer_or_key_is_left_anywhere() {
         ))
         .await;
     stack.wait_for_events(3).await;
+    stack.wait_for_access_log(3).await;
     let metrics = client::get(stack.admin, "/metrics").await.text();
     let mut places = vec![("metrics".to_owned(), metrics)];
     for entry in std::fs::read_dir(stack.dir.path()).unwrap() {

@@ -14,6 +14,7 @@ use weir::limits::reservation::counter_id;
 use weir::limits::{
     Actual, Algorithm, Charge, Decision, HoldId, Limit, Mode, Reservation, Scope, Unit,
 };
+use weir::protocol::Endpoint;
 use weir::units::{Millis, UnixMillis};
 
 /// In every plan besides its own limits: never reached, and exact, so that the
@@ -77,18 +78,24 @@ impl Stack {
         ids.dedup();
         assert_eq!(ids.len(), events.len(), "no two events share an id");
 
-        // How often each number of tokens was billed, less how often an exact
-        // event says it.
-        let mut difference: BTreeMap<u64, i64> = BTreeMap::new();
+        // How often each endpoint billed these tokens, less how often an exact
+        // event says so.
+        let mut difference: BTreeMap<(&str, u64, u64), i64> = BTreeMap::new();
         for call in &received {
             if call.status == 200 && call.finished && call.header("x-fake-no-usage").is_none() {
-                *difference.entry(call.bills.0 + call.bills.1).or_default() += 1;
+                let endpoint = Endpoint::of_path(&call.path).map_or("", |(known, _)| known.path());
+                let (input, output) = call.bills;
+                *difference.entry((endpoint, input, output)).or_default() += 1;
             }
         }
         for event in events.iter().filter(|e| e.outcome == Outcome::Exact) {
-            *difference.entry(event.total_tokens()).or_default() -= 1;
+            let endpoint = event.endpoint.map_or("", Endpoint::path);
+            let tokens = |tokens: Option<u64>| tokens.unwrap_or(0);
+            let (input, output) = (tokens(event.input_tokens), tokens(event.output_tokens));
+            *difference.entry((endpoint, input, output)).or_default() -= 1;
         }
-        difference.retain(|_, count| *count != 0);
+        // Of what is free, an event needn't say that it is exactly nothing.
+        difference.retain(|(_, input, output), count| *count != 0 && input + output > 0);
         if self.was_killed {
             // What ended while there was no weir is estimated.
             let estimated = |e: &&UsageEvent| e.outcome == Outcome::Estimated;

@@ -302,6 +302,15 @@ impl Stack {
         value.unwrap_or_else(|| panic!("no series {series} in {text}"))
     }
 
+    /// Waits until Envoy has logged so many calls.
+    pub async fn wait_for_access_log(&self, count: usize) {
+        let what = format!("{count} calls in the access log");
+        until(&what, SOON, || async move {
+            (self.access_log().len() >= count).then_some(())
+        })
+        .await;
+    }
+
     /// What Envoy logged of its calls.
     pub fn access_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.envoy.stdout).unwrap_or_default();
@@ -365,7 +374,17 @@ identity:
 models:
   gpt-4o: {{ tier: large, provider: fake, price: {{ input: 2.50, cached_input: 1.25, output: 10 }} }}
   gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
+  gpt-4o-mini: {{ price: {{ input: 0.15, output: 0.60 }} }}
   text-embedding-3-small: {{ price: {{ input: 0.02, output: 0 }} }}
+  claude-sonnet-4-5: {{ price: {{ input: 3, output: 15 }} }}
+  claude-haiku-4-5: {{ price: {{ input: 1, output: 5 }} }}
+  gemini-2.5-pro: {{ price: {{ input: 1.25, output: 10 }} }}
+  gemini-2.5-flash: {{ price: {{ input: 0.30, output: 2.50 }} }}
+  gemini-embedding-001: {{ price: {{ input: 0.15, output: 0 }} }}
+  "us.amazon.nova-micro-v1:0": {{ price: {{ input: 0.035, output: 0.14 }} }}
+  "{NOVA_ARN}": {{ price: {{ input: 0.035, output: 0.14 }} }}
+  llama3.2: {{ price: {{ input: 0, output: 0 }} }}
+  nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
 plans:
   team:
     limits: {limits}
@@ -387,6 +406,10 @@ tenants:
         more = setup.more,
     )
 }
+
+/// A model of Bedrock by its full name, which has slashes.
+pub const NOVA_ARN: &str =
+    "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.amazon.nova-micro-v1:0";
 
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
@@ -454,6 +477,9 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         "1",
         "--log-level",
         "warn",
+        // The access log's, which is 10 s else.
+        "--file-flush-interval-msec",
+        "50",
     ]);
     Process::start("envoy", command, dir)
 }

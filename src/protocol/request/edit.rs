@@ -3,7 +3,7 @@
 
 use super::form::CapPlace;
 use crate::protocol::json_edit::Edit;
-use crate::protocol::{CallFacts, Slot};
+use crate::protocol::{Anchors, CallFacts, Slot};
 use std::ops::Range;
 
 /// The edits that make the body of `facts` carry `output_max` (tokens, and where
@@ -33,15 +33,14 @@ fn output_max_edit(facts: &CallFacts, tokens: u64, place: CapPlace) -> Edit {
     if let Some((_, null)) = nulls.iter().find(|(name, _)| *name == place.name) {
         return replace(null, tokens.to_string());
     }
-    let (open, name) = (facts.anchors.open, place.name);
+    let name = place.name;
     match place.object {
-        // The endpoint's own field is required, so another one follows.
-        None => insert(open, format!("\"{name}\":{tokens},")),
+        None => first(&facts.anchors, format!("\"{name}\":{tokens}")),
         Some(object) => {
             let mut objects = facts.anchors.cap_objects.iter();
             let slot = objects.find(|(known, _)| *known == object);
             let slot = slot.map_or(&Slot::Absent, |(_, slot)| slot);
-            member_edit(slot, open, object, name, tokens)
+            member_edit(slot, &facts.anchors, object, name, tokens)
         }
     }
 }
@@ -52,7 +51,7 @@ fn include_usage_edit(facts: &CallFacts) -> Edit {
         Some(value) => replace(value, "true".to_owned()),
         None => member_edit(
             &anchors.stream_options,
-            anchors.open,
+            anchors,
             "stream_options",
             "include_usage",
             true,
@@ -63,19 +62,27 @@ fn include_usage_edit(facts: &CallFacts) -> Edit {
 /// Puts a member into an object that is a field of the body.
 fn member_edit(
     slot: &Slot,
-    body_open: usize,
+    anchors: &Anchors,
     object: &str,
     name: &str,
     value: impl std::fmt::Display,
 ) -> Edit {
     match slot {
-        Slot::Absent => insert(body_open, format!("\"{object}\":{{\"{name}\":{value}}},")),
+        Slot::Absent => first(anchors, format!("\"{object}\":{{\"{name}\":{value}}}")),
         Slot::Null(null) => replace(null, format!("{{\"{name}\":{value}}}")),
         Slot::Object { open, empty } => {
             let comma = if *empty { "" } else { "," };
             insert(*open, format!("\"{name}\":{value}{comma}"))
         }
     }
+}
+
+/// Puts a field in front of all others of the body.
+fn first(anchors: &Anchors, mut field: String) -> Edit {
+    if !anchors.empty {
+        field.push(',');
+    }
+    insert(anchors.open, field)
 }
 
 fn insert(at: usize, text: String) -> Edit {

@@ -2,23 +2,52 @@
 //! reads alike, the places that are named are in it, and edits leave it so.
 
 use serde_json::Value;
-use weir::protocol::json_edit;
-use weir::protocol::openai::request::{self, MODEL_BYTES_MAX, TEXTS_MAX};
-use weir::protocol::{BodyError, CallFacts, Endpoint, json};
+use weir::protocol::request::{self, IMAGES_MAX, MODEL_BYTES_MAX, TEXTS_MAX};
+use weir::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
 
 /// The cap that is written into a body.
 const CAP: u64 = 77;
 
-/// Fields that hold a cap, where the client set none.
+/// Fields that hold a cap where the model says which.
 const CAP_FIELDS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// Whose body says whether it streams, and doesn't where it says nothing.
+const STREAMING: [Endpoint; 5] = [
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Responses,
+    Endpoint::Messages,
+    Endpoint::CohereChat,
+];
+
+/// What stands between the parts of a form.
+const BOUNDARY: &str = "B";
 
 pub fn check(body: &[u8]) {
     for endpoint in Endpoint::all() {
-        match request::read(endpoint, body) {
+        if endpoint.takes_forms() {
+            match request::read_form(endpoint, BOUNDARY, body) {
+                Ok(facts) => assert!(
+                    facts
+                        .texts
+                        .iter()
+                        .all(|t| body.get(t.span.clone()).is_some())
+                ),
+                Err(error) => refused(&error),
+            }
+            continue;
+        }
+        match request::read(endpoint, path_model(endpoint), body) {
             Ok(facts) => accepted(endpoint, body, &facts),
             Err(error) => refused(&error),
         }
     }
+}
+
+/// Of a model whose maker is known, so that there is a place for a cap.
+fn path_model(endpoint: Endpoint) -> Option<&'static str> {
+    let named = endpoint.path().contains("{model}");
+    named.then_some("anthropic.claude-3")
 }
 
 fn refused(error: &BodyError) {
@@ -27,35 +56,17 @@ fn refused(error: &BodyError) {
 
 fn accepted(endpoint: Endpoint, body: &[u8], facts: &CallFacts) {
     let value: Value = serde_json::from_slice(body).expect("what is accepted is JSON");
-    assert_eq!(value["model"].as_str(), Some(facts.model.as_str()));
+    let named = path_model(endpoint).or(value["model"].as_str());
+    assert!(named.is_none_or(|named| named == facts.model));
     assert!(facts.model.len() <= MODEL_BYTES_MAX);
-    assert_eq!(value["stream"].as_bool().unwrap_or(false), facts.stream);
+    if STREAMING.contains(&endpoint) {
+        assert_eq!(value["stream"].as_bool().unwrap_or(false), facts.stream);
+    }
     assert!(facts.answers >= 1 && facts.choices >= 1 && facts.answers >= facts.choices);
-    assert!(facts.texts.len() <= TEXTS_MAX);
-    let mut behind = 0;
-    for text in &facts.texts {
-        assert!(
-            behind <= text.span.start && text.span.start <= text.span.end,
-            "in order"
-        );
-        behind = text.span.end;
-        let around = text
-            .span
-            .start
-            .checked_sub(1)
-            .map(|from| &body[from..=behind]);
-        match around {
-            // The content of a string.
-            Some(quoted @ [b'"', .., b'"']) if quoted.len() >= 2 => {
-                let read: String = serde_json::from_slice(quoted).expect("a string");
-                assert_eq!(json::text(body, text), read);
-            }
-            // JSON that the model reads as it stands: a tool's schema.
-            _ => {
-                let bytes = &body[text.span.clone()];
-                let _: Value = serde_json::from_slice(bytes).expect("a value");
-            }
-        }
+    assert!(facts.texts.len() <= TEXTS_MAX && facts.images.len() <= IMAGES_MAX);
+    texts(body, facts);
+    for data in facts.images.iter().filter_map(|image| image.data.clone()) {
+        assert!(body.get(data).is_some());
     }
     if let Some(set) = &facts.output_max {
         let number: u64 = serde_json::from_slice(&body[set.span.clone()]).expect("a number");
@@ -68,43 +79,76 @@ fn accepted(endpoint: Endpoint, body: &[u8], facts: &CallFacts) {
     }
 }
 
+/// Each is a string's content, or JSON as it stands, and none is counted twice.
+fn texts(body: &[u8], facts: &CallFacts) {
+    let mut texts: Vec<_> = facts.texts.iter().collect();
+    texts.sort_by_key(|text| text.span.start);
+    let mut behind = 0;
+    for text in texts {
+        assert!(
+            behind <= text.span.start && text.span.start <= text.span.end,
+            "apart"
+        );
+        behind = text.span.end;
+        let before = text.span.start.checked_sub(1);
+        match before.map(|from| &body[from..=behind]) {
+            // The content of a string.
+            Some(quoted @ [b'"', .., b'"']) if quoted.len() >= 2 => {
+                let read: String = serde_json::from_slice(quoted).expect("a string");
+                assert_eq!(json::text(body, text), read);
+            }
+            // JSON that the model reads as it stands: a tool's schema.
+            _ => {
+                let bytes = &body[text.span.clone()];
+                let _: Value = serde_json::from_slice(bytes).expect("a value");
+            }
+        }
+    }
+}
+
 /// The edited body says what was asked for, and beside it what it said before.
 fn edited(
     endpoint: Endpoint,
     body: &[u8],
     before: &Value,
     facts: &CallFacts,
-    field: &str,
+    field: &'static str,
     usage: bool,
 ) {
-    // Usage is asked for in streams alone, a cap where there is output.
-    let usage = usage && facts.stream;
-    let cap = (!endpoint.is_without_output()).then_some((CAP, field));
-    let edits = request::edits(facts, cap, usage);
+    let usage = usage && facts.stream && endpoint.is_asked_for_usage();
+    let place = facts.cap_field.place(field);
+    let edits = request::edits(facts, place.map(|place| (CAP, place)), usage);
     let after = json_edit::apply(body, &edits);
     let mut now: Value = serde_json::from_slice(&after).expect("an edited body is JSON");
     if usage {
         assert_eq!(now["stream_options"]["include_usage"], true);
     }
-    let read = request::read(endpoint, &after);
-    // A field that the endpoint has no use for is refused or passed over; one
-    // that it has is read back.
-    if let (Ok(read), Some(_)) = (&read, cap) {
+    // A field that the endpoint refuses beside another is refused; one that it
+    // takes is read back.
+    if let (Ok(read), Some(_)) = (request::read(endpoint, path_model(endpoint), &after), place) {
         assert_eq!(read.model, facts.model);
         assert_eq!(
             (read.answers, read.texts.len()),
             (facts.answers, facts.texts.len())
         );
-        if let Some(set) = &read.output_max {
-            assert_eq!(set.tokens, CAP);
-        }
+        assert_eq!(read.output_max.map(|set| set.tokens), Some(CAP));
     }
     let mut before = before.clone();
     for value in [&mut before, &mut now] {
-        let members = value.as_object_mut().expect("an object");
-        for edited in CAP_FIELDS.into_iter().chain(["stream_options"]) {
-            members.remove(edited);
-        }
+        forget(value, &["stream_options"]);
+        forget(value, &CAP_FIELDS);
+        forget(
+            value,
+            &["max_output_tokens", "generationConfig", "generation_config"],
+        );
+        forget(value, &["inferenceConfig", "options"]);
     }
     assert_eq!(before, now, "what no edit names stays");
+}
+
+fn forget(value: &mut Value, names: &[&str]) {
+    let members = value.as_object_mut().expect("an object");
+    for name in names {
+        members.remove(*name);
+    }
 }

@@ -397,3 +397,14 @@ fn forms_that_are_refused() {
     }
     assert!(read_form(Endpoint::ChatCompletions, "B", &form(&[model])).is_err());
 }
+
+/// Two fields put into a body, even an empty one, leave it JSON.
+#[test]
+fn a_cap_goes_into_an_empty_body_too() {
+    let model = Some("meta.llama3-8b");
+    let facts = super::super::read(Endpoint::Invoke, model, b" { } ").unwrap();
+    let place = facts.cap_field.place("max_tokens").unwrap();
+    let edits = edits(&facts, Some((5, place)), false);
+    let edited = json_edit::apply(b" { } ", &edits);
+    assert_eq!(edited, br#" {"max_gen_len":5 } "#);
+}
