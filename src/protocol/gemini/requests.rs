@@ -68,7 +68,11 @@ const EMBED_MEMBERS: &[Member] = &[
     member("model", take::same_model),
     member("content", content),
     member("title", take::optional_text),
+    // Where Vertex's clients put the title.
+    spelt("embedContentConfig", "embed_content_config", embed_config),
 ];
+
+const EMBED_CONFIG: &[Member] = &[member("title", take::optional_text)];
 
 const CONTENT: &[Member] = &[member("role", take::pass), member("parts", parts)];
 
@@ -180,6 +184,10 @@ fn inline_data(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
 
 fn config(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     reading.cap_object(place, CONFIG_MEMBERS)
+}
+
+fn embed_config(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.optional_object(place, EMBED_CONFIG, take::pass)
 }
 
 /// What the answer may be made of. Pictures are counted as tokens like text;
