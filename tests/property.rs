@@ -20,11 +20,12 @@ use std::sync::Arc;
 use weir::counters::memory::Memory;
 use weir::exchange::event::Outcome;
 use weir::exchange::{
-    Effect, Event, Exchange, Origin, RequestHead, ResponseHead, Role, Settings, UsageEvent,
+    Effect, Event, Exchange, Learned, Origin, RequestHead, ResponseHead, Role, Settings, UsageEvent,
 };
 use weir::identity::{KeyTable, Pepper, Principal};
 use weir::limits::{Algorithm, Decision, HoldId, Limit, Mode, Scope, Settled, Unit};
 use weir::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
+use weir::tokens::Counting;
 use weir::units::{Millis, UnixMillis};
 
 const KEY: &str = "a-key-for-tests";

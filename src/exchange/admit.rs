@@ -175,13 +175,7 @@ impl Admission<'_> {
         };
         let most = priced(cap.tokens);
         let estimate = priced(self.held_tokens(who, plan, model, &cap));
-        let asked = policy::Call {
-            who: &who.principal,
-            model,
-            endpoint: who.endpoint,
-            estimate,
-            most,
-        };
+        let asked = asked(who, model, estimate, most);
         let shared = policy::charges(&self.snapshot.shared, asked);
         let call = OpenCall {
             id: self.hold,
@@ -251,6 +245,21 @@ impl Admission<'_> {
             ratio: self.learned.ratios.of(model),
         };
         Ok(Prompt::of(words, facts, body, self.counting).and(image_tokens))
+    }
+}
+
+fn asked<'a>(
+    who: &'a Identified,
+    model: &'a Model,
+    estimate: Estimate,
+    most: Estimate,
+) -> policy::Call<'a> {
+    policy::Call {
+        who: &who.principal,
+        model,
+        endpoint: who.endpoint,
+        estimate,
+        most,
     }
 }
 

@@ -289,7 +289,7 @@ fn a_stream_counts_as_its_whole_text() {
         let mut pieces = Vec::new();
         let mut from = 0;
         for (index, (at, _)) in characters.iter().enumerate() {
-            if mix(index as u64) % 4 == 0 {
+            if mix(index as u64).is_multiple_of(4) {
                 pieces.push(&text[from..*at]);
                 from = *at;
             }
