@@ -91,16 +91,11 @@ async fn run(
         Leases::default(),
         on_failure,
     );
-    if let Some(path) = &config.learned_path {
-        driver.go_on_from(learned::read(path));
-    }
+    let keeper = config.learned_path.map(|path| Keeper::start(path, &driver));
     driver.join().await.context("counters.redis")?;
     recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
-    let keeper = config
-        .learned_path
-        .map(|path| Keeper::new(path, Arc::clone(&driver)));
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
     readiness.set_started();

@@ -21,6 +21,7 @@
 mod admit;
 mod answering;
 mod credentials;
+mod deciding;
 pub mod door;
 pub mod event;
 mod head;
@@ -47,8 +48,8 @@ use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::tokens::Counting;
 use crate::units::{Millis, UnixMillis};
-use admit::{Deciding, SendOn};
 use answering::Answering;
+use deciding::{Deciding, SendOn};
 use head::Identified;
 use std::sync::Arc;
 

@@ -21,6 +21,7 @@ pub mod ratios;
 mod strata;
 mod stream;
 mod tokenizer;
+mod whole_tokens;
 
 pub use counting::{COUNTING_NANOS, Count, Counting, Plain, Standstill, Stopwatch, Texts, count};
 pub use cut::RawText;

@@ -21,7 +21,7 @@ const WRITE_EVERY: Duration = Duration::from_secs(60);
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// What an earlier process learned; nothing where it can't be read.
-pub(super) fn read(path: &Path) -> RatioLearner {
+fn read(path: &Path) -> RatioLearner {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return RatioLearner::default(),
@@ -52,12 +52,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(path: PathBuf, driver: Arc<Driver>) -> Self {
-        let written = driver.ratios_json();
+    /// Has the driver go on from what the file holds.
+    pub(super) fn start(path: PathBuf, driver: &Arc<Driver>) -> Self {
+        driver.go_on_from(read(&path));
         Self {
             path,
-            driver,
-            written,
+            driver: Arc::clone(driver),
+            written: driver.ratios_json(),
         }
     }
 

@@ -136,30 +136,9 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
     let request = args.request.as_deref().map(read_file).transpose()?;
     let request_model = path_model.clone().or_else(|| model_of(request.as_deref()?));
     let model = priced_model(args, request_model.as_deref())?;
-    let words = Words {
-        model: request_model.as_deref().unwrap_or(""),
-        dialect,
-        vocabulary: model
-            .as_ref()
-            .map_or(Vocabulary::O200kBase, |model| model.vocabulary),
-        ratio: model
-            .as_ref()
-            .map_or(Ratio::ONE, |model| model.token_ratio.ratio),
-    };
-    let counting = Counting::unbounded();
-    let mut output = StreamCount::new(words.vocabulary);
+    let words = words(request_model.as_deref(), dialect, model.as_ref());
     let body = read_file(&args.response)?;
-    for chunk in chunks(&body, args.split) {
-        reader.push(chunk, false);
-        if reader.text_len() > TAIL_BYTES_MAX {
-            output.push(&reader.take_text(), &counting);
-        }
-    }
-    reader.push(&[], true);
-    output.push(&reader.take_text(), &counting);
-    let output = words
-        .ratio
-        .apply(output.finish().0 + reader.text_dropped_bytes());
+    let output = read_whole(&mut reader, chunks(&body, args.split), words);
     let counted_input =
         request.and_then(|body| input_tokens(words, endpoint, path_model.as_deref(), &body));
     let mut metered = Metered {
@@ -186,6 +165,40 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         Some(price.cost_nanos(input, cached.unwrap_or(0), output))
     });
     Ok(metered)
+}
+
+/// How the call's model counts, as far as a configuration says.
+fn words<'a>(name: Option<&'a str>, dialect: Dialect, model: Option<&Model>) -> Words<'a> {
+    Words {
+        model: name.unwrap_or(""),
+        dialect,
+        vocabulary: model.map_or(Vocabulary::O200kBase, |model| model.vocabulary),
+        ratio: model.map_or(Ratio::ONE, |model| model.token_ratio.ratio),
+    }
+}
+
+/// Reads an answer to its end; the tokens of what it said.
+fn read_whole(reader: &mut AnswerReader, chunks: Vec<&[u8]>, words: Words<'_>) -> u64 {
+    let counting = Counting::unbounded();
+    let mut said = StreamCount::new(words.vocabulary);
+    let mut take = |reader: &mut AnswerReader| {
+        for (index, part) in reader.take_parts().parts().enumerate() {
+            if index > 0 {
+                said.cut();
+            }
+            said.push(part, &counting);
+        }
+    };
+    for chunk in chunks {
+        reader.push(chunk, false);
+        if reader.text_len() > TAIL_BYTES_MAX {
+            take(reader);
+        }
+    }
+    reader.push(&[], true);
+    take(reader);
+    let counted = said.finish().0.saturating_add(reader.text_dropped_bytes());
+    words.ratio.apply(counted)
 }
 
 /// The dialect, the endpoint, and the model in the path.

@@ -1,20 +1,20 @@
-//! Judging a request's body: what it asks, what it may cost, what it reserves;
-//! and what the store's decision makes of it.
+//! Judging a request's body: what it asks, what it may cost, what it reserves.
 
+use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
 use super::head::Identified;
-use super::message::{Effect, HeaderEdits, Metadata, Reply, Settlement, Step};
+use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
-use super::prompt::{Prompt, Words};
-use super::{Learned, Settings, told, verdict};
+use super::prompt::{self, Prompt, Words};
+use super::{Learned, Settings, verdict};
 use crate::identity::Principal;
-use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
+use crate::limits::{HoldId, Reservation};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
-use crate::protocol::{BodyError, CallFacts, Detail, Endpoint, json_edit, request};
-use crate::tokens::{Counting, images};
+use crate::protocol::{CallFacts, Endpoint, json_edit, request};
+use crate::tokens::Counting;
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -26,30 +26,6 @@ pub(super) struct Refused {
     pub endpoint: Option<Endpoint>,
     pub model: Option<Arc<str>>,
     pub started_at: UnixMillis,
-}
-
-/// A reservation under way.
-#[derive(Debug)]
-pub(super) struct Deciding {
-    call: OpenCall,
-    charges: Vec<Charge>,
-    /// Those on counters that tenants share.
-    shared: Vec<Charge>,
-    principal: Arc<Principal>,
-    ietf_headers: bool,
-    send_on: SendOn,
-}
-
-/// What goes on to the provider once the call is admitted.
-#[derive(Debug)]
-pub(super) enum SendOn {
-    /// The client's body with weir's edits; `None` where there are none.
-    Body(Option<Vec<u8>>),
-    /// The head alone was judged.
-    Head {
-        edits: HeaderEdits,
-        without_bodies: bool,
-    },
 }
 
 /// What a call asks for.
@@ -224,7 +200,13 @@ impl Admission<'_> {
         let edits = request::edits(facts, cap.written, strip_usage);
         let prompt = match who.endpoint.is_free() {
             true => Prompt::default(),
-            false => self.prompt(who.endpoint, model, facts, body)?,
+            false => prompt::of_call(
+                self.words(who.endpoint, model),
+                model,
+                facts,
+                body,
+                self.counting,
+            )?,
         };
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
@@ -299,6 +281,15 @@ impl Admission<'_> {
         }
     }
 
+    fn words<'m>(&self, endpoint: Endpoint, model: &'m Model) -> Words<'m> {
+        Words {
+            model: &model.name,
+            dialect: endpoint.dialect(),
+            vocabulary: model.vocabulary,
+            ratio: self.learned.ratios.of(model),
+        }
+    }
+
     /// What is held for the output of one answer.
     fn held_tokens(&self, who: &Identified, plan: &Plan, model: &Model, cap: &Cap) -> u64 {
         let known = match plan.output.hold {
@@ -309,137 +300,5 @@ impl Admission<'_> {
             }
         };
         known.map_or(cap.tokens, |known| known.min(cap.tokens))
-    }
-
-    fn prompt(
-        &self,
-        endpoint: Endpoint,
-        model: &Model,
-        facts: &CallFacts,
-        body: &[u8],
-    ) -> Result<Prompt, Denial> {
-        let image_tokens = image_tokens(model, facts, body)?;
-        let unseen_tokens = match (facts.unseen_input, model.max_input_tokens) {
-            (false, _) => 0,
-            // Whatever it is, the model takes no more.
-            (true, Some(tokens)) => tokens,
-            (true, None) => return Err(unseen_input()),
-        };
-        let words = Words {
-            model: &model.name,
-            dialect: endpoint.dialect(),
-            vocabulary: model.vocabulary,
-            ratio: self.learned.ratios.of(model),
-        };
-        let prompt = Prompt::of(words, facts, body, self.counting).and(image_tokens);
-        Ok(prompt.at_least(unseen_tokens))
-    }
-}
-
-/// What the images of a prompt are held at: as configured, else by the
-/// provider's rule.
-fn image_tokens(model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
-    if facts.images.is_empty() {
-        return Ok(0);
-    }
-    if let Some(tokens) = model.image_tokens {
-        return Ok(tokens.saturating_mul(facts.images.len() as u64));
-    }
-    let rule = images::Rule::of_model(&model.name).ok_or_else(unpriced_image)?;
-    let tokens = facts.images.iter().map(|image| {
-        let data = image.data.as_ref().and_then(|span| body.get(span.clone()));
-        let size = data.and_then(images::size_of_base64);
-        let detail = match image.detail {
-            Detail::Low => images::Detail::Low,
-            Detail::High | Detail::Unsaid => images::Detail::High,
-        };
-        images::tokens(rule, size, detail)
-    });
-    Ok(tokens.fold(0, u64::saturating_add))
-}
-
-fn unpriced_image() -> Denial {
-    Denial::Body(BodyError {
-        message: "Images are not enabled for this model at this gateway.".into(),
-        param: Some("messages".into()),
-    })
-}
-
-fn unseen_input() -> Denial {
-    Denial::Body(BodyError {
-        message: "The request refers to input that this gateway can't count (a file, a \
-                  recording, or what an earlier call left with the provider), which is not \
-                  enabled for this model."
-            .into(),
-        param: None,
-    })
-}
-
-impl Deciding {
-    /// What the store's decision makes of the call: the open call and what to
-    /// send on, or the step that refuses it.
-    pub fn decide(
-        self,
-        decision: Option<Decision>,
-        form: Form,
-        now: UnixMillis,
-    ) -> Result<(OpenCall, SendOn), Box<Step>> {
-        match decision {
-            Some(Decision::Admitted(standings)) => {
-                let (mut call, mut charges) = (self.call, self.charges);
-                charges.extend(self.shared);
-                let headers = (call.endpoint.dialect(), self.ietf_headers);
-                call.rate_headers = told::headers(&charges, &standings, headers, now);
-                call.would_refuse = told::would_refuse(&charges, &standings);
-                Ok((call, self.send_on))
-            }
-            Some(Decision::Refused(refusal)) => {
-                let denial = told::denial(
-                    &[&*self.charges, &self.shared].concat(),
-                    refusal,
-                    &self.call,
-                );
-                let (id, refused) = self.refused(denial);
-                Err(Box::new(refuse(refused, form, id, now)))
-            }
-            // The store may have taken the reservation without saying so:
-            // whatever it holds is given back.
-            Some(Decision::Ended) | None => {
-                let void = self.void(None);
-                let (id, refused) = self.refused(Denial::LimitsUnavailable);
-                let mut step = refuse(refused, form, id, now);
-                step.effects.insert(0, void);
-                Err(Box::new(step))
-            }
-        }
-    }
-
-    /// The client left while the store was deciding: nothing was sent.
-    pub fn abandon(self, now: UnixMillis) -> Step {
-        let event = verdict::void(&self.call, now);
-        Step::effect(self.void(Some(event)))
-    }
-
-    fn void(&self, event: Option<UsageEvent>) -> Effect {
-        Effect::Settle(Box::new(Settlement {
-            slot: Arc::clone(&self.call.tenant),
-            hold: self.call.id,
-            shared: self.call.shared,
-            actual: Actual::VOID,
-            event,
-            lesson: None,
-            ratio_lesson: None,
-        }))
-    }
-
-    fn refused(self, denial: Denial) -> (HoldId, Refused) {
-        let refused = Refused {
-            denial,
-            principal: Some(self.principal),
-            endpoint: Some(self.call.endpoint),
-            model: self.call.known_model(),
-            started_at: self.call.started_at,
-        };
-        (self.call.id, refused)
     }
 }

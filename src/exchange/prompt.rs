@@ -1,10 +1,12 @@
 //! How many tokens a request's prompt has: its texts, counted as they stand in
 //! the body, and what the provider adds around them.
 
-use crate::protocol::{CallFacts, Dialect, TextSpan, json};
+use crate::policy::Model;
+use crate::protocol::denial::Denial;
+use crate::protocol::{BodyError, CallFacts, Detail, Dialect, TextSpan, json};
 use crate::tokens::overhead::{Overhead, Parts};
 use crate::tokens::ratios::Ratio;
-use crate::tokens::{Count, Counting, RawText, Texts, Vocabulary, count};
+use crate::tokens::{Count, Counting, RawText, Texts, Vocabulary, count, images};
 use serde::{Deserialize, Serialize};
 
 /// The texts of a body.
@@ -68,7 +70,8 @@ impl Texts for BodyTexts<'_> {
 }
 
 impl Prompt {
-    /// Of a request that was read from `body`. Images are left to the caller.
+    /// Of a request that was read from `body`: its texts, and what stands around
+    /// them.
     pub fn of(words: Words<'_>, facts: &CallFacts, body: &[u8], counting: &Counting) -> Self {
         let texts = BodyTexts {
             body,
@@ -111,4 +114,65 @@ impl Prompt {
         self.held_tokens = self.held_tokens.max(tokens);
         self
     }
+}
+
+/// The prompt of a call, images and all that isn't shown included.
+///
+/// # Errors
+/// There is something in it that nobody can say the tokens of.
+pub(super) fn of_call(
+    words: Words<'_>,
+    model: &Model,
+    facts: &CallFacts,
+    body: &[u8],
+    counting: &Counting,
+) -> Result<Prompt, Denial> {
+    let image_tokens = image_tokens(model, facts, body)?;
+    let unseen_tokens = match (facts.unseen_input, model.max_input_tokens) {
+        (false, _) => 0,
+        // Whatever it is, the model takes no more.
+        (true, Some(tokens)) => tokens,
+        (true, None) => return Err(unseen_input()),
+    };
+    let prompt = Prompt::of(words, facts, body, counting).and(image_tokens);
+    Ok(prompt.at_least(unseen_tokens))
+}
+
+/// What the images of a prompt are held at: as configured, else by the
+/// provider's rule.
+fn image_tokens(model: &Model, facts: &CallFacts, body: &[u8]) -> Result<u64, Denial> {
+    if facts.images.is_empty() {
+        return Ok(0);
+    }
+    if let Some(tokens) = model.image_tokens {
+        return Ok(tokens.saturating_mul(facts.images.len() as u64));
+    }
+    let rule = images::Rule::of_model(&model.name).ok_or_else(unpriced_image)?;
+    let tokens = facts.images.iter().map(|image| {
+        let data = image.data.as_ref().and_then(|span| body.get(span.clone()));
+        let size = data.and_then(images::size_of_base64);
+        let detail = match image.detail {
+            Detail::Low => images::Detail::Low,
+            Detail::High | Detail::Unsaid => images::Detail::High,
+        };
+        images::tokens(rule, size, detail)
+    });
+    Ok(tokens.fold(0, u64::saturating_add))
+}
+
+fn unpriced_image() -> Denial {
+    Denial::Body(BodyError {
+        message: "Images are not enabled for this model at this gateway.".into(),
+        param: Some("messages".into()),
+    })
+}
+
+fn unseen_input() -> Denial {
+    Denial::Body(BodyError {
+        message: "The request refers to input that this gateway can't count (a file, a \
+                  recording, or what an earlier call left with the provider), which is not \
+                  enabled for this model."
+            .into(),
+        param: None,
+    })
 }

@@ -7,12 +7,14 @@
 //! To add an endpoint: a variant and a row. To add a dialect: also its folder.
 
 mod rows;
+mod suffix;
 
 use super::answer::{AnswerKind, Rules};
 use super::request::{Form, Upload};
 use Dialect::{Anthropic, Cohere, Ollama, OpenAi};
 use rows::{ROWS, Request, Row};
 use std::borrow::Cow;
+use suffix::is_plain;
 
 /// Whose form a call has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -330,38 +332,6 @@ const JSON_STREAMS: [&str; 6] = [
     "application/json-lines",
     "application/stream+json",
 ];
-
-/// Whether all parsers read a path alike: no empty or dotted segments, no
-/// parameters, nothing encoded but in a model's name.
-fn is_plain(path: &str) -> bool {
-    let Some(rest) = path.strip_prefix('/') else {
-        return false;
-    };
-    let mut before = "";
-    rest.split('/').all(|segment| {
-        let names_model = matches!(before, "model" | "models" | "deployments");
-        before = segment;
-        let plain = !matches!(segment, "" | "." | "..") && !segment.contains([';', '#', '\\', '?']);
-        plain && (!segment.contains('%') || names_model)
-    })
-}
-
-/// A path's segment without its percent-encoding; `None` where that is wrong.
-fn decoded(segment: &str) -> Option<Cow<'_, str>> {
-    let mut bytes = Vec::new();
-    let mut rest = segment;
-    while let Some((before, behind)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let digits = behind.get(..2)?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = behind.get(2..)?;
-    }
-    if bytes.is_empty() && rest.len() == segment.len() {
-        return Some(Cow::Borrowed(segment));
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).ok().map(Cow::Owned)
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@
 
 mod number;
 mod string;
+mod text;
+
+pub use text::{text, text_in, unescape};
 
 use super::TextSpan;
 use std::borrow::Cow;
@@ -229,7 +232,7 @@ impl<'a> Scanner<'a> {
 
     /// A string's text, borrowed from the body where it holds no escapes.
     pub fn text(&self, span: &TextSpan) -> Cow<'a, str> {
-        unescaped(self.text.get(span.span.clone()).unwrap_or_default(), span)
+        text::unescaped(self.text.get(span.span.clone()).unwrap_or_default(), span)
     }
 
     /// The bytes of a span of this body.
@@ -358,44 +361,6 @@ impl Scanner<'_> {
         self.at += word.len();
         Ok(())
     }
-}
-
-/// The text of a span of `body`, which a [`Scanner`] must have walked: borrowed
-/// where it holds no escapes. A span of another body gives any text, never a
-/// panic.
-pub fn text<'a>(body: &'a [u8], span: &TextSpan) -> Cow<'a, str> {
-    unescaped(raw(body, span), span)
-}
-
-/// As [`text`], unescaping into `scratch`, whose memory is used again.
-pub fn text_in<'a>(body: &'a [u8], span: &TextSpan, scratch: &'a mut String) -> &'a str {
-    let raw = raw(body, span);
-    if !span.escaped {
-        return raw;
-    }
-    scratch.clear();
-    string::unescape(raw, scratch);
-    scratch
-}
-
-/// Writes the text of a part of a string behind `out`. What is no whole escape
-/// is left out, or taken for any text; never a panic.
-pub fn unescape(raw: &str, out: &mut String) {
-    string::unescape(raw, out);
-}
-
-fn raw<'a>(body: &'a [u8], span: &TextSpan) -> &'a str {
-    let bytes = body.get(span.span.clone()).unwrap_or_default();
-    simdutf8::basic::from_utf8(bytes).unwrap_or_default()
-}
-
-fn unescaped<'a>(raw: &'a str, span: &TextSpan) -> Cow<'a, str> {
-    if !span.escaped {
-        return Cow::Borrowed(raw);
-    }
-    let mut text = String::with_capacity(raw.len());
-    string::unescape(raw, &mut text);
-    Cow::Owned(text)
 }
 
 fn not_utf8(body: &[u8]) -> JsonError {

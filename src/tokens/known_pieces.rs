@@ -15,20 +15,17 @@ const PIECE_BYTES_MAX: usize = 15;
 /// Pieces and their counts.
 #[derive(Debug, Default)]
 pub struct KnownPieces {
-    /// Each with its tokens; length 0 where empty.
+    /// Each with its tokens; 0 where empty.
     slots: Vec<(u128, u64)>,
 }
 
 impl KnownPieces {
     /// The tokens of a piece, counted where it isn't known.
-    pub(super) fn tokens(&mut self, piece: &str, count: impl FnOnce() -> u64) -> u64 {
-        let Some(key) = key(piece.as_bytes()) else {
-            return count();
-        };
+    pub(super) fn tokens(&mut self, key: u128, count: impl FnOnce() -> u64) -> u64 {
         if self.slots.is_empty() {
             self.slots = vec![(0, 0); SLOTS];
         }
-        match self.slots.get_mut(slot(key)) {
+        match self.slots.get_mut(spread(key) % SLOTS) {
             Some((known, tokens)) if *known == key => *tokens,
             Some(slot) => {
                 let tokens = count();
@@ -42,7 +39,7 @@ impl KnownPieces {
 
 /// A piece as a number: its bytes, and its length behind them. `None` where it
 /// is too long, or empty.
-fn key(piece: &[u8]) -> Option<u128> {
+pub(super) fn key(piece: &[u8]) -> Option<u128> {
     let length = u8::try_from(piece.len()).ok()?;
     if piece.len() > PIECE_BYTES_MAX || length == 0 {
         return None;
@@ -53,10 +50,11 @@ fn key(piece: &[u8]) -> Option<u128> {
     Some(u128::from_le_bytes(bytes) | u128::from(length) << (8 * PIECE_BYTES_MAX))
 }
 
-fn slot(key: u128) -> usize {
+/// Spreads a key over the numbers below 2^24.
+pub(super) fn spread(key: u128) -> usize {
     let folded = (key ^ (key >> 61)) & u128::from(u64::MAX);
     let spread = u64::try_from(folded)
         .unwrap_or(0)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(spread >> 40).unwrap_or(0) % SLOTS
+    usize::try_from(spread >> 40).unwrap_or(0)
 }

@@ -170,6 +170,12 @@ fn long_texts_are_still_exact_where_they_can_be_cut() {
             assert!(counted.exact || kind == "unicode", "{kind}");
             assert!(counted.upper >= exact, "{kind}: {counted:?}, {exact}");
         }
+        // The reference doesn't know this one; its engine alone does.
+        let voyage = all(Vocabulary::Voyage3Base, &text);
+        if voyage.exact {
+            let whole = bpe_openai::voyage3_base().count(text.as_str()) as u64;
+            assert_eq!(voyage.tokens, whole, "{kind}");
+        }
     }
 }
 

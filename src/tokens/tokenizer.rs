@@ -5,7 +5,9 @@
 //!
 //! To add a vocabulary: a variant, its name, and an engine.
 
-use super::known_pieces::KnownPieces;
+use super::known_pieces::{KnownPieces, key};
+use super::whole_tokens::WholeTokens;
+use std::sync::LazyLock;
 
 /// Shorter texts have few words twice.
 const KNOWN_FROM_BYTES: usize = 512;
@@ -44,9 +46,9 @@ impl Vocabulary {
     /// Its engine. The first use loads the tables.
     pub fn tokenizer(self) -> &'static dyn Tokenizer {
         match self {
-            Vocabulary::O200kBase => bpe_openai::o200k_base(),
-            Vocabulary::Cl100kBase => bpe_openai::cl100k_base(),
-            Vocabulary::Voyage3Base => bpe_openai::voyage3_base(),
+            Vocabulary::O200kBase => &*O200K_BASE,
+            Vocabulary::Cl100kBase => &*CL100K_BASE,
+            Vocabulary::Voyage3Base => &*VOYAGE3_BASE,
         }
     }
 
@@ -57,18 +59,48 @@ impl Vocabulary {
     }
 }
 
+static O200K_BASE: LazyLock<BpeOpenAi> = LazyLock::new(|| BpeOpenAi::new(bpe_openai::o200k_base()));
+static CL100K_BASE: LazyLock<BpeOpenAi> =
+    LazyLock::new(|| BpeOpenAi::new(bpe_openai::cl100k_base()));
+static VOYAGE3_BASE: LazyLock<BpeOpenAi> =
+    LazyLock::new(|| BpeOpenAi::new(bpe_openai::voyage3_base()));
+
 /// `bpe-openai` is linear on every input, while the reference implementation,
 /// `tiktoken-rs`, panics on a million spaces and needs most of a second for a
 /// megabyte of random letters.
-impl Tokenizer for bpe_openai::Tokenizer {
+struct BpeOpenAi {
+    engine: &'static bpe_openai::Tokenizer,
+    whole: WholeTokens,
+}
+
+impl BpeOpenAi {
+    fn new(engine: &'static bpe_openai::Tokenizer) -> Self {
+        let ids = 0..u32::try_from(engine.bpe.num_tokens()).unwrap_or(0);
+        let whole = WholeTokens::new(ids.map(|id| engine.bpe.token_bytes(id)));
+        Self { engine, whole }
+    }
+}
+
+impl Tokenizer for BpeOpenAi {
     fn count(&self, text: &str, known: &mut KnownPieces) -> u64 {
-        if text.len() < KNOWN_FROM_BYTES {
-            return bpe_openai::Tokenizer::count(self, text) as u64;
-        }
-        let text = self.normalize(text);
-        let pieces = self.split(text.as_str());
-        let tokens =
-            pieces.map(|piece| known.tokens(piece, || self.bpe.count(piece.as_bytes()) as u64));
+        let remembers = text.len() >= KNOWN_FROM_BYTES;
+        let text = self.engine.normalize(text);
+        let pieces = self.engine.split(text.as_str());
+        let tokens = pieces.map(|piece| {
+            let piece = piece.as_bytes();
+            let count = || self.engine.bpe.count(piece) as u64;
+            let Some(key) = key(piece) else {
+                return count();
+            };
+            let look_up = || match self.whole.have(key) {
+                true => 1,
+                false => count(),
+            };
+            match remembers {
+                true => known.tokens(key, look_up),
+                false => look_up(),
+            }
+        });
         tokens.sum()
     }
 }

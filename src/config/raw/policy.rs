@@ -134,11 +134,6 @@ fn model((name, item): (Name, Item)) -> RawModel {
     ]) else {
         return model;
     };
-    let vocabularies = &[
-        ("o200k_base", Vocabulary::O200kBase),
-        ("cl100k_base", Vocabulary::Cl100kBase),
-        ("voyage3_base", Vocabulary::Voyage3Base),
-    ];
     let output_fields = &[
         ("max_tokens", OutputField::MaxTokens),
         ("max_completion_tokens", OutputField::MaxCompletionTokens),
@@ -151,15 +146,9 @@ fn model((name, item): (Name, Item)) -> RawModel {
     model.provider = fields.optional("provider").and_then(|item| item.name());
     model.price = fields.optional("price").and_then(|item| price(&item));
     model.price_is_read = fields.optional("price").is_none() || model.price.is_some();
-    model.vocabulary = fields
-        .optional("vocabulary")
-        .and_then(|item| item.word(vocabularies))
-        .map(|word| word.value);
+    model.vocabulary = vocabulary(&fields);
     model.max_input_tokens = amount("max_input_tokens", 1);
-    model.token_ratio = fields
-        .optional("token_ratio")
-        .and_then(|item| item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into()))
-        .and_then(|per_mille| Ratio::from_per_mille(per_mille.value));
+    model.token_ratio = token_ratio(&fields);
     model.max_output_tokens = amount("max_output_tokens", 0);
     model.output_field = fields
         .optional("output_field")
@@ -173,6 +162,22 @@ fn model((name, item): (Name, Item)) -> RawModel {
     model.max_output_is_read =
         fields.optional("max_output_tokens").is_none() || model.max_output_tokens.is_some();
     model
+}
+
+fn vocabulary(fields: &Fields) -> Option<Vocabulary> {
+    const VOCABULARIES: &[(&str, Vocabulary)] = &[
+        ("o200k_base", Vocabulary::O200kBase),
+        ("cl100k_base", Vocabulary::Cl100kBase),
+        ("voyage3_base", Vocabulary::Voyage3Base),
+    ];
+    let item = fields.optional("vocabulary")?;
+    item.word(VOCABULARIES).map(|word| word.value)
+}
+
+fn token_ratio(fields: &Fields) -> Option<Ratio> {
+    let item = fields.optional("token_ratio")?;
+    let per_mille = item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into())?;
+    Ratio::from_per_mille(per_mille.value)
 }
 
 /// The most that a million tokens may cost: a million dollars.

@@ -3,13 +3,12 @@
 use super::Dialect::{self, Anthropic, Cohere, Ollama, OpenAi};
 use super::Endpoint as E;
 use super::Endpoint;
-use super::decoded;
+use super::suffix::Suffix;
 use crate::protocol::answer::Rules;
 use crate::protocol::openai::answers as openai_answers;
 use crate::protocol::openai::requests as openai_requests;
 use crate::protocol::request::{Form, Upload};
 use crate::protocol::{anthropic, bedrock, cohere, gemini, ollama};
-use std::borrow::Cow;
 
 /// What is known of an endpoint.
 pub(super) struct Row {
@@ -33,18 +32,6 @@ pub(super) enum Request {
     Form(&'static Upload),
     /// They aren't read.
     Unknown,
-}
-
-pub(super) enum Suffix {
-    /// With this.
-    Plain(&'static str),
-    /// No path has it.
-    None,
-    /// With a model, and then this: `/models/NAME` and `:verb`.
-    Model {
-        before: &'static str,
-        after: &'static str,
-    },
 }
 
 const fn row(
@@ -368,44 +355,3 @@ pub(super) static ROWS: [Row; 34] = [
         request: Request::Unknown,
     },
 ];
-
-impl Suffix {
-    /// What all its paths end with.
-    pub(super) fn tail(&self) -> Option<&'static str> {
-        match self {
-            Suffix::Plain(tail) | Suffix::Model { after: tail, .. } => Some(tail),
-            Suffix::None => None,
-        }
-    }
-
-    /// The model in a path that ends so, if it names one.
-    pub(super) fn model<'p>(&self, path: &'p str) -> Option<Option<Cow<'p, str>>> {
-        match self {
-            Suffix::None => None,
-            Suffix::Plain(suffix) => {
-                let before = path.strip_suffix(suffix)?;
-                let deployment = before.rsplit_once("/deployments/");
-                let name = deployment.map(|(_, name)| name);
-                let name = name.filter(|name| !name.contains('/'));
-                let versioned = suffix.starts_with("/v") || suffix.starts_with("/api/");
-                (versioned || name.is_some() || is_base(before)).then(|| name.and_then(decoded))
-            }
-            Suffix::Model { before, after } => {
-                let path = path.strip_suffix(after)?;
-                let (_, name) = path.rsplit_once(before)?;
-                let model = decoded(name).filter(|_| !name.is_empty() && !name.contains('/'))?;
-                Some(Some(model))
-            }
-        }
-    }
-}
-
-/// Whether an endpoint may follow: `/v1`, `/openai/v1`, `/beta`, or nothing.
-/// Elsewhere a path that ends alike asks for another thing
-/// (`/v1/fim/completions`).
-fn is_base(before: &str) -> bool {
-    let last = before.rsplit('/').next().unwrap_or_default();
-    let version = last.strip_prefix('v').unwrap_or_default();
-    let is_version = version.starts_with(|digit: char| digit.is_ascii_digit());
-    is_version || matches!(last, "" | "beta" | "openai")
-}

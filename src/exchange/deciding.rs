@@ -1,0 +1,107 @@
+//! A call whose reservation is under way, and what the store's decision makes
+//! of it.
+
+use super::admit::{Refused, refuse};
+use super::event::UsageEvent;
+use super::message::{Effect, HeaderEdits, Settlement, Step};
+use super::open_call::OpenCall;
+use super::{told, verdict};
+use crate::identity::Principal;
+use crate::limits::{Actual, Charge, Decision, HoldId};
+use crate::protocol::denial::Denial;
+use crate::protocol::refusal::Form;
+use crate::units::UnixMillis;
+use std::sync::Arc;
+
+/// A reservation under way.
+#[derive(Debug)]
+pub(super) struct Deciding {
+    pub call: OpenCall,
+    pub charges: Vec<Charge>,
+    /// Those on counters that tenants share.
+    pub shared: Vec<Charge>,
+    pub principal: Arc<Principal>,
+    pub ietf_headers: bool,
+    pub send_on: SendOn,
+}
+
+/// What goes on to the provider once the call is admitted.
+#[derive(Debug)]
+pub(super) enum SendOn {
+    /// The client's body with weir's edits; `None` where there are none.
+    Body(Option<Vec<u8>>),
+    /// The head alone was judged.
+    Head {
+        edits: HeaderEdits,
+        without_bodies: bool,
+    },
+}
+
+impl Deciding {
+    /// What the store's decision makes of the call: the open call and what to
+    /// send on, or the step that refuses it.
+    pub fn decide(
+        self,
+        decision: Option<Decision>,
+        form: Form,
+        now: UnixMillis,
+    ) -> Result<(OpenCall, SendOn), Box<Step>> {
+        match decision {
+            Some(Decision::Admitted(standings)) => {
+                let (mut call, mut charges) = (self.call, self.charges);
+                charges.extend(self.shared);
+                let headers = (call.endpoint.dialect(), self.ietf_headers);
+                call.rate_headers = told::headers(&charges, &standings, headers, now);
+                call.would_refuse = told::would_refuse(&charges, &standings);
+                Ok((call, self.send_on))
+            }
+            Some(Decision::Refused(refusal)) => {
+                let denial = told::denial(
+                    &[&*self.charges, &self.shared].concat(),
+                    refusal,
+                    &self.call,
+                );
+                let (id, refused) = self.refused(denial);
+                Err(Box::new(refuse(refused, form, id, now)))
+            }
+            // The store may have taken the reservation without saying so:
+            // whatever it holds is given back.
+            Some(Decision::Ended) | None => {
+                let void = self.void(None);
+                let (id, refused) = self.refused(Denial::LimitsUnavailable);
+                let mut step = refuse(refused, form, id, now);
+                step.effects.insert(0, void);
+                Err(Box::new(step))
+            }
+        }
+    }
+
+    /// The client left while the store was deciding: nothing was sent.
+    pub fn abandon(self, now: UnixMillis) -> Step {
+        let event = verdict::void(&self.call, now);
+        Step::effect(self.void(Some(event)))
+    }
+
+    fn void(&self, event: Option<UsageEvent>) -> Effect {
+        Effect::Settle(Box::new(Settlement {
+            slot: Arc::clone(&self.call.tenant),
+            hold: self.call.id,
+            shared: self.call.shared,
+            actual: Actual::VOID,
+            event,
+            lesson: None,
+            ratio_lesson: None,
+        }))
+    }
+
+    fn refused(self, denial: Denial) -> (HoldId, Refused) {
+        let refused = Refused {
+            denial,
+            principal: Some(self.principal),
+            endpoint: Some(self.call.endpoint),
+            model: self.call.known_model(),
+            started_at: self.call.started_at,
+        };
+        (self.call.id, refused)
+    }
+}
