@@ -58,8 +58,9 @@
 //!   `policy::limit`, its word in `config::raw::limits`;
 //! - a vocabulary: a variant and its engine in `tokens::tokenizer`, its word in
 //!   `config::raw::policy`; without one, a family's row in `tokens::ratios`;
-//! - a dialect: a folder in `protocol`, its rows in the table of
-//!   `protocol::endpoint`.
+//! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
+//!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
+//! - an endpoint: a variant and a row there, a table of its fields each way.
 //!
 //! # Deliberately absent
 //! No proxying (Envoy does that), no retries of a provider, no prompt or answer

@@ -1,7 +1,7 @@
 //! Limits as they are written.
 
 use super::policy::Name;
-use crate::config::problem::At;
+use crate::config::problem::{At, shown};
 use crate::config::quantity::SPAN_MS_MAX;
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::{AMOUNT_MAX, Dimension, Mode, Unit};
@@ -317,6 +317,21 @@ fn anchor(
     anchor
 }
 
+/// By a word, or as usage events name it.
+fn endpoint(item: &Item) -> Option<Endpoint> {
+    let text = item.text()?.value;
+    let mut words = ENDPOINTS.iter();
+    let word = words.find(|(word, _)| *word == text);
+    let named = || Endpoint::all().find(|endpoint| endpoint.path() == text);
+    word.map(|(_, endpoint)| *endpoint)
+        .or_else(named)
+        .or_else(|| {
+            let rule = "must be chat_completions, completions, embeddings, or an endpoint as usage \
+                    events name it, such as /v1/messages";
+            item.report(format!("{rule} (got {})", shown(&text)))
+        })
+}
+
 fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
     let mut when = RawWhen::default();
     let Some(item) = fields.optional("when") else {
@@ -339,10 +354,9 @@ fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
     when.tiers = names("tier");
     if let Some(item) = conditions.optional("endpoint") {
         let items = item.one_or_list().unwrap_or_default();
-        let words: Option<Vec<_>> = items.iter().map(|item| item.word(ENDPOINTS)).collect();
+        let words: Option<Vec<_>> = items.iter().map(endpoint).collect();
         read(words.is_some());
-        let words = words.unwrap_or_default().into_iter();
-        when.endpoints = words.map(|word| word.value).collect();
+        when.endpoints = words.unwrap_or_default();
     }
     when
 }

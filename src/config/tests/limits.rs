@@ -132,14 +132,14 @@ fn every_form_of_a_limit() {
     assert_eq!(shadow.limit.mode, Mode::Shadow);
     let conditional = limit(
         "{ per: tenant, unit: concurrency, amount: 2, name: s, \
-         when: { model: [gpt-4o, gpt-4o-mini], tier: premium, endpoint: [embeddings, completions] } }",
+         when: { model: [gpt-4o, gpt-4o-mini], tier: premium, endpoint: [embeddings, /v1/messages] } }",
     );
     assert_eq!(
         conditional.when,
         When {
             models: vec!["gpt-4o".into(), "gpt-4o-mini".into()],
             tiers: vec!["premium".into()],
-            endpoints: vec![Endpoint::Embeddings, Endpoint::Completions],
+            endpoints: vec![Endpoint::Embeddings, Endpoint::Messages],
         }
     );
 }
@@ -169,7 +169,7 @@ fn a_wrong_limit_says_what_would_be_right() {
         ("{ per: tenant, unit: cost, amount: ^1e3, every: 1d, when: { tier: standard } }".into(), ".amount: must be an amount of dollars such as 25 or 0.15 (got 1e3)"),
         ("{ per: tenant, unit: requests, amount: 7, every: 1d, when: { model: ^gpt-4 } }".into(), ".when.model: there is no model \"gpt-4\"; did you mean \"gpt-4o\"?"),
         ("{ per: tenant, unit: requests, amount: 7, every: 1d, when: { tier: [^premum] } }".into(), ".when.tier[0]: there is no model of tier \"premum\"; did you mean \"premium\"?"),
-        ("{ per: tenant, unit: requests, amount: 7, every: 1d, when: { endpoint: ^chat } }".into(), ".when.endpoint: must be one of chat_completions, completions, embeddings (got \"chat\")"),
+        ("{ per: tenant, unit: requests, amount: 7, every: 1d, when: { endpoint: ^chat } }".into(), ".when.endpoint: must be chat_completions, completions, embeddings, or an endpoint as usage events name it, such as /v1/messages (got \"chat\")"),
         ("{ per: tenant, unit: requests, amount: 7, every: 1d, when: { ^user: ann } }".into(), ".when.user: unknown field; known here: model, tier, endpoint"),
         ("{ per: [tenant, ^users], unit: requests, amount: 7, every: 1d }".into(), ".per[1]: must be one of tenant, project, environment, user, key, model, tier, endpoint, provider (got \"users\"); did you mean \"user\"?"),
         ("^{ name: n, per: tenant, unit: tokens, amount: 7, every: 400d, algorithm: leaky_bucket, burst: 9000000000000000 }".into(), ": can't be counted exactly: with this amount and every, burst must be at most 130312 (got 9000000000000000); a rounder amount or every allows more"),
