@@ -7,18 +7,20 @@
 //! given out is kept in the `books` until the store has been told of it
 //! (`merge`).
 
+mod parts;
+
 use super::books::{Books, Debt, Whereabouts};
 use super::known::Known;
 use crate::counters::CounterError;
 use crate::counters::memory::Memory;
 use crate::limits::counter::HOLD_TTL_MAX;
 use crate::limits::share::OnCounterFailure;
-use crate::limits::toll::Told;
 use crate::limits::{
-    Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Standing,
-    Toll, Unit,
+    Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Toll, Unit,
 };
 use crate::units::{Millis, UnixMillis};
+pub(super) use parts::one_charge;
+use parts::{no_share, single};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -344,56 +346,5 @@ impl Local {
         self.books
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// A toll that a share of nothing refuses.
-fn no_share(toll: &Toll, refusal: Refusal) -> Paid {
-    let told = (0..toll.charges.len()).map(|index| Told {
-        standing: Standing {
-            used: refusal.used,
-            exceeded: false,
-            remaining: refusal.remaining,
-            reset_after: None,
-        },
-        lacks: (index == refusal.charge).then_some(refusal.retry),
-    });
-    Paid {
-        taken: false,
-        told: told.collect(),
-    }
-}
-
-/// A reservation of one charge, under a name that no call has.
-fn single(part: &Reservation, index: usize, charge: &Charge, amount: u64) -> Reservation {
-    let mut name = part.hold.0.into_bytes();
-    // Another version of UUID; and one name for each charge.
-    name[6] = (name[6] & 0x0f) | 0xf0;
-    name[15] ^= u8::try_from(index).unwrap_or(u8::MAX);
-    one_charge(
-        HoldId(uuid::Uuid::from_bytes(name)),
-        &part.slot,
-        &charge.counter,
-        &charge.limit,
-        amount,
-    )
-}
-
-/// A reservation of one charge, that nothing refuses.
-pub(super) fn one_charge(
-    hold: HoldId,
-    slot: &Arc<str>,
-    counter: &str,
-    limit: &Limit,
-    amount: u64,
-) -> Reservation {
-    Reservation {
-        hold,
-        slot: Arc::clone(slot),
-        charges: vec![Charge::new(Arc::new(limit.shadowed()), counter, amount)],
-        shared: Vec::new(),
-        hold_ttl: HOLD_TTL_MAX,
-        lease_ttl: HOLD_TTL_MAX,
-        context: "".into(),
     }
 }
