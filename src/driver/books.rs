@@ -1,9 +1,11 @@
 //! What this sidecar admitted by itself and the store has not been told of.
 //!
-//! Always holds: a call is in the books from its admission until the store
-//! knows of it, or until it ended and what it used is owed to the store; never
-//! in both. They grow with the calls that are open and with the counters whose
-//! windows run.
+//! Always holds: a call is in the books from its admission until they are closed
+//! or it has ended, and what it used is told with it or owed to the store, never
+//! both. That the store has been told of an open call changes nothing here: its
+//! share is given out until the store decides again, which may fail just then.
+//! They grow with the calls that are open and with the counters whose windows
+//! run.
 
 use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -37,7 +39,7 @@ pub(super) enum Whereabouts {
     Here,
     /// The store was asked and did not answer, or is being told now.
     Maybe,
-    /// The store has it; its leases count here too.
+    /// The store has it; it counts here too.
     There,
 }
 
@@ -192,16 +194,15 @@ impl Books {
         told.collect()
     }
 
-    /// The store has the call. What it used, if it is over; else it is in the
-    /// books no longer.
+    /// The store has the call. What it used, if it is over; else its share is
+    /// its own until the books are closed.
     pub(super) fn told(&mut self, hold: HoldId) -> Option<Actual> {
         let call = self.calls.get_mut(&hold)?;
         call.reserved = true;
-        let ended = call.ended;
-        if ended.is_none() {
-            self.calls.remove(&hold);
+        if call.ended.is_none() {
+            call.whereabouts = Whereabouts::There;
         }
-        ended
+        call.ended
     }
 
     /// Whether the store surely has a call that is in the books.
@@ -437,6 +438,12 @@ mod tests {
         }
         books.strike(hold(2));
         assert!(owed(&mut books, 1_000).is_empty(), "nothing is told twice");
-        assert_eq!(books.close(EVERY).calls, [(Arc::from("acme"), hold(3))]);
+        let mut closed = books.close(EVERY).calls;
+        closed.sort();
+        assert_eq!(
+            closed,
+            [(Arc::from("acme"), hold(1)), (Arc::from("acme"), hold(3))],
+            "what is open counts here until the end"
+        );
     }
 }

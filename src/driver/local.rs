@@ -263,12 +263,8 @@ impl Local {
     }
 
     /// The store has the call. What it used, if it is over.
-    pub(super) fn told(&self, call: &Reservation, now: UnixMillis) -> Option<Actual> {
-        let ended = self.books().told(call.hold);
-        if ended.is_none() {
-            self.memory.settle(&call.slot, call.hold, Actual::VOID, now);
-        }
-        ended
+    pub(super) fn told(&self, hold: HoldId) -> Option<Actual> {
+        self.books().told(hold)
     }
 
     /// Whether the store surely has a call that it is to be told of.
@@ -348,3 +344,6 @@ impl Local {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests;

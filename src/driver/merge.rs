@@ -175,7 +175,7 @@ async fn tell_call(driver: &Driver, call: Arc<Reservation>) -> Result<(), Counte
             return Ok(());
         };
     }
-    if let Some(actual) = driver.local.told(&call, driver.clock.now()) {
+    if let Some(actual) = driver.local.told(call.hold) {
         settle(driver, &call.slot, call.hold, actual).await?;
         driver.local.strike(call.hold);
     }

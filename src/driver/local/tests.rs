@@ -1,0 +1,65 @@
+//! Shares over outages, and over what lies between them.
+
+use super::*;
+use crate::limits::{Algorithm, Scope};
+
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
+fn limit(unit: Unit, amount: u64, algorithm: Algorithm) -> Arc<Limit> {
+    Arc::new(Limit {
+        name: "l".into(),
+        scope: Scope::TENANT,
+        unit,
+        amount,
+        algorithm,
+        mode: Mode::Enforce,
+    })
+}
+
+fn slots(amount: u64) -> Arc<Limit> {
+    limit(Unit::Concurrency, amount, Algorithm::Concurrency)
+}
+
+fn call(n: u8, limit: &Arc<Limit>) -> Reservation {
+    Reservation {
+        hold: HoldId::new(NOW, &[n; 10]),
+        slot: "acme".into(),
+        charges: vec![Charge::new(Arc::clone(limit), "c", 1)],
+        shared: Vec::new(),
+        hold_ttl: Millis(60_000),
+        lease_ttl: Millis(15_000),
+        context: "".into(),
+    }
+}
+
+/// One of so many sidecars.
+fn local(on_failure: OnCounterFailure, sidecars: u64) -> (Local, Known) {
+    let local = Local::new(on_failure);
+    local.set_sidecars(sidecars);
+    (local, Known::new(true))
+}
+
+fn admitted(local: &Local, part: &Reservation, known: &Known, at: u64) -> bool {
+    let decided = local.decide(part, false, known, NOW + Millis(at)).unwrap();
+    matches!(decided, Decision::Admitted(_))
+}
+
+/// A store that answers for a moment is told of calls, and gone again.
+#[test]
+fn what_the_store_was_told_of_has_its_share_until_the_books_are_closed() {
+    let slots = slots(4);
+    let (local, known) = local(OnCounterFailure::Share, 2);
+    for n in [1, 2] {
+        assert!(admitted(&local, &call(n, &slots), &known, 0));
+    }
+    for _ in 0..3 {
+        for call in local.untold(|_| true) {
+            assert!(local.told(call.hold).is_none());
+        }
+        assert!(!admitted(&local, &call(3, &slots), &known, 1));
+    }
+    // Ended, it is asked of the store, and its slot is free here.
+    assert!(!local.end(call(1, &slots).hold, Actual::VOID, NOW));
+    assert!(admitted(&local, &call(4, &slots), &known, 2));
+    assert!(!admitted(&local, &call(5, &slots), &known, 2));
+}
