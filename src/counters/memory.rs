@@ -130,6 +130,12 @@ impl Memory {
         u64::try_from(open.sum::<usize>()).unwrap_or(u64::MAX)
     }
 
+    /// Takes an open hold out as if it had never been, but for what it charged:
+    /// its leases are given back, and the same hold may be taken again.
+    pub fn drop_hold(&self, slot: &str, hold: HoldId) {
+        self.shard(slot).drop_hold(hold);
+    }
+
     /// Puts all counters of a slot at rest. Its holds stay open.
     pub fn forget(&self, slot: &str) {
         self.shard(slot).forget_slot(slot);

@@ -212,10 +212,12 @@ impl Local {
                 .retain(|charge| charge.limit.unit == Unit::Concurrency);
             leases.shared = Vec::new();
             (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
-            if leases.charges.is_empty() || self.memory.reserve(&leases, now).is_err() {
+            if leases.charges.is_empty() {
                 continue;
             }
-            self.books().enter(reservation, Whereabouts::There);
+            if let Ok(Decision::Admitted(_)) = self.memory.reserve(&leases, now) {
+                self.books().enter(reservation, Whereabouts::There);
+            }
         }
     }
 
@@ -314,11 +316,12 @@ impl Local {
 
     /// Ends the share of the slots of the caller's choice, where the store has
     /// been told of everything.
-    pub(super) fn close(&self, wanted: impl Fn(&str) -> bool, now: UnixMillis) {
+    pub(super) fn close(&self, wanted: impl Fn(&str) -> bool) {
         let mut books = self.books();
         let closed = books.close(wanted);
         for (slot, hold) in closed.calls {
-            self.memory.settle(&slot, hold, Actual::VOID, now);
+            // Open still: the next outage counts it anew.
+            self.memory.drop_hold(&slot, hold);
         }
         for slot in closed.slots {
             self.memory.forget(&slot);

@@ -92,9 +92,7 @@ impl Merge {
         // What a lane did not answer while it was never taken to be away.
         let closed = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
         match tell(&driver, &closed).await {
-            Ok(()) => {
-                driver.local.close(closed, driver.clock.now());
-            }
+            Ok(()) => driver.local.close(closed),
             Err(error) => {
                 tracing::debug!(%error, "the counter store could not be told; it is tried again");
             }

@@ -194,6 +194,19 @@ impl Shard {
         self.sweep(now, SWEPT_BY_UPKEEP);
     }
 
+    /// Takes out a hold, and remembers nothing of it.
+    pub(super) fn drop_hold(&mut self, hold: HoldId) {
+        let Some(open) = self.holds.remove(&hold) else {
+            return;
+        };
+        self.by_expiry.remove(&(open.expiry, hold));
+        if let Some(slot) = self.slots.get_mut(&open.slot) {
+            for taken in &open.taken {
+                slot.release(&self.hasher, taken, hold);
+            }
+        }
+    }
+
     pub(super) fn forget_slot(&mut self, slot: &str) {
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot = Slot::default();

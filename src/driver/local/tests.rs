@@ -63,3 +63,25 @@ fn what_the_store_was_told_of_has_its_share_until_the_books_are_closed() {
     assert!(admitted(&local, &call(4, &slots), &known, 2));
     assert!(!admitted(&local, &call(5, &slots), &known, 2));
 }
+
+/// A store that comes and goes: what is open counts each time.
+#[test]
+fn leases_count_in_one_outage_after_the_other() {
+    let slots = slots(2);
+    let (local, known) = local(OnCounterFailure::Share, 1);
+    let [early, late] = [1, 2].map(|n| Arc::new(call(n, &slots)));
+    local.carry_over(vec![Arc::clone(&early)], NOW);
+    assert!(admitted(&local, &late, &known, 0));
+    for at in [0, 20_000, 40_000] {
+        local.carry_over(
+            vec![Arc::clone(&early), Arc::clone(&late)],
+            NOW + Millis(at),
+        );
+        assert!(!admitted(&local, &call(3, &slots), &known, at), "{at}");
+        for call in local.untold(|_| true) {
+            local.told(call.hold);
+        }
+        local.close(|_| true);
+        assert!(!local.has_news());
+    }
+}
