@@ -40,8 +40,8 @@ pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
 use crate::exchange::{Exchange, Role, Settings};
-use crate::limits::HoldId;
 use crate::limits::share::OnCounterFailure;
+use crate::limits::{Actual, HoldId, Reservation};
 use crate::policy::Snapshot;
 use arc_swap::ArcSwap;
 use breaker::Breaker;
@@ -169,11 +169,20 @@ impl Driver {
         }
         tracing::warn!(%error, lane, "the counter store is away; it is looked for");
         self.recorder.lanes_away(self.breaker.open());
-        let open = self
-            .leases
-            .reservations(|taken| self.counters.lane(&taken.slot) == lane);
-        self.local.carry_over(open, self.clock.now());
+        self.carry_over(|taken| self.counters.lane(&taken.slot) == lane);
         self.local.stirred.notify_one();
+    }
+
+    /// The leases of calls that are open count in this sidecar's share too.
+    fn carry_over(&self, wanted: impl Fn(&Reservation) -> bool) {
+        let now = self.clock.now();
+        for call in self.leases.open_calls(wanted) {
+            let hold = call.hold;
+            // One that was over in between did not find itself in the books.
+            if self.local.carry_over(call, now) && !self.leases.is_open(hold) {
+                self.local.end(hold, Actual::VOID, now);
+            }
+        }
     }
 
     /// Resolves when no session is open.
@@ -226,3 +235,6 @@ impl Drop for Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 //! run.
 
 use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -102,16 +103,25 @@ impl Books {
         fresh
     }
 
-    /// Writes a call down; one that is in the books stays as it is.
-    pub(super) fn enter(&mut self, reservation: Arc<Reservation>, whereabouts: Whereabouts) {
+    /// Writes a call down; one that is in the books stays as it is. Whether it
+    /// was not.
+    pub(super) fn enter(
+        &mut self,
+        reservation: Arc<Reservation>,
+        whereabouts: Whereabouts,
+    ) -> bool {
         let slot = Arc::clone(&reservation.slot);
         self.begun.entry(slot).or_default();
-        self.calls.entry(reservation.hold).or_insert(Call {
+        let Entry::Vacant(entry) = self.calls.entry(reservation.hold) else {
+            return false;
+        };
+        entry.insert(Call {
             reservation,
             whereabouts,
             ended: None,
             reserved: false,
         });
+        true
     }
 
     /// A call is over: in which slot, and who knew of it.

@@ -203,21 +203,21 @@ impl Local {
             && !self.books().has_begun(&part.slot)
     }
 
-    /// Calls that the store has: their leases count here too.
-    pub(super) fn carry_over(&self, open: Vec<Arc<Reservation>>, now: UnixMillis) {
-        for reservation in open {
-            let mut leases = reservation.unrefused();
-            leases
-                .charges
-                .retain(|charge| charge.limit.unit == Unit::Concurrency);
-            leases.shared = Vec::new();
-            (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
-            if leases.charges.is_empty() {
-                continue;
-            }
-            if let Ok(Decision::Admitted(_)) = self.memory.reserve(&leases, now) {
-                self.books().enter(reservation, Whereabouts::There);
-            }
+    /// A call that the store has: its leases count here too. Whether they did
+    /// not before.
+    pub(super) fn carry_over(&self, call: Arc<Reservation>, now: UnixMillis) -> bool {
+        let mut leases = call.unrefused();
+        leases
+            .charges
+            .retain(|charge| charge.limit.unit == Unit::Concurrency);
+        leases.shared = Vec::new();
+        (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
+        if leases.charges.is_empty() {
+            return false;
+        }
+        match self.memory.reserve(&leases, now) {
+            Ok(Decision::Admitted(_)) => self.books().enter(call, Whereabouts::There),
+            _ => false,
         }
     }
 

@@ -87,10 +87,7 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
     let now = driver.clock.now();
     if asked && driver.local.is_new_to(part) {
         // One of the first to miss the store: not all leases are carried over.
-        let of_slot = |taken: &Reservation| taken.slot == part.slot;
-        driver
-            .local
-            .carry_over(driver.leases.reservations(of_slot), now);
+        driver.carry_over(|taken| taken.slot == part.slot);
     }
     let decision = driver.local.decide(part, asked, &driver.known, now)?;
     let admitted = matches!(decision, Decision::Admitted(_));
@@ -129,6 +126,7 @@ pub(super) fn keep(driver: &Driver, reservation: &Reservation, until: Option<Uni
             slot: Arc::clone(&part.slot),
             reservation: remote.then(|| Arc::new(part.clone())),
             until,
+            over: false,
         };
         driver.leases.keep(part.hold, lease);
     }

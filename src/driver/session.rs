@@ -84,6 +84,7 @@ impl Session {
                         slot,
                         reservation: None,
                         until: None,
+                        over: false,
                     };
                     self.driver.leases.keep(hold, lease);
                 }

@@ -176,6 +176,8 @@ pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
 
 async fn settle_part(driver: &Driver, settlement: Settlement) {
     let (hold, actual) = (settlement.hold, settlement.actual);
+    // First, so that no outage that begins now takes it for an open call.
+    driver.leases.over(hold);
     if driver.local.end(hold, actual, driver.clock.now()) {
         // The store is told in time, by `merge`.
         conclude(driver, settlement, true);

@@ -70,13 +70,12 @@ fn leases_count_in_one_outage_after_the_other() {
     let slots = slots(2);
     let (local, known) = local(OnCounterFailure::Share, 1);
     let [early, late] = [1, 2].map(|n| Arc::new(call(n, &slots)));
-    local.carry_over(vec![Arc::clone(&early)], NOW);
+    assert!(local.carry_over(Arc::clone(&early), NOW));
     assert!(admitted(&local, &late, &known, 0));
     for at in [0, 20_000, 40_000] {
-        local.carry_over(
-            vec![Arc::clone(&early), Arc::clone(&late)],
-            NOW + Millis(at),
-        );
+        for open in [&early, &late] {
+            local.carry_over(Arc::clone(open), NOW + Millis(at));
+        }
         assert!(!admitted(&local, &call(3, &slots), &known, at), "{at}");
         for call in local.untold(|_| true) {
             local.told(call.hold);

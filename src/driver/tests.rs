@@ -1,0 +1,96 @@
+//! The driver's own parts together, without a store that fails.
+
+use super::leases::Lease;
+use super::*;
+use crate::counters::memory::Memory;
+use crate::exchange::Settlement;
+use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
+use crate::telemetry::metrics::Metrics;
+use crate::units::{Millis, UnixMillis};
+
+fn driver(counters: Counters) -> Arc<Driver> {
+    let settings = Settings {
+        body_bytes_max: 1,
+        keep_authorization: false,
+        trust_ext_authz: false,
+        ietf_rate_limit_headers: false,
+        hold_ttl: Millis::from_secs(60),
+        lease_ttl: Millis::from_secs(15),
+        handover_max: Millis::from_secs(10),
+    };
+    Driver::new(
+        Arc::new(Snapshot::default()),
+        settings,
+        counters,
+        Recorder::new(None, Arc::new(Metrics::new()), None),
+        Leases::default(),
+        OnCounterFailure::Share,
+    )
+}
+
+/// A call that has one of so many slots.
+fn call(driver: &Driver, n: u8, slots: u64) -> Reservation {
+    let limit = Limit {
+        name: "slots".into(),
+        scope: Scope::TENANT,
+        unit: Unit::Concurrency,
+        amount: slots,
+        algorithm: Algorithm::Concurrency,
+        mode: Mode::Enforce,
+    };
+    Reservation {
+        hold: HoldId::new(driver.clock.now(), &[n; 10]),
+        slot: "acme".into(),
+        charges: vec![Charge::new(Arc::new(limit), "c", 1)],
+        shared: Vec::new(),
+        hold_ttl: driver.settings.hold_ttl,
+        lease_ttl: driver.settings.lease_ttl,
+        context: "".into(),
+    }
+}
+
+/// Takes the call into care, as one that the store has.
+fn keep(driver: &Driver, call: &Reservation) {
+    let lease = Lease {
+        slot: Arc::clone(&call.slot),
+        reservation: Some(Arc::new(call.clone())),
+        until: None,
+        over: false,
+    };
+    driver.leases.keep(call.hold, lease);
+}
+
+fn end(call: &Reservation) -> Settlement {
+    Settlement {
+        slot: Arc::clone(&call.slot),
+        hold: call.hold,
+        shared: false,
+        actual: Actual::VOID,
+        event: None,
+        lesson: None,
+    }
+}
+
+fn passes_alone(driver: &Driver, call: &Reservation) -> bool {
+    let now = driver.clock.now();
+    let decided = driver.local.decide(call, false, &driver.known, now);
+    matches!(decided, Ok(crate::limits::Decision::Admitted(_)))
+}
+
+/// It waits for the store still, but nothing runs that would have its slot.
+#[tokio::test]
+async fn a_call_that_is_over_has_no_slot_in_an_outage_that_begins_then() {
+    let driver = driver(Counters::Memory(Memory::default()));
+    let [over, open, third] = [1, 2, 3].map(|n| call(&driver, n, 2));
+    for call in [&over, &open] {
+        keep(&driver, call);
+    }
+    driver.leases.over(over.hold);
+    driver.carry_over(|_| true);
+    assert!(passes_alone(&driver, &third), "one of two is open");
+    let fourth = call(&driver, 4, 2);
+    assert!(!passes_alone(&driver, &fourth));
+    // One that ends in the outage frees its slot as well.
+    unsettled::settle(&driver, end(&open)).await;
+    assert!(passes_alone(&driver, &fourth));
+}
