@@ -162,8 +162,16 @@ impl Driver {
         self.breaker.answered(lane);
     }
 
-    /// A lane of the store did not answer, or refused what it should take.
-    fn failed(&self, lane: usize, error: &CounterError) {
+    /// The store did not answer what it was asked of this slot, or refused it.
+    fn failed(&self, slot: &Arc<str>, error: &CounterError) {
+        if matches!(error, CounterError::Corrupt(_)) && self.counters.is_remote() {
+            self.local.odd(slot, self.clock.now());
+        }
+        self.lane_failed(self.counters.lane(slot), error);
+    }
+
+    /// A lane of the store did not answer, or refuses everybody.
+    fn lane_failed(&self, lane: usize, error: &CounterError) {
         if !error.is_of_the_store() || !self.counters.is_remote() || !self.breaker.failed(lane) {
             return;
         }

@@ -8,6 +8,7 @@
 //! run.
 
 use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
+use crate::units::UnixMillis;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub(super) struct Books {
     /// Counters that began with what the store said, by slot: at most as many
     /// as are known of.
     begun: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// Slots of which the store holds what it can't read, and until when they
+    /// stay open: at most as many as there are tenants and domains.
+    odd: HashMap<Arc<str>, UnixMillis>,
 }
 
 struct Call {
@@ -74,8 +78,10 @@ impl Books {
         self.begun.is_empty() && self.calls.is_empty()
     }
 
-    pub(super) fn has_begun(&self, slot: &str) -> bool {
-        self.begun.contains_key(slot)
+    /// Whether all leases of the slot count here. Of an odd one the store still
+    /// gives out some.
+    pub(super) fn counts_leases(&self, slot: &str) -> bool {
+        self.begun.contains_key(slot) && !self.odd.contains_key(slot)
     }
 
     pub(super) fn is_over(&self, hold: HoldId) -> bool {
@@ -122,6 +128,13 @@ impl Books {
             reserved: false,
         });
         true
+    }
+
+    /// What the store holds of the slot it can't read: its books stay open until
+    /// then, lest its share be given out anew whenever they are closed.
+    pub(super) fn odd(&mut self, slot: &Arc<str>, until: UnixMillis) {
+        self.begun.entry(Arc::clone(slot)).or_default();
+        self.odd.insert(Arc::clone(slot), until);
     }
 
     /// A call is over: in which slot, and who knew of it.
@@ -227,9 +240,17 @@ impl Books {
         call.is_some_and(|call| call.whereabouts != Whereabouts::There)
     }
 
-    /// Nothing of the call is to be told any more.
+    /// Nothing of the call is to be told any more. One that is open counts here
+    /// until it ends.
     pub(super) fn strike(&mut self, hold: HoldId) {
-        self.calls.remove(&hold);
+        if let Entry::Occupied(mut entry) = self.calls.entry(hold) {
+            match entry.get().ended {
+                Some(_) => {
+                    entry.remove();
+                }
+                None => entry.get_mut().whereabouts = Whereabouts::There,
+            }
+        }
     }
 
     /// The counters to which anything is owed, with their slots.
@@ -278,36 +299,39 @@ impl Books {
         }
     }
 
-    /// Closes the books of slots, where the store has been told of everything.
-    pub(super) fn close(&mut self, wanted: impl Fn(&str) -> bool) -> Closed {
-        let mut owed = self.owed.iter().filter(|(slot, _)| wanted(slot));
-        let mut calls = self
-            .calls
-            .values()
-            .filter(|call| wanted(&call.reservation.slot));
-        let is_open = owed.any(|(_, counters)| !counters.is_empty())
-            || calls.any(|call| call.whereabouts != Whereabouts::There);
+    /// Closes the books of each slot of which the store has been told
+    /// everything.
+    pub(super) fn close(&mut self, wanted: impl Fn(&str) -> bool, now: UnixMillis) -> Closed {
+        self.odd.retain(|_, until| now < *until);
+        let owed = self.owed.iter();
+        let owed = owed.filter(|(_, counters)| !counters.is_empty());
+        let calls = self.calls.values();
+        let untold = calls.filter(|call| call.whereabouts != Whereabouts::There);
+        let open: HashSet<Arc<str>> = owed
+            .map(|(slot, _)| slot)
+            .chain(untold.map(|call| &call.reservation.slot))
+            .chain(self.odd.keys())
+            .cloned()
+            .collect();
+        let closes = |slot: &Arc<str>| wanted(slot) && !open.contains(slot);
         let mut closed = Closed::default();
-        if is_open {
-            return closed;
-        }
         self.calls.retain(|hold, call| {
             let slot = &call.reservation.slot;
-            let kept = !wanted(slot);
+            let kept = !closes(slot);
             if !kept {
                 closed.calls.push((Arc::clone(slot), *hold));
             }
             kept
         });
-        self.owed.retain(|slot, _| !wanted(slot));
-        self.to_see.retain(|(slot, _)| !wanted(slot));
-        closed.slots = self
-            .begun
-            .keys()
-            .filter(|slot| wanted(slot))
-            .cloned()
-            .collect();
-        self.begun.retain(|slot, _| !wanted(slot));
+        self.owed.retain(|slot, _| !closes(slot));
+        self.to_see.retain(|(slot, _)| !closes(slot));
+        self.begun.retain(|slot, _| {
+            let kept = !closes(slot);
+            if !kept {
+                closed.slots.push(Arc::clone(slot));
+            }
+            kept
+        });
         closed
     }
 }
@@ -316,9 +340,10 @@ impl Books {
 mod tests {
     use super::*;
     use crate::limits::{Algorithm, Mode, Scope, Unit};
-    use crate::units::{Millis, UnixMillis};
+    use crate::units::Millis;
 
     const EVERY: fn(&str) -> bool = |_| true;
+    const NOW: UnixMillis = UnixMillis(5);
 
     fn hold(n: u8) -> HoldId {
         HoldId::new(UnixMillis(1), &[n; 10])
@@ -377,13 +402,13 @@ mod tests {
         books.end(hold(3), used(5));
         let told = debts(&mut books, 98, 1_000);
         assert_eq!((told[0].hold, told[0].amount), (hold(99), 20));
-        assert!(books.close(EVERY).slots.is_empty(), "not all is told");
+        assert!(books.close(EVERY, NOW).slots.is_empty(), "not all is told");
         books.paid(&told[0]);
         let told = debts(&mut books, 97, 1_000);
         assert_eq!((told[0].hold, told[0].amount), (hold(97), 5));
         books.paid(&told[0]);
         assert!(owed(&mut books, 1_000).is_empty());
-        assert_eq!(books.close(EVERY).slots, [Arc::from("acme")]);
+        assert_eq!(books.close(EVERY, NOW).slots, [Arc::from("acme")]);
         assert!(books.is_empty());
     }
 
@@ -422,7 +447,7 @@ mod tests {
         let mut books = Books::default();
         let part = call(1);
         assert!(books.begin(&part, |_| None::<u64>).is_empty());
-        assert!(books.begun["acme"].is_empty() && books.has_begun("acme"));
+        assert!(books.begun["acme"].is_empty() && books.counts_leases("acme"));
         assert_eq!(books.begin(&part, |_| Some(7)), [(0, 7)]);
         assert!(books.begin(&part, |_| Some(7)).is_empty(), "once");
     }
@@ -448,12 +473,36 @@ mod tests {
         }
         books.strike(hold(2));
         assert!(owed(&mut books, 1_000).is_empty(), "nothing is told twice");
-        let mut closed = books.close(EVERY).calls;
+        let mut closed = books.close(EVERY, NOW).calls;
         closed.sort();
         assert_eq!(
             closed,
             [(Arc::from("acme"), hold(1)), (Arc::from("acme"), hold(3))],
             "what is open counts here until the end"
         );
+    }
+
+    /// One tenant's counters can't be read: its share stays what it is, and the
+    /// others' end.
+    #[test]
+    fn an_odd_slot_keeps_its_books_and_no_others() {
+        let mut books = Books::default();
+        let mut other = Reservation::clone(&call(2));
+        other.slot = "globex".into();
+        books.enter(call(1), Whereabouts::Maybe);
+        books.enter(Arc::new(other), Whereabouts::Maybe);
+        books.odd(&"acme".into(), UnixMillis(NOW.0 + 10));
+        assert!(books.counts_leases("globex") && !books.counts_leases("acme"));
+        assert_eq!(books.told(hold(2)), None);
+        assert_eq!(books.close(EVERY, NOW).slots, [Arc::from("globex")]);
+        // What can't be told is given up, and counts here until it ends.
+        books.strike(hold(1));
+        let later = UnixMillis(NOW.0 + 9);
+        assert!(books.close(EVERY, later).slots.is_empty());
+        let ended = books.end(hold(1), used(3)).map(|(_, known)| known);
+        assert_eq!(ended, Some(Whereabouts::There));
+        let later = UnixMillis(NOW.0 + 10);
+        assert_eq!(books.close(EVERY, later).slots, [Arc::from("acme")]);
+        assert!(books.is_empty());
     }
 }

@@ -39,7 +39,7 @@ impl Driver {
                 }
                 Err(error) => {
                     self.recorder.counter_error(&error);
-                    self.failed(lane, &error);
+                    self.failed(&toll.slot, &error);
                     error
                 }
             }

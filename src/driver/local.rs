@@ -5,7 +5,8 @@
 //! its part of what the store last said was used; so the fleet together stays
 //! within the limit, as far as what others used lately is known here. What was
 //! given out is kept in the `books` until the store has been told of it
-//! (`merge`).
+//! (`merge`). So it is where the store is there and can't read a tenant's
+//! counters, which concerns that tenant alone.
 
 mod parts;
 
@@ -32,6 +33,10 @@ const RETRY_AFTER: Millis = Millis(1_000);
 /// The debts that are looked at when a call ends, to see whether they are owed
 /// still: about as many as a call adds.
 const CHARGES_SEEN: usize = 8;
+
+/// How long a share goes on after the store could not read its counters. Whoever
+/// asks again within that gets no more than one share out of it.
+const ODD_KEPT: Millis = Millis::from_mins(60);
 
 /// What this sidecar admits by itself.
 pub(super) struct Local {
@@ -200,7 +205,7 @@ impl Local {
     pub(super) fn is_new_to(&self, part: &Reservation) -> bool {
         let mut charges = part.charges.iter();
         charges.any(|charge| charge.limit.unit == Unit::Concurrency)
-            && !self.books().has_begun(&part.slot)
+            && !self.books().counts_leases(&part.slot)
     }
 
     /// A call that the store has: its leases count here too. Whether they did
@@ -280,6 +285,13 @@ impl Local {
         self.books().is_untold(hold)
     }
 
+    /// The store holds what it can't read of this slot: its calls are decided here
+    /// whenever they need that, by one share for all of them.
+    pub(super) fn odd(&self, slot: &Arc<str>, now: UnixMillis) {
+        self.books().odd(slot, now + ODD_KEPT);
+        self.stirred.notify_one();
+    }
+
     /// Nothing of the call is to be told any more.
     pub(super) fn strike(&self, hold: HoldId) {
         self.books().strike(hold);
@@ -314,11 +326,11 @@ impl Local {
         self.books().paid(debt);
     }
 
-    /// Ends the share of the slots of the caller's choice, where the store has
-    /// been told of everything.
-    pub(super) fn close(&self, wanted: impl Fn(&str) -> bool) {
+    /// Ends the share of each slot of the caller's choice of which the store has
+    /// been told everything.
+    pub(super) fn close(&self, wanted: impl Fn(&str) -> bool, now: UnixMillis) {
         let mut books = self.books();
-        let closed = books.close(wanted);
+        let closed = books.close(wanted, now);
         for (slot, hold) in closed.calls {
             // Open still: the next outage counts it anew.
             self.memory.drop_hold(&slot, hold);

@@ -92,7 +92,7 @@ impl Merge {
         // What a lane did not answer while it was never taken to be away.
         let closed = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
         match tell(&driver, &closed).await {
-            Ok(()) => driver.local.close(closed),
+            Ok(()) => driver.local.close(closed, driver.clock.now()),
             Err(error) => {
                 tracing::debug!(%error, "the counter store could not be told; it is tried again");
             }
@@ -211,18 +211,17 @@ async fn reserve(driver: &Driver, call: &Reservation) -> Result<(), CounterError
 /// Notes how the lane took it.
 fn heard<T>(
     driver: &Driver,
-    slot: &str,
+    slot: &Arc<str>,
     answer: Result<T, CounterError>,
 ) -> Result<(), CounterError> {
-    let lane = driver.counters.lane(slot);
     match answer {
         Ok(_) => {
-            driver.answered(lane);
+            driver.answered(driver.counters.lane(slot));
             Ok(())
         }
         Err(error) => {
             driver.recorder.counter_error(&error);
-            driver.failed(lane, &error);
+            driver.failed(slot, &error);
             Err(error)
         }
     }
@@ -230,7 +229,7 @@ fn heard<T>(
 
 async fn settle(
     driver: &Driver,
-    slot: &str,
+    slot: &Arc<str>,
     hold: HoldId,
     actual: Actual,
 ) -> Result<(), CounterError> {

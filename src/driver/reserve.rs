@@ -78,7 +78,7 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
     };
     if asked {
         driver.recorder.counter_error(&error);
-        driver.failed(lane, &error);
+        driver.failed(&part.slot, &error);
     }
     let unfit = matches!(error, CounterError::Unfit(_));
     if unfit || !driver.counters.is_remote() || !driver.local.decides() {

@@ -217,12 +217,11 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         .counters
         .settle(slot, *hold, *actual, driver.clock.now())
         .await;
-    let lane = driver.counters.lane(slot);
     match &settled {
-        Ok(_) => driver.answered(lane),
+        Ok(_) => driver.answered(driver.counters.lane(slot)),
         Err(error) => {
             driver.recorder.counter_error(error);
-            driver.failed(lane, error);
+            driver.failed(slot, error);
         }
     }
     settled

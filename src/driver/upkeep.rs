@@ -121,7 +121,7 @@ impl Upkeep {
             && let Err(error) = driver.join().await
         {
             driver.recorder.counter_error(&error);
-            driver.failed(0, &error);
+            driver.lane_failed(0, &error);
             if !error.is_of_the_store() {
                 break;
             }

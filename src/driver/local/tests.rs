@@ -80,7 +80,7 @@ fn leases_count_in_one_outage_after_the_other() {
         for call in local.untold(|_| true) {
             local.told(call.hold);
         }
-        local.close(|_| true);
+        local.close(|_| true, NOW + Millis(at));
         assert!(!local.has_news());
     }
 }
