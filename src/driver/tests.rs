@@ -1,4 +1,6 @@
-//! The driver's own parts together, without a store that fails.
+//! The driver's own parts together, over a store that does as it is told.
+
+mod fake_redis;
 
 use super::leases::Lease;
 use super::*;
@@ -6,7 +8,9 @@ use crate::counters::memory::Memory;
 use crate::exchange::Settlement;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
-use crate::units::{Millis, UnixMillis};
+use crate::units::Millis;
+use fake_redis::{FakeRedis, Script};
+use unsettled::Again;
 
 fn driver(counters: Counters) -> Arc<Driver> {
     let settings = Settings {
@@ -93,4 +97,26 @@ async fn a_call_that_is_over_has_no_slot_in_an_outage_that_begins_then() {
     // One that ends in the outage frees its slot as well.
     unsettled::settle(&driver, end(&open)).await;
     assert!(passes_alone(&driver, &fourth));
+}
+
+/// A failover: until another takes over, the old master takes no writes.
+#[tokio::test]
+async fn a_settlement_outlasts_a_store_that_takes_no_writes() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let call = call(&driver, 1, 2);
+    keep(&driver, &call);
+    redis.tell(|state| {
+        state.refusal = Some("READONLY You can't write against a read only replica.")
+    });
+    unsettled::settle(&driver, end(&call)).await;
+    let mut again = Again::new(&driver);
+    for _ in 0..10 {
+        again.round(&driver).await;
+    }
+    assert_eq!((driver.unsettled.len(), driver.leases.len()), (1, 1));
+    redis.tell(|state| state.refusal = None);
+    again.round(&driver).await;
+    assert_eq!((driver.unsettled.len(), driver.leases.len()), (0, 0));
+    assert_eq!(redis.ran(Script::Settle), 1);
 }

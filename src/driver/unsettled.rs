@@ -357,7 +357,9 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                     conclude(driver, settlement, ended_here);
                 }
             }
-            Err(error @ (CounterError::Unavailable(_) | CounterError::Timeout(_))) => {
+            // What refuses everybody (READONLY while another takes over) will
+            // answer in time.
+            Err(error) if error.is_of_the_store() => {
                 answers.unanswered += 1;
                 tracing::debug!(%error, %hold, "a settlement failed again");
             }
