@@ -25,6 +25,7 @@ mod local;
 mod merge;
 mod record;
 mod refused_tolls;
+mod renewal;
 mod reserve;
 mod session;
 mod settle;

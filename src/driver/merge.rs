@@ -2,7 +2,8 @@
 //!
 //! A lane that is open is asked by this task alone, with a script that writes.
 //! When it has answered well several times in a row it is told of the calls
-//! that are open, then of what others used, and only then asked by calls again.
+//! that are open, then of what others used, and that those which it has had all
+//! along are open still; only then is it asked by calls again.
 //! What it is told, it is told under one name however often, so a lost answer
 //! charges nothing twice.
 
@@ -10,6 +11,7 @@ use super::Driver;
 use super::books::Debt;
 use super::clock;
 use super::local::one_charge;
+use super::renewal;
 use crate::counters::CounterError;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::units::Millis;
@@ -112,7 +114,9 @@ impl Merge {
             return Ok(());
         }
         driver.local.set_sidecars(sidecars);
-        tell(driver, &|slot| driver.counters.lane(slot) == lane).await?;
+        let in_lane = |slot: &str| driver.counters.lane(slot) == lane;
+        tell(driver, &in_lane).await?;
+        renewal::renew(driver, in_lane).await?;
         driver.breaker.close(lane);
         driver.recorder.lanes_away(driver.breaker.open());
         self.good.remove(&lane);

@@ -81,6 +81,15 @@ fn passes_alone(driver: &Driver, call: &Reservation) -> bool {
     matches!(decided, Ok(crate::limits::Decision::Admitted(_)))
 }
 
+/// So many failures that all of the store is taken to be away.
+fn go_away(driver: &Driver) {
+    while driver.breaker.open() < driver.counters.lanes() {
+        for lane in 0..driver.counters.lanes() {
+            driver.lane_failed(lane, &CounterError::Timeout(Millis(1)));
+        }
+    }
+}
+
 /// It waits for the store still, but nothing runs that would have its slot.
 #[tokio::test]
 async fn a_call_that_is_over_has_no_slot_in_an_outage_that_begins_then() {
@@ -119,4 +128,21 @@ async fn a_settlement_outlasts_a_store_that_takes_no_writes() {
     again.round(&driver).await;
     assert_eq!((driver.unsettled.len(), driver.leases.len()), (0, 0));
     assert_eq!(redis.ran(Script::Settle), 1);
+}
+
+/// Leases may have lapsed while it was away.
+#[tokio::test]
+async fn open_calls_are_renewed_before_a_store_that_is_back_decides() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let call = call(&driver, 1, 2);
+    keep(&driver, &call);
+    go_away(&driver);
+    let mut merge = Merge::new(Arc::clone(&driver));
+    while driver.breaker.open() > 0 {
+        assert_eq!(redis.ran(Script::Renew), 0);
+        merge.round().await;
+    }
+    assert_eq!(redis.ran(Script::Renew), 1);
+    assert!(!driver.local.has_news());
 }

@@ -5,9 +5,9 @@
 //! never taken by its own look for expired holds meanwhile.
 
 use super::Driver;
+use super::renewal;
 use super::unsettled::{Again, Round};
 use crate::exchange::{OpenCall, expired_event};
-use crate::limits::{Decision, HoldId};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
@@ -17,9 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often expired holds are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(1);
-
-/// Holds renewed at a time; where none of them is answered for, the rest wait.
-const RENEWED_TOGETHER_MAX: usize = 256;
 
 /// The most expired holds that one look takes over.
 const EXPIRED_BATCH_MAX: usize = 1_000;
@@ -69,43 +66,11 @@ impl Upkeep {
     }
 
     async fn renew(&mut self) {
-        let settings = self.driver.settings;
-        self.driver.clock.follow_drift();
-        let mut due = self.driver.leases.due(self.driver.clock.now());
-        let breaker = &self.driver.breaker;
-        // What the store is still to be told of would seem lost to it.
-        due.retain(|(hold, slot)| {
-            let away = breaker.is_open(self.driver.counters.lane(slot));
-            !away && !self.driver.local.is_untold(*hold)
-        });
-        for batch in due.chunks(RENEWED_TOGETHER_MAX) {
-            let driver = &self.driver;
-            let renewed = driver
-                .counters
-                .renew_all(
-                    batch,
-                    settings.hold_ttl,
-                    settings.lease_ttl,
-                    driver.clock.now(),
-                )
-                .await;
-            let mut answered = false;
-            for ((hold, _), renewed) in batch.iter().zip(renewed) {
-                answered |= renewed.is_ok();
-                match renewed {
-                    Ok(true) => {}
-                    Ok(false) => self.restore(*hold).await,
-                    Err(error) => {
-                        driver.recorder.counter_error(&error);
-                        tracing::warn!(%error, %hold, "a hold could not be renewed");
-                    }
-                }
-            }
-            if !answered {
-                // The store is away; the others would only wait in vain.
-                self.store_failed();
-                return;
-            }
+        let driver = &self.driver;
+        driver.clock.follow_drift();
+        let there = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
+        if renewal::renew(driver, there).await.is_err() {
+            self.store_failed();
         }
     }
 
@@ -132,27 +97,6 @@ impl Upkeep {
             .set_counters(away == 0 || driver.local.decides());
         if away > 0 {
             self.store_failed();
-        }
-    }
-
-    /// The store knows nothing of a hold that is open here. Either it has ended,
-    /// or the store lost it (a flush, a failover): then it is taken again.
-    async fn restore(&self, hold: HoldId) {
-        let driver = &self.driver;
-        let Some(taken) = driver.leases.reservation(hold) else {
-            driver.leases.release(hold);
-            return;
-        };
-        let again = taken.unrefused();
-        match driver.counters.reserve(&again, driver.clock.now()).await {
-            Ok(Decision::Admitted(_)) => {
-                tracing::warn!(%hold, "the counter store had lost a hold; it is back");
-            }
-            Ok(_) => driver.leases.release(hold),
-            Err(error) => {
-                driver.recorder.counter_error(&error);
-                tracing::warn!(%error, %hold, "a hold could not be restored");
-            }
         }
     }
 

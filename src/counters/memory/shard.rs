@@ -156,10 +156,9 @@ impl Shard {
         self.by_expiry.remove(&(open.expiry, hold));
         open.expiry = open.expiry.max(expiry);
         self.by_expiry.insert((open.expiry, hold));
-        if let Some(slot) = self.slots.get_mut(&open.slot) {
-            for taken in &mut open.taken {
-                slot.renew(&self.hasher, taken, hold, lease_expiry, now);
-            }
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &open.slot, now);
+        for taken in &mut open.taken {
+            slot.renew(&self.hasher, taken, hold, lease_expiry, now);
         }
         true
     }

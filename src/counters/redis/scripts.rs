@@ -62,7 +62,7 @@ impl Scripts {
         Self {
             reserve: script!("reserve", 1),
             settle: script!("settle", 1),
-            renew: script!("renew", 1),
+            renew: script!("renew", 2),
             expire: script!("expire", 1),
             beat: script!("beat", 1),
             reset: script!("reset", 1),
