@@ -12,7 +12,7 @@ use crate::units::Millis;
 use fake_redis::{FakeRedis, Script};
 use unsettled::Again;
 
-fn driver(counters: Counters) -> Arc<Driver> {
+pub fn driver(counters: Counters) -> Arc<Driver> {
     let settings = Settings {
         body_bytes_max: 1,
         keep_authorization: false,

@@ -26,17 +26,18 @@ pub struct Upkeep {
     driver: Arc<Driver>,
     readiness: Arc<Readiness>,
     renew_every: Millis,
-    /// When the store was last seen to be away.
-    failed_at: Option<Instant>,
+    /// When the store was last seen to be away. It may have been until now when
+    /// this process begins.
+    failed_at: Instant,
 }
 
 impl Upkeep {
     pub fn new(driver: Arc<Driver>, readiness: Arc<Readiness>, renew_every: Millis) -> Self {
         Self {
+            failed_at: driver.clock.instant(),
             driver,
             readiness,
             renew_every,
-            failed_at: None,
         }
     }
 
@@ -101,16 +102,16 @@ impl Upkeep {
     }
 
     fn store_failed(&mut self) {
-        self.failed_at = Some(self.driver.clock.instant());
+        self.failed_at = self.driver.clock.instant();
     }
 
     /// After the store was away, those who are alive renew and settle their
-    /// holds first: within the life of a lease, or they are dead.
+    /// holds first: within the life of a lease, or they are dead. A process that
+    /// has just begun doesn't know whether it was.
     fn may_expire(&self) -> bool {
         let wait: Duration = self.driver.settings.lease_ttl.into();
         let now = self.driver.clock.instant();
-        self.failed_at
-            .is_none_or(|failed_at| now.duration_since(failed_at) >= wait)
+        now.duration_since(self.failed_at) >= wait
     }
 
     /// Takes over holds that nobody settled, whoever opened them, and records
@@ -153,4 +154,22 @@ fn ticker(every: Duration) -> tokio::time::Interval {
     let mut ticker = tokio::time::interval(every);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::counters::memory::Memory;
+
+    /// The store may have been away for all, longer than a hold lives.
+    #[tokio::test]
+    async fn a_process_that_has_just_begun_takes_no_holds_that_others_will_renew() {
+        let driver = crate::driver::tests::driver(Counters::Memory(Memory::default()));
+        let lease_ttl: Duration = driver.settings.lease_ttl.into();
+        let mut upkeep = Upkeep::new(driver, Arc::default(), Millis(1));
+        assert!(!upkeep.may_expire());
+        upkeep.failed_at -= lease_ttl;
+        assert!(upkeep.may_expire());
+    }
 }
