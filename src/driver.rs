@@ -154,7 +154,7 @@ impl Driver {
         let beat = self.counters.beat(0, &self.sidecar, merge::ALIVE_FOR);
         let sidecars = beat.await?;
         self.local.set_sidecars(sidecars);
-        self.recorder.store(sidecars, self.breaker.open());
+        self.recorder.store(sidecars, self.breaker.away());
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl Driver {
             return;
         }
         tracing::warn!(%error, lane, "the counter store is away; it is looked for");
-        self.recorder.lanes_away(self.breaker.open());
+        self.recorder.lanes_away(self.breaker.away());
         self.carry_over(|taken| self.counters.lane(&taken.slot) == lane);
         self.local.stirred.notify_one();
     }

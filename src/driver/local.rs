@@ -65,15 +65,20 @@ impl Local {
         self.on_failure != OnCounterFailure::Deny
     }
 
+    /// Whether others give out shares beside this one's.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.on_failure == OnCounterFailure::Share && self.sidecars.load(Ordering::Relaxed) > 1
+    }
+
     pub(super) fn set_sidecars(&self, sidecars: u64) {
         self.sidecars.store(sidecars.max(1), Ordering::Relaxed);
     }
 
-    /// Decides one part of a call. `asked`: the store may have taken it.
+    /// Decides one part of a call, of which the store knows so much.
     pub(super) fn decide(
         &self,
         part: &Reservation,
-        asked: bool,
+        whereabouts: Whereabouts,
         known: &Known,
         now: UnixMillis,
     ) -> Result<Decision, CounterError> {
@@ -88,10 +93,6 @@ impl Local {
         let decision = self.memory.reserve(&scaled, now)?;
         match decision {
             Decision::Admitted(standings) => {
-                let whereabouts = match asked {
-                    true => Whereabouts::Maybe,
-                    false => Whereabouts::Here,
-                };
                 self.books().enter(Arc::new(part.clone()), whereabouts);
                 self.stirred.notify_one();
                 Ok(Decision::Admitted(standings))
@@ -101,7 +102,8 @@ impl Local {
         }
     }
 
-    /// [`Local::decide`] for a toll; `name` is one that nothing else has.
+    /// [`Local::decide`] for a toll, of which the store is to be told if that is
+    /// what comes of it: see [`Local::owe`]. `name` is one that nothing else has.
     pub(super) fn charge(
         &self,
         toll: &Toll,
@@ -127,16 +129,17 @@ impl Local {
             slot: Arc::clone(&toll.slot),
             charges: scaled.charges,
         };
-        let paid = self.memory.charge(&share, now)?;
-        if paid.taken {
-            let used = toll.charges.iter().map(|charge| (charge, charge.amount));
-            let mut books = self.books();
-            books.owe(&toll.slot, used);
-            self.drop_over(&mut books, toll.charges.len(), now);
-            drop(books);
-            self.stirred.notify_one();
-        }
-        Ok(paid)
+        self.memory.charge(&share, now)
+    }
+
+    /// The store is to be told of a toll that was taken here.
+    pub(super) fn owe(&self, toll: &Toll, now: UnixMillis) {
+        let used = toll.charges.iter().map(|charge| (charge, charge.amount));
+        let mut books = self.books();
+        books.owe(&toll.slot, used);
+        self.drop_over(&mut books, toll.charges.len(), now);
+        drop(books);
+        self.stirred.notify_one();
     }
 
     /// The part with this sidecar's share of each limit, or why there is none.

@@ -29,6 +29,11 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(400);
 /// Good answers in a row, after which a store is taken to be back.
 const GOOD_LOOKS: u32 = 3;
 
+/// After the store was told of everything here, others may take so long to tell it
+/// too: the longest pause between looks, [`RECONNECT_AFTER`], a connection that
+/// can't be opened within its default time, and some looks.
+const RETURNS_FOR: Duration = Duration::from_secs(3);
+
 /// A connection that answers nothing for so long is left for another.
 const RECONNECT_AFTER: Duration = Duration::from_millis(1_000);
 
@@ -43,6 +48,9 @@ pub struct Merge {
     driver: Arc<Driver>,
     /// Good looks in a row, by lane.
     good: HashMap<usize, u32>,
+    /// Since when lanes are returning.
+    returning: HashMap<usize, Instant>,
+    returns_for: Duration,
     pause: Duration,
     connected_at: Instant,
 }
@@ -53,6 +61,8 @@ impl Merge {
             connected_at: driver.clock.instant(),
             driver,
             good: HashMap::new(),
+            returning: HashMap::new(),
+            returns_for: RETURNS_FOR,
             pause: LOOK_EVERY_MIN,
         }
     }
@@ -61,7 +71,7 @@ impl Merge {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let driver = Arc::clone(&self.driver);
-            let idle = driver.breaker.open() == 0 && !driver.local.has_news();
+            let idle = driver.breaker.away() == 0 && !driver.local.has_news();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -91,17 +101,39 @@ impl Merge {
             true => LOOK_EVERY_MIN,
             false => (self.pause * 2).min(LOOK_EVERY_MAX),
         };
-        // What a lane did not answer while it was never taken to be away.
-        let closed = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
-        match tell(&driver, &closed).await {
-            Ok(()) => driver.local.close(closed, driver.clock.now()),
-            Err(error) => {
-                tracing::debug!(%error, "the counter store could not be told; it is tried again");
-            }
+        self.close();
+        // What a lane did not answer while it was never taken to be away, and what
+        // came in since it was told.
+        let asked = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
+        if let Err(error) = tell(&driver, &asked).await {
+            tracing::debug!(%error, "the counter store could not be told; it is tried again");
         }
+        let closed = |slot: &str| driver.breaker.is_closed(driver.counters.lane(slot));
+        driver.local.close(closed, driver.clock.now());
     }
 
-    /// One look at a lane that is open; closes it when it is back.
+    /// Closes the lanes of which all sidecars have told the store.
+    fn close(&mut self) {
+        let (driver, now) = (&self.driver, self.driver.clock.instant());
+        // With nobody beside it, a sidecar's share is the limit.
+        let wait = match driver.local.is_one_of_many() {
+            true => self.returns_for,
+            false => Duration::ZERO,
+        };
+        self.returning.retain(|lane, since| {
+            if driver.breaker.is_returning(*lane) && now.duration_since(*since) >= wait {
+                driver.breaker.close(*lane);
+                tracing::warn!(
+                    lane,
+                    "the counter store is back, and knows what was admitted"
+                );
+            }
+            driver.breaker.is_returning(*lane)
+        });
+        driver.recorder.lanes_away(driver.breaker.away());
+    }
+
+    /// One look at a lane that is open; has it asked again when it is back.
     async fn look(&mut self, lane: usize) -> Result<(), CounterError> {
         let driver = &self.driver;
         let sidecars = driver
@@ -117,13 +149,9 @@ impl Merge {
         let in_lane = |slot: &str| driver.counters.lane(slot) == lane;
         tell(driver, &in_lane).await?;
         renewal::renew(driver, in_lane).await?;
-        driver.breaker.close(lane);
-        driver.recorder.lanes_away(driver.breaker.open());
+        driver.breaker.returns(lane);
+        self.returning.insert(lane, driver.clock.instant());
         self.good.remove(&lane);
-        tracing::warn!(
-            lane,
-            "the counter store is back, and knows what was admitted"
-        );
         Ok(())
     }
 

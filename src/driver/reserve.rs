@@ -1,6 +1,7 @@
 //! Taking a call's reservation: the tenant's own part first, then what tenants
 //! share; each by the store, or by this sidecar alone where the store is away.
 
+use super::books::Whereabouts;
 use super::leases::Lease;
 use super::{Driver, settle};
 use crate::counters::CounterError;
@@ -70,8 +71,7 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         true => match driver.counters.reserve(part, driver.clock.now()).await {
             Ok(decision) => {
                 driver.answered(lane);
-                learn(driver, part, &decision);
-                return Ok((decision, By::Store));
+                return beside_the_share(driver, part, decision);
             }
             Err(error) => error,
         },
@@ -89,7 +89,12 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         // One of the first to miss the store: not all leases are carried over.
         driver.carry_over(|taken| taken.slot == part.slot);
     }
-    let decision = driver.local.decide(part, asked, &driver.known, now)?;
+    let whereabouts = match asked {
+        true => Whereabouts::Maybe,
+        false => Whereabouts::Here,
+    };
+    let local = &driver.local;
+    let decision = local.decide(part, whereabouts, &driver.known, now)?;
     let admitted = matches!(decision, Decision::Admitted(_));
     driver.recorder.decided_alone(admitted);
     if asked && !admitted {
@@ -97,6 +102,30 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         drop(settle::start(driver, give_back(part)));
     }
     Ok((decision, By::Local))
+}
+
+/// What the store admits while others may still give out their shares must fit
+/// into this sidecar's too.
+fn beside_the_share(
+    driver: &Arc<Driver>,
+    part: &Reservation,
+    decision: Decision,
+) -> Result<(Decision, By), CounterError> {
+    let admitted = matches!(decision, Decision::Admitted(_));
+    if admitted
+        && driver
+            .breaker
+            .is_returning(driver.counters.lane(&part.slot))
+    {
+        let (local, now) = (&driver.local, driver.clock.now());
+        let share = local.decide(part, Whereabouts::There, &driver.known, now)?;
+        if let Decision::Refused(refusal) = share {
+            drop(settle::start(driver, give_back(part)));
+            return Ok((Decision::Refused(refusal), By::Local));
+        }
+    }
+    learn(driver, part, &decision);
+    Ok((decision, By::Store))
 }
 
 /// What the store said, for when it can't be asked.

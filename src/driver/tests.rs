@@ -10,6 +10,7 @@ use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
 use crate::units::Millis;
 use fake_redis::{FakeRedis, Script};
+use std::time::Duration;
 use unsettled::Again;
 
 pub fn driver(counters: Counters) -> Arc<Driver> {
@@ -77,13 +78,15 @@ fn end(call: &Reservation) -> Settlement {
 
 fn passes_alone(driver: &Driver, call: &Reservation) -> bool {
     let now = driver.clock.now();
-    let decided = driver.local.decide(call, false, &driver.known, now);
+    let decided = driver
+        .local
+        .decide(call, books::Whereabouts::Here, &driver.known, now);
     matches!(decided, Ok(crate::limits::Decision::Admitted(_)))
 }
 
 /// So many failures that all of the store is taken to be away.
 fn go_away(driver: &Driver) {
-    while driver.breaker.open() < driver.counters.lanes() {
+    while driver.breaker.away() < driver.counters.lanes() {
         for lane in 0..driver.counters.lanes() {
             driver.lane_failed(lane, &CounterError::Timeout(Millis(1)));
         }
@@ -139,10 +142,55 @@ async fn open_calls_are_renewed_before_a_store_that_is_back_decides() {
     keep(&driver, &call);
     go_away(&driver);
     let mut merge = Merge::new(Arc::clone(&driver));
-    while driver.breaker.open() > 0 {
+    while driver.breaker.away() > 0 {
         assert_eq!(redis.ran(Script::Renew), 0);
         merge.round().await;
     }
     assert_eq!(redis.ran(Script::Renew), 1);
     assert!(!driver.local.has_news());
+}
+
+async fn passes(driver: &Arc<Driver>, call: &Reservation) -> bool {
+    let decided = reserve::reserve(driver, call).await.unwrap();
+    let passed = matches!(decided, crate::limits::Decision::Admitted(_));
+    if passed {
+        keep(driver, call);
+    }
+    passed
+}
+
+/// The first to find the store again leaves to the others what is theirs, until
+/// they must have found it too.
+#[tokio::test]
+async fn a_store_that_is_back_is_asked_beside_the_share_until_all_have_told_it() {
+    let (redis, counters) = FakeRedis::start().await;
+    redis.tell(|state| (state.sidecars, state.slots) = (2, 4));
+    let driver = driver(counters);
+    driver.join().await.unwrap();
+    go_away(&driver);
+    let calls: Vec<_> = (1..6).map(|n| call(&driver, n, 4)).collect();
+    assert!(passes(&driver, &calls[0]).await, "by itself");
+    let mut merge = Merge::new(Arc::clone(&driver));
+    while !driver.breaker.is_returning(0) {
+        merge.round().await;
+    }
+    assert_eq!(redis.tell(|state| state.taken), 1);
+    assert!(passes(&driver, &calls[1]).await);
+    assert!(
+        !passes(&driver, &calls[2]).await,
+        "half of it is the other's"
+    );
+    merge.round().await;
+    assert!(!passes(&driver, &calls[3]).await, "still");
+    let given_back = async {
+        while redis.tell(|state| state.taken) > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let given_back = tokio::time::timeout(Duration::from_secs(10), given_back);
+    given_back.await.expect("what was refused is given back");
+    merge.returns_for = Duration::ZERO;
+    merge.round().await;
+    assert!(driver.breaker.is_closed(0) && !driver.local.has_news());
+    assert!(passes(&driver, &calls[4]).await);
 }

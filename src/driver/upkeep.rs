@@ -83,7 +83,7 @@ impl Upkeep {
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
         // Until it answers or is taken to be away.
-        while driver.breaker.open() == 0
+        while driver.breaker.away() == 0
             && let Err(error) = driver.join().await
         {
             driver.recorder.counter_error(&error);
@@ -92,7 +92,7 @@ impl Upkeep {
                 break;
             }
         }
-        let away = driver.breaker.open();
+        let away = driver.breaker.away();
         driver.recorder.lanes_away(away);
         self.readiness
             .set_counters(away == 0 || driver.local.decides());

@@ -40,7 +40,8 @@ fn local(on_failure: OnCounterFailure, sidecars: u64) -> (Local, Known) {
 }
 
 fn admitted(local: &Local, part: &Reservation, known: &Known, at: u64) -> bool {
-    let decided = local.decide(part, false, known, NOW + Millis(at)).unwrap();
+    let decided = local.decide(part, Whereabouts::Here, known, NOW + Millis(at));
+    let decided = decided.unwrap();
     matches!(decided, Decision::Admitted(_))
 }
 
