@@ -345,13 +345,10 @@ impl Local {
         drop(books);
     }
 
-    /// What is used of a counter here now.
+    /// What is used of a counter here now, of the share by which it was counted.
     fn used(&self, slot: &Arc<str>, counter: &str, limit: &Limit, now: UnixMillis) -> u64 {
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
-        let limit = limit.share(sidecars).unwrap_or_else(|| limit.clone());
-        let look = Charge::new(Arc::new(limit), counter, 0);
-        let standings = self.memory.look(slot, &[look], now).unwrap_or_default();
-        standings.first().map_or(0, |standing| standing.used)
+        let look = Charge::new(Arc::new(limit.clone()), counter, 0);
+        self.memory.used(slot, &look, now)
     }
 
     /// A panic while they were locked left the books whole enough: each change

@@ -88,6 +88,15 @@ impl Shard {
         standings(&self.read(slot, looks, rules, now), now)
     }
 
+    pub(super) fn used(&self, slot: &str, look: &Charge, rule: Rule, now: UnixMillis) -> u64 {
+        let Some(slot) = self.slots.get(slot) else {
+            return 0;
+        };
+        let rule = slot.kept_by(&self.hasher, rule, &look.counter);
+        let counter = slot.read(&self.hasher, rule, &look.counter, now);
+        counter.standing(now).used
+    }
+
     /// Looks through all holds of the shard. `places` is where each counter's
     /// sum goes, `held`.
     pub(super) fn held(&self, slot: &str, places: &Map<&str, usize>, held: &mut [u64]) {

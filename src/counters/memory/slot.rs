@@ -107,6 +107,14 @@ impl Slot {
         }
     }
 
+    /// The rule that a counter is kept by.
+    pub(super) fn kept_by<'l>(&self, hasher: &RandomState, rule: Rule<'l>, name: &str) -> Rule<'l> {
+        match (rule, self.cells.get(hasher, Kind::of(&rule), name)) {
+            (Rule::Bucket(_), Some(State::Bucket(bucket))) => Rule::Bucket(bucket.rate()),
+            _ => rule,
+        }
+    }
+
     /// Forgets the leases that have expired. Before [`Slot::read`].
     pub(super) fn advance_leases(&mut self, hasher: &RandomState, name: &str, now: UnixMillis) {
         if let Some(leases) = self.leases(hasher, name) {

@@ -85,3 +85,30 @@ fn leases_count_in_one_outage_after_the_other() {
         assert!(!local.has_news());
     }
 }
+
+/// What is used is told, whether it was counted by the whole limit or by a share,
+/// and though there are more sidecars by then.
+#[test]
+fn what_was_used_of_a_bucket_is_owed_whatever_it_was_counted_by() {
+    let every = Millis::from_mins(60);
+    let bucket = Algorithm::TokenBucket { every, burst: 100 };
+    let bucket = limit(Unit::Requests, 100, bucket);
+    for (on_failure, sidecars, then) in [
+        (OnCounterFailure::Allow, 1, 1),
+        (OnCounterFailure::Allow, 4, 4),
+        (OnCounterFailure::Share, 2, 4),
+    ] {
+        let (local, known) = local(on_failure, sidecars);
+        for n in 0..40 {
+            let one = call(n, &bucket);
+            assert!(admitted(&local, &one, &known, 0));
+            local.end(one.hold, Actual::only(Unit::Requests, 1), NOW);
+        }
+        local.set_sidecars(then);
+        let name = || call(99, &bucket).hold;
+        let owing = local.owing(|_| true);
+        let debts = owing.iter().filter_map(|to| local.debt(to, name, NOW));
+        let owed: u64 = debts.map(|debt| debt.amount).sum();
+        assert_eq!(owed, 40, "{on_failure:?} {sidecars} {then}");
+    }
+}
