@@ -45,7 +45,7 @@ pub(super) struct Local {
     /// How many sidecars share the limits, as far as was last known.
     sidecars: AtomicU64,
     books: Mutex<Books>,
-    /// Rung when there is something to tell the store.
+    /// Rung when there is something to tell the store, or books to close.
     pub stirred: Notify,
 }
 
@@ -189,6 +189,8 @@ impl Local {
             _ => known.recall(&scaled.slot, &charge.counter, now),
         };
         let fresh = self.books().begin(scaled, said);
+        // Whatever becomes of the call, the books are open now and must be closed.
+        self.stirred.notify_one();
         let sidecars = self.sidecars.load(Ordering::Relaxed);
         for (index, seen) in fresh {
             let Some(charge) = scaled.charges.get(index) else {
@@ -223,10 +225,12 @@ impl Local {
         if leases.charges.is_empty() {
             return false;
         }
-        match self.memory.reserve(&leases, now) {
-            Ok(Decision::Admitted(_)) => self.books().enter(call, Whereabouts::There),
-            _ => false,
-        }
+        let Ok(Decision::Admitted(_)) = self.memory.reserve(&leases, now) else {
+            return false;
+        };
+        let entered = self.books().enter(call, Whereabouts::There);
+        self.stirred.notify_one();
+        entered
     }
 
     /// A refusal by a share is not for ever where the whole limit could give it.

@@ -1,7 +1,8 @@
 //! Shares over outages, and over what lies between them.
 
 use super::*;
-use crate::limits::{Algorithm, Scope};
+use crate::limits::{Algorithm, Scope, Standing};
+use futures_util::FutureExt;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 
@@ -111,4 +112,40 @@ fn what_was_used_of_a_bucket_is_owed_whatever_it_was_counted_by() {
         let owed: u64 = debts.map(|debt| debt.amount).sum();
         assert_eq!(owed, 40, "{on_failure:?} {sidecars} {then}");
     }
+}
+
+/// One packet was lost, and the call it was about refused. An hour later the store
+/// is away.
+#[test]
+fn a_share_that_refused_begins_the_next_outage_with_what_is_known_by_then() {
+    let window = Algorithm::SlidingWindow {
+        every: Millis::from_mins(1),
+    };
+    let ten = limit(Unit::Requests, 10, window);
+    let (local, known) = local(OnCounterFailure::Share, 2);
+    let learn = |used, at| {
+        let standing = Standing {
+            used,
+            exceeded: false,
+            remaining: 0,
+            reset_after: Some(Millis::from_mins(1)),
+        };
+        let charges = &call(1, &ten).charges;
+        known.learn("acme", charges, [standing].iter(), true, NOW + Millis(at));
+    };
+    for used in 1..7 {
+        learn(used, 0);
+    }
+    assert!(
+        !admitted(&local, &call(1, &ten), &known, 0),
+        "six are its own"
+    );
+    let rung = local.stirred.notified().now_or_never();
+    assert!(rung.is_some() && local.has_news());
+    local.close(|_| true, NOW);
+    assert!(!local.has_news());
+    let later = Millis::from_mins(60).0;
+    learn(10, later);
+    let more = (10..20).filter(|n| admitted(&local, &call(*n, &ten), &known, later));
+    assert_eq!(more.count(), 0);
 }
