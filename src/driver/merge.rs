@@ -12,6 +12,7 @@ use super::books::Debt;
 use super::clock;
 use super::local::one_charge;
 use super::renewal;
+use super::reserve::learn;
 use crate::counters::CounterError;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::units::Millis;
@@ -207,6 +208,7 @@ async fn tell_call(driver: &Driver, call: Arc<Reservation>) -> Result<(), Counte
     }
     if let Some(actual) = driver.local.told(call.hold) {
         settle(driver, &call.slot, call.hold, actual).await?;
+        driver.known.settled(&call, actual, driver.clock.now());
         driver.local.strike(call.hold);
     }
     Ok(())
@@ -237,6 +239,10 @@ async fn tell_debt(driver: &Driver, debt: Debt) -> Result<(), CounterError> {
 
 async fn reserve(driver: &Driver, call: &Reservation) -> Result<(), CounterError> {
     let reserved = driver.counters.reserve(call, driver.clock.now()).await;
+    if let Ok(decision) = &reserved {
+        // For the next outage, which may come before any call asks.
+        learn(driver, call, decision);
+    }
     heard(driver, &call.slot, reserved)
 }
 

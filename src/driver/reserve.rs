@@ -129,7 +129,7 @@ fn beside_the_share(
 }
 
 /// What the store said, for when it can't be asked.
-fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
+pub(super) fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
     let (known, now) = (&driver.known, driver.clock.now());
     match decision {
         Decision::Admitted(standings) => {

@@ -6,6 +6,7 @@ use super::leases::Lease;
 use super::*;
 use crate::counters::memory::Memory;
 use crate::exchange::Settlement;
+use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
 use crate::units::Millis;
@@ -35,18 +36,32 @@ pub fn driver(counters: Counters) -> Arc<Driver> {
 
 /// A call that has one of so many slots.
 fn call(driver: &Driver, n: u8, slots: u64) -> Reservation {
+    charged(
+        driver,
+        n,
+        (slots, Unit::Concurrency, Algorithm::Concurrency),
+        1,
+    )
+}
+
+fn charged(
+    driver: &Driver,
+    n: u8,
+    (most, unit, algorithm): (u64, Unit, Algorithm),
+    amount: u64,
+) -> Reservation {
     let limit = Limit {
-        name: "slots".into(),
+        name: "limit".into(),
         scope: Scope::TENANT,
-        unit: Unit::Concurrency,
-        amount: slots,
-        algorithm: Algorithm::Concurrency,
+        unit,
+        amount: most,
+        algorithm,
         mode: Mode::Enforce,
     };
     Reservation {
         hold: HoldId::new(driver.clock.now(), &[n; 10]),
         slot: "acme".into(),
-        charges: vec![Charge::new(Arc::new(limit), "c", 1)],
+        charges: vec![Charge::new(Arc::new(limit), "c", amount)],
         shared: Vec::new(),
         hold_ttl: driver.settings.hold_ttl,
         lease_ttl: driver.settings.lease_ttl,
@@ -141,11 +156,8 @@ async fn open_calls_are_renewed_before_a_store_that_is_back_decides() {
     let call = call(&driver, 1, 2);
     keep(&driver, &call);
     go_away(&driver);
-    let mut merge = Merge::new(Arc::clone(&driver));
-    while driver.breaker.away() > 0 {
-        assert_eq!(redis.ran(Script::Renew), 0);
-        merge.round().await;
-    }
+    assert_eq!(redis.ran(Script::Renew), 0);
+    come_back(&driver).await;
     assert_eq!(redis.ran(Script::Renew), 1);
     assert!(!driver.local.has_news());
 }
@@ -193,4 +205,42 @@ async fn a_store_that_is_back_is_asked_beside_the_share_until_all_have_told_it()
     merge.round().await;
     assert!(driver.breaker.is_closed(0) && !driver.local.has_news());
     assert!(passes(&driver, &calls[4]).await);
+}
+
+async fn come_back(driver: &Arc<Driver>) {
+    let mut merge = Merge::new(Arc::clone(driver));
+    merge.returns_for = Duration::ZERO;
+    while driver.breaker.away() > 0 {
+        merge.round().await;
+    }
+}
+
+/// It may go away again before any call has asked it.
+#[tokio::test]
+async fn what_the_store_was_told_is_known_in_the_next_outage() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
+    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let [first, second] =
+        [(1, 50), (2, 100)].map(|(n, amount)| charged(&driver, n, window.clone(), amount));
+    let used = |call: &Reservation, tokens| Settlement {
+        actual: Actual::only(Unit::Tokens, tokens),
+        ..end(call)
+    };
+    let known = || {
+        let known = driver.known.recall("acme", "c", driver.clock.now());
+        known.map(|seen| seen.begins_with(1))
+    };
+    assert!(passes(&driver, &first).await);
+    assert_eq!(known(), Some(50));
+    go_away(&driver);
+    assert!(passes(&driver, &second).await, "by itself");
+    unsettled::settle(&driver, used(&second, 30)).await;
+    assert_eq!(known(), Some(50), "the store had nothing of the second");
+    come_back(&driver).await;
+    assert_eq!(redis.tell(|state| state.used), 80.0);
+    assert_eq!(known(), Some(80));
+    unsettled::settle(&driver, used(&first, 20)).await;
+    assert_eq!(known(), Some(50));
 }

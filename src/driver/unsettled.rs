@@ -192,6 +192,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
     };
     match settled {
         Ok(settled) => {
+            learn(driver, &settlement, settled);
             charge_again(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
@@ -225,6 +226,18 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         }
     }
     settled
+}
+
+/// What the store corrected, as far as that is known of here. What it was not told
+/// when the call began, it is told when it knows the end.
+fn learn(driver: &Driver, settlement: &Settlement, settled: Settled) {
+    if !matches!(settled, Settled::Applied | Settled::Already) {
+        return;
+    }
+    if let Some(call) = driver.leases.reservation(settlement.hold) {
+        let now = driver.clock.now();
+        driver.known.settled(&call, settlement.actual, now);
+    }
 }
 
 /// A hold that the store lost took its charges with it: what was used is told
@@ -353,6 +366,7 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
+                    learn(driver, &settlement, settled);
                     charge_again(driver, &settlement, settled, asked_at);
                     conclude(driver, settlement, ended_here);
                 }

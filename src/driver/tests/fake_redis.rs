@@ -27,6 +27,8 @@ pub struct State {
     /// Leases that are taken already, and how many there may be.
     pub taken: u64,
     pub slots: u64,
+    /// What is used of a window.
+    pub used: f64,
     /// Scripts that it ran.
     pub ran: Vec<Script>,
 }
@@ -105,22 +107,7 @@ impl FakeRedis {
             }
             state.ran.push(script);
             let first = match script {
-                Script::Reserve => {
-                    // Of leases only; a charge in shadow mode isn't refused.
-                    let record = &command[3 + keys + 1];
-                    let charges = usize::from(record[1]);
-                    let shadow = charges > 0 && record[7] >= 16;
-                    let taken = shadow || charges == 0 || state.taken < state.slots;
-                    state.taken += u64::from(taken && charges > 0);
-                    let answer = format!("*{}\r\n:{}\r\n:1\r\n", 2 + charges, u8::from(taken));
-                    let mut answer = answer.into_bytes();
-                    for _ in 0..charges {
-                        answer.extend(b"$8\r\n");
-                        answer.extend((state.taken as f64).to_le_bytes());
-                        answer.extend(b"\r\n");
-                    }
-                    return answer;
-                }
+                Script::Reserve => return state.reserve(&command[3 + keys + 1]),
                 Script::Expire => return b"*1\r\n:1\r\n".to_vec(),
                 Script::Settle => {
                     state.taken = state.taken.saturating_sub(1);
@@ -131,6 +118,31 @@ impl FakeRedis {
             };
             format!("*2\r\n:{first}\r\n:1\r\n").into_bytes()
         })
+    }
+}
+
+impl State {
+    /// Takes the one charge of a record: a lease, or an amount of a window that has
+    /// been running for half of its time. What is in shadow mode isn't refused.
+    fn reserve(&mut self, record: &[u8]) -> Vec<u8> {
+        let number = |at| f64::from_le_bytes(*record[at..].first_chunk().unwrap());
+        let shadow = record[7] >= 16;
+        let state = match record[6] {
+            b'c' if shadow || self.taken < self.slots => {
+                self.taken += 1;
+                vec![self.taken as f64]
+            }
+            b'f' => {
+                self.used += number(8);
+                vec![number(32) / 2.0, self.used, number(48)]
+            }
+            other => panic!("{other}"),
+        };
+        let bytes = 8 * state.len();
+        let mut answer = format!("*3\r\n:1\r\n:1\r\n${bytes}\r\n").into_bytes();
+        answer.extend(state.into_iter().flat_map(f64::to_le_bytes));
+        answer.extend(b"\r\n");
+        answer
     }
 }
 
