@@ -67,11 +67,21 @@ impl Local {
 
     /// Whether others give out shares beside this one's.
     pub(super) fn is_one_of_many(&self) -> bool {
-        self.on_failure == OnCounterFailure::Share && self.sidecars.load(Ordering::Relaxed) > 1
+        self.on_failure == OnCounterFailure::Share && self.sidecars() > 1
     }
 
     pub(super) fn set_sidecars(&self, sidecars: u64) {
         self.sidecars.store(sidecars.max(1), Ordering::Relaxed);
+    }
+
+    /// How many share the limits.
+    pub(super) fn sidecars(&self) -> u64 {
+        self.sidecars.load(Ordering::Relaxed)
+    }
+
+    /// So many are known of, where more may not have been heard yet.
+    pub(super) fn raise_sidecars(&self, sidecars: u64) {
+        self.sidecars.fetch_max(sidecars, Ordering::Relaxed);
     }
 
     /// Decides one part of a call, of which the store knows so much.
@@ -152,7 +162,7 @@ impl Local {
         scaled.context = "".into();
         // It dies with this process, and with nothing else.
         (scaled.hold_ttl, scaled.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        let sidecars = self.sidecars();
         if self.on_failure == OnCounterFailure::Allow || sidecars == 1 {
             return Ok(scaled);
         }
@@ -191,7 +201,7 @@ impl Local {
         let fresh = self.books().begin(scaled, said);
         // Whatever becomes of the call, the books are open now and must be closed.
         self.stirred.notify_one();
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        let sidecars = self.sidecars();
         for (index, seen) in fresh {
             let Some(charge) = scaled.charges.get(index) else {
                 continue;

@@ -51,7 +51,7 @@ pub struct Merge {
     good: HashMap<usize, u32>,
     /// Since when lanes are returning.
     returning: HashMap<usize, Instant>,
-    returns_for: Duration,
+    pub(super) returns_for: Duration,
     pause: Duration,
     connected_at: Instant,
 }
@@ -83,7 +83,7 @@ impl Merge {
         }
     }
 
-    async fn round(&mut self) {
+    pub(super) async fn round(&mut self) {
         let driver = Arc::clone(&self.driver);
         let away = driver.breaker.open_lanes();
         self.good.retain(|lane, _| away.contains(lane));
@@ -146,7 +146,7 @@ impl Merge {
         if *good < GOOD_LOOKS {
             return Ok(());
         }
-        driver.local.set_sidecars(sidecars);
+        driver.local.raise_sidecars(sidecars);
         let in_lane = |slot: &str| driver.counters.lane(slot) == lane;
         tell(driver, &in_lane).await?;
         renewal::renew(driver, in_lane).await?;

@@ -244,3 +244,32 @@ async fn what_the_store_was_told_is_known_in_the_next_outage() {
     unsettled::settle(&driver, used(&first, 20)).await;
     assert_eq!(known(), Some(50));
 }
+
+/// A lane that is back has heard of few: not of those who find it later, and on a
+/// Cluster only of those who look for it.
+#[tokio::test]
+async fn sidecars_are_counted_where_all_are_heard() {
+    let (redis, counters) = FakeRedis::start().await;
+    let mut driver = driver(counters);
+    Arc::get_mut(&mut driver).unwrap().breaker = Breaker::new(2);
+    let sidecars = |heard| redis.tell(|state| state.sidecars = heard);
+    sidecars(3);
+    driver.join().await.unwrap();
+    assert_eq!(driver.local.sidecars(), 3);
+    for lane in [0, 0, 0] {
+        driver.lane_failed(lane, &CounterError::Timeout(Millis(1)));
+    }
+    sidecars(1);
+    come_back(&driver).await;
+    assert_eq!(driver.local.sidecars(), 3);
+    // Another lane is away: all go on to be heard here.
+    for lane in [1, 1, 1] {
+        driver.lane_failed(lane, &CounterError::Timeout(Millis(1)));
+    }
+    let mut upkeep = Upkeep::new(Arc::clone(&driver), Arc::default(), Millis(1));
+    sidecars(2);
+    let beats = redis.ran(Script::Beat);
+    upkeep.look().await;
+    assert_eq!(redis.ran(Script::Beat), beats + 1);
+    assert_eq!(driver.local.sidecars(), 2);
+}

@@ -76,14 +76,15 @@ impl Upkeep {
     }
 
     /// Tells metrics and readiness how things stand.
-    async fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         let driver = &self.driver;
         driver.expectations.publish();
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
-        // Until it answers or is taken to be away.
-        while driver.breaker.away() == 0
+        // Until it answers or is taken to be away. Whatever else is: those who begin
+        // now must find everybody here.
+        while !driver.breaker.is_open(0)
             && let Err(error) = driver.join().await
         {
             driver.recorder.counter_error(&error);
