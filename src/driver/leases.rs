@@ -36,6 +36,19 @@ impl Leases {
         self.shard(hold).insert(hold, lease);
     }
 
+    /// Takes over a hold that another filter reserved, maybe in this process: what
+    /// it took is known then.
+    pub(super) fn adopt(&self, hold: HoldId, slot: Arc<str>) {
+        let mut shard = self.shard(hold);
+        let lease = shard.entry(hold).or_insert(Lease {
+            slot,
+            reservation: None,
+            until: None,
+            over: false,
+        });
+        lease.until = None;
+    }
+
     pub(super) fn release(&self, hold: HoldId) {
         self.shard(hold).remove(&hold);
     }

@@ -9,7 +9,7 @@ use crate::exchange::Settlement;
 use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
-use crate::units::Millis;
+use crate::units::{Millis, UnixMillis};
 use fake_redis::{FakeRedis, Script};
 use std::time::Duration;
 use unsettled::Again;
@@ -71,10 +71,14 @@ fn charged(
 
 /// Takes the call into care, as one that the store has.
 fn keep(driver: &Driver, call: &Reservation) {
+    keep_until(driver, call, None);
+}
+
+fn keep_until(driver: &Driver, call: &Reservation, until: Option<UnixMillis>) {
     let lease = Lease {
         slot: Arc::clone(&call.slot),
         reservation: Some(Arc::new(call.clone())),
-        until: None,
+        until,
         over: false,
     };
     driver.leases.keep(call.hold, lease);
@@ -272,4 +276,27 @@ async fn sidecars_are_counted_where_all_are_heard() {
     upkeep.look().await;
     assert_eq!(redis.ran(Script::Beat), beats + 1);
     assert_eq!(driver.local.sidecars(), 2);
+}
+
+/// Door and meter in one process: what the door took is known still, where the
+/// store loses it or is away.
+#[tokio::test]
+async fn a_hold_that_is_adopted_keeps_what_it_took() {
+    let driver = driver(Counters::Memory(Memory::default()));
+    let call = call(&driver, 1, 1);
+    keep_until(
+        &driver,
+        &call,
+        Some(driver.clock.now() + Millis::from_secs(10)),
+    );
+    let unknown = HoldId::new(driver.clock.now(), &[2; 10]);
+    for hold in [call.hold, unknown] {
+        driver.leases.adopt(hold, "acme".into());
+    }
+    assert!(driver.leases.reservation(call.hold).is_some());
+    assert!(driver.leases.reservation(unknown).is_none());
+    let later = driver.clock.now() + Millis::from_mins(60);
+    assert_eq!(driver.leases.due(later).len(), 2);
+    driver.carry_over(|_| true);
+    assert!(!passes_alone(&driver, &self::call(&driver, 3, 1)));
 }
