@@ -205,14 +205,26 @@ impl Driver {
         }
     }
 
-    /// Resolves when the store has answered every settlement.
+    /// Resolves when the store has answered every settlement, and knows what was
+    /// admitted without it.
     pub async fn settled(&self) {
         self.unsettled.emptied().await;
+        self.local.told_all().await;
     }
 
-    /// Records what the store has not answered. Before the process stops.
+    /// Records what the store has not answered, and says what it was not told.
+    /// Before the process stops.
     pub fn record_unanswered(&self) {
         unsettled::record_unanswered(self);
+        let (calls, counters) = self.local.untold_len();
+        if calls + counters > 0 {
+            tracing::error!(
+                calls,
+                counters,
+                "the counter store was not told of what was admitted while it was away; what \
+                 these calls used, and others of these counters, is charged nowhere"
+            );
+        }
     }
 
     /// Cancelled when draining has lasted long enough.

@@ -78,6 +78,14 @@ impl Books {
         self.begun.is_empty() && self.calls.is_empty()
     }
 
+    /// How many calls and counters the store is to be told of.
+    pub(super) fn untold_len(&self) -> (usize, usize) {
+        let calls = self.calls.values();
+        let calls = calls.filter(|call| call.whereabouts != Whereabouts::There);
+        let counters = self.owed.values().map(HashMap::len).sum();
+        (calls.count(), counters)
+    }
+
     /// Whether all leases of the slot count here. Of an odd one the store still
     /// gives out some.
     pub(super) fn counts_leases(&self, slot: &str) -> bool {

@@ -47,6 +47,8 @@ pub(super) struct Local {
     books: Mutex<Books>,
     /// Rung when there is something to tell the store, or books to close.
     pub stirred: Notify,
+    /// Rung when the store has been told of what there was.
+    closed: Notify,
 }
 
 impl Local {
@@ -57,6 +59,7 @@ impl Local {
             sidecars: AtomicU64::new(1),
             books: Mutex::default(),
             stirred: Notify::new(),
+            closed: Notify::new(),
         }
     }
 
@@ -280,6 +283,22 @@ impl Local {
         !self.books().is_empty()
     }
 
+    /// How many calls and counters the store is to be told of.
+    pub(super) fn untold_len(&self) -> (usize, usize) {
+        self.books().untold_len()
+    }
+
+    /// Resolves when the store has been told of everything.
+    pub(super) async fn told_all(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.untold_len() == (0, 0) {
+                return;
+            }
+            closed.await;
+        }
+    }
+
     /// Calls that the store is to be told of, in slots of the caller's choice;
     /// from now on it may know of them.
     pub(super) fn untold(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Reservation>> {
@@ -357,6 +376,7 @@ impl Local {
         }
         // Not before: whoever begins anew must not be forgotten at once.
         drop(books);
+        self.closed.notify_waiters();
     }
 
     /// What is used of a counter here now, of the share by which it was counted.

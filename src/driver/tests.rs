@@ -11,6 +11,7 @@ use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
 use crate::units::{Millis, UnixMillis};
 use fake_redis::{FakeRedis, Script};
+use futures_util::FutureExt;
 use std::time::Duration;
 use unsettled::Again;
 
@@ -299,4 +300,30 @@ async fn a_hold_that_is_adopted_keeps_what_it_took() {
     assert_eq!(driver.leases.due(later).len(), 2);
     driver.carry_over(|_| true);
     assert!(!passes_alone(&driver, &self::call(&driver, 3, 1)));
+}
+
+/// A deploy while the store is away, or has only just come back.
+#[tokio::test]
+async fn a_stop_waits_until_the_store_knows_what_was_admitted_without_it() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
+    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let [over, open] = [1, 2].map(|n| charged(&driver, n, window.clone(), 50));
+    go_away(&driver);
+    for call in [&over, &open] {
+        assert!(passes(&driver, call).await, "by itself");
+    }
+    let used = Settlement {
+        actual: Actual::only(Unit::Tokens, 30),
+        ..end(&over)
+    };
+    unsettled::settle(&driver, used).await;
+    assert_eq!(driver.local.untold_len(), (1, 1));
+    let mut stop = std::pin::pin!(driver.settled());
+    assert!(stop.as_mut().now_or_never().is_none());
+    come_back(&driver).await;
+    stop.await;
+    assert_eq!(redis.tell(|state| state.used), 80.0);
+    driver.record_unanswered();
 }
