@@ -235,12 +235,15 @@ async fn a_replica_and_a_full_server_refuse() {
     let server = Server::start(&[]).await;
     let redis = server.connect().await;
     redis.reserve(&take(1), NOW).await.unwrap();
+    redis.beat(0, "one", Millis(60_000)).await.unwrap();
     set_config(&server, "maxmemory", "1").await;
     let refused = redis.reserve(&take(2), NOW).await;
     assert!(
         matches!(&refused, Err(CounterError::Refused(why)) if why.contains("OOM")),
         "{refused:?}"
     );
+    // Nor does a sign of life, by which a server that is back is known.
+    redis.beat(0, "one", Millis(1)).await.unwrap_err();
     // What frees memory still passes.
     let settled = redis.settle(SLOT, hold(1), Actual::VOID).await.unwrap();
     assert_eq!(settled.answer, Settled::Applied);

@@ -64,7 +64,7 @@ impl Scripts {
             settle: script!("settle", 1),
             renew: script!("renew", 2),
             expire: script!("expire", 1),
-            beat: script!("beat", 1),
+            beat: script!("beat", 2),
             reset: script!("reset", 1),
         }
     }
