@@ -10,7 +10,7 @@ use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
 use crate::units::{Millis, UnixMillis};
-use fake_redis::{FakeRedis, Script};
+use fake_redis::{FakeRedis, READONLY, Script};
 use futures_util::FutureExt;
 use std::time::Duration;
 use unsettled::Again;
@@ -138,9 +138,7 @@ async fn a_settlement_outlasts_a_store_that_takes_no_writes() {
     let driver = driver(counters);
     let call = call(&driver, 1, 2);
     keep(&driver, &call);
-    redis.tell(|state| {
-        state.refusal = Some("READONLY You can't write against a read only replica.")
-    });
+    redis.tell(|state| state.refusal = Some(READONLY));
     unsettled::settle(&driver, end(&call)).await;
     let mut again = Again::new(&driver);
     for _ in 0..10 {
@@ -326,4 +324,23 @@ async fn a_stop_waits_until_the_store_knows_what_was_admitted_without_it() {
     stop.await;
     assert_eq!(redis.tell(|state| state.used), 80.0);
     driver.record_unanswered();
+}
+
+/// A part of the store is away, and its tenants' calls are the oldest that wait.
+#[tokio::test]
+async fn a_settlement_does_not_wait_for_those_that_cannot_be_answered() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let calls: Vec<_> = (0..100).map(|n| call(&driver, n, 200)).collect();
+    redis.tell(|state| state.refusal = Some(READONLY));
+    for call in &calls {
+        unsettled::settle(&driver, end(call)).await;
+    }
+    let deaf_to = calls[..99].iter().map(|call| call.hold.to_string());
+    redis.tell(|state| (state.refusal, state.deaf_to) = (None, deaf_to.collect()));
+    let mut again = Again::new(&driver);
+    for _ in 0..4 {
+        again.round(&driver).await;
+    }
+    assert_eq!((redis.ran(Script::Settle), driver.unsettled.len()), (1, 99));
 }

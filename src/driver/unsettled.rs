@@ -336,10 +336,12 @@ impl Again {
             let last = last.hold;
             asked += batch.len();
             let answers = ask_batch(driver, batch).await;
+            // Whatever came of it, others have their turn: a part of the store may
+            // answer while another doesn't.
+            self.after = Some(last);
             if answers.answered == 0 {
                 return Round::Away;
             }
-            self.after = Some(last);
             unanswered += answers.unanswered;
         }
         Round::Part

@@ -3,9 +3,13 @@
 use crate::counters::Counters;
 use crate::counters::redis::{Redis, RedisConfig};
 use crate::units::Millis;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What a server says that takes no writes.
+pub const READONLY: &str = "READONLY You can't write against a read only replica.";
 
 /// Scripts, told apart by how much they are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum Script {
 pub struct State {
     /// What it answers to every script instead.
     pub refusal: Option<&'static str>,
+    /// Holds that it refuses to hear of.
+    pub deaf_to: HashSet<String>,
     /// How many sidecars it has heard of.
     pub sidecars: u64,
     /// Leases that are taken already, and how many there may be.
@@ -102,7 +108,9 @@ impl FakeRedis {
             other => panic!("{other:?}"),
         };
         self.tell(|state| {
-            if let Some(refusal) = state.refusal {
+            let first = String::from_utf8_lossy(&command[3 + keys]);
+            let deaf = state.deaf_to.contains(&*first).then_some(READONLY);
+            if let Some(refusal) = state.refusal.or(deaf) {
                 return format!("-{refusal}\r\n").into_bytes();
             }
             state.ran.push(script);
