@@ -175,18 +175,25 @@ impl Redis {
         now: UnixMillis,
         script: impl Fn(UnixMillis) -> ScriptInvocation<'s>,
     ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
-        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
-            let server = self.time(1).await?;
-            self.clock.learn(server, now);
+        if !rules.iter().any(Rule::goes_by_the_clock) {
+            return self.ask(&script(self.clock.server(now)), rules, now).await;
         }
-        let mut call = script(self.clock.server(now));
-        let mut answered = self.ask(&call, rules, now).await?;
-        if matches!(answered, (Reserved::Outdated, _)) {
-            // The server's clock jumped; now it is known.
-            call = script(self.clock.server(now));
-            answered = self.ask(&call, rules, now).await?;
-        }
-        Ok(answered)
+        // Maybe more than one question, but no more time than for one.
+        self.bounded(1, async {
+            if !self.clock.is_known() {
+                let server = self.time(1).await?;
+                self.clock.learn(server, now);
+            }
+            let asked = script(self.clock.server(now));
+            match self.ask(&asked, rules, now).await? {
+                // The server's clock jumped; now it is known.
+                (Reserved::Outdated, _) => {
+                    self.ask(&script(self.clock.server(now)), rules, now).await
+                }
+                answered => Ok(answered),
+            }
+        })
+        .await
     }
 
     async fn ask<'l>(

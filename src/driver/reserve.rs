@@ -18,15 +18,18 @@ pub(super) async fn reserve(
     if let Some(refusal) = driver.denials.recall(reservation, driver.clock.now()) {
         return Ok(Decision::Refused(refusal));
     }
-    let mut standings = match decide(driver, reservation).await? {
-        (Decision::Admitted(standings), _) => standings,
+    let (mut standings, own) = match decide(driver, reservation, true).await? {
+        (Decision::Admitted(standings), by) => (standings, by),
         (Decision::Refused(refusal), by) => return Ok(refused(driver, reservation, refusal, by)),
         (Decision::Ended, _) => return Ok(Decision::Ended),
     };
     let Some(shared) = reservation.shared_part() else {
         return Ok(Decision::Admitted(standings));
     };
-    match decide(driver, &shared).await? {
+    // Who has waited for it in vain doesn't wait again.
+    let lane = |part: &Reservation| driver.counters.lane(&part.slot);
+    let ask = own != By::LocalInVain || lane(reservation) != lane(&shared);
+    match decide(driver, &shared, ask).await? {
         (Decision::Admitted(more), _) => {
             standings.extend(more);
             Ok(Decision::Admitted(standings))
@@ -51,6 +54,8 @@ enum By {
     Store,
     /// This sidecar alone.
     Local,
+    /// This sidecar alone, after the store was asked and did not answer.
+    LocalInVain,
 }
 
 /// Only what a remote store refused is remembered: asking it costs.
@@ -62,10 +67,16 @@ fn refused(driver: &Driver, reservation: &Reservation, refusal: Refusal, by: By)
     Decision::Refused(refusal)
 }
 
-/// One part, by the store, or where that is away as is configured.
-async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, By), CounterError> {
+/// One part, by the store if that is to be asked, or where it is away as is
+/// configured.
+async fn decide(
+    driver: &Arc<Driver>,
+    part: &Reservation,
+    ask: bool,
+) -> Result<(Decision, By), CounterError> {
     let lane = driver.counters.lane(&part.slot);
-    let asked = !driver.breaker.is_open(lane);
+    let is_open = driver.breaker.is_open(lane);
+    let asked = ask && !is_open;
     let error = match asked {
         false => CounterError::Unavailable("it was away a moment ago".into()),
         true => match driver.counters.reserve(part, driver.clock.now()).await {
@@ -85,7 +96,7 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         return Err(error);
     }
     let now = driver.clock.now();
-    if asked && driver.local.is_new_to(part) {
+    if !is_open && driver.local.is_new_to(part) {
         // One of the first to miss the store: not all leases are carried over.
         driver.carry_over(|taken| taken.slot == part.slot);
     }
@@ -101,7 +112,11 @@ async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, B
         // The store may have taken it all the same, and nobody else ends it.
         drop(settle::start(driver, give_back(part)));
     }
-    Ok((decision, By::Local))
+    let by = match asked && error.is_of_the_store() {
+        true => By::LocalInVain,
+        false => By::Local,
+    };
+    Ok((decision, by))
 }
 
 /// What the store admits while others may still give out their shares must fit

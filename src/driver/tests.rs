@@ -344,3 +344,17 @@ async fn a_settlement_does_not_wait_for_those_that_cannot_be_answered() {
     }
     assert_eq!((redis.ran(Script::Settle), driver.unsettled.len()), (1, 99));
 }
+
+/// A decision waits for a store that doesn't answer once.
+#[tokio::test]
+async fn a_store_that_did_not_answer_for_one_part_is_not_asked_for_the_other() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let mut call = call(&driver, 1, 2);
+    call.shared = call.charges.clone();
+    redis.tell(|state| (state.refusal, state.asked) = (Some(READONLY), 0));
+    assert!(passes(&driver, &call).await, "by itself");
+    assert_eq!(redis.tell(|state| state.asked), 1);
+    // The store is told of both.
+    assert_eq!(driver.local.untold_len(), (2, 0));
+}

@@ -35,6 +35,8 @@ pub struct State {
     pub slots: u64,
     /// What is used of a window.
     pub used: f64,
+    /// How many scripts it was asked to run.
+    pub asked: usize,
     /// Scripts that it ran.
     pub ran: Vec<Script>,
 }
@@ -108,6 +110,7 @@ impl FakeRedis {
             other => panic!("{other:?}"),
         };
         self.tell(|state| {
+            state.asked += 1;
             let first = String::from_utf8_lossy(&command[3 + keys]);
             let deaf = state.deaf_to.contains(&*first).then_some(READONLY);
             if let Some(refusal) = state.refusal.or(deaf) {
