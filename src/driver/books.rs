@@ -7,7 +7,7 @@
 //! They grow with the calls that are open and with the counters whose windows
 //! run.
 
-use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
+use crate::limits::{Actual, Charge, HoldId, Limit, Reservation, Unit};
 use crate::units::UnixMillis;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -32,6 +32,8 @@ struct Call {
     reservation: Arc<Reservation>,
     whereabouts: Whereabouts,
     ended: Option<Actual>,
+    /// The store may have heard of it.
+    asked: bool,
     /// The store surely has it, and may have settled it: it must not be told of
     /// it anew, as what has ended is not remembered for ever.
     reserved: bool,
@@ -133,6 +135,7 @@ impl Books {
             reservation,
             whereabouts,
             ended: None,
+            asked: whereabouts != Whereabouts::Here,
             reserved: false,
         });
         true
@@ -234,6 +237,28 @@ impl Books {
             call.whereabouts = Whereabouts::There;
         }
         call.ended
+    }
+
+    /// Whether the store has never heard of the call. From now on it may have.
+    pub(super) fn asks_first(&mut self, hold: HoldId) -> bool {
+        let call = self.calls.get_mut(&hold);
+        call.is_some_and(|call| !std::mem::replace(&mut call.asked, true))
+    }
+
+    /// Another process ended a call of which the store had not heard: what it used
+    /// is owed, or what it reserved where that isn't known here.
+    pub(super) fn ended_elsewhere(&mut self, hold: HoldId) {
+        let Some(call) = self.calls.remove(&hold) else {
+            return;
+        };
+        let used = |charge: &Charge| match (call.ended, charge.limit.unit) {
+            (Some(actual), unit) => actual.of(unit),
+            (None, Unit::Concurrency) => 0,
+            (None, _) => charge.amount,
+        };
+        let charges = call.reservation.charges.iter();
+        let used = charges.map(|charge| (charge, used(charge)));
+        self.owe(&call.reservation.slot, used);
     }
 
     /// Whether the store surely has a call that is in the books.
@@ -347,7 +372,7 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Algorithm, Mode, Scope, Unit};
+    use crate::limits::{Algorithm, Mode, Scope};
     use crate::units::Millis;
 
     const EVERY: fn(&str) -> bool = |_| true;

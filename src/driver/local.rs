@@ -310,6 +310,17 @@ impl Local {
         self.books().told(hold)
     }
 
+    /// Whether the store has never heard of the call. From now on it may have.
+    pub(super) fn asks_first(&self, hold: HoldId) -> bool {
+        self.books().asks_first(hold)
+    }
+
+    /// Another process ended a call of which the store had not heard.
+    pub(super) fn ended_elsewhere(&self, call: &Reservation) {
+        self.books().ended_elsewhere(call.hold);
+        self.memory.drop_hold(&call.slot, call.hold);
+    }
+
     /// Whether the store surely has a call that it is to be told of.
     pub(super) fn is_reserved(&self, hold: HoldId) -> bool {
         self.books().is_reserved(hold)

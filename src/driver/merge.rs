@@ -14,7 +14,7 @@ use super::local::one_charge;
 use super::renewal;
 use super::reserve::learn;
 use crate::counters::CounterError;
-use crate::limits::{Actual, HoldId, Reservation};
+use crate::limits::{Actual, Decision, HoldId, Reservation};
 use crate::units::Millis;
 use futures_util::{StreamExt, stream};
 use std::collections::HashMap;
@@ -200,11 +200,20 @@ async fn tell(driver: &Driver, wanted: &impl Fn(&str) -> bool) -> Result<(), Cou
 
 async fn tell_call(driver: &Driver, call: Arc<Reservation>) -> Result<(), CounterError> {
     if !driver.local.is_reserved(call.hold) {
-        let reserved = reserve(driver, &call.unrefused()).await;
-        let Some(()) = sound(reserved)? else {
-            driver.local.strike(call.hold);
-            return Ok(());
-        };
+        let first = driver.local.asks_first(call.hold);
+        match sound(reserve(driver, &call.unrefused()).await)? {
+            None => {
+                driver.local.strike(call.hold);
+                return Ok(());
+            }
+            // A meter elsewhere was faster, and had nothing to charge.
+            Some(Decision::Ended) if first => {
+                driver.local.ended_elsewhere(&call);
+                driver.leases.release(call.hold);
+                return Ok(());
+            }
+            Some(_) => {}
+        }
     }
     if let Some(actual) = driver.local.told(call.hold) {
         settle(driver, &call.slot, call.hold, actual).await?;
@@ -237,7 +246,7 @@ async fn tell_debt(driver: &Driver, debt: Debt) -> Result<(), CounterError> {
     Ok(())
 }
 
-async fn reserve(driver: &Driver, call: &Reservation) -> Result<(), CounterError> {
+async fn reserve(driver: &Driver, call: &Reservation) -> Result<Decision, CounterError> {
     let reserved = driver.counters.reserve(call, driver.clock.now()).await;
     if let Ok(decision) = &reserved {
         // For the next outage, which may come before any call asks.
@@ -251,18 +260,15 @@ fn heard<T>(
     driver: &Driver,
     slot: &Arc<str>,
     answer: Result<T, CounterError>,
-) -> Result<(), CounterError> {
-    match answer {
-        Ok(_) => {
-            driver.answered(driver.counters.lane(slot));
-            Ok(())
-        }
+) -> Result<T, CounterError> {
+    match &answer {
+        Ok(_) => driver.answered(driver.counters.lane(slot)),
         Err(error) => {
-            driver.recorder.counter_error(&error);
-            driver.failed(slot, &error);
-            Err(error)
+            driver.recorder.counter_error(error);
+            driver.failed(slot, error);
         }
     }
+    answer
 }
 
 async fn settle(
@@ -280,7 +286,7 @@ async fn settle(
 
 /// What can't be told whenever it is tried is given up, lest all the rest wait
 /// for it.
-fn sound(told: Result<(), CounterError>) -> Result<Option<()>, CounterError> {
+fn sound<T>(told: Result<T, CounterError>) -> Result<Option<T>, CounterError> {
     match told {
         Err(error) if !error.is_of_the_store() => {
             tracing::error!(%error, "the counter store can't take what was admitted meanwhile");

@@ -358,3 +358,21 @@ async fn a_store_that_did_not_answer_for_one_part_is_not_asked_for_the_other() {
     // The store is told of both.
     assert_eq!(driver.local.untold_len(), (2, 0));
 }
+
+/// A door admitted it by itself, and a meter in another process told the store of
+/// its end first: which had nothing that it could charge.
+#[tokio::test]
+async fn what_ended_elsewhere_before_the_store_heard_of_it_is_charged_as_it_was_reserved() {
+    let (redis, counters) = FakeRedis::start().await;
+    let driver = driver(counters);
+    let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
+    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let call = charged(&driver, 1, window, 50);
+    go_away(&driver);
+    assert!(passes(&driver, &call).await, "by itself");
+    redis.tell(|state| state.ended.insert(call.hold.to_string()));
+    come_back(&driver).await;
+    assert_eq!(redis.tell(|state| state.used), 50.0);
+    assert!(!driver.local.has_news());
+    assert_eq!(driver.leases.len(), 0);
+}

@@ -26,6 +26,8 @@ pub enum Script {
 pub struct State {
     /// What it answers to every script instead.
     pub refusal: Option<&'static str>,
+    /// Holds that were ended before it heard of them.
+    pub ended: HashSet<String>,
     /// Holds that it refuses to hear of.
     pub deaf_to: HashSet<String>,
     /// How many sidecars it has heard of.
@@ -111,13 +113,14 @@ impl FakeRedis {
         };
         self.tell(|state| {
             state.asked += 1;
-            let first = String::from_utf8_lossy(&command[3 + keys]);
-            let deaf = state.deaf_to.contains(&*first).then_some(READONLY);
+            let hold = String::from_utf8_lossy(&command[3 + keys]);
+            let deaf = state.deaf_to.contains(&*hold).then_some(READONLY);
             if let Some(refusal) = state.refusal.or(deaf) {
                 return format!("-{refusal}\r\n").into_bytes();
             }
             state.ran.push(script);
-            let first = match script {
+            let status = match script {
+                Script::Reserve if state.ended.contains(&*hold) => 2,
                 Script::Reserve => return state.reserve(&command[3 + keys + 1]),
                 Script::Expire => return b"*1\r\n:1\r\n".to_vec(),
                 Script::Settle => {
@@ -127,7 +130,7 @@ impl FakeRedis {
                 Script::Renew => 1,
                 Script::Beat => state.sidecars,
             };
-            format!("*2\r\n:{first}\r\n:1\r\n").into_bytes()
+            format!("*2\r\n:{status}\r\n:1\r\n").into_bytes()
         })
     }
 }
