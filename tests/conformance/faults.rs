@@ -103,6 +103,50 @@ async fn a_server_that_is_loading_is_away() {
     assert_eq!(used(&decision)[0], 2, "the first is counted still");
 }
 
+/// A Cluster's client sends a script again when the connection was lost before the
+/// answer: who settled must hear that it was they.
+#[tokio::test]
+async fn a_settlement_that_is_sent_twice_is_answered_alike() {
+    let server = Server::start(&["--slowlog-log-slower-than", "0"]).await;
+    let redis = server.connect().await;
+    redis.reserve(&take(1), NOW).await.unwrap();
+    let mut raw = server.raw().await;
+    for (n, settled, status) in [(1, Settled::Applied, 1), (2, Settled::Unknown, 3)] {
+        let first = redis.settle(SLOT, hold(n), actual(1, 1)).await.unwrap();
+        assert_eq!(first.answer, settled);
+        let again = last_script(&mut raw).await;
+        for _ in 0..2 {
+            let (told, _): (i64, u64) = again.query_async(&mut raw).await.unwrap();
+            assert_eq!(told, status);
+        }
+        // Another attempt is another's.
+        let other = redis.settle(SLOT, hold(n), actual(1, 1)).await.unwrap();
+        assert_eq!(other.answer, Settled::Already);
+        let (told, _): (i64, u64) = again.query_async(&mut raw).await.unwrap();
+        assert_eq!(told, status);
+    }
+    let stands = redis.reserve(&take(3), NOW).await.unwrap().answer;
+    assert_eq!(used(&stands), [2, 2, 1], "settled once");
+}
+
+/// The script that the server ran last, word for word.
+async fn last_script(raw: &mut redis::aio::MultiplexedConnection) -> redis::Cmd {
+    type Entry = (u64, u64, u64, Vec<Vec<u8>>, redis::Value, redis::Value);
+    let log: Vec<Entry> = redis::cmd("SLOWLOG")
+        .arg("GET")
+        .arg(8)
+        .query_async(raw)
+        .await
+        .unwrap();
+    let mut words = log.into_iter().map(|(_, _, _, words, ..)| words);
+    let words = words.find(|words| words[0] == b"EVALSHA").unwrap();
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(word);
+    }
+    command
+}
+
 #[tokio::test]
 async fn lost_scripts_are_loaded_again() {
     let server = Server::start(&[]).await;

@@ -6,7 +6,7 @@
 -- Answers {1 open | 0 not, now}.
 local hold_id, kept = ARGV[1], ARGV[4]
 local record = call('GET', KEYS[1])
-if not record or record == SETTLED or record == EXPIRED then return { 0, now } end
+if not record or record == EXPIRED or sub(record, 1, 1) == SETTLED then return { 0, now } end
 local leased = {}
 --:record
 for _ = 1, charges do

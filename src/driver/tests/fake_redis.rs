@@ -105,7 +105,7 @@ impl FakeRedis {
         let keys = usize::from(command[2][0] - b'0');
         let script = match (keys, command.len() - 3 - keys) {
             (2, 5) => Script::Reserve,
-            (2, 7) => Script::Settle,
+            (2, 8) => Script::Settle,
             (2, 4) => Script::Renew,
             (1, 3) => Script::Expire,
             (1, 2) => Script::Beat,
