@@ -1,10 +1,12 @@
 //! Counters in Redis or Valkey: one script call for each admission and each
 //! settlement, whatever the number of limits.
 //!
-//! Time is the server's. A script is tried once; a time-out after the server
-//! applied it is safe, because the same hold again changes nothing more. A
-//! lost script (`NOSCRIPT`) is loaded again. Every other odd answer is an
-//! error, never an admission.
+//! Time is the server's. A script is tried once, but by a Cluster's client, which
+//! sends it again when a connection is lost; a time-out after the server applied
+//! it is safe, because the same hold again changes nothing more, and the same
+//! attempt to settle is answered alike. A toll is charged for each time it came
+//! through. A lost script (`NOSCRIPT`) is loaded again. Every other odd answer is
+//! an error, never an admission.
 //!
 //! One server, a master that Sentinels watch over, or a Cluster, whose
 //! redirections (`MOVED`, `ASK`) are followed.
@@ -26,16 +28,18 @@ use crate::limits::counter::{self, Counter, Rule};
 use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll, toll};
 use crate::units::{Millis, UnixMillis};
 use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 pub use config::{RedisConfig, Servers};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use link::Link;
-use scripts::{Parts, Reserved, Scripts};
+use scripts::{Attempt, Parts, Reserved, Scripts};
 use server_clock::ServerClock;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Calls of one sweep that are on their way together.
 const TOGETHER_MAX: usize = 64;
@@ -59,6 +63,8 @@ pub struct Redis {
     scripts: Box<Scripts>,
     clock: ServerClock,
     response_timeout: Millis,
+    /// Random, and how many attempts to settle there were.
+    attempts: (u64, AtomicU64),
 }
 
 impl fmt::Debug for Redis {
@@ -78,6 +84,7 @@ impl Redis {
             scripts: Box::new(Scripts::new()),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
+            attempts: (RandomState::new().hash_one(()), AtomicU64::new(0)),
         };
         redis
             .bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.link()))
@@ -175,18 +182,25 @@ impl Redis {
         now: UnixMillis,
         script: impl Fn(UnixMillis) -> ScriptInvocation<'s>,
     ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
-        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
-            let server = self.time(1).await?;
-            self.clock.learn(server, now);
+        if !rules.iter().any(Rule::goes_by_the_clock) {
+            return self.ask(&script(self.clock.server(now)), rules, now).await;
         }
-        let mut call = script(self.clock.server(now));
-        let mut answered = self.ask(&call, rules, now).await?;
-        if matches!(answered, (Reserved::Outdated, _)) {
-            // The server's clock jumped; now it is known.
-            call = script(self.clock.server(now));
-            answered = self.ask(&call, rules, now).await?;
-        }
-        Ok(answered)
+        // Maybe more than one question, but no more time than for one.
+        self.bounded(1, async {
+            if !self.clock.is_known() {
+                let server = self.time(1).await?;
+                self.clock.learn(server, now);
+            }
+            let asked = script(self.clock.server(now));
+            match self.ask(&asked, rules, now).await? {
+                // The server's clock jumped; now it is known.
+                (Reserved::Outdated, _) => {
+                    self.ask(&script(self.clock.server(now)), rules, now).await
+                }
+                answered => Ok(answered),
+            }
+        })
+        .await
     }
 
     async fn ask<'l>(
@@ -207,11 +221,16 @@ impl Redis {
         hold: HoldId,
         actual: Actual,
     ) -> Result<At<Settled>, CounterError> {
-        let parts = self
-            .run(1, &self.scripts.settle(slot, hold, actual))
-            .await?;
+        let call = self.scripts.settle(slot, hold, actual, self.attempt());
+        let parts = self.run(1, &call).await?;
         let (answer, now) = scripts::settled(&parts)?;
         Ok(At { answer, now })
+    }
+
+    fn attempt(&self) -> Attempt {
+        let (process, attempts) = &self.attempts;
+        let number = attempts.fetch_add(1, Ordering::Relaxed);
+        Attempt((u128::from(*process) << 64 | u128::from(number)).to_le_bytes())
     }
 
     pub async fn renew(

@@ -176,6 +176,8 @@ pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
 
 async fn settle_part(driver: &Driver, settlement: Settlement) {
     let (hold, actual) = (settlement.hold, settlement.actual);
+    // First, so that no outage that begins now takes it for an open call.
+    driver.leases.over(hold);
     if driver.local.end(hold, actual, driver.clock.now()) {
         // The store is told in time, by `merge`.
         conclude(driver, settlement, true);
@@ -190,6 +192,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
     };
     match settled {
         Ok(settled) => {
+            learn(driver, &settlement, settled);
             charge_again(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
@@ -215,15 +218,26 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         .counters
         .settle(slot, *hold, *actual, driver.clock.now())
         .await;
-    let lane = driver.counters.lane(slot);
     match &settled {
-        Ok(_) => driver.answered(lane),
+        Ok(_) => driver.answered(driver.counters.lane(slot)),
         Err(error) => {
             driver.recorder.counter_error(error);
-            driver.failed(lane, error);
+            driver.failed(slot, error);
         }
     }
     settled
+}
+
+/// What the store corrected, as far as that is known of here. What it was not told
+/// when the call began, it is told when it knows the end.
+fn learn(driver: &Driver, settlement: &Settlement, settled: Settled) {
+    if !matches!(settled, Settled::Applied | Settled::Already) {
+        return;
+    }
+    if let Some(call) = driver.leases.reservation(settlement.hold) {
+        let now = driver.clock.now();
+        driver.known.settled(&call, settlement.actual, now);
+    }
 }
 
 /// A hold that the store lost took its charges with it: what was used is told
@@ -322,10 +336,12 @@ impl Again {
             let last = last.hold;
             asked += batch.len();
             let answers = ask_batch(driver, batch).await;
+            // Whatever came of it, others have their turn: a part of the store may
+            // answer while another doesn't.
+            self.after = Some(last);
             if answers.answered == 0 {
                 return Round::Away;
             }
-            self.after = Some(last);
             unanswered += answers.unanswered;
         }
         Round::Part
@@ -352,11 +368,14 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
+                    learn(driver, &settlement, settled);
                     charge_again(driver, &settlement, settled, asked_at);
                     conclude(driver, settlement, ended_here);
                 }
             }
-            Err(error @ (CounterError::Unavailable(_) | CounterError::Timeout(_))) => {
+            // What refuses everybody (READONLY while another takes over) will
+            // answer in time.
+            Err(error) if error.is_of_the_store() => {
                 answers.unanswered += 1;
                 tracing::debug!(%error, %hold, "a settlement failed again");
             }

@@ -30,6 +30,10 @@ pub struct Scripts {
     pub reset: Script,
 }
 
+/// Names one attempt to settle, among all that any process makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt(pub [u8; 16]);
+
 macro_rules! script {
     ($name:literal, $version:literal) => {
         script(
@@ -60,12 +64,12 @@ fn script(title: &str, body: &str) -> Script {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            reserve: script!("reserve", 1),
-            settle: script!("settle", 1),
-            renew: script!("renew", 1),
-            expire: script!("expire", 1),
-            beat: script!("beat", 1),
-            reset: script!("reset", 1),
+            reserve: script!("reserve", 2),
+            settle: script!("settle", 2),
+            renew: script!("renew", 2),
+            expire: script!("expire", 2),
+            beat: script!("beat", 2),
+            reset: script!("reset", 2),
         }
     }
 
@@ -106,7 +110,13 @@ impl Scripts {
         call
     }
 
-    pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual) -> ScriptInvocation<'_> {
+    pub fn settle(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        actual: Actual,
+        attempt: Attempt,
+    ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(slot);
         let mut call = self.settle.key(bucket.hold(hold));
         call.key(bucket.open())
@@ -122,6 +132,7 @@ impl Scripts {
         ] {
             call.arg(actual.of(unit).min(AMOUNT_MAX));
         }
+        call.arg(&attempt.0[..]);
         call
     }
 
@@ -304,7 +315,7 @@ mod tests {
             !text.contains("--:"),
             "a line that stands for nothing: {text}"
         );
-        assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
+        assert!(text.contains("-- weir reserve 2\\n-- What every"), "{text}");
     }
 
     #[test]
