@@ -93,6 +93,7 @@ fn end(call: &Reservation) -> Settlement {
         actual: Actual::VOID,
         event: None,
         lesson: None,
+        ratio_lesson: None,
     }
 }
 
