@@ -4,9 +4,8 @@
 //! Time is the server's. A script is tried once, but by a Cluster's client, which
 //! sends it again when a connection is lost; a time-out after the server applied
 //! it is safe, because the same hold again changes nothing more, and the same
-//! attempt to settle is answered alike. A toll is charged for each time it came
-//! through. A lost script (`NOSCRIPT`) is loaded again. Every other odd answer is
-//! an error, never an admission.
+//! attempt to settle is answered alike. A lost script (`NOSCRIPT`) is loaded
+//! again. Every other odd answer is an error, never an admission.
 //!
 //! One server, a master that Sentinels watch over, or a Cluster, whose
 //! redirections (`MOVED`, `ASK`) are followed.
@@ -28,18 +27,16 @@ use crate::limits::counter::{self, Counter, Rule};
 use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll, toll};
 use crate::units::{Millis, UnixMillis};
 use ::redis::{Cmd, FromRedisValue, ScriptInvocation};
-use ahash::RandomState;
 use arc_swap::ArcSwap;
 pub use config::{RedisConfig, Servers};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use link::Link;
-use scripts::{Attempt, Parts, Reserved, Scripts};
-use server_clock::ServerClock;
+use scripts::{Attempts, Parts, Reserved, Scripts};
+use server_clock::{ServerClock, jumping_clock};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Calls of one sweep that are on their way together.
 const TOGETHER_MAX: usize = 64;
@@ -63,8 +60,7 @@ pub struct Redis {
     scripts: Box<Scripts>,
     clock: ServerClock,
     response_timeout: Millis,
-    /// Random, and how many attempts to settle there were.
-    attempts: (u64, AtomicU64),
+    attempts: Attempts,
 }
 
 impl fmt::Debug for Redis {
@@ -84,7 +80,7 @@ impl Redis {
             scripts: Box::new(Scripts::new()),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
-            attempts: (RandomState::new().hash_one(()), AtomicU64::new(0)),
+            attempts: Attempts::default(),
         };
         redis
             .bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.link()))
@@ -221,16 +217,12 @@ impl Redis {
         hold: HoldId,
         actual: Actual,
     ) -> Result<At<Settled>, CounterError> {
-        let call = self.scripts.settle(slot, hold, actual, self.attempt());
+        let call = self
+            .scripts
+            .settle(slot, hold, actual, self.attempts.next());
         let parts = self.run(1, &call).await?;
         let (answer, now) = scripts::settled(&parts)?;
         Ok(At { answer, now })
-    }
-
-    fn attempt(&self) -> Attempt {
-        let (process, attempts) = &self.attempts;
-        let number = attempts.fetch_add(1, Ordering::Relaxed);
-        Attempt((u128::from(*process) << 64 | u128::from(number)).to_le_bytes())
     }
 
     pub async fn renew(
@@ -403,8 +395,4 @@ fn refusal(
 
 fn unreasoned() -> CounterError {
     CounterError::Corrupt("a refusal without a reason".into())
-}
-
-fn jumping_clock() -> CounterError {
-    CounterError::Corrupt("a clock that jumps at every call".into())
 }

@@ -8,10 +8,11 @@
 //! (`merge`). So it is where the store is there and can't read a tenant's
 //! counters, which concerns that tenant alone.
 
+mod news;
 mod parts;
 
 use super::books::{Books, Debt, Whereabouts};
-use super::carried::single;
+use super::carried::{leases_of, single};
 use super::known::Known;
 use crate::counters::CounterError;
 use crate::counters::memory::Memory;
@@ -34,8 +35,7 @@ const RETRY_AFTER: Millis = Millis(1_000);
 /// still: about as many as a call adds.
 const CHARGES_SEEN: usize = 8;
 
-/// How long a share goes on after the store could not read its counters. Whoever
-/// asks again within that gets no more than one share out of it.
+/// How long a share goes on, and is not begun anew, after counters could not be read.
 const ODD_KEPT: Millis = Millis::from_mins(60);
 
 /// What this sidecar admits by itself.
@@ -47,7 +47,7 @@ pub(super) struct Local {
     books: Mutex<Books>,
     /// Rung when there is something to tell the store, or books to close.
     pub stirred: Notify,
-    /// Rung when the store has been told of what there was.
+    /// Rung when books may have been closed.
     closed: Notify,
 }
 
@@ -115,8 +115,8 @@ impl Local {
         }
     }
 
-    /// [`Local::decide`] for a toll, of which the store is to be told if that is
-    /// what comes of it: see [`Local::owe`]. `name` is one that nothing else has.
+    /// [`Local::decide`] for a toll, that nobody is told of before [`Local::owe`].
+    /// `name` is one that nothing else has.
     pub(super) fn charge(
         &self,
         toll: &Toll,
@@ -239,12 +239,7 @@ impl Local {
     /// A call that the store has: its leases count here too. Whether they did
     /// not before.
     pub(super) fn carry_over(&self, call: Arc<Reservation>, now: UnixMillis) -> bool {
-        let mut leases = call.unrefused();
-        leases
-            .charges
-            .retain(|charge| charge.limit.unit == Unit::Concurrency);
-        leases.shared = Vec::new();
-        (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
+        let leases = leases_of(&call);
         if leases.charges.is_empty() {
             return false;
         }
@@ -288,27 +283,6 @@ impl Local {
         self.end(hold, actual, now);
     }
 
-    /// Whether the store has anything to be told.
-    pub(super) fn has_news(&self) -> bool {
-        !self.books().is_empty()
-    }
-
-    /// How many calls and counters the store is to be told of.
-    pub(super) fn untold_len(&self) -> (usize, usize) {
-        self.books().untold_len()
-    }
-
-    /// Resolves when the store has been told of everything.
-    pub(super) async fn told_all(&self) {
-        loop {
-            let closed = self.closed.notified();
-            if self.untold_len() == (0, 0) {
-                return;
-            }
-            closed.await;
-        }
-    }
-
     /// Calls that the store is to be told of, in slots of the caller's choice;
     /// from now on it may know of them.
     pub(super) fn untold(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Reservation>> {
@@ -325,12 +299,6 @@ impl Local {
         self.books().asks_first(hold)
     }
 
-    /// Another process ended a call of which the store had not heard.
-    pub(super) fn ended_elsewhere(&self, call: &Reservation) {
-        self.books().ended_elsewhere(call.hold);
-        self.memory.drop_hold(&call.slot, call.hold);
-    }
-
     /// Whether the store surely has a call that it is to be told of.
     pub(super) fn is_reserved(&self, hold: HoldId) -> bool {
         self.books().is_reserved(hold)
@@ -342,8 +310,7 @@ impl Local {
         self.books().is_untold(hold)
     }
 
-    /// The store holds what it can't read of this slot: its calls are decided here
-    /// whenever they need that, by one share for all of them.
+    /// The store holds what it can't read of this slot: one share for all that asks.
     pub(super) fn odd(&self, slot: &Arc<str>, now: UnixMillis) {
         self.books().odd(slot, now + ODD_KEPT);
         self.stirred.notify_one();

@@ -332,7 +332,8 @@ async fn a_stop_waits_until_the_store_knows_what_was_admitted_without_it() {
 async fn a_settlement_does_not_wait_for_those_that_cannot_be_answered() {
     let (redis, counters) = FakeRedis::start().await;
     let driver = driver(counters);
-    let calls: Vec<_> = (0..100).map(|n| call(&driver, n, 200)).collect();
+    let mut calls: Vec<_> = (0..100).map(|n| call(&driver, n, 200)).collect();
+    calls.sort_by_key(|call| call.hold);
     redis.tell(|state| state.refusal = Some(READONLY));
     for call in &calls {
         unsettled::settle(&driver, end(call)).await;

@@ -9,12 +9,15 @@
 //! what a refused call may have taken, the first matter most, for the store
 //! still heard their reservations, and later ones are dropped.
 
+mod answer;
+
 use super::Driver;
 use super::settle::conclude;
-use crate::counters::{CounterError, ENDED_KEPT};
+use crate::counters::CounterError;
 use crate::exchange::Settlement;
-use crate::limits::{Actual, HoldId, Reservation, Settled};
+use crate::limits::{HoldId, Settled};
 use crate::units::UnixMillis;
+use answer::heard;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -192,8 +195,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
     };
     match settled {
         Ok(settled) => {
-            learn(driver, &settlement, settled);
-            charge_again(driver, &settlement, settled, asked_at);
+            heard(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
         }
@@ -226,38 +228,6 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         }
     }
     settled
-}
-
-/// What the store corrected, as far as that is known of here. What it was not told
-/// when the call began, it is told when it knows the end.
-fn learn(driver: &Driver, settlement: &Settlement, settled: Settled) {
-    if !matches!(settled, Settled::Applied | Settled::Already) {
-        return;
-    }
-    if let Some(call) = driver.leases.reservation(settlement.hold) {
-        let now = driver.clock.now();
-        driver.known.settled(&call, settlement.actual, now);
-    }
-}
-
-/// A hold that the store lost took its charges with it: what was used is told
-/// under another name, unless it may have been told long ago, and forgotten.
-fn charge_again(
-    driver: &Driver,
-    settlement: &Settlement,
-    settled: Settled,
-    asked_at: Option<UnixMillis>,
-) {
-    let now = driver.clock.now();
-    let forgotten = asked_at.is_some_and(|asked_at| now.since(asked_at) >= ENDED_KEPT);
-    if settled != Settled::Unknown || settlement.actual == Actual::VOID || forgotten {
-        return;
-    }
-    if let Some(taken) = driver.leases.reservation(settlement.hold) {
-        let mut again = Reservation::clone(&taken);
-        again.hold = taken.hold.restored();
-        driver.local.owe_all(again, settlement.actual, now);
-    }
 }
 
 /// When to ask again, and whom next.
@@ -368,8 +338,7 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
-                    learn(driver, &settlement, settled);
-                    charge_again(driver, &settlement, settled, asked_at);
+                    heard(driver, &settlement, settled, asked_at);
                     conclude(driver, settlement, ended_here);
                 }
             }
@@ -412,6 +381,7 @@ pub(super) fn record_unanswered(driver: &Driver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Actual;
 
     fn give_back(at: u64) -> Settlement {
         Settlement {

@@ -13,7 +13,9 @@ use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
 use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Toll, Unit};
 use crate::units::{Millis, UnixMillis};
+use ahash::RandomState;
 use redis::{Script, ScriptInvocation, Value};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long a hold's record is kept unrenewed: twice the longest life, so that
 /// a fleet that was down for days still finds what it owes.
@@ -32,7 +34,30 @@ pub struct Scripts {
 
 /// Names one attempt to settle, among all that any process makes.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt(pub [u8; 16]);
+pub struct Attempt([u8; 16]);
+
+/// Names attempts.
+pub struct Attempts {
+    /// Random, so that no other process has the same.
+    process: u64,
+    made: AtomicU64,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            process: RandomState::new().hash_one(()),
+            made: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Attempts {
+    pub fn next(&self) -> Attempt {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        Attempt((u128::from(self.process) << 64 | u128::from(number)).to_le_bytes())
+    }
+}
 
 macro_rules! script {
     ($name:literal, $version:literal) => {
