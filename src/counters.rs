@@ -9,8 +9,9 @@
 //! - A hold stays open until someone ends it, even past its expiry: a
 //!   settlement or a renewal that comes before `expire_due` took it still
 //!   counts. Whoever ends it first wins.
-//! - A lease is another matter: past its expiry its slot may be another
-//!   call's, so a renewal never brings it back. The hold goes on without it.
+//! - A lease counts until its expiry, and then its slot may be another call's.
+//!   While its hold is open a renewal brings it back all the same: the call runs,
+//!   whoever runs beside it, and no other begins until enough have ended.
 //! - Settling an unknown hold marks it as ended, so that a reservation which
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
@@ -177,8 +178,8 @@ impl Counters {
         }
     }
 
-    /// Moves an open hold's expiry, and that of its leases which are still
-    /// there, to at least the given time from now. Says whether it is open.
+    /// Moves an open hold's expiry, and that of its leases, to at least the given
+    /// time from now. Says whether it is open.
     pub async fn renew(
         &self,
         slot: &str,

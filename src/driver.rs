@@ -26,6 +26,7 @@ mod local;
 mod merge;
 mod record;
 mod refused_tolls;
+mod renewal;
 mod reserve;
 mod session;
 mod settle;
@@ -41,8 +42,8 @@ pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
 use crate::exchange::{Exchange, Role, Settings};
-use crate::limits::HoldId;
 use crate::limits::share::OnCounterFailure;
+use crate::limits::{Actual, HoldId, Reservation};
 use crate::policy::Snapshot;
 use crate::policy::token_ratios::RatioLearner;
 use crate::tokens::{Counting, Stopwatch};
@@ -159,7 +160,7 @@ impl Driver {
         let beat = self.counters.beat(0, &self.sidecar, merge::ALIVE_FOR);
         let sidecars = beat.await?;
         self.local.set_sidecars(sidecars);
-        self.recorder.store(sidecars, self.breaker.open());
+        self.recorder.store(sidecars, self.breaker.away());
         Ok(())
     }
 
@@ -168,17 +169,22 @@ impl Driver {
         self.breaker.answered(lane);
     }
 
-    /// A lane of the store did not answer, or refused what it should take.
-    fn failed(&self, lane: usize, error: &CounterError) {
+    /// The store did not answer what it was asked of this slot, or refused it.
+    fn failed(&self, slot: &Arc<str>, error: &CounterError) {
+        if matches!(error, CounterError::Corrupt(_)) && self.counters.is_remote() {
+            self.local.odd(slot, self.clock.now());
+        }
+        self.lane_failed(self.counters.lane(slot), error);
+    }
+
+    /// A lane of the store did not answer, or refuses everybody.
+    fn lane_failed(&self, lane: usize, error: &CounterError) {
         if !error.is_of_the_store() || !self.counters.is_remote() || !self.breaker.failed(lane) {
             return;
         }
         tracing::warn!(%error, lane, "the counter store is away; it is looked for");
-        self.recorder.lanes_away(self.breaker.open());
-        let open = self
-            .leases
-            .reservations(|taken| self.counters.lane(&taken.slot) == lane);
-        self.local.carry_over(open, self.clock.now());
+        self.recorder.lanes_away(self.breaker.away());
+        self.carry_over(|taken| self.counters.lane(&taken.slot) == lane);
         self.local.stirred.notify_one();
     }
 
@@ -192,6 +198,18 @@ impl Driver {
         self.learning.ratios_json()
     }
 
+    /// The leases of calls that are open count in this sidecar's share too.
+    fn carry_over(&self, wanted: impl Fn(&Reservation) -> bool) {
+        let now = self.clock.now();
+        for call in self.leases.open_calls(wanted) {
+            let hold = call.hold;
+            // One that was over in between did not find itself in the books.
+            if self.local.carry_over(call, now) && !self.leases.is_open(hold) {
+                self.local.end(hold, Actual::VOID, now);
+            }
+        }
+    }
+
     /// Resolves when no session is open.
     pub async fn idle(&self) {
         loop {
@@ -203,14 +221,26 @@ impl Driver {
         }
     }
 
-    /// Resolves when the store has answered every settlement.
+    /// Resolves when the store has answered every settlement, and knows what was
+    /// admitted without it.
     pub async fn settled(&self) {
         self.unsettled.emptied().await;
+        self.local.told_all().await;
     }
 
-    /// Records what the store has not answered. Before the process stops.
+    /// Records what the store has not answered, and says what it was not told.
+    /// Before the process stops.
     pub fn record_unanswered(&self) {
         unsettled::record_unanswered(self);
+        let (calls, counters) = self.local.untold_len();
+        if calls + counters > 0 {
+            tracing::error!(
+                calls,
+                counters,
+                "the counter store was not told of what was admitted while it was away; what \
+                 these calls used, and others of these counters, is charged nowhere"
+            );
+        }
     }
 
     /// Cancelled when draining has lasted long enough.
@@ -242,3 +272,6 @@ impl Drop for Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long cut sessions may take to settle, and the store to answer what it
-/// has not answered before.
+/// has not answered before and to be told what it missed.
 const CUT_SETTLES_MAX: Duration = Duration::from_secs(5);
 
 /// Resolves at SIGTERM or SIGINT; says which.
@@ -52,7 +52,9 @@ pub(super) async fn drain(
         .await
         .is_err()
     {
-        tracing::error!("the counter store did not answer some settlements");
+        tracing::error!(
+            "the counter store did not answer some settlements, or could not be told of calls"
+        );
     }
     stop.cancel();
     // Open connections are closed with the process; only the listeners' end is

@@ -323,7 +323,7 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
     let texts = config.warnings.join("\n");
     for part in [
         "counters.redis.url: holds a credential in the file",
-        "counters.redis.response_timeout: is not shorter than Envoy's",
+        "counters.redis.response_timeout: is more than half of Envoy's",
         "plans.team.limits[1]: never holds more than 1000",
         "plans.idle: no tenant is on this plan",
         "plans.idle: the plan has no limits",

@@ -78,6 +78,16 @@ impl Memory {
         Ok(self.shard(slot).look(slot, looks, &rules, now))
     }
 
+    /// What is used of a counter under the parameters that it is kept with: those
+    /// of the last charge, whatever became of its limit since.
+    pub fn used(&self, slot: &str, look: &Charge, now: UnixMillis) -> u64 {
+        let Ok(rules) = counter::rules_of_looks(std::slice::from_ref(look)) else {
+            return 0;
+        };
+        let rule = rules.first();
+        rule.map_or(0, |rule| self.shard(slot).used(slot, look, *rule, now))
+    }
+
     /// What open holds took from each counter.
     pub fn held(&self, slot: &str, looks: &[Charge]) -> Vec<u64> {
         let mut held = vec![0; looks.len()];
@@ -128,6 +138,12 @@ impl Memory {
     pub fn open_holds(&self) -> u64 {
         let open = self.shards.iter().map(|shard| lock(shard).open_holds());
         u64::try_from(open.sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes an open hold out as if it had never been, but for what it charged:
+    /// its leases are given back, and the same hold may be taken again.
+    pub fn drop_hold(&self, slot: &str, hold: HoldId) {
+        self.shard(slot).drop_hold(hold);
     }
 
     /// Puts all counters of a slot at rest. Its holds stay open.

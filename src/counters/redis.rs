@@ -1,10 +1,11 @@
 //! Counters in Redis or Valkey: one script call for each admission and each
 //! settlement, whatever the number of limits.
 //!
-//! Time is the server's. A script is tried once; a time-out after the server
-//! applied it is safe, because the same hold again changes nothing more. A
-//! lost script (`NOSCRIPT`) is loaded again. Every other odd answer is an
-//! error, never an admission.
+//! Time is the server's. A script is tried once, but by a Cluster's client, which
+//! sends it again when a connection is lost; a time-out after the server applied
+//! it is safe, because the same hold again changes nothing more, and the same
+//! attempt to settle is answered alike. A lost script (`NOSCRIPT`) is loaded
+//! again. Every other odd answer is an error, never an admission.
 //!
 //! One server, a master that Sentinels watch over, or a Cluster, whose
 //! redirections (`MOVED`, `ASK`) are followed.
@@ -31,8 +32,8 @@ pub use config::{RedisConfig, Servers};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use link::Link;
-use scripts::{Parts, Reserved, Scripts};
-use server_clock::ServerClock;
+use scripts::{Attempts, Parts, Reserved, Scripts};
+use server_clock::{ServerClock, jumping_clock};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub struct Redis {
     scripts: Box<Scripts>,
     clock: ServerClock,
     response_timeout: Millis,
+    attempts: Attempts,
 }
 
 impl fmt::Debug for Redis {
@@ -78,6 +80,7 @@ impl Redis {
             scripts: Box::new(Scripts::new()),
             clock: ServerClock::default(),
             response_timeout: config.response_timeout,
+            attempts: Attempts::default(),
         };
         redis
             .bounded(UPKEEP_PATIENCE, connect::refuse_eviction(redis.link()))
@@ -175,18 +178,25 @@ impl Redis {
         now: UnixMillis,
         script: impl Fn(UnixMillis) -> ScriptInvocation<'s>,
     ) -> Result<(Reserved<'l>, UnixMillis), CounterError> {
-        if !self.clock.is_known() && rules.iter().any(Rule::goes_by_the_clock) {
-            let server = self.time(1).await?;
-            self.clock.learn(server, now);
+        if !rules.iter().any(Rule::goes_by_the_clock) {
+            return self.ask(&script(self.clock.server(now)), rules, now).await;
         }
-        let mut call = script(self.clock.server(now));
-        let mut answered = self.ask(&call, rules, now).await?;
-        if matches!(answered, (Reserved::Outdated, _)) {
-            // The server's clock jumped; now it is known.
-            call = script(self.clock.server(now));
-            answered = self.ask(&call, rules, now).await?;
-        }
-        Ok(answered)
+        // Maybe more than one question, but no more time than for one.
+        self.bounded(1, async {
+            if !self.clock.is_known() {
+                let server = self.time(1).await?;
+                self.clock.learn(server, now);
+            }
+            let asked = script(self.clock.server(now));
+            match self.ask(&asked, rules, now).await? {
+                // The server's clock jumped; now it is known.
+                (Reserved::Outdated, _) => {
+                    self.ask(&script(self.clock.server(now)), rules, now).await
+                }
+                answered => Ok(answered),
+            }
+        })
+        .await
     }
 
     async fn ask<'l>(
@@ -207,9 +217,10 @@ impl Redis {
         hold: HoldId,
         actual: Actual,
     ) -> Result<At<Settled>, CounterError> {
-        let parts = self
-            .run(1, &self.scripts.settle(slot, hold, actual))
-            .await?;
+        let call = self
+            .scripts
+            .settle(slot, hold, actual, self.attempts.next());
+        let parts = self.run(1, &call).await?;
         let (answer, now) = scripts::settled(&parts)?;
         Ok(At { answer, now })
     }
@@ -384,8 +395,4 @@ fn refusal(
 
 fn unreasoned() -> CounterError {
     CounterError::Corrupt("a refusal without a reason".into())
-}
-
-fn jumping_clock() -> CounterError {
-    CounterError::Corrupt("a clock that jumps at every call".into())
 }

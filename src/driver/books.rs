@@ -1,11 +1,15 @@
 //! What this sidecar admitted by itself and the store has not been told of.
 //!
-//! Always holds: a call is in the books from its admission until the store
-//! knows of it, or until it ended and what it used is owed to the store; never
-//! in both. They grow with the calls that are open and with the counters whose
-//! windows run.
+//! Always holds: a call is in the books from its admission until they are closed
+//! or it has ended, and what it used is told with it or owed to the store, never
+//! both. That the store has been told of an open call changes nothing here: its
+//! share is given out until the store decides again, which may fail just then.
+//! They grow with the calls that are open and with the counters whose windows
+//! run.
 
-use crate::limits::{Actual, Charge, HoldId, Limit, Reservation};
+use crate::limits::{Actual, Charge, HoldId, Limit, Reservation, Unit};
+use crate::units::UnixMillis;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -19,12 +23,17 @@ pub(super) struct Books {
     /// Counters that began with what the store said, by slot: at most as many
     /// as are known of.
     begun: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// Slots of which the store holds what it can't read, and until when they
+    /// stay open: at most as many as there are tenants and domains.
+    odd: HashMap<Arc<str>, UnixMillis>,
 }
 
 struct Call {
     reservation: Arc<Reservation>,
     whereabouts: Whereabouts,
     ended: Option<Actual>,
+    /// The store may have heard of it.
+    asked: bool,
     /// The store surely has it, and may have settled it: it must not be told of
     /// it anew, as what has ended is not remembered for ever.
     reserved: bool,
@@ -37,7 +46,7 @@ pub(super) enum Whereabouts {
     Here,
     /// The store was asked and did not answer, or is being told now.
     Maybe,
-    /// The store has it; its leases count here too.
+    /// The store has it; it counts here too.
     There,
 }
 
@@ -71,8 +80,18 @@ impl Books {
         self.begun.is_empty() && self.calls.is_empty()
     }
 
-    pub(super) fn has_begun(&self, slot: &str) -> bool {
-        self.begun.contains_key(slot)
+    /// How many calls and counters the store is to be told of.
+    pub(super) fn untold_len(&self) -> (usize, usize) {
+        let calls = self.calls.values();
+        let calls = calls.filter(|call| call.whereabouts != Whereabouts::There);
+        let counters = self.owed.values().map(HashMap::len).sum();
+        (calls.count(), counters)
+    }
+
+    /// Whether all leases of the slot count here. Of an odd one the store still
+    /// gives out some.
+    pub(super) fn counts_leases(&self, slot: &str) -> bool {
+        self.begun.contains_key(slot) && !self.odd.contains_key(slot)
     }
 
     pub(super) fn is_over(&self, hold: HoldId) -> bool {
@@ -100,16 +119,33 @@ impl Books {
         fresh
     }
 
-    /// Writes a call down; one that is in the books stays as it is.
-    pub(super) fn enter(&mut self, reservation: Arc<Reservation>, whereabouts: Whereabouts) {
+    /// Writes a call down; one that is in the books stays as it is. Whether it
+    /// was not.
+    pub(super) fn enter(
+        &mut self,
+        reservation: Arc<Reservation>,
+        whereabouts: Whereabouts,
+    ) -> bool {
         let slot = Arc::clone(&reservation.slot);
         self.begun.entry(slot).or_default();
-        self.calls.entry(reservation.hold).or_insert(Call {
+        let Entry::Vacant(entry) = self.calls.entry(reservation.hold) else {
+            return false;
+        };
+        entry.insert(Call {
             reservation,
             whereabouts,
             ended: None,
+            asked: whereabouts != Whereabouts::Here,
             reserved: false,
         });
+        true
+    }
+
+    /// What the store holds of the slot it can't read: its books stay open until
+    /// then, lest its share be given out anew whenever they are closed.
+    pub(super) fn odd(&mut self, slot: &Arc<str>, until: UnixMillis) {
+        self.begun.entry(Arc::clone(slot)).or_default();
+        self.odd.insert(Arc::clone(slot), until);
     }
 
     /// A call is over: in which slot, and who knew of it.
@@ -192,16 +228,37 @@ impl Books {
         told.collect()
     }
 
-    /// The store has the call. What it used, if it is over; else it is in the
-    /// books no longer.
+    /// The store has the call. What it used, if it is over; else its share is
+    /// its own until the books are closed.
     pub(super) fn told(&mut self, hold: HoldId) -> Option<Actual> {
         let call = self.calls.get_mut(&hold)?;
         call.reserved = true;
-        let ended = call.ended;
-        if ended.is_none() {
-            self.calls.remove(&hold);
+        if call.ended.is_none() {
+            call.whereabouts = Whereabouts::There;
         }
-        ended
+        call.ended
+    }
+
+    /// Whether the store has never heard of the call. From now on it may have.
+    pub(super) fn asks_first(&mut self, hold: HoldId) -> bool {
+        let call = self.calls.get_mut(&hold);
+        call.is_some_and(|call| !std::mem::replace(&mut call.asked, true))
+    }
+
+    /// Another process ended a call of which the store had not heard: what it used
+    /// is owed, or what it reserved where that isn't known here.
+    pub(super) fn ended_elsewhere(&mut self, hold: HoldId) {
+        let Some(call) = self.calls.remove(&hold) else {
+            return;
+        };
+        let used = |charge: &Charge| match (call.ended, charge.limit.unit) {
+            (Some(actual), unit) => actual.of(unit),
+            (None, Unit::Concurrency) => 0,
+            (None, _) => charge.amount,
+        };
+        let charges = call.reservation.charges.iter();
+        let used = charges.map(|charge| (charge, used(charge)));
+        self.owe(&call.reservation.slot, used);
     }
 
     /// Whether the store surely has a call that is in the books.
@@ -216,9 +273,17 @@ impl Books {
         call.is_some_and(|call| call.whereabouts != Whereabouts::There)
     }
 
-    /// Nothing of the call is to be told any more.
+    /// Nothing of the call is to be told any more. One that is open counts here
+    /// until it ends.
     pub(super) fn strike(&mut self, hold: HoldId) {
-        self.calls.remove(&hold);
+        if let Entry::Occupied(mut entry) = self.calls.entry(hold) {
+            match entry.get().ended {
+                Some(_) => {
+                    entry.remove();
+                }
+                None => entry.get_mut().whereabouts = Whereabouts::There,
+            }
+        }
     }
 
     /// The counters to which anything is owed, with their slots.
@@ -280,36 +345,39 @@ impl Books {
         }
     }
 
-    /// Closes the books of slots, where the store has been told of everything.
-    pub(super) fn close(&mut self, wanted: impl Fn(&str) -> bool) -> Closed {
-        let mut owed = self.owed.iter().filter(|(slot, _)| wanted(slot));
-        let mut calls = self
-            .calls
-            .values()
-            .filter(|call| wanted(&call.reservation.slot));
-        let is_open = owed.any(|(_, counters)| !counters.is_empty())
-            || calls.any(|call| call.whereabouts != Whereabouts::There);
+    /// Closes the books of each slot of which the store has been told
+    /// everything.
+    pub(super) fn close(&mut self, wanted: impl Fn(&str) -> bool, now: UnixMillis) -> Closed {
+        self.odd.retain(|_, until| now < *until);
+        let owed = self.owed.iter();
+        let owed = owed.filter(|(_, counters)| !counters.is_empty());
+        let calls = self.calls.values();
+        let untold = calls.filter(|call| call.whereabouts != Whereabouts::There);
+        let open: HashSet<Arc<str>> = owed
+            .map(|(slot, _)| slot)
+            .chain(untold.map(|call| &call.reservation.slot))
+            .chain(self.odd.keys())
+            .cloned()
+            .collect();
+        let closes = |slot: &Arc<str>| wanted(slot) && !open.contains(slot);
         let mut closed = Closed::default();
-        if is_open {
-            return closed;
-        }
         self.calls.retain(|hold, call| {
             let slot = &call.reservation.slot;
-            let kept = !wanted(slot);
+            let kept = !closes(slot);
             if !kept {
                 closed.calls.push((Arc::clone(slot), *hold));
             }
             kept
         });
-        self.owed.retain(|slot, _| !wanted(slot));
-        self.to_see.retain(|(slot, _)| !wanted(slot));
-        closed.slots = self
-            .begun
-            .keys()
-            .filter(|slot| wanted(slot))
-            .cloned()
-            .collect();
-        self.begun.retain(|slot, _| !wanted(slot));
+        self.owed.retain(|slot, _| !closes(slot));
+        self.to_see.retain(|(slot, _)| !closes(slot));
+        self.begun.retain(|slot, _| {
+            let kept = !closes(slot);
+            if !kept {
+                closed.slots.push(Arc::clone(slot));
+            }
+            kept
+        });
         closed
     }
 }
@@ -317,10 +385,11 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Algorithm, Mode, Scope, Unit};
-    use crate::units::{Millis, UnixMillis};
+    use crate::limits::{Algorithm, Mode, Scope};
+    use crate::units::Millis;
 
     const EVERY: fn(&str) -> bool = |_| true;
+    const NOW: UnixMillis = UnixMillis(5);
 
     fn hold(n: u8) -> HoldId {
         HoldId::new(UnixMillis(1), &[n; 10])
@@ -379,13 +448,13 @@ mod tests {
         books.end(hold(3), used(5));
         let told = debts(&mut books, 98, 1_000);
         assert_eq!((told[0].hold, told[0].amount), (hold(99), 20));
-        assert!(books.close(EVERY).slots.is_empty(), "not all is told");
+        assert!(books.close(EVERY, NOW).slots.is_empty(), "not all is told");
         books.paid(&told[0]);
         let told = debts(&mut books, 97, 1_000);
         assert_eq!((told[0].hold, told[0].amount), (hold(97), 5));
         books.paid(&told[0]);
         assert!(owed(&mut books, 1_000).is_empty());
-        assert_eq!(books.close(EVERY).slots, [Arc::from("acme")]);
+        assert_eq!(books.close(EVERY, NOW).slots, [Arc::from("acme")]);
         assert!(books.is_empty());
     }
 
@@ -446,7 +515,7 @@ mod tests {
         let mut books = Books::default();
         let part = call(1);
         assert!(books.begin(&part, |_| None::<u64>).is_empty());
-        assert!(books.begun["acme"].is_empty() && books.has_begun("acme"));
+        assert!(books.begun["acme"].is_empty() && books.counts_leases("acme"));
         assert_eq!(books.begin(&part, |_| Some(7)), [(0, 7)]);
         assert!(books.begin(&part, |_| Some(7)).is_empty(), "once");
     }
@@ -472,6 +541,36 @@ mod tests {
         }
         books.strike(hold(2));
         assert!(owed(&mut books, 1_000).is_empty(), "nothing is told twice");
-        assert_eq!(books.close(EVERY).calls, [(Arc::from("acme"), hold(3))]);
+        let mut closed = books.close(EVERY, NOW).calls;
+        closed.sort();
+        assert_eq!(
+            closed,
+            [(Arc::from("acme"), hold(1)), (Arc::from("acme"), hold(3))],
+            "what is open counts here until the end"
+        );
+    }
+
+    /// One tenant's counters can't be read: its share stays what it is, and the
+    /// others' end.
+    #[test]
+    fn an_odd_slot_keeps_its_books_and_no_others() {
+        let mut books = Books::default();
+        let mut other = Reservation::clone(&call(2));
+        other.slot = "globex".into();
+        books.enter(call(1), Whereabouts::Maybe);
+        books.enter(Arc::new(other), Whereabouts::Maybe);
+        books.odd(&"acme".into(), UnixMillis(NOW.0 + 10));
+        assert!(books.counts_leases("globex") && !books.counts_leases("acme"));
+        assert_eq!(books.told(hold(2)), None);
+        assert_eq!(books.close(EVERY, NOW).slots, [Arc::from("globex")]);
+        // What can't be told is given up, and counts here until it ends.
+        books.strike(hold(1));
+        let later = UnixMillis(NOW.0 + 9);
+        assert!(books.close(EVERY, later).slots.is_empty());
+        let ended = books.end(hold(1), used(3)).map(|(_, known)| known);
+        assert_eq!(ended, Some(Whereabouts::There));
+        let later = UnixMillis(NOW.0 + 10);
+        assert_eq!(books.close(EVERY, later).slots, [Arc::from("acme")]);
+        assert!(books.is_empty());
     }
 }

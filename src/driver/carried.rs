@@ -1,9 +1,20 @@
-//! What is carried from one store to another: reservations of one charge, that
-//! nothing refuses.
+//! What is carried from one store to another: leases, and reservations of one
+//! charge, that nothing refuses.
 
 use crate::limits::counter::HOLD_TTL_MAX;
-use crate::limits::{Charge, HoldId, Limit, Reservation};
+use crate::limits::{Charge, HoldId, Limit, Reservation, Unit};
 use std::sync::Arc;
+
+/// What of a call are leases, that nothing refuses.
+pub(super) fn leases_of(call: &Reservation) -> Reservation {
+    let mut leases = call.unrefused();
+    leases
+        .charges
+        .retain(|charge| charge.limit.unit == Unit::Concurrency);
+    leases.shared = Vec::new();
+    (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
+    leases
+}
 
 /// A reservation of one charge, under a name that no call has.
 pub(super) fn single(

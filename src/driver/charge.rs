@@ -22,37 +22,70 @@ impl Driver {
 
     async fn ask_or_decide(&self, toll: &Toll) -> Result<Paid, CounterError> {
         let lane = self.counters.lane(&toll.slot);
-        let error = if self.breaker.is_open(lane) {
-            CounterError::Unavailable("it was away a moment ago".into())
-        } else {
-            match self.counters.charge(toll, self.clock.now()).await {
-                Ok(paid) => {
-                    self.answered(lane);
-                    let standings = paid.told.iter().map(|told| &told.standing);
-                    let now = self.clock.now();
-                    let taken = paid.taken;
-                    self.known
-                        .learn(&toll.slot, &toll.charges, standings, taken, now);
-                    if !paid.taken && self.counters.is_remote() {
-                        self.refused_tolls.remember(toll, &paid, now);
-                    }
-                    return Ok(paid);
-                }
-                Err(error) => {
-                    self.recorder.counter_error(&error);
-                    self.failed(lane, &error);
-                    error
-                }
-            }
+        if self.breaker.is_open(lane) {
+            let away = CounterError::Unavailable("it was away a moment ago".into());
+            return self.decide(toll, away);
+        }
+        // What others may still give out their shares of must fit into this
+        // sidecar's too.
+        let share = match self.breaker.is_returning(lane) && self.local.decides() {
+            true => Some(self.share(toll)?),
+            false => None,
         };
+        if let Some(refused) = share.as_ref().filter(|share| !share.taken) {
+            self.recorder.decided_alone(false);
+            return Ok(refused.clone());
+        }
+        match (self.ask(toll).await, share) {
+            (Ok(paid), _) => Ok(paid),
+            (Err(_), Some(share)) => {
+                self.local.owe(toll, self.clock.now());
+                self.recorder.decided_alone(true);
+                Ok(share)
+            }
+            (Err(error), None) => self.decide(toll, error),
+        }
+    }
+
+    async fn ask(&self, toll: &Toll) -> Result<Paid, CounterError> {
+        match self.counters.charge(toll, self.clock.now()).await {
+            Ok(paid) => {
+                self.answered(self.counters.lane(&toll.slot));
+                let standings = paid.told.iter().map(|told| &told.standing);
+                let (now, taken) = (self.clock.now(), paid.taken);
+                self.known
+                    .learn(&toll.slot, &toll.charges, standings, taken, now);
+                if !paid.taken && self.counters.is_remote() {
+                    self.refused_tolls.remember(toll, &paid, now);
+                }
+                Ok(paid)
+            }
+            Err(error) => {
+                self.recorder.counter_error(&error);
+                self.failed(&toll.slot, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// By this sidecar alone, as is configured for when the store is away.
+    fn decide(&self, toll: &Toll, error: CounterError) -> Result<Paid, CounterError> {
         let unfit = matches!(error, CounterError::Unfit(_));
         if unfit || !self.counters.is_remote() || !self.local.decides() {
             return Err(error);
         }
-        let now = self.clock.now();
-        let name = HoldId::new(now, &clock::random().id);
-        let paid = self.local.charge(toll, name, &self.known, now)?;
+        let paid = self.share(toll)?;
+        if paid.taken {
+            self.local.owe(toll, self.clock.now());
+        }
         self.recorder.decided_alone(paid.taken);
         Ok(paid)
+    }
+
+    /// Takes it from this sidecar's share, or not.
+    fn share(&self, toll: &Toll) -> Result<Paid, CounterError> {
+        let now = self.clock.now();
+        let name = HoldId::new(now, &clock::random().id);
+        self.local.charge(toll, name, &self.known, now)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Lease {
     pub reservation: Option<Arc<Reservation>>,
     /// Handed over by a door: kept alive until then, for a meter to adopt.
     pub until: Option<UnixMillis>,
+    /// Its call is over, though the store may not have heard of it.
+    pub over: bool,
 }
 
 impl Leases {
@@ -34,8 +36,33 @@ impl Leases {
         self.shard(hold).insert(hold, lease);
     }
 
+    /// Takes over a hold that another filter reserved, maybe in this process: what
+    /// it took is known then.
+    pub(super) fn adopt(&self, hold: HoldId, slot: Arc<str>) {
+        let mut shard = self.shard(hold);
+        let lease = shard.entry(hold).or_insert(Lease {
+            slot,
+            reservation: None,
+            until: None,
+            over: false,
+        });
+        lease.until = None;
+    }
+
     pub(super) fn release(&self, hold: HoldId) {
         self.shard(hold).remove(&hold);
+    }
+
+    /// The hold's call is over; it is kept alive until it is released.
+    pub(super) fn over(&self, hold: HoldId) {
+        if let Some(lease) = self.shard(hold).get_mut(&hold) {
+            lease.over = true;
+        }
+    }
+
+    /// Whether the hold is here and its call is not over.
+    pub(super) fn is_open(&self, hold: HoldId) -> bool {
+        self.shard(hold).get(&hold).is_some_and(|lease| !lease.over)
     }
 
     /// All holds to renew; those whose time is over are given up.
@@ -58,8 +85,8 @@ impl Leases {
         self.shard(hold).get(&hold)?.reservation.clone()
     }
 
-    /// What the holds took that `wanted` picks.
-    pub(super) fn reservations(
+    /// What the calls took that are open and that `wanted` picks.
+    pub(super) fn open_calls(
         &self,
         wanted: impl Fn(&Reservation) -> bool,
     ) -> Vec<Arc<Reservation>> {
@@ -68,6 +95,7 @@ impl Leases {
             let leases = lock(shard);
             let taken = leases
                 .values()
+                .filter(|lease| !lease.over)
                 .filter_map(|lease| lease.reservation.as_ref());
             picked.extend(taken.filter(|taken| wanted(taken)).cloned());
         }
@@ -110,6 +138,7 @@ mod tests {
                 slot: Arc::clone(&slot),
                 reservation: None,
                 until: None,
+                over: false,
             },
         );
         leases.keep(
@@ -118,6 +147,7 @@ mod tests {
                 slot,
                 reservation: None,
                 until: Some(UnixMillis(100)),
+                over: false,
             },
         );
         assert_eq!(leases.due(UnixMillis(99)).len(), 2);

@@ -5,21 +5,24 @@
 //! its part of what the store last said was used; so the fleet together stays
 //! within the limit, as far as what others used lately is known here. What was
 //! given out is kept in the `books` until the store has been told of it
-//! (`merge`).
+//! (`merge`). So it is where the store is there and can't read a tenant's
+//! counters, which concerns that tenant alone.
+
+mod news;
+mod parts;
 
 use super::books::{Books, Debt, Whereabouts};
-use super::carried::single;
+use super::carried::{leases_of, single};
 use super::known::Known;
 use crate::counters::CounterError;
 use crate::counters::memory::Memory;
 use crate::limits::counter::HOLD_TTL_MAX;
 use crate::limits::share::OnCounterFailure;
-use crate::limits::toll::Told;
 use crate::limits::{
-    Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Standing,
-    Toll, Unit,
+    Actual, Charge, Decision, HoldId, Limit, Mode, Paid, Refusal, Reservation, Retry, Toll, Unit,
 };
 use crate::units::{Millis, UnixMillis};
+use parts::no_share;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -32,6 +35,9 @@ const RETRY_AFTER: Millis = Millis(1_000);
 /// still: about as many as a call adds.
 const CHARGES_SEEN: usize = 8;
 
+/// How long a share goes on, and is not begun anew, after counters could not be read.
+const ODD_KEPT: Millis = Millis::from_mins(60);
+
 /// What this sidecar admits by itself.
 pub(super) struct Local {
     on_failure: OnCounterFailure,
@@ -39,8 +45,10 @@ pub(super) struct Local {
     /// How many sidecars share the limits, as far as was last known.
     sidecars: AtomicU64,
     books: Mutex<Books>,
-    /// Rung when there is something to tell the store.
+    /// Rung when there is something to tell the store, or books to close.
     pub stirred: Notify,
+    /// Rung when books may have been closed.
+    closed: Notify,
 }
 
 impl Local {
@@ -51,6 +59,7 @@ impl Local {
             sidecars: AtomicU64::new(1),
             books: Mutex::default(),
             stirred: Notify::new(),
+            closed: Notify::new(),
         }
     }
 
@@ -59,15 +68,30 @@ impl Local {
         self.on_failure != OnCounterFailure::Deny
     }
 
+    /// Whether others give out shares beside this one's.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.on_failure == OnCounterFailure::Share && self.sidecars() > 1
+    }
+
     pub(super) fn set_sidecars(&self, sidecars: u64) {
         self.sidecars.store(sidecars.max(1), Ordering::Relaxed);
     }
 
-    /// Decides one part of a call. `asked`: the store may have taken it.
+    /// How many share the limits.
+    pub(super) fn sidecars(&self) -> u64 {
+        self.sidecars.load(Ordering::Relaxed)
+    }
+
+    /// So many are known of, where more may not have been heard yet.
+    pub(super) fn raise_sidecars(&self, sidecars: u64) {
+        self.sidecars.fetch_max(sidecars, Ordering::Relaxed);
+    }
+
+    /// Decides one part of a call, of which the store knows so much.
     pub(super) fn decide(
         &self,
         part: &Reservation,
-        asked: bool,
+        whereabouts: Whereabouts,
         known: &Known,
         now: UnixMillis,
     ) -> Result<Decision, CounterError> {
@@ -82,10 +106,6 @@ impl Local {
         let decision = self.memory.reserve(&scaled, now)?;
         match decision {
             Decision::Admitted(standings) => {
-                let whereabouts = match asked {
-                    true => Whereabouts::Maybe,
-                    false => Whereabouts::Here,
-                };
                 self.books().enter(Arc::new(part.clone()), whereabouts);
                 self.stirred.notify_one();
                 Ok(Decision::Admitted(standings))
@@ -95,7 +115,8 @@ impl Local {
         }
     }
 
-    /// [`Local::decide`] for a toll; `name` is one that nothing else has.
+    /// [`Local::decide`] for a toll, that nobody is told of before [`Local::owe`].
+    /// `name` is one that nothing else has.
     pub(super) fn charge(
         &self,
         toll: &Toll,
@@ -121,16 +142,17 @@ impl Local {
             slot: Arc::clone(&toll.slot),
             charges: scaled.charges,
         };
-        let paid = self.memory.charge(&share, now)?;
-        if paid.taken {
-            let used = toll.charges.iter().map(|charge| (charge, charge.amount));
-            let mut books = self.books();
-            books.owe(&toll.slot, used);
-            self.drop_over(&mut books, toll.charges.len(), now);
-            drop(books);
-            self.stirred.notify_one();
-        }
-        Ok(paid)
+        self.memory.charge(&share, now)
+    }
+
+    /// The store is to be told of a toll that was taken here.
+    pub(super) fn owe(&self, toll: &Toll, now: UnixMillis) {
+        let used = toll.charges.iter().map(|charge| (charge, charge.amount));
+        let mut books = self.books();
+        books.owe(&toll.slot, used);
+        self.drop_over(&mut books, toll.charges.len(), now);
+        drop(books);
+        self.stirred.notify_one();
     }
 
     /// The part with this sidecar's share of each limit, or why there is none.
@@ -143,7 +165,7 @@ impl Local {
         scaled.context = "".into();
         // It dies with this process, and with nothing else.
         (scaled.hold_ttl, scaled.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        let sidecars = self.sidecars();
         if self.on_failure == OnCounterFailure::Allow || sidecars == 1 {
             return Ok(scaled);
         }
@@ -180,7 +202,9 @@ impl Local {
             _ => known.recall(&scaled.slot, &charge.counter, now),
         };
         let fresh = self.books().begin(scaled, said);
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
+        // Whatever becomes of the call, the books are open now and must be closed.
+        self.stirred.notify_one();
+        let sidecars = self.sidecars();
         for (index, seen) in fresh {
             let Some(charge) = scaled.charges.get(index) else {
                 continue;
@@ -199,7 +223,7 @@ impl Local {
     pub(super) fn is_new_to(&self, part: &Reservation) -> bool {
         let mut charges = part.charges.iter();
         charges.any(|charge| charge.limit.unit == Unit::Concurrency)
-            && !self.books().has_begun(&part.slot)
+            && !self.books().counts_leases(&part.slot)
     }
 
     /// The store has put counters of a slot at rest. What open calls use is
@@ -212,20 +236,19 @@ impl Local {
         }
     }
 
-    /// Calls that the store has: their leases count here too.
-    pub(super) fn carry_over(&self, open: Vec<Arc<Reservation>>, now: UnixMillis) {
-        for reservation in open {
-            let mut leases = reservation.unrefused();
-            leases
-                .charges
-                .retain(|charge| charge.limit.unit == Unit::Concurrency);
-            leases.shared = Vec::new();
-            (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
-            if leases.charges.is_empty() || self.memory.reserve(&leases, now).is_err() {
-                continue;
-            }
-            self.books().enter(reservation, Whereabouts::There);
+    /// A call that the store has: its leases count here too. Whether they did
+    /// not before.
+    pub(super) fn carry_over(&self, call: Arc<Reservation>, now: UnixMillis) -> bool {
+        let leases = leases_of(&call);
+        if leases.charges.is_empty() {
+            return false;
         }
+        let Ok(Decision::Admitted(_)) = self.memory.reserve(&leases, now) else {
+            return false;
+        };
+        let entered = self.books().enter(call, Whereabouts::There);
+        self.stirred.notify_one();
+        entered
     }
 
     /// A refusal by a share is not for ever where the whole limit could give it.
@@ -260,11 +283,6 @@ impl Local {
         self.end(hold, actual, now);
     }
 
-    /// Whether the store has anything to be told.
-    pub(super) fn has_news(&self) -> bool {
-        !self.books().is_empty()
-    }
-
     /// Calls that the store is to be told of, in slots of the caller's choice;
     /// from now on it may know of them.
     pub(super) fn untold(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Reservation>> {
@@ -272,12 +290,13 @@ impl Local {
     }
 
     /// The store has the call. What it used, if it is over.
-    pub(super) fn told(&self, call: &Reservation, now: UnixMillis) -> Option<Actual> {
-        let ended = self.books().told(call.hold);
-        if ended.is_none() {
-            self.memory.settle(&call.slot, call.hold, Actual::VOID, now);
-        }
-        ended
+    pub(super) fn told(&self, hold: HoldId) -> Option<Actual> {
+        self.books().told(hold)
+    }
+
+    /// Whether the store has never heard of the call. From now on it may have.
+    pub(super) fn asks_first(&self, hold: HoldId) -> bool {
+        self.books().asks_first(hold)
     }
 
     /// Whether the store surely has a call that it is to be told of.
@@ -289,6 +308,12 @@ impl Local {
     /// about it.
     pub(super) fn is_untold(&self, hold: HoldId) -> bool {
         self.books().is_untold(hold)
+    }
+
+    /// The store holds what it can't read of this slot: one share for all that asks.
+    pub(super) fn odd(&self, slot: &Arc<str>, now: UnixMillis) {
+        self.books().odd(slot, now + ODD_KEPT);
+        self.stirred.notify_one();
     }
 
     /// Nothing of the call is to be told any more.
@@ -325,28 +350,27 @@ impl Local {
         self.books().paid(debt);
     }
 
-    /// Ends the share of the slots of the caller's choice, where the store has
-    /// been told of everything.
+    /// Ends the share of each slot of the caller's choice of which the store has
+    /// been told everything.
     pub(super) fn close(&self, wanted: impl Fn(&str) -> bool, now: UnixMillis) {
         let mut books = self.books();
-        let closed = books.close(wanted);
+        let closed = books.close(wanted, now);
         for (slot, hold) in closed.calls {
-            self.memory.settle(&slot, hold, Actual::VOID, now);
+            // Open still: the next outage counts it anew.
+            self.memory.drop_hold(&slot, hold);
         }
         for slot in closed.slots {
             self.memory.forget(&slot);
         }
         // Not before: whoever begins anew must not be forgotten at once.
         drop(books);
+        self.closed.notify_waiters();
     }
 
-    /// What is used of a counter here now.
+    /// What is used of a counter here now, of the share by which it was counted.
     fn used(&self, slot: &Arc<str>, counter: &str, limit: &Limit, now: UnixMillis) -> u64 {
-        let sidecars = self.sidecars.load(Ordering::Relaxed);
-        let limit = limit.share(sidecars).unwrap_or_else(|| limit.clone());
-        let look = Charge::new(Arc::new(limit), counter, 0);
-        let standings = self.memory.look(slot, &[look], now).unwrap_or_default();
-        standings.first().map_or(0, |standing| standing.used)
+        let look = Charge::new(Arc::new(limit.clone()), counter, 0);
+        self.memory.used(slot, &look, now)
     }
 
     /// A panic while they were locked left the books whole enough: each change
@@ -358,19 +382,5 @@ impl Local {
     }
 }
 
-/// A toll that a share of nothing refuses.
-fn no_share(toll: &Toll, refusal: Refusal) -> Paid {
-    let told = (0..toll.charges.len()).map(|index| Told {
-        standing: Standing {
-            used: refusal.used,
-            exceeded: false,
-            remaining: refusal.remaining,
-            reset_after: None,
-        },
-        lacks: (index == refusal.charge).then_some(refusal.retry),
-    });
-    Paid {
-        taken: false,
-        told: told.collect(),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! A lane that is open is asked by this task alone, with a script that writes.
 //! When it has answered well several times in a row it is told of the calls
-//! that are open, then of what others used, and only then asked by calls again.
+//! that are open, then of what others used, and that those which it has had all
+//! along are open still; only then is it asked by calls again.
 //! What it is told, it is told under one name however often, so a lost answer
 //! charges nothing twice.
 
@@ -10,8 +11,10 @@ use super::Driver;
 use super::books::Debt;
 use super::carried::one_charge;
 use super::clock;
+use super::renewal;
+use super::reserve::learn;
 use crate::counters::CounterError;
-use crate::limits::{Actual, HoldId, Reservation};
+use crate::limits::{Actual, Decision, HoldId, Reservation};
 use crate::units::Millis;
 use futures_util::{StreamExt, stream};
 use std::collections::HashMap;
@@ -27,6 +30,11 @@ const LOOK_EVERY_MAX: Duration = Duration::from_millis(400);
 /// Good answers in a row, after which a store is taken to be back.
 const GOOD_LOOKS: u32 = 3;
 
+/// After the store was told of everything here, others may take so long to tell it
+/// too: the longest pause between looks, [`RECONNECT_AFTER`], a connection that
+/// can't be opened within its default time, and some looks.
+const RETURNS_FOR: Duration = Duration::from_secs(3);
+
 /// A connection that answers nothing for so long is left for another.
 const RECONNECT_AFTER: Duration = Duration::from_millis(1_000);
 
@@ -41,6 +49,9 @@ pub struct Merge {
     driver: Arc<Driver>,
     /// Good looks in a row, by lane.
     good: HashMap<usize, u32>,
+    /// Since when lanes are returning.
+    returning: HashMap<usize, Instant>,
+    pub(super) returns_for: Duration,
     pause: Duration,
     connected_at: Instant,
 }
@@ -51,6 +62,8 @@ impl Merge {
             connected_at: driver.clock.instant(),
             driver,
             good: HashMap::new(),
+            returning: HashMap::new(),
+            returns_for: RETURNS_FOR,
             pause: LOOK_EVERY_MIN,
         }
     }
@@ -59,7 +72,7 @@ impl Merge {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let driver = Arc::clone(&self.driver);
-            let idle = driver.breaker.open() == 0 && !driver.local.has_news();
+            let idle = driver.breaker.away() == 0 && !driver.local.has_news();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -70,7 +83,7 @@ impl Merge {
         }
     }
 
-    async fn round(&mut self) {
+    pub(super) async fn round(&mut self) {
         let driver = Arc::clone(&self.driver);
         let away = driver.breaker.open_lanes();
         self.good.retain(|lane, _| away.contains(lane));
@@ -89,19 +102,39 @@ impl Merge {
             true => LOOK_EVERY_MIN,
             false => (self.pause * 2).min(LOOK_EVERY_MAX),
         };
-        // What a lane did not answer while it was never taken to be away.
-        let closed = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
-        match tell(&driver, &closed).await {
-            Ok(()) => {
-                driver.local.close(closed, driver.clock.now());
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the counter store could not be told; it is tried again");
-            }
+        self.close();
+        // What a lane did not answer while it was never taken to be away, and what
+        // came in since it was told.
+        let asked = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
+        if let Err(error) = tell(&driver, &asked).await {
+            tracing::debug!(%error, "the counter store could not be told; it is tried again");
         }
+        let closed = |slot: &str| driver.breaker.is_closed(driver.counters.lane(slot));
+        driver.local.close(closed, driver.clock.now());
     }
 
-    /// One look at a lane that is open; closes it when it is back.
+    /// Closes the lanes of which all sidecars have told the store.
+    fn close(&mut self) {
+        let (driver, now) = (&self.driver, self.driver.clock.instant());
+        // With nobody beside it, a sidecar's share is the limit.
+        let wait = match driver.local.is_one_of_many() {
+            true => self.returns_for,
+            false => Duration::ZERO,
+        };
+        self.returning.retain(|lane, since| {
+            if driver.breaker.is_returning(*lane) && now.duration_since(*since) >= wait {
+                driver.breaker.close(*lane);
+                tracing::warn!(
+                    lane,
+                    "the counter store is back, and knows what was admitted"
+                );
+            }
+            driver.breaker.is_returning(*lane)
+        });
+        driver.recorder.lanes_away(driver.breaker.away());
+    }
+
+    /// One look at a lane that is open; has it asked again when it is back.
     async fn look(&mut self, lane: usize) -> Result<(), CounterError> {
         let driver = &self.driver;
         let sidecars = driver
@@ -113,15 +146,13 @@ impl Merge {
         if *good < GOOD_LOOKS {
             return Ok(());
         }
-        driver.local.set_sidecars(sidecars);
-        tell(driver, &|slot| driver.counters.lane(slot) == lane).await?;
-        driver.breaker.close(lane);
-        driver.recorder.lanes_away(driver.breaker.open());
+        driver.local.raise_sidecars(sidecars);
+        let in_lane = |slot: &str| driver.counters.lane(slot) == lane;
+        tell(driver, &in_lane).await?;
+        renewal::renew(driver, in_lane).await?;
+        driver.breaker.returns(lane);
+        self.returning.insert(lane, driver.clock.instant());
         self.good.remove(&lane);
-        tracing::warn!(
-            lane,
-            "the counter store is back, and knows what was admitted"
-        );
         Ok(())
     }
 
@@ -169,14 +200,24 @@ async fn tell(driver: &Driver, wanted: &impl Fn(&str) -> bool) -> Result<(), Cou
 
 async fn tell_call(driver: &Driver, call: Arc<Reservation>) -> Result<(), CounterError> {
     if !driver.local.is_reserved(call.hold) {
-        let reserved = reserve(driver, &call.unrefused()).await;
-        let Some(()) = sound(reserved)? else {
-            driver.local.strike(call.hold);
-            return Ok(());
-        };
+        let first = driver.local.asks_first(call.hold);
+        match sound(reserve(driver, &call.unrefused()).await)? {
+            None => {
+                driver.local.strike(call.hold);
+                return Ok(());
+            }
+            // A meter elsewhere was faster, and had nothing to charge.
+            Some(Decision::Ended) if first => {
+                driver.local.ended_elsewhere(&call);
+                driver.leases.release(call.hold);
+                return Ok(());
+            }
+            Some(_) => {}
+        }
     }
-    if let Some(actual) = driver.local.told(&call, driver.clock.now()) {
+    if let Some(actual) = driver.local.told(call.hold) {
         settle(driver, &call.slot, call.hold, actual).await?;
+        driver.known.settled(&call, actual, driver.clock.now());
         driver.local.strike(call.hold);
     }
     Ok(())
@@ -205,34 +246,34 @@ async fn tell_debt(driver: &Driver, debt: Debt) -> Result<(), CounterError> {
     Ok(())
 }
 
-async fn reserve(driver: &Driver, call: &Reservation) -> Result<(), CounterError> {
+async fn reserve(driver: &Driver, call: &Reservation) -> Result<Decision, CounterError> {
     let reserved = driver.counters.reserve(call, driver.clock.now()).await;
+    if let Ok(decision) = &reserved {
+        // For the next outage, which may come before any call asks.
+        learn(driver, call, decision);
+    }
     heard(driver, &call.slot, reserved)
 }
 
 /// Notes how the lane took it.
 fn heard<T>(
     driver: &Driver,
-    slot: &str,
+    slot: &Arc<str>,
     answer: Result<T, CounterError>,
-) -> Result<(), CounterError> {
-    let lane = driver.counters.lane(slot);
-    match answer {
-        Ok(_) => {
-            driver.answered(lane);
-            Ok(())
-        }
+) -> Result<T, CounterError> {
+    match &answer {
+        Ok(_) => driver.answered(driver.counters.lane(slot)),
         Err(error) => {
-            driver.recorder.counter_error(&error);
-            driver.failed(lane, &error);
-            Err(error)
+            driver.recorder.counter_error(error);
+            driver.failed(slot, error);
         }
     }
+    answer
 }
 
 async fn settle(
     driver: &Driver,
-    slot: &str,
+    slot: &Arc<str>,
     hold: HoldId,
     actual: Actual,
 ) -> Result<(), CounterError> {
@@ -245,7 +286,7 @@ async fn settle(
 
 /// What can't be told whenever it is tried is given up, lest all the rest wait
 /// for it.
-fn sound(told: Result<(), CounterError>) -> Result<Option<()>, CounterError> {
+fn sound<T>(told: Result<T, CounterError>) -> Result<Option<T>, CounterError> {
     match told {
         Err(error) if !error.is_of_the_store() => {
             tracing::error!(%error, "the counter store can't take what was admitted meanwhile");

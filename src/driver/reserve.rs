@@ -1,6 +1,7 @@
 //! Taking a call's reservation: the tenant's own part first, then what tenants
 //! share; each by the store, or by this sidecar alone where the store is away.
 
+use super::books::Whereabouts;
 use super::denials::Asked;
 use super::leases::Lease;
 use super::{Driver, settle};
@@ -20,15 +21,18 @@ pub(super) async fn reserve(
         return Ok(Decision::Refused(refusal));
     }
     let refused = |refusal, by| refused(driver, reservation, refusal, asked, by);
-    let mut standings = match decide(driver, reservation).await? {
-        (Decision::Admitted(standings), _) => standings,
+    let (mut standings, own) = match decide(driver, reservation, true).await? {
+        (Decision::Admitted(standings), by) => (standings, by),
         (Decision::Refused(refusal), by) => return Ok(refused(refusal, by)),
         (Decision::Ended, _) => return Ok(Decision::Ended),
     };
     let Some(shared) = reservation.shared_part() else {
         return Ok(Decision::Admitted(standings));
     };
-    match decide(driver, &shared).await? {
+    // Who has waited for it in vain doesn't wait again.
+    let lane = |part: &Reservation| driver.counters.lane(&part.slot);
+    let ask = own != By::LocalInVain || lane(reservation) != lane(&shared);
+    match decide(driver, &shared, ask).await? {
         (Decision::Admitted(more), _) => {
             standings.extend(more);
             Ok(Decision::Admitted(standings))
@@ -53,6 +57,8 @@ enum By {
     Store,
     /// This sidecar alone.
     Local,
+    /// This sidecar alone, after the store was asked and did not answer.
+    LocalInVain,
 }
 
 /// Only what a remote store refused is remembered: asking it costs.
@@ -70,49 +76,84 @@ fn refused(
     Decision::Refused(refusal)
 }
 
-/// One part, by the store, or where that is away as is configured.
-async fn decide(driver: &Arc<Driver>, part: &Reservation) -> Result<(Decision, By), CounterError> {
+/// One part, by the store if that is to be asked, or where it is away as is
+/// configured.
+async fn decide(
+    driver: &Arc<Driver>,
+    part: &Reservation,
+    ask: bool,
+) -> Result<(Decision, By), CounterError> {
     let lane = driver.counters.lane(&part.slot);
-    let asked = !driver.breaker.is_open(lane);
+    let is_open = driver.breaker.is_open(lane);
+    let asked = ask && !is_open;
     let error = match asked {
         false => CounterError::Unavailable("it was away a moment ago".into()),
         true => match driver.counters.reserve(part, driver.clock.now()).await {
             Ok(decision) => {
                 driver.answered(lane);
-                learn(driver, part, &decision);
-                return Ok((decision, By::Store));
+                return beside_the_share(driver, part, decision);
             }
             Err(error) => error,
         },
     };
     if asked {
         driver.recorder.counter_error(&error);
-        driver.failed(lane, &error);
+        driver.failed(&part.slot, &error);
     }
     let unfit = matches!(error, CounterError::Unfit(_));
     if unfit || !driver.counters.is_remote() || !driver.local.decides() {
         return Err(error);
     }
     let now = driver.clock.now();
-    if asked && driver.local.is_new_to(part) {
+    if !is_open && driver.local.is_new_to(part) {
         // One of the first to miss the store: not all leases are carried over.
-        let of_slot = |taken: &Reservation| taken.slot == part.slot;
-        driver
-            .local
-            .carry_over(driver.leases.reservations(of_slot), now);
+        driver.carry_over(|taken| taken.slot == part.slot);
     }
-    let decision = driver.local.decide(part, asked, &driver.known, now)?;
+    let whereabouts = match asked {
+        true => Whereabouts::Maybe,
+        false => Whereabouts::Here,
+    };
+    let local = &driver.local;
+    let decision = local.decide(part, whereabouts, &driver.known, now)?;
     let admitted = matches!(decision, Decision::Admitted(_));
     driver.recorder.decided_alone(admitted);
     if asked && !admitted {
         // The store may have taken it all the same, and nobody else ends it.
         drop(settle::start(driver, give_back(part)));
     }
-    Ok((decision, By::Local))
+    let by = match asked && error.is_of_the_store() {
+        true => By::LocalInVain,
+        false => By::Local,
+    };
+    Ok((decision, by))
+}
+
+/// What the store admits while others may still give out their shares must fit
+/// into this sidecar's too.
+fn beside_the_share(
+    driver: &Arc<Driver>,
+    part: &Reservation,
+    decision: Decision,
+) -> Result<(Decision, By), CounterError> {
+    let admitted = matches!(decision, Decision::Admitted(_));
+    if admitted
+        && driver
+            .breaker
+            .is_returning(driver.counters.lane(&part.slot))
+    {
+        let (local, now) = (&driver.local, driver.clock.now());
+        let share = local.decide(part, Whereabouts::There, &driver.known, now)?;
+        if let Decision::Refused(refusal) = share {
+            drop(settle::start(driver, give_back(part)));
+            return Ok((Decision::Refused(refusal), By::Local));
+        }
+    }
+    learn(driver, part, &decision);
+    Ok((decision, By::Store))
 }
 
 /// What the store said, for when it can't be asked.
-fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
+pub(super) fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
     let (known, now) = (&driver.known, driver.clock.now());
     match decision {
         Decision::Admitted(standings) => {
@@ -138,6 +179,7 @@ pub(super) fn keep(driver: &Driver, reservation: &Reservation, until: Option<Uni
             slot: Arc::clone(&part.slot),
             reservation: remote.then(|| Arc::new(part.clone())),
             until,
+            over: false,
         };
         driver.leases.keep(part.hold, lease);
     }

@@ -1,6 +1,5 @@
 //! One exchange with its driver: events in, replies out, effects carried out.
 
-use super::leases::Lease;
 use super::{Driver, Opened, reserve, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
 use crate::limits::{Decision, Reservation, SHARED_SLOT};
@@ -80,12 +79,7 @@ impl Session {
             Effect::Adopt { hold, slot, shared } => {
                 let shared = shared.then(|| (hold.shared(), Arc::from(SHARED_SLOT)));
                 for (hold, slot) in [Some((hold, slot)), shared].into_iter().flatten() {
-                    let lease = Lease {
-                        slot,
-                        reservation: None,
-                        until: None,
-                    };
-                    self.driver.leases.keep(hold, lease);
+                    self.driver.leases.adopt(hold, slot);
                 }
                 None
             }

@@ -50,10 +50,6 @@ pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Unde
 
 /// The hold has ended: its event is recorded by whoever ended it.
 pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
-    if let Some(call) = driver.leases.reservation(settlement.hold) {
-        let now = driver.clock.now();
-        driver.known.settled(&call, settlement.actual, now);
-    }
     driver.leases.release(settlement.hold);
     if driver.counters.is_remote() {
         driver.denials.forget(&settlement.slot);

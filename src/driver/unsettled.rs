@@ -9,12 +9,15 @@
 //! what a refused call may have taken, the first matter most, for the store
 //! still heard their reservations, and later ones are dropped.
 
+mod answer;
+
 use super::Driver;
 use super::settle::conclude;
-use crate::counters::{CounterError, ENDED_KEPT};
+use crate::counters::CounterError;
 use crate::exchange::Settlement;
-use crate::limits::{Actual, HoldId, Reservation, Settled};
+use crate::limits::{HoldId, Settled};
 use crate::units::UnixMillis;
+use answer::heard;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -176,6 +179,8 @@ pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
 
 async fn settle_part(driver: &Driver, settlement: Settlement) {
     let (hold, actual) = (settlement.hold, settlement.actual);
+    // First, so that no outage that begins now takes it for an open call.
+    driver.leases.over(hold);
     if driver.local.end(hold, actual, driver.clock.now()) {
         // The store is told in time, by `merge`.
         conclude(driver, settlement, true);
@@ -190,7 +195,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
     };
     match settled {
         Ok(settled) => {
-            charge_again(driver, &settlement, settled, asked_at);
+            heard(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
             conclude(driver, settlement, ended_here);
         }
@@ -215,35 +220,14 @@ async fn ask(driver: &Driver, settlement: &Settlement) -> Result<Settled, Counte
         .counters
         .settle(slot, *hold, *actual, driver.clock.now())
         .await;
-    let lane = driver.counters.lane(slot);
     match &settled {
-        Ok(_) => driver.answered(lane),
+        Ok(_) => driver.answered(driver.counters.lane(slot)),
         Err(error) => {
             driver.recorder.counter_error(error);
-            driver.failed(lane, error);
+            driver.failed(slot, error);
         }
     }
     settled
-}
-
-/// A hold that the store lost took its charges with it: what was used is told
-/// under another name, unless it may have been told long ago, and forgotten.
-fn charge_again(
-    driver: &Driver,
-    settlement: &Settlement,
-    settled: Settled,
-    asked_at: Option<UnixMillis>,
-) {
-    let now = driver.clock.now();
-    let forgotten = asked_at.is_some_and(|asked_at| now.since(asked_at) >= ENDED_KEPT);
-    if settled != Settled::Unknown || settlement.actual == Actual::VOID || forgotten {
-        return;
-    }
-    if let Some(taken) = driver.leases.reservation(settlement.hold) {
-        let mut again = Reservation::clone(&taken);
-        again.hold = taken.hold.restored();
-        driver.local.owe_all(again, settlement.actual, now);
-    }
 }
 
 /// When to ask again, and whom next.
@@ -322,10 +306,12 @@ impl Again {
             let last = last.hold;
             asked += batch.len();
             let answers = ask_batch(driver, batch).await;
+            // Whatever came of it, others have their turn: a part of the store may
+            // answer while another doesn't.
+            self.after = Some(last);
             if answers.answered == 0 {
                 return Round::Away;
             }
-            self.after = Some(last);
             unanswered += answers.unanswered;
         }
         Round::Part
@@ -352,11 +338,13 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 // the store lost has nobody else to tell of it.
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
-                    charge_again(driver, &settlement, settled, asked_at);
+                    heard(driver, &settlement, settled, asked_at);
                     conclude(driver, settlement, ended_here);
                 }
             }
-            Err(error @ (CounterError::Unavailable(_) | CounterError::Timeout(_))) => {
+            // What refuses everybody (READONLY while another takes over) will
+            // answer in time.
+            Err(error) if error.is_of_the_store() => {
                 answers.unanswered += 1;
                 tracing::debug!(%error, %hold, "a settlement failed again");
             }
@@ -393,6 +381,7 @@ pub(super) fn record_unanswered(driver: &Driver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Actual;
 
     fn give_back(at: u64) -> Settlement {
         Settlement {

@@ -5,9 +5,9 @@
 //! never taken by its own look for expired holds meanwhile.
 
 use super::Driver;
+use super::renewal;
 use super::unsettled::{Again, Round};
 use crate::exchange::{OpenCall, expired_event};
-use crate::limits::{Decision, HoldId};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
@@ -18,9 +18,6 @@ use tokio_util::sync::CancellationToken;
 /// How often expired holds are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Holds renewed at a time; where none of them is answered for, the rest wait.
-const RENEWED_TOGETHER_MAX: usize = 256;
-
 /// The most expired holds that one look takes over.
 const EXPIRED_BATCH_MAX: usize = 1_000;
 
@@ -29,17 +26,18 @@ pub struct Upkeep {
     driver: Arc<Driver>,
     readiness: Arc<Readiness>,
     renew_every: Millis,
-    /// When the store was last seen to be away.
-    failed_at: Option<Instant>,
+    /// When the store was last seen to be away. It may have been until now when
+    /// this process begins.
+    failed_at: Instant,
 }
 
 impl Upkeep {
     pub fn new(driver: Arc<Driver>, readiness: Arc<Readiness>, renew_every: Millis) -> Self {
         Self {
+            failed_at: driver.clock.instant(),
             driver,
             readiness,
             renew_every,
-            failed_at: None,
         }
     }
 
@@ -69,64 +67,33 @@ impl Upkeep {
     }
 
     async fn renew(&mut self) {
-        let settings = self.driver.settings;
-        self.driver.clock.follow_drift();
-        let mut due = self.driver.leases.due(self.driver.clock.now());
-        let breaker = &self.driver.breaker;
-        // What the store is still to be told of would seem lost to it.
-        due.retain(|(hold, slot)| {
-            let away = breaker.is_open(self.driver.counters.lane(slot));
-            !away && !self.driver.local.is_untold(*hold)
-        });
-        for batch in due.chunks(RENEWED_TOGETHER_MAX) {
-            let driver = &self.driver;
-            let renewed = driver
-                .counters
-                .renew_all(
-                    batch,
-                    settings.hold_ttl,
-                    settings.lease_ttl,
-                    driver.clock.now(),
-                )
-                .await;
-            let mut answered = false;
-            for ((hold, _), renewed) in batch.iter().zip(renewed) {
-                answered |= renewed.is_ok();
-                match renewed {
-                    Ok(true) => {}
-                    Ok(false) => self.restore(*hold).await,
-                    Err(error) => {
-                        driver.recorder.counter_error(&error);
-                        tracing::warn!(%error, %hold, "a hold could not be renewed");
-                    }
-                }
-            }
-            if !answered {
-                // The store is away; the others would only wait in vain.
-                self.store_failed();
-                return;
-            }
+        let driver = &self.driver;
+        driver.clock.follow_drift();
+        let there = |slot: &str| !driver.breaker.is_open(driver.counters.lane(slot));
+        if renewal::renew(driver, there).await.is_err() {
+            self.store_failed();
         }
     }
 
     /// Tells metrics and readiness how things stand.
-    async fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         let driver = &self.driver;
         driver.learning.publish();
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());
-        // Until it answers or is taken to be away.
-        while driver.breaker.open() == 0
+        // Until it answers or is taken to be away. Whatever else is: those who begin
+        // now must find everybody here.
+        while !driver.breaker.is_open(0)
             && let Err(error) = driver.join().await
         {
             driver.recorder.counter_error(&error);
-            driver.failed(0, &error);
+            driver.lane_failed(0, &error);
             if !error.is_of_the_store() {
                 break;
             }
         }
-        let away = driver.breaker.open();
+        let away = driver.breaker.away();
         driver.recorder.lanes_away(away);
         self.readiness
             .set_counters(away == 0 || driver.local.decides());
@@ -135,38 +102,17 @@ impl Upkeep {
         }
     }
 
-    /// The store knows nothing of a hold that is open here. Either it has ended,
-    /// or the store lost it (a flush, a failover): then it is taken again.
-    async fn restore(&self, hold: HoldId) {
-        let driver = &self.driver;
-        let Some(taken) = driver.leases.reservation(hold) else {
-            driver.leases.release(hold);
-            return;
-        };
-        let again = taken.unrefused();
-        match driver.counters.reserve(&again, driver.clock.now()).await {
-            Ok(Decision::Admitted(_)) => {
-                tracing::warn!(%hold, "the counter store had lost a hold; it is back");
-            }
-            Ok(_) => driver.leases.release(hold),
-            Err(error) => {
-                driver.recorder.counter_error(&error);
-                tracing::warn!(%error, %hold, "a hold could not be restored");
-            }
-        }
-    }
-
     fn store_failed(&mut self) {
-        self.failed_at = Some(self.driver.clock.instant());
+        self.failed_at = self.driver.clock.instant();
     }
 
     /// After the store was away, those who are alive renew and settle their
-    /// holds first: within the life of a lease, or they are dead.
+    /// holds first: within the life of a lease, or they are dead. A process that
+    /// has just begun doesn't know whether it was.
     fn may_expire(&self) -> bool {
         let wait: Duration = self.driver.settings.lease_ttl.into();
         let now = self.driver.clock.instant();
-        self.failed_at
-            .is_none_or(|failed_at| now.duration_since(failed_at) >= wait)
+        now.duration_since(self.failed_at) >= wait
     }
 
     /// Takes over holds that nobody settled, whoever opened them, and records
@@ -209,4 +155,22 @@ fn ticker(every: Duration) -> tokio::time::Interval {
     let mut ticker = tokio::time::interval(every);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::counters::memory::Memory;
+
+    /// The store may have been away for all, longer than a hold lives.
+    #[tokio::test]
+    async fn a_process_that_has_just_begun_takes_no_holds_that_others_will_renew() {
+        let driver = crate::driver::tests::driver(Counters::Memory(Memory::default()));
+        let lease_ttl: Duration = driver.settings.lease_ttl.into();
+        let mut upkeep = Upkeep::new(driver, Arc::default(), Millis(1));
+        assert!(!upkeep.may_expire());
+        upkeep.failed_at -= lease_ttl;
+        assert!(upkeep.may_expire());
+    }
 }

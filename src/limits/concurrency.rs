@@ -1,8 +1,10 @@
 //! Concurrency: at most `amount` calls in flight, each with a lease.
 //!
 //! A lease is a hold's id and an expiry. It counts while its expiry lies ahead,
-//! so a sidecar that died gives its slots back without anyone's help. When a
-//! call ends can't be known, so a refusal never promises a time.
+//! so a sidecar that died gives its slots back without anyone's help; one that
+//! was only cut off takes them up again, and there may be more leases than slots
+//! until some end. When a call ends can't be known, so a refusal never promises a
+//! time.
 
 use super::{HoldId, Retry, Standing};
 use crate::units::UnixMillis;
@@ -41,14 +43,14 @@ impl Leases {
         self.by_expiry.remove(&(expiry, hold));
     }
 
-    /// Moves a lease that is still there to a later expiry; says whether it
-    /// was. A lease that is gone stays gone. Advance first.
-    pub fn renew(&mut self, hold: HoldId, expiry: UnixMillis, later: UnixMillis) -> bool {
-        let there = self.by_expiry.remove(&(expiry, hold));
-        if there {
-            self.by_expiry.insert((later.max(expiry), hold));
-        }
-        there
+    /// Moves the lease of an open hold to a later expiry, which is answered. One
+    /// that had lapsed is back, though all slots be taken by now: who renews a
+    /// call runs it still.
+    pub fn renew(&mut self, hold: HoldId, expiry: UnixMillis, later: UnixMillis) -> UnixMillis {
+        let later = later.max(expiry);
+        self.by_expiry.remove(&(expiry, hold));
+        self.by_expiry.insert((later, hold));
+        later
     }
 
     pub fn at_rest(&self) -> bool {
@@ -109,15 +111,21 @@ mod tests {
     }
 
     #[test]
-    fn renewal_moves_a_lease_later_only_and_never_resurrects() {
+    fn renewal_moves_a_lease_later_only_and_brings_back_what_lapsed() {
         let mut leases = Leases::default();
         leases.take(hold(1), UnixMillis(100));
-        assert!(leases.renew(hold(1), UnixMillis(100), UnixMillis(300)));
-        assert!(leases.renew(hold(1), UnixMillis(300), UnixMillis(200)));
+        let renew = |leases: &mut Leases, expiry, later| {
+            leases.renew(hold(1), UnixMillis(expiry), UnixMillis(later))
+        };
+        assert_eq!(renew(&mut leases, 100, 300), UnixMillis(300));
+        assert_eq!(renew(&mut leases, 300, 200), UnixMillis(300));
         leases.advance(UnixMillis(299));
         assert_eq!(leases.occupancy().used, 1);
-        leases.release(hold(1), UnixMillis(300));
-        assert!(!leases.renew(hold(1), UnixMillis(300), UnixMillis(400)));
+        leases.advance(UnixMillis(300));
+        assert!(leases.at_rest());
+        assert_eq!(renew(&mut leases, 300, 500), UnixMillis(500));
+        assert_eq!(leases.occupancy().used, 1);
+        leases.release(hold(1), UnixMillis(500));
         assert!(leases.at_rest());
     }
 }

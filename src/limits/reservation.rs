@@ -40,11 +40,12 @@ impl HoldId {
     }
 
     /// The name under which what the hold used is charged where its own is gone:
-    /// none that a call is told of by, as [`HoldId::shared`] gives none.
+    /// none that a call is told of by, as [`HoldId::shared`] gives none; another
+    /// one for each part of a call.
     #[must_use]
     pub fn restored(self) -> Self {
         let mut bytes = self.shared().0.into_bytes();
-        bytes[15] ^= 0xff;
+        bytes[15] ^= if self.is_shared() { 0x7f } else { 0xff };
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
@@ -288,6 +289,7 @@ mod tests {
             assert_eq!(hold.made_at(), UnixMillis(1));
         }
         assert_ne!(hold, hold.shared());
+        assert_ne!(hold.restored(), hold.shared().restored());
         assert_eq!(hold.shared(), hold.shared().shared());
         assert_eq!(
             HoldId::parse(&hold.shared().to_string()),

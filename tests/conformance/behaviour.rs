@@ -25,7 +25,7 @@ on_each!(
     settlement_corrects_each_charge,
     overage_becomes_a_debt,
     settling_an_unknown_hold_stops_its_reservation,
-    leases_expire_and_are_not_resurrected,
+    leases_lapse_and_are_back_when_they_are_renewed,
     expiry_keeps_charges_and_is_handed_out_once,
     settlement_wins_until_expiry_was_taken,
     expiry_takes_no_more_than_asked,
@@ -173,7 +173,7 @@ async fn settling_an_unknown_hold_stops_its_reservation(engine: Engine) {
     assert_eq!(used(&engine.reserve(&three(2, 0)).await), [1, 0, 1]);
 }
 
-async fn leases_expire_and_are_not_resurrected(engine: Engine) {
+async fn leases_lapse_and_are_back_when_they_are_renewed(engine: Engine) {
     let lanes = slots("lanes", 1);
     let mut first = call(1, vec![charge(&lanes, 1)]);
     first.lease_ttl = Millis(40);
@@ -188,10 +188,16 @@ async fn leases_expire_and_are_not_resurrected(engine: Engine) {
     let third = call(3, vec![charge(&lanes, 1)]);
     assert_eq!(
         refused(&engine.reserve(&third).await).used,
-        1,
-        "a lease came back"
+        2,
+        "both run, whatever the limit"
     );
     engine.settle(hold(2), Actual::VOID).await;
+    assert_eq!(refused(&engine.reserve(&third).await).used, 1);
+    engine.settle(hold(1), Actual::VOID).await;
+    assert!(
+        !engine.renew(hold(1), 60_000, 60_000).await,
+        "what was released stays so"
+    );
     admitted(&engine.reserve(&third).await);
     // A lease that is there is kept, and moved later only.
     assert!(engine.renew(hold(3), 60_000, 30_000).await);
@@ -204,7 +210,8 @@ async fn leases_expire_and_are_not_resurrected(engine: Engine) {
         "the hold has ended"
     );
     assert!(!engine.renew(hold(99), 60_000, 60_000).await);
-    let holds = [(hold(1), Arc::from(SLOT)), (hold(3), Arc::from(SLOT))];
+    admitted(&engine.reserve(&call(5, vec![charge(&lanes, 1)])).await);
+    let holds = [(hold(5), Arc::from(SLOT)), (hold(3), Arc::from(SLOT))];
     let all = engine
         .counters
         .renew_all(&holds, Millis(60_000), Millis(1), engine.now().await)

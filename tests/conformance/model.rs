@@ -196,6 +196,7 @@ impl Model {
         let now = Whole::from(now.0);
         let open = self.holds().open.iter().any(|open| open.hold == hold);
         if open {
+            self.looked.get_or_insert(now);
             let renewed = What::Renewed {
                 hold,
                 until: now + Whole::from(ttl.0),

@@ -80,8 +80,8 @@ async fn limits_are_shown_and_reset() {
         assert!(held >= 100 && used > held, "{users:?}");
         assert_eq!((most, used + remaining), (900, 900));
         assert_eq!(numbers(&users[1]), all([900, 0, 0, 900]));
-        // Each user with each of three models.
-        assert_eq!(shown(&stack, "spend").len(), 6);
+        // Each of two users with each of the models.
+        assert_eq!(shown(&stack, "spend").len(), 2 * 13);
         let (fine, table, err) = limits(&stack, &["show", "--tenant", "acme"], Some(ADMIN_TOKEN));
         assert!(fine, "{err}");
         let line = |start: &str| {

@@ -376,14 +376,14 @@ models:
   gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
   gpt-4o-mini: {{ price: {{ input: 0.15, output: 0.60 }} }}
   text-embedding-3-small: {{ price: {{ input: 0.02, output: 0 }} }}
-  claude-sonnet-4-5: {{ price: {{ input: 3, output: 15 }} }}
-  claude-haiku-4-5: {{ price: {{ input: 1, output: 5 }} }}
-  gemini-2.5-pro: {{ price: {{ input: 1.25, output: 10 }} }}
-  gemini-2.5-flash: {{ price: {{ input: 0.30, output: 2.50 }} }}
-  gemini-embedding-001: {{ price: {{ input: 0.15, output: 0 }} }}
-  "us.amazon.nova-micro-v1:0": {{ price: {{ input: 0.035, output: 0.14 }} }}
+  claude-sonnet-4-5: {{ vocabulary: o200k_base, price: {{ input: 3, output: 15 }} }}
+  claude-haiku-4-5: {{ vocabulary: o200k_base, price: {{ input: 1, output: 5 }} }}
+  gemini-2.5-pro: {{ vocabulary: o200k_base, price: {{ input: 1.25, output: 10 }} }}
+  gemini-2.5-flash: {{ vocabulary: o200k_base, price: {{ input: 0.30, output: 2.50 }} }}
+  gemini-embedding-001: {{ vocabulary: o200k_base, price: {{ input: 0.15, output: 0 }} }}
+  "us.amazon.nova-micro-v1:0": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
   "{NOVA_ARN}": {{ price: {{ input: 0.035, output: 0.14 }} }}
-  llama3.2: {{ price: {{ input: 0, output: 0 }} }}
+  llama3.2: {{ vocabulary: o200k_base, price: {{ input: 0, output: 0 }} }}
   nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
 plans:
   team:

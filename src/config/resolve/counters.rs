@@ -12,8 +12,10 @@ use crate::units::Millis;
 const RESPONSE_TIMEOUT_DEFAULT: Millis = Millis(15);
 const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(1_000);
 
-/// How long Envoy waits for one answer of weir unless told otherwise.
-const ENVOY_MESSAGE_TIMEOUT: Millis = Millis(200);
+/// Half of the time that Envoy waits for one answer of weir unless told otherwise:
+/// on a Cluster a call may wait twice, for its tenant's counters and for those
+/// that tenants share.
+const RESPONSE_TIMEOUT_ADVISED_MAX: Millis = Millis(100);
 
 pub(super) fn counters(
     raw: Option<RawCounters>,
@@ -32,11 +34,11 @@ pub(super) fn counters(
 
 fn redis(raw: RawRedis, outside: &dyn Outside, findings: &Findings) -> Option<RedisSettings> {
     if let Some(span) = &raw.response_timeout
-        && span.value >= ENVOY_MESSAGE_TIMEOUT
+        && span.value > RESPONSE_TIMEOUT_ADVISED_MAX
     {
         findings.warning(
             &span.at,
-            "is not shorter than Envoy's default message_timeout of 200ms: calls would fail in \
+            "is more than half of Envoy's default message_timeout of 200ms: calls could fail in \
              Envoy before weir can answer",
         );
     }

@@ -88,6 +88,15 @@ impl Shard {
         standings(&self.read(slot, looks, rules, now), now)
     }
 
+    pub(super) fn used(&self, slot: &str, look: &Charge, rule: Rule, now: UnixMillis) -> u64 {
+        let Some(slot) = self.slots.get(slot) else {
+            return 0;
+        };
+        let rule = slot.kept_by(&self.hasher, rule, &look.counter);
+        let counter = slot.read(&self.hasher, rule, &look.counter, now);
+        counter.standing(now).used
+    }
+
     /// Looks through all holds of the shard. `places` is where each counter's
     /// sum goes, `held`.
     pub(super) fn held(&self, slot: &str, places: &Map<&str, usize>, held: &mut [u64]) {
@@ -156,10 +165,9 @@ impl Shard {
         self.by_expiry.remove(&(open.expiry, hold));
         open.expiry = open.expiry.max(expiry);
         self.by_expiry.insert((open.expiry, hold));
-        if let Some(slot) = self.slots.get_mut(&open.slot) {
-            for taken in &mut open.taken {
-                slot.renew(&self.hasher, taken, hold, lease_expiry, now);
-            }
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &open.slot, now);
+        for taken in &mut open.taken {
+            slot.renew(&self.hasher, taken, hold, lease_expiry, now);
         }
         true
     }
@@ -192,6 +200,19 @@ impl Shard {
             });
         }
         self.sweep(now, SWEPT_BY_UPKEEP);
+    }
+
+    /// Takes out a hold, and remembers nothing of it.
+    pub(super) fn drop_hold(&mut self, hold: HoldId) {
+        let Some(open) = self.holds.remove(&hold) else {
+            return;
+        };
+        self.by_expiry.remove(&(open.expiry, hold));
+        if let Some(slot) = self.slots.get_mut(&open.slot) {
+            for taken in &open.taken {
+                slot.release(&self.hasher, taken, hold);
+            }
+        }
     }
 
     pub(super) fn forget_slot(&mut self, slot: &str) {

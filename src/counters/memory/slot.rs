@@ -107,6 +107,14 @@ impl Slot {
         }
     }
 
+    /// The rule that a counter is kept by.
+    pub(super) fn kept_by<'l>(&self, hasher: &RandomState, rule: Rule<'l>, name: &str) -> Rule<'l> {
+        match (rule, self.cells.get(hasher, Kind::of(&rule), name)) {
+            (Rule::Bucket(_), Some(State::Bucket(bucket))) => Rule::Bucket(bucket.rate()),
+            _ => rule,
+        }
+    }
+
     /// Forgets the leases that have expired. Before [`Slot::read`].
     pub(super) fn advance_leases(&mut self, hasher: &RandomState, name: &str, now: UnixMillis) {
         if let Some(leases) = self.leases(hasher, name) {
@@ -276,7 +284,8 @@ impl Slot {
         }
     }
 
-    /// Moves a lease that is still there to a later expiry, where this is one.
+    /// Moves a lease to a later expiry, where this is one; one that had lapsed is
+    /// back.
     pub(super) fn renew(
         &mut self,
         hasher: &RandomState,
@@ -285,12 +294,19 @@ impl Slot {
         later: UnixMillis,
         now: UnixMillis,
     ) {
-        if let From::Lease(expiry) = &mut taken.from
-            && let Some(leases) = self.leases(hasher, &taken.counter)
-        {
-            leases.advance(now);
-            if leases.renew(hold, *expiry, later) {
-                *expiry = later.max(*expiry);
+        let From::Lease(expiry) = &mut taken.from else {
+            return;
+        };
+        match self.leases(hasher, &taken.counter) {
+            Some(leases) => {
+                leases.advance(now);
+                *expiry = leases.renew(hold, *expiry, later);
+            }
+            None => {
+                let mut leases = Leases::default();
+                *expiry = leases.renew(hold, *expiry, later);
+                self.cells
+                    .put(hasher, &taken.counter, State::Leases(leases));
             }
         }
     }

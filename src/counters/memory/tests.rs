@@ -27,6 +27,20 @@ fn call(n: u32, slot: &str, counter: &str) -> Reservation {
     }
 }
 
+/// One that was settled would be answered as ended.
+#[test]
+fn a_dropped_hold_may_be_taken_again() {
+    let (memory, now) = (Memory::default(), UnixMillis(1_000));
+    let call = call(1, "acme", "user");
+    for _ in 0..3 {
+        let taken = memory.reserve(&call, now).unwrap();
+        assert!(matches!(taken, Decision::Admitted(_)), "{taken:?}");
+        assert_eq!(memory.open_holds(), 1);
+        memory.drop_hold("acme", call.hold);
+        assert_eq!(memory.open_holds(), 0);
+    }
+}
+
 /// Ever new tenants, and ever new users of one tenant: what is at rest goes.
 #[test]
 fn counters_at_rest_are_dropped_as_others_are_used() {

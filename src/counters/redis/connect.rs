@@ -36,6 +36,20 @@ const CLUSTER_RETRY_MAX_MS: u64 = 50;
 /// The most of a server's own words that an error repeats.
 const DETAIL_CHARS_MAX: usize = 200;
 
+/// How a server says, within a script, that it would refuse any other as well.
+const REFUSES_ALL: [&str; 10] = [
+    "READONLY",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "NOAUTH",
+    "NOPERM",
+    "The user executing the script",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "Script killed",
+];
+
 pub(super) async fn open(config: &RedisConfig) -> Result<Link, CounterError> {
     // Whoever asks first says which cryptography there is; all say the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -295,9 +309,69 @@ fn refused_or_corrupt(error: &RedisError) -> CounterError {
         return CounterError::Corrupt("a stored counter or hold".into());
     }
     let code = error.code().unwrap_or("ERR");
+    if is_of_its_keys(code, detail) {
+        return CounterError::Corrupt(
+            "a key of another type, or what can't be computed with".into(),
+        );
+    }
     CounterError::Refused(bounded(&format!("{code} {detail}")))
+}
+
+/// Whether a script stumbled over the keys it was given: whoever asks for others
+/// is answered. A server of before 7.0 wraps what it refuses to every script in
+/// the same words.
+fn is_of_its_keys(code: &str, detail: &str) -> bool {
+    match code {
+        "WRONGTYPE" => true,
+        "ERR" => {
+            detail.contains("user_script") && !REFUSES_ALL.iter().any(|word| detail.contains(word))
+        }
+        _ => false,
+    }
 }
 
 fn bounded(words: &str) -> String {
     words.chars().take(DETAIL_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of Redis 6.2, 7 and later.
+    #[test]
+    fn a_key_that_is_odd_is_told_from_a_server_that_refuses_everybody() {
+        let wrong = "Operation against a key holding the wrong kind of value";
+        let script = "script: 1f, on @user_script:7.";
+        let before_7 = "Error running script (call to f_1f): @user_script:7:";
+        for (code, detail, of_its_keys) in [
+            ("WRONGTYPE", format!("{wrong} {script}"), true),
+            ("ERR", format!("{before_7} WRONGTYPE {wrong}"), true),
+            (
+                "ERR",
+                format!("user_script:7: attempt to compare nil {script}"),
+                true,
+            ),
+            (
+                "ERR",
+                format!("{before_7} @user_script: 7: -READONLY You can't"),
+                false,
+            ),
+            (
+                "ERR",
+                format!("{before_7} @user_script: 7: -OOM command not"),
+                false,
+            ),
+            ("OOM", format!("command not allowed {script}"), false),
+            ("READONLY", format!("You can't write {script}"), false),
+            ("NOPERM", "User weir has no permissions".to_owned(), false),
+            ("ERR", "max number of clients reached".to_owned(), false),
+        ] {
+            assert_eq!(
+                is_of_its_keys(code, &detail),
+                of_its_keys,
+                "{code} {detail}"
+            );
+        }
+    }
 }

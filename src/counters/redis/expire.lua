@@ -23,7 +23,7 @@ for _, hold_id in ipairs(due) do
   local there, record = pcall(call, 'GET', key)
   call('ZREM', KEYS[1], hold_id)
   -- One that has ended meanwhile is nobody's to record.
-  if not there or record ~= SETTLED and record ~= EXPIRED then
+  if not there or record ~= EXPIRED and (not record or sub(record, 1, 1) ~= SETTLED) then
     local slot, context = '', ''
     if there and record then
       local readable, first, second = pcall(read, record, hold_id)

@@ -12,7 +12,7 @@
 local hold_id = ARGV[1]
 local for_good = hold_id == ''
 local held = not for_good and call('GET', KEYS[1])
-if held == SETTLED or held == EXPIRED then return { 2, now } end
+if held and (held == EXPIRED or sub(held, 1, 1) == SETTLED) then return { 2, now } end
 if held then
   local record = held
   --:record

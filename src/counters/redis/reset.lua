@@ -8,7 +8,7 @@ for i = 2, #KEYS do at_rest[KEYS[i]] = true end
 for _, hold_id in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do
   local name = ARGV[1] .. hold_id
   local record = call('GET', name)
-  if record and record ~= SETTLED and record ~= EXPIRED then
+  if record and record ~= EXPIRED and sub(record, 1, 1) ~= SETTLED then
     --:record
     local forgot = false
     for _ = 1, charges do

@@ -13,7 +13,9 @@ use crate::counters::{CounterError, ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, HOLD_TTL_MAX, Rule};
 use crate::limits::{AMOUNT_MAX, Actual, HoldId, Reservation, Settled, Toll, Unit};
 use crate::units::{Millis, UnixMillis};
+use ahash::RandomState;
 use redis::{Script, ScriptInvocation, Value};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long a hold's record is kept unrenewed: twice the longest life, so that
 /// a fleet that was down for days still finds what it owes.
@@ -28,6 +30,33 @@ pub struct Scripts {
     pub expire: Script,
     pub beat: Script,
     pub reset: Script,
+}
+
+/// Names one attempt to settle, among all that any process makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt([u8; 16]);
+
+/// Names attempts.
+pub struct Attempts {
+    /// Random, so that no other process has the same.
+    process: u64,
+    made: AtomicU64,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            process: RandomState::new().hash_one(()),
+            made: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Attempts {
+    pub fn next(&self) -> Attempt {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        Attempt((u128::from(self.process) << 64 | u128::from(number)).to_le_bytes())
+    }
 }
 
 macro_rules! script {
@@ -60,12 +89,12 @@ fn script(title: &str, body: &str) -> Script {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            reserve: script!("reserve", 1),
-            settle: script!("settle", 1),
-            renew: script!("renew", 1),
-            expire: script!("expire", 1),
-            beat: script!("beat", 1),
-            reset: script!("reset", 1),
+            reserve: script!("reserve", 2),
+            settle: script!("settle", 2),
+            renew: script!("renew", 2),
+            expire: script!("expire", 2),
+            beat: script!("beat", 2),
+            reset: script!("reset", 2),
         }
     }
 
@@ -106,7 +135,13 @@ impl Scripts {
         call
     }
 
-    pub fn settle(&self, slot: &str, hold: HoldId, actual: Actual) -> ScriptInvocation<'_> {
+    pub fn settle(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        actual: Actual,
+        attempt: Attempt,
+    ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(slot);
         let mut call = self.settle.key(bucket.hold(hold));
         call.key(bucket.open())
@@ -122,6 +157,7 @@ impl Scripts {
         ] {
             call.arg(actual.of(unit).min(AMOUNT_MAX));
         }
+        call.arg(&attempt.0[..]);
         call
     }
 
@@ -304,7 +340,7 @@ mod tests {
             !text.contains("--:"),
             "a line that stands for nothing: {text}"
         );
-        assert!(text.contains("-- weir reserve 1\\n-- What every"), "{text}");
+        assert!(text.contains("-- weir reserve 2\\n-- What every"), "{text}");
     }
 
     #[test]

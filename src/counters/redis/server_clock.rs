@@ -3,6 +3,7 @@
 //! The server's own time decides everything. This is only for what is computed
 //! before it is asked: where a calendar's windows end.
 
+use crate::counters::CounterError;
 use crate::units::UnixMillis;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -38,6 +39,11 @@ impl ServerClock {
             ahead => UnixMillis(here.0.saturating_add_signed(ahead)),
         }
     }
+}
+
+/// Where what was computed for the server's time is outdated each time.
+pub(super) fn jumping_clock() -> CounterError {
+    CounterError::Corrupt("a clock that jumps at every call".into())
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 -- Ends a hold: each charge becomes what was used, leases are released.
 -- KEYS: hold, open holds of the bucket. The counters' keys are in the hold and
 -- carry the same hash tag.
--- ARGV: hold id, ended_ms, and what was used of each unit, in their order.
+-- ARGV: hold id, ended_ms, what was used of each unit, in their order, and which
+-- attempt this is. The same attempt again, as a client sends it whose connection
+-- was lost before the answer, is answered as before.
 -- Answers {1 applied | 0 settled before | 2 expired before | 3 not there, now}.
 -- A hold that isn't there is marked as settled, so that a reservation which
 -- comes after its settlement takes nothing.
-local hold_id = ARGV[1]
+local hold_id, attempt = ARGV[1], ARGV[8]
 local record = call('GET', KEYS[1])
 if not record then
-  call('SET', KEYS[1], SETTLED, 'PX', ARGV[2])
+  call('SET', KEYS[1], SETTLED .. '3' .. attempt, 'PX', ARGV[2])
   return { 3, now }
 end
-if record == SETTLED then return { 0, now } end
+if sub(record, 1, 1) == SETTLED then
+  return { sub(record, 3) == attempt and tonumber(sub(record, 2, 2)) or 0, now }
+end
 if record == EXPIRED then return { 2, now } end
 
 -- All is read and computed before anything is written: keys, and what is to be
@@ -108,7 +112,7 @@ end
 
 -- Of the writes only this first one can raise.
 call('ZREM', KEYS[2], hold_id)
-call('SET', KEYS[1], SETTLED, 'PX', ARGV[2])
+call('SET', KEYS[1], SETTLED .. '1' .. attempt, 'PX', ARGV[2])
 for i = 1, places do
   if ttls[i] == KEEP then
     call('SET', keys[i], values[i], 'KEEPTTL')

@@ -17,7 +17,8 @@ local now = clock[1] * 1000 + floor(clock[2] / 1000)
 --   'H', charges, bytes up to there, then for each charge: algorithm, unit,
 --   amount, room that it needs, four parameters, key; then slot and context. A unit is the place of
 --   what was used of it in settle's arguments; 16 more: it never refuses.
--- One that is over is SETTLED or EXPIRED.
+-- One that is over is EXPIRED, or begins with SETTLED, behind which is what its
+-- settlement was answered, and which attempt at it that was.
 local SETTLED, EXPIRED = '-', 'x'
 local HEAD, CHARGE, TEXT = '<BBI4', '<BBddddddI4c0', '<I4c0'
 local MARK = 72
