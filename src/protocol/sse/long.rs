@@ -266,10 +266,12 @@ impl Long {
         }
     }
 
-    /// Bytes of a line that is no field that counts.
-    fn no_field(&mut self, bytes: &[u8]) {
+    /// Bytes of a line that is no field that counts. White space before a bare
+    /// object is left out, as it may come in any number of parts.
+    fn no_field(&mut self, mut bytes: &[u8]) {
         if self.data_is == Data::Unknown {
-            self.data_is = match bytes.trim_ascii_start().first() {
+            bytes = bytes.trim_ascii_start();
+            self.data_is = match bytes.first() {
                 None => Data::Unknown,
                 Some(b'{') => Data::Bare,
                 Some(_) => Data::Fields,

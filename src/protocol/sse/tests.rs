@@ -260,11 +260,16 @@ fn a_long_events_lines_are_read_as_any_others() {
         // Without a field.
         (
             format!("  {{\n\"b\":\"{image}\",\n \"n\":1}}\n\n"),
-            vec![("", format!("  {{\n\"b\":\"{kept}\",\n \"n\":1}}\n"))],
+            vec![("", format!("{{\n\"b\":\"{kept}\",\n \"n\":1}}\n"))],
         ),
         (
             format!("{{\"b\":\"{image}\"}}\ndata: x\n\n"),
             vec![("", "x".into())],
+        ),
+        // White space before it says nothing, however much it is.
+        (
+            format!("{}{{\"a\":1}}\n\ndata: x", " ".repeat(image.len())),
+            vec![("", "{\"a\":1}\n".into()), ("", "x".into())],
         ),
     ] {
         let whole = split([text.as_bytes()]);

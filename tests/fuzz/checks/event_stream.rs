@@ -13,11 +13,11 @@ pub fn check(data: &[u8]) {
     let Some(([seed, form], rest)) = choices(data) else {
         return;
     };
-    let rest = expanded(rest);
     if form % 4 == 0 {
-        same_at_any_split(&rest, seed);
+        same_at_any_split(rest, seed);
         return;
     }
+    let rest = expanded(rest);
     let payloads: Vec<&[u8]> = rest.split(|byte| *byte == SEPARATOR).collect();
     let mut stream: Vec<u8> = payloads.iter().flat_map(|payload| frame(payload)).collect();
     let whole = same_at_any_split(&stream, seed);

@@ -55,7 +55,12 @@ fn refused(error: &BodyError) {
 }
 
 fn accepted(endpoint: Endpoint, body: &[u8], facts: &CallFacts) {
-    let value: Value = serde_json::from_slice(body).expect("what is accepted is JSON");
+    let value: Value = match serde_json::from_slice(body) {
+        Ok(value) => value,
+        // JSON numbers have no bound; this reader's do. No such number is read.
+        Err(error) if error.to_string().starts_with("number out of range") => return,
+        Err(error) => panic!("what is accepted is JSON: {error}"),
+    };
     let named = path_model(endpoint).or(value["model"].as_str());
     assert!(named.is_none_or(|named| named == facts.model));
     assert!(facts.model.len() <= MODEL_BYTES_MAX);
