@@ -87,12 +87,14 @@ impl Default for OutputRule {
 pub enum OutputField {
     MaxTokens,
     MaxCompletionTokens,
+    /// Both are known; the older one is written.
+    Either,
 }
 
 impl OutputField {
     pub fn as_str(self) -> &'static str {
         match self {
-            OutputField::MaxTokens => "max_tokens",
+            OutputField::MaxTokens | OutputField::Either => "max_tokens",
             OutputField::MaxCompletionTokens => "max_completion_tokens",
         }
     }

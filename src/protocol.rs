@@ -56,6 +56,9 @@ pub struct CallFacts {
     pub choices: u64,
     /// Every text that the model will read, in order.
     pub texts: Vec<TextSpan>,
+    /// Some of them are JSON as it stands, which the provider renders in its
+    /// own way.
+    pub has_raw_json: bool,
     /// Messages of a chat, and how many of them carry a name.
     pub messages: u64,
     pub names: u64,
@@ -67,6 +70,8 @@ pub struct CallFacts {
     /// There is input that weir isn't shown: a file by its name, an earlier
     /// answer, a recording.
     pub unseen_input: bool,
+    /// A text that the model reads anew with each of so many others.
+    pub repeated: Option<(TextSpan, u64)>,
     /// The tier of service that is asked for, if it is one that is known.
     pub service_tier: Option<&'static str>,
     /// Where edits would go.
@@ -79,6 +84,8 @@ pub struct OutputMax {
     pub tokens: u64,
     /// The number's bytes in the body.
     pub span: Range<usize>,
+    /// The field that it stands in.
+    pub name: &'static str,
 }
 
 /// A JSON string's content in the body, without its quotes.

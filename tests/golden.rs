@@ -18,6 +18,8 @@
 
 #[path = "golden/descriptors.rs"]
 mod descriptors;
+#[path = "golden/estimates.rs"]
+mod estimates;
 #[path = "golden/meter.rs"]
 mod meter;
 #[path = "golden/requests.rs"]

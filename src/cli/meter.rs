@@ -169,11 +169,13 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
 
 /// How the call's model counts, as far as a configuration says.
 fn words<'a>(name: Option<&'a str>, dialect: Dialect, model: Option<&Model>) -> Words<'a> {
+    let ratio = model.map_or(Ratio::ONE, |model| model.token_ratio.ratio);
     Words {
         model: name.unwrap_or(""),
         dialect,
         vocabulary: model.map_or(Vocabulary::O200kBase, |model| model.vocabulary),
-        ratio: model.map_or(Ratio::ONE, |model| model.token_ratio.ratio),
+        ratio,
+        held_ratio: ratio,
     }
 }
 

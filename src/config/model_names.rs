@@ -55,6 +55,8 @@ fn own_vocabulary(model: &str) -> Option<Vocabulary> {
 pub fn output_field(model: &str) -> OutputField {
     if REASONING.iter().any(|prefix| begins_with(model, prefix)) {
         OutputField::MaxCompletionTokens
+    } else if own_vocabulary(model).is_some() {
+        OutputField::Either
     } else {
         OutputField::MaxTokens
     }
@@ -81,17 +83,17 @@ mod tests {
 
     #[test]
     fn names_tell_their_vocabulary_and_field() {
-        use OutputField::{MaxCompletionTokens, MaxTokens};
+        use OutputField::{Either, MaxCompletionTokens, MaxTokens};
         use Vocabulary::{Cl100kBase, O200kBase};
         for (name, words, field) in [
-            ("gpt-4o", O200kBase, MaxTokens),
-            ("gpt-4o-mini", O200kBase, MaxTokens),
-            ("gpt-4.1-nano", O200kBase, MaxTokens),
-            ("gpt-4", Cl100kBase, MaxTokens),
-            ("gpt-4-turbo", Cl100kBase, MaxTokens),
-            ("gpt-3.5-turbo", Cl100kBase, MaxTokens),
-            ("ft:gpt-4:org::1", Cl100kBase, MaxTokens),
-            ("text-embedding-3-small", Cl100kBase, MaxTokens),
+            ("gpt-4o", O200kBase, Either),
+            ("gpt-4o-mini", O200kBase, Either),
+            ("gpt-4.1-nano", O200kBase, Either),
+            ("gpt-4", Cl100kBase, Either),
+            ("gpt-4-turbo", Cl100kBase, Either),
+            ("gpt-3.5-turbo", Cl100kBase, Either),
+            ("ft:gpt-4:org::1", Cl100kBase, Either),
+            ("text-embedding-3-small", Cl100kBase, Either),
             ("o1", O200kBase, MaxCompletionTokens),
             ("o3-mini", O200kBase, MaxCompletionTokens),
             ("o4-mini", O200kBase, MaxCompletionTokens),

@@ -125,7 +125,7 @@ fn the_example_loads_as_it_reads() {
 
     let model = &config.snapshot.models["gpt-4o"];
     assert_eq!(model.vocabulary, Vocabulary::O200kBase);
-    assert_eq!(model.output_field, OutputField::MaxTokens);
+    assert_eq!(model.output_field, OutputField::Either);
     assert_eq!(model.tier.as_deref(), Some("premium"));
     assert!(model.inject_include_usage);
     assert_eq!(

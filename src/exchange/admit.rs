@@ -287,6 +287,7 @@ impl Admission<'_> {
             dialect: endpoint.dialect(),
             vocabulary: model.vocabulary,
             ratio: self.learned.ratios.of(model),
+            held_ratio: self.learned.ratios.held_of(model),
         }
     }
 

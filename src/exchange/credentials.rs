@@ -56,6 +56,26 @@ fn query(headers: &Headers) -> Option<(&str, &str)> {
     Some((path, query))
 }
 
+/// Whether a query of Google's says nothing but how the answer is written, and
+/// the key. Others could keep the answer from saying what was used (`fields`),
+/// or have it in a form that isn't read here; and a key is known by one
+/// spelling alone.
+pub(super) fn query_is_known(headers: &Headers) -> bool {
+    let (_, query) = split_path(headers);
+    let mut parameters = query
+        .unwrap_or("")
+        .split('&')
+        .filter(|text| !text.is_empty());
+    parameters.all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match name {
+            "alt" | "$alt" | "%24alt" => value == "sse" || value.starts_with("json"),
+            "key" | "prettyPrint" | "%24prettyPrint" | "$prettyPrint" => true,
+            _ => false,
+        }
+    })
+}
+
 fn keys_in_query(headers: &Headers) -> impl Iterator<Item = &str> {
     let query = query(headers).map_or("", |(_, query)| query);
     query
@@ -63,22 +83,38 @@ fn keys_in_query(headers: &Headers) -> impl Iterator<Item = &str> {
         .filter_map(|parameter| parameter.strip_prefix(KEY_PARAMETER))
 }
 
+/// Parameters that hold a key, of whatever provider, in lower case.
+const KEY_PARAMETERS: [&str; 7] = [
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "key",
+    "oauth_token",
+    "subscription-key",
+];
+
+/// Whether a parameter holds a key, however its name is spelt.
+fn holds_a_key(parameter: &str) -> bool {
+    let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let name = Endpoint::decoded(name).map(|name| name.to_ascii_lowercase());
+    // What can't be decoded is nobody's parameter.
+    name.is_none_or(|name| KEY_PARAMETERS.contains(&name.trim_start_matches('$')))
+}
+
 /// The path as it is sent on, where a key stood in it.
 pub(super) fn path_without_key(headers: &Headers) -> Option<String> {
-    let (path, query) = query(headers)?;
-    let mut others = query
-        .split('&')
-        .filter(|parameter| !parameter.starts_with(KEY_PARAMETER))
-        .peekable();
-    if others.clone().count() == query.split('&').count() {
+    let (path, query) = split_path(headers);
+    let query = query?;
+    if !query.split('&').any(holds_a_key) {
         return None;
     }
-    let mut sent = path.to_owned();
-    if others.peek().is_some() {
-        sent.push('?');
-        sent.push_str(&others.collect::<Vec<_>>().join("&"));
-    }
-    Some(sent)
+    let others = query.split('&').filter(|parameter| !holds_a_key(parameter));
+    let others = others.collect::<Vec<_>>().join("&");
+    Some(match others.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{others}"),
+    })
 }
 
 #[cfg(test)]
@@ -153,9 +189,16 @@ mod tests {
             let expected = expected.map(|rest| format!("{GEMINI}{rest}"));
             assert_eq!(sent, expected, "{query}");
         }
-        assert_eq!(
-            path_without_key(&headers("/v1/chat/completions?key=k", &[])),
-            None
-        );
+        for (path, sent) in [
+            ("/v1/chat/completions?key=k", Some("/v1/chat/completions")),
+            ("/v1beta/models?$key=k&x=1", Some("/v1beta/models?x=1")),
+            ("/v1beta/models?%24KEY=k&%6bey=l", Some("/v1beta/models")),
+            ("/v1/models?access_token=k", Some("/v1/models")),
+            ("/v1/models?%zz=k", Some("/v1/models")),
+            ("/v1/models?keys=k&monkey=1", None),
+        ] {
+            let found = path_without_key(&headers(path, &[]));
+            assert_eq!(found.as_deref(), sent, "{path}");
+        }
     }
 }

@@ -10,13 +10,23 @@ use crate::policy::route::Route;
 use crate::protocol::denial::{Credential, Denial};
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
-use crate::protocol::{Endpoint, multipart};
+use crate::protocol::{Dialect, Endpoint, multipart};
 use crate::units::UnixMillis;
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Headers of this prefix are the gateway's own; a client's are removed.
 const INTERNAL_PREFIX: &str = "x-weir-";
+
+/// Headers by which a client could keep an answer from saying what was used:
+/// Google's servers leave out what isn't asked for.
+/// And those by which it could be another request than the one that is judged.
+const HIDING_HEADERS: [&str; 4] = [
+    "x-goog-fieldmask",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
 
 /// A call whose sender and purpose are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +167,11 @@ fn endpoint(
 ) -> Result<(Endpoint, Option<String>), Denial> {
     let (path, _) = split_path(headers);
     if upgrade {
-        let allowed = route.is_some_and(|route| route.allow_upgrades) && !path.is_empty();
+        // Whoever doesn't know the upgrade answers the request that it came with.
+        let method = single(headers, ":method").ok().flatten();
+        let allowed = route.is_some_and(|route| route.allow_upgrades)
+            && matches!(method, Some("GET" | "CONNECT"))
+            && !Endpoint::resembles_a_known_path(path);
         let denied = Err(Denial::Upgrade);
         return allowed
             .then_some((Endpoint::Other, None))
@@ -168,10 +182,14 @@ fn endpoint(
         // What a provider might take for a call that can be metered is never
         // let through unread.
         let passes = route.is_some_and(|route| route.pass_unknown)
-            && !Endpoint::resembles_a_known_path(path);
+            && !Endpoint::resembles_a_known_path(path)
+            && !Endpoint::may_not_pass(path);
         let denied = Err(Denial::UnknownEndpoint);
         return passes.then_some((Endpoint::Other, None)).map_or(denied, Ok);
     };
+    if endpoint.dialect() == Dialect::Gemini && !credentials::query_is_known(headers) {
+        return Err(Denial::BadQuery);
+    }
     let model = model.map(Cow::into_owned);
     if model.as_deref().is_some_and(|name| !is_model_name(name)) {
         return Err(Denial::UnknownModel);
@@ -247,7 +265,9 @@ fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
         .filter(|(name, _)| {
-            name.starts_with(INTERNAL_PREFIX) || credentials::KEY_HEADERS.contains(&name.as_str())
+            name.starts_with(INTERNAL_PREFIX)
+                || credentials::KEY_HEADERS.contains(&name.as_str())
+                || HIDING_HEADERS.contains(&name.as_str())
         })
         .map(|(name, _)| name.clone())
         .collect();

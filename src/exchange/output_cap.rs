@@ -3,9 +3,9 @@
 //!
 //! Always holds: a call that passes here is bounded.
 
-use crate::policy::{Model, Plan};
+use crate::policy::{Model, OutputField, Plan};
 use crate::protocol::denial::Denial;
-use crate::protocol::request::CapPlace;
+use crate::protocol::request::{CapField, CapPlace};
 use crate::protocol::{BodyError, CallFacts, Endpoint};
 
 /// The cap on one answer's output.
@@ -40,6 +40,13 @@ impl Cap {
         };
         if model.max_output_tokens == Some(0) {
             return Err(no_output());
+        }
+        if unknown_cap(model, facts) {
+            return Err(Denial::Body(BodyError {
+                message: "max_completion_tokens is not known to bound this model; set max_tokens."
+                    .into(),
+                param: Some("max_completion_tokens".into()),
+            }));
         }
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
         let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));
@@ -86,6 +93,14 @@ impl Cap {
             written: None,
         }
     }
+}
+
+/// Servers that know only the older field answer without a cap.
+fn unknown_cap(model: &Model, facts: &CallFacts) -> bool {
+    let set = facts.output_max.as_ref().map(|max| max.name);
+    facts.cap_field == CapField::OfModel
+        && model.output_field == OutputField::MaxTokens
+        && set == Some("max_completion_tokens")
 }
 
 fn no_output() -> Denial {

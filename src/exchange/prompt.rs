@@ -23,6 +23,8 @@ pub struct Words<'a> {
     pub vocabulary: Vocabulary,
     /// The model's tokens for each of the vocabulary's.
     pub ratio: Ratio,
+    /// The same, as far as it is held.
+    pub held_ratio: Ratio,
 }
 
 /// What is known of a prompt's tokens.
@@ -82,6 +84,11 @@ impl Prompt {
             exact,
             upper,
         } = count(words.vocabulary, &texts, counting);
+        let repeated = repeated_tokens(words.vocabulary, facts, body, counting);
+        let (tokens, upper) = (
+            tokens.saturating_add(repeated),
+            upper.saturating_add(repeated),
+        );
         let parts = Parts {
             messages: facts.messages,
             names: facts.names,
@@ -90,11 +97,11 @@ impl Prompt {
         };
         let overhead = Overhead::of(words.dialect.as_str(), words.model).tokens(parts);
         let beside = overhead.saturating_add(facts.token_ids);
-        let all = |counted| words.ratio.apply(counted).saturating_add(beside);
+        let all = |ratio: Ratio, counted| ratio.apply(counted).saturating_add(beside);
         Self {
-            tokens: all(tokens),
-            held_tokens: all(upper),
-            basis: (exact && facts.images.is_empty() && !facts.unseen_input).then_some(Basis {
+            tokens: all(words.ratio, tokens),
+            held_tokens: all(words.held_ratio, upper),
+            basis: (exact && is_all_counted(facts)).then_some(Basis {
                 counted: tokens,
                 overhead: beside,
             }),
@@ -114,6 +121,29 @@ impl Prompt {
         self.held_tokens = self.held_tokens.max(tokens);
         self
     }
+}
+
+/// Whether the texts are all there is, each read once and as it stands: what a
+/// caller could write in two ways that the provider reads alike teaches nothing.
+fn is_all_counted(facts: &CallFacts) -> bool {
+    let counted_as_read = facts.tools == 0 && !facts.has_raw_json && facts.repeated.is_none();
+    facts.images.is_empty() && !facts.unseen_input && counted_as_read
+}
+
+/// What a text that is read anew with each of others adds, beyond the once that
+/// it is counted as one of the texts.
+fn repeated_tokens(
+    vocabulary: Vocabulary,
+    facts: &CallFacts,
+    body: &[u8],
+    counting: &Counting,
+) -> u64 {
+    let Some((text, times)) = &facts.repeated else {
+        return 0;
+    };
+    let spans = std::slice::from_ref(text);
+    let once = count(vocabulary, &BodyTexts { body, spans }, counting).upper;
+    once.saturating_mul(times.saturating_sub(1))
 }
 
 /// The prompt of a call, images and all that isn't shown included.

@@ -108,7 +108,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     };
     snapshot.plans.insert("team".into(), Arc::new(plan));
     for model in [
-        model("gpt-4o", OutputField::MaxTokens),
+        model("gpt-4o", OutputField::Either),
         model("gpt-5", OutputField::MaxCompletionTokens),
         model("embed", OutputField::MaxTokens),
     ] {

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | the provider was never reached | void | nothing |
 //! | the provider refused (4xx) | void | the request, no tokens |
-//! | the provider was reached and lost, or nothing of its answer was seen | estimated | the most that the call could use |
+//! | the provider was reached and lost, or nothing of its answer was seen or could be read | estimated | the most that the call could use |
 //! | the provider failed (5xx) | estimated | the input |
 //! | the answer is whole and says what it used | exact | that |
 //! | anything else: cut, or without usage | estimated | the larger of what it said and what was counted |
@@ -161,7 +161,9 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
         (Origin::NeverSent, _) => never_sent(),
         // What such a call uses nobody knows, and nothing is held for it.
         _ if call.endpoint == Endpoint::Other => used_up_nothing(Outcome::Estimated),
-        (_, 200..=299) if call.endpoint.is_free() => used_up_nothing(Outcome::Exact),
+        (_, 200..=299) if call.endpoint.is_free_unless_said() && seen.answer.usage.is_none() => {
+            used_up_nothing(Outcome::Exact)
+        }
         (Origin::Lost, _) if nothing_seen => lost(call),
         (_, 400..=499) if seen.answer.usage.is_none() => Verdict {
             outcome: Outcome::Void,
@@ -178,7 +180,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
                     usage,
                 }
             }
-            None if nothing_seen && !seen.whole => lost(call),
+            usage if is_silent(call, seen) => larger_lost(call, usage.unwrap_or_default()),
             usage => estimated(usage.unwrap_or_default()),
         },
         _ => estimated(seen.answer.usage.unwrap_or_default()),
@@ -192,6 +194,25 @@ fn is_exact(call: &OpenCall, answer: &Answer, usage: Usage) -> bool {
     answer.complete && !answer.unreadable && usage.input_tokens.is_some() && output_said
 }
 
+/// Whether an answer showed nothing of what it holds and didn't come to an end
+/// that says so: it was cut before, or in a form that isn't read here. What was
+/// produced may be anything, thoughts that nobody is shown included.
+fn is_silent(call: &OpenCall, seen: &Seen) -> bool {
+    let answer = &seen.answer;
+    let ended = seen.whole && answer.complete && !answer.unreadable;
+    let told = answer.finish_reason.is_some() || answer.usage.is_some();
+    call.output_tokens_max() > 0 && seen.first_token_at.is_none() && !(ended && told)
+}
+
+/// The most that the call could use, or what was said, where that is more.
+fn larger_lost(call: &OpenCall, said: Usage) -> Verdict {
+    let lost = lost(call);
+    Verdict {
+        usage: larger(clamped(call, said), lost.usage),
+        ..lost
+    }
+}
+
 /// What a provider may claim beyond what can be explained before it is no
 /// longer believed: tools and files that it fetched itself add to the input,
 /// and a cap on the output is not kept to the token.
@@ -202,7 +223,11 @@ const OUTPUT_UNEXPLAINED_MAX: u64 = 4_096;
 /// into a debt that takes years to pay.
 fn believed(call: &OpenCall) -> Usage {
     Usage {
-        input_tokens: Some(call.request_bytes.saturating_add(INPUT_UNEXPLAINED_MAX)),
+        input_tokens: Some(
+            call.request_bytes
+                .max(call.input_tokens)
+                .saturating_add(INPUT_UNEXPLAINED_MAX),
+        ),
         output_tokens: Some(
             call.output_tokens_max()
                 .saturating_mul(2)

@@ -7,7 +7,9 @@
 //! Always holds: a ratio that was learned is a median, so that calls which are
 //! unlike the others don't move it, within a hundredth; it stays within what a
 //! [`Ratio`] may be; at most [`MODELS_MAX`] models are learned of, each in the
-//! same small room.
+//! same small room. Whatever was learned, what counts lies between two thirds of
+//! what is known of a model's family and twice that: callers whose texts are
+//! unlike others' can't move it further.
 
 use super::Model;
 use crate::tokens::ratios::{PER_MILLE_MAX, PER_MILLE_MIN, Ratio};
@@ -34,6 +36,9 @@ const LESSON_WEIGHT_MAX: u64 = 8;
 /// Tokens for which a lesson weighs one more.
 const TOKENS_A_WEIGHT: u64 = 256;
 
+/// Of a model's prompts, so many percent have no more tokens than are held.
+const HELD_PERCENTILE: u32 = 95;
+
 /// Width of a bucket: half a hundredth at a ratio of one.
 const BUCKET_PER_MILLE: usize = 5;
 const BUCKETS: usize = (PER_MILLE_MAX as usize - PER_MILLE_MIN as usize) / BUCKET_PER_MILLE + 1;
@@ -50,7 +55,15 @@ pub struct RatioLesson {
 
 /// Ratios that were learned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ratios(HashMap<Arc<str>, Ratio>);
+pub struct Ratios(HashMap<Arc<str>, Both>);
+
+/// What was learned of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Both {
+    median: Ratio,
+    /// What nearly all prompts stay within.
+    high: Ratio,
+}
 
 /// Takes lessons.
 #[derive(Debug, Default)]
@@ -85,15 +98,41 @@ impl Ratios {
     pub fn of(&self, model: &Model) -> Ratio {
         let start = model.token_ratio;
         match self.0.get(&model.name) {
-            Some(learned) if start.learned => *learned,
+            Some(learned) if start.learned => learned.median.near(start.ratio),
             _ => start.ratio,
         }
+    }
+
+    /// The ratio at which a model's prompts are held: hardly any has more.
+    pub fn held_of(&self, model: &Model) -> Ratio {
+        let start = model.token_ratio;
+        match (start.learned, self.0.get(&model.name)) {
+            (false, _) => start.ratio,
+            (true, Some(learned)) => learned.high.near(start.ratio),
+            (true, None) => start.ratio.with_a_quarter(),
+        }
+    }
+}
+
+impl Ratios {
+    /// What was learned of a model, by its name.
+    pub fn named(&self, model: &str) -> Option<Ratio> {
+        self.0.get(model).map(|learned| learned.median)
     }
 }
 
 impl FromIterator<(Arc<str>, Ratio)> for Ratios {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Ratio)>>(known: I) -> Self {
-        Self(known.into_iter().collect())
+        let both = |ratio| Both {
+            median: ratio,
+            high: ratio,
+        };
+        Self(
+            known
+                .into_iter()
+                .map(|(model, ratio)| (model, both(ratio)))
+                .collect(),
+        )
     }
 }
 
@@ -118,11 +157,14 @@ impl RatioLearner {
             return None;
         }
         let models = self.models.iter();
-        Some(
-            models
-                .filter_map(|(model, seen)| Some((Arc::clone(model), seen.ratio()?)))
-                .collect(),
-        )
+        let known = models.filter_map(|(model, seen)| {
+            let both = Both {
+                median: seen.percentile(50)?,
+                high: seen.percentile(HELD_PERCENTILE)?,
+            };
+            Some((Arc::clone(model), both))
+        });
+        Some(Ratios(known.collect()))
     }
 
     /// All that was learned, to be kept.
@@ -179,15 +221,15 @@ impl Seen {
         self.lessons = self.lessons.saturating_add(1);
     }
 
-    /// The weighted median.
-    fn ratio(&self) -> Option<Ratio> {
+    /// The ratio that so many percent of the weight lie within.
+    fn percentile(&self, percent: u32) -> Option<Ratio> {
         if self.lessons < LESSONS_MIN {
             return None;
         }
         let mut below = 0;
         let place = self.buckets.iter().position(|bucket| {
             below += u32::from(*bucket);
-            below * 2 >= self.weight
+            below * 100 >= self.weight * percent
         })?;
         Ratio::from_per_mille((usize::from(PER_MILLE_MIN) + place * BUCKET_PER_MILLE) as u64)
     }
@@ -238,7 +280,7 @@ mod tests {
 
     fn of(learner: &mut RatioLearner, model: &str) -> Option<u64> {
         let news = learner.news().expect("something was learned");
-        news.0.get(model).map(|ratio| ratio.per_mille())
+        news.named(model).map(Ratio::per_mille)
     }
 
     #[test]
@@ -271,8 +313,8 @@ mod tests {
         learner.learn(&lesson("m", 100, 90_000));
         learner.learn(&lesson("low", 100, 0));
         let news = learner.news().expect("news");
-        assert_eq!(news.0["m"].per_mille(), 3_000);
-        assert_eq!(news.0["low"].per_mille(), 500);
+        assert_eq!(news.named("m").unwrap().per_mille(), 3_000);
+        assert_eq!(news.named("low").unwrap().per_mille(), 500);
         assert!(!news.0.contains_key("tiny"));
         assert_eq!(learner.news(), None, "nothing new");
     }

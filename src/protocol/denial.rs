@@ -14,6 +14,8 @@ pub enum Denial {
     /// A header that can't be read or contradicts another; the text says which.
     BadHeader(&'static str),
     UnknownEndpoint,
+    /// The query asks for what isn't read here.
+    BadQuery,
     /// A WebSocket, or another upgrade.
     Upgrade,
     MethodNotAllowed,
@@ -112,6 +114,7 @@ impl Denial {
             Denial::Unauthenticated(_) => "unauthenticated",
             Denial::BadHeader(_) => "bad_header",
             Denial::UnknownEndpoint => "unknown_endpoint",
+            Denial::BadQuery => "bad_query",
             Denial::Upgrade => "upgrade",
             Denial::MethodNotAllowed => "method_not_allowed",
             Denial::UnsupportedMediaType { .. } => "unsupported_media_type",

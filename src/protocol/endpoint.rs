@@ -248,19 +248,41 @@ impl Endpoint {
     pub fn resembles_a_known_path(path: &str) -> bool {
         let path_lower = path.to_ascii_lowercase();
         let mut tails = ROWS.iter().filter_map(|row| row.suffix.tail());
-        !is_plain(path) || tails.any(|tail| path_lower.ends_with(&tail.to_ascii_lowercase()))
+        // What is encoded may be decoded there, even twice.
+        !is_plain(path)
+            || path.contains('%')
+            || tails.any(|tail| path_lower.ends_with(&tail.to_ascii_lowercase()))
+    }
+
+    /// Whether an unknown path may not go on unread even where others may: it
+    /// starts work that nobody bounds, hands out a key for use around this
+    /// gateway, or gives a model another's name.
+    pub fn may_not_pass(path: &str) -> bool {
+        let path = path.to_ascii_lowercase();
+        let verb = path
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.contains(':'));
+        verb || path
+            .split('/')
+            .any(|segment| NEVER_UNREAD.contains(&segment))
     }
 
     /// Whether nothing is billed for it.
     pub fn is_free(self) -> bool {
         matches!(
             self,
-            Endpoint::Moderations
-                | Endpoint::ResponsesInputTokens
+            Endpoint::ResponsesInputTokens
                 | Endpoint::MessagesCountTokens
                 | Endpoint::CountTokens
                 | Endpoint::BedrockCountTokens
         )
+    }
+
+    /// Whether an answer that says nothing of what it used used nothing: some
+    /// who offer it bill for it, and say so.
+    pub fn is_free_unless_said(self) -> bool {
+        self.is_free() || self == Endpoint::Moderations
     }
 
     /// Whether a stream says what it used only where `stream_options` ask.
@@ -289,6 +311,11 @@ impl Endpoint {
             Endpoint::Transcriptions | Endpoint::Translations => Some(2_000),
             _ => None,
         }
+    }
+
+    /// A part of a URL without its percent-encoding; `None` where that is wrong.
+    pub fn decoded(part: &str) -> Option<Cow<'_, str>> {
+        suffix::decoded(part)
     }
 
     /// What form an answer of this content type has.
@@ -322,6 +349,28 @@ impl Endpoint {
         matches!(self, Endpoint::Transcriptions | Endpoint::Translations)
     }
 }
+
+/// Segments of paths that don't go on unread.
+const NEVER_UNREAD: [&str; 18] = [
+    "async-invoke",
+    "batches",
+    "client_secrets",
+    "compact",
+    "complete",
+    "copy",
+    "create",
+    "embed",
+    "generate",
+    "interactions",
+    "invoke-with-bidirectional-stream",
+    "load_lora_adapter",
+    "organization",
+    "runs",
+    "sessions",
+    "transcription_sessions",
+    "unload_lora_adapter",
+    "videos",
+];
 
 /// Content types of JSON objects, one a line.
 const JSON_STREAMS: [&str; 6] = [
@@ -397,6 +446,8 @@ mod tests {
             ("/v1/Chat/completions", None),
             ("/v1/fim/completions", None),
             ("/v1/threads/responses", None),
+            ("/openai/deployments/dear/v1/chat/completions", None),
+            ("/engines/v0-1.5-md/chat/completions", None),
             ("/beta/completions", Some((Completions, None))),
             (
                 "/api/paas/v4/chat/completions",

@@ -122,6 +122,11 @@ impl<'a> Scanner<'a> {
         self.next_byte() == Ok(byte)
     }
 
+    /// Whether the value that comes next is a string that holds nothing.
+    pub fn peeks_at_empty_string(&mut self) -> bool {
+        self.peeks_at(b'"') && self.rest().starts_with(b"\"\"")
+    }
+
     pub fn open_object(&mut self) -> Result<Open, JsonError> {
         self.enter(b'{', "an object")
     }

@@ -107,6 +107,10 @@ fn part(bytes: &[u8], at: usize, index: usize) -> Result<Part<'_>, MultipartErro
     let head = std::str::from_utf8(front.get(..length).ok_or(unread)?).map_err(|_| unread)?;
     let mut disposition = None;
     for line in head.split("\r\n") {
+        // Some parsers end a line there.
+        if line.contains(char::is_control) {
+            return Err(unread);
+        }
         let (name, value) = line.split_once(':').ok_or(unread)?;
         if name.eq_ignore_ascii_case("content-disposition") {
             if disposition.replace(value).is_some() {
@@ -219,6 +223,12 @@ mod tests {
             (format!("--B\r\n\r\nx{end}"), Head(0)),
             (with_head("Content-Type: text/plain"), Head(0)),
             (with_head("Content-Disposition: form-data"), Head(0)),
+            (
+                with_head(
+                    "Content-Type: a\nContent-Disposition: form-data; name=\"n\"\r\nContent-Disposition: form-data; name=\"z\"",
+                ),
+                Head(0),
+            ),
             (
                 with_head("Content-Disposition: attachment; name=\"a\""),
                 Head(0),

@@ -33,8 +33,11 @@ use std::borrow::Cow;
 pub use edit::edits;
 pub(in crate::protocol) use fault::Fault;
 pub(in crate::protocol) use fields::{Field, Fields};
+use form::Read;
 pub use form::{CapField, CapPlace};
-pub(in crate::protocol) use form::{CapRule, Form, Member, ModelField, StreamField, member, spelt};
+pub(in crate::protocol) use form::{
+    CapRule, Form, Member, ModelField, OTHERS, StreamField, member, spelt,
+};
 pub(in crate::protocol) use place::Place;
 pub use shared_fields::is_model_name;
 pub(in crate::protocol) use uploaded::{Upload, What};
@@ -88,6 +91,7 @@ pub(in crate::protocol) struct Reading<'a> {
     path_model: Option<&'a str>,
     pub json: Scanner<'a>,
     pub texts: Vec<TextSpan>,
+    pub has_raw_json: bool,
     pub messages: u64,
     pub names: u64,
     pub tools: u64,
@@ -95,6 +99,9 @@ pub(in crate::protocol) struct Reading<'a> {
     pub token_ids: u64,
     /// There is input that weir isn't shown.
     pub unseen_input: bool,
+    /// A text that is read anew with each of so many others.
+    pub repeated: Option<TextSpan>,
+    pub repeats: u64,
     /// Separate prompts, each of which is answered.
     pub prompts: u64,
     /// The field that the endpoint is about was there: `messages`, `input`.
@@ -120,12 +127,15 @@ impl<'a> Reading<'a> {
             path_model,
             json: Scanner::new(body)?,
             texts: Vec::new(),
+            has_raw_json: false,
             messages: 0,
             names: 0,
             tools: 0,
             images: Vec::new(),
             token_ids: 0,
             unseen_input: false,
+            repeated: None,
+            repeats: 0,
             prompts: 0,
             has_input: false,
             model: None,
@@ -141,6 +151,9 @@ impl<'a> Reading<'a> {
 
     fn body(&mut self) -> Result<(), Fault> {
         let place = Place::Body;
+        let mut members = self.form.members.iter();
+        let others = members.find(|member| member.name == OTHERS);
+        let others = others.map_or(take::pass as Read, |member| member.read);
         let mut names = fields::Names::default();
         let mut fields = Fields::open(self.form.members, &mut self.json, &place)?;
         self.anchors.open = self.json.at();
@@ -151,7 +164,7 @@ impl<'a> Reading<'a> {
                 Field::Known(known) => (known.read)(self, &place.field(known.name))?,
                 Field::Other(key) => {
                     names.add(&key, &self.json)?;
-                    self.skip()?;
+                    others(self, &place)?;
                 }
             }
         }
@@ -161,7 +174,8 @@ impl<'a> Reading<'a> {
 
     fn finish(self) -> Result<CallFacts, Fault> {
         let missing = |name| Fault::missing(&Place::Body.field(name));
-        let model = match (self.form.model, self.model) {
+        let (form, output_max) = (self.form, self.output_max);
+        let model = match (form.model, self.model) {
             // What the path says is what the provider goes by.
             (_, _) if self.path_model.is_some() => self.path_model.map(Cow::Borrowed),
             (_, Some(model)) => Some(model),
@@ -173,7 +187,8 @@ impl<'a> Reading<'a> {
             return Err(missing(input));
         }
         let choices = self.n.max(self.best_of);
-        let cap_field = match self.form.cap {
+        is_cap_of_model(form, output_max.as_ref(), &model)?;
+        let cap_field = match form.cap {
             CapRule::Is(field) => field,
             CapRule::ByModel(of) => of(&model),
         };
@@ -184,20 +199,36 @@ impl<'a> Reading<'a> {
                 StreamField::Always(stream) => stream,
             },
             include_usage: self.include_usage,
-            output_max: self.output_max,
+            output_max,
             cap_field,
             answers: choices.saturating_mul(self.prompts.max(1)),
             choices,
             texts: self.texts,
+            has_raw_json: self.has_raw_json,
             messages: self.messages,
             names: self.names,
             tools: self.tools,
             token_ids: self.token_ids,
             images: self.images,
             unseen_input: self.unseen_input,
+            repeated: self.repeated.map(|text| (text, self.repeats)),
             service_tier: self.service_tier,
             anchors: self.anchors,
         })
+    }
+}
+
+/// A cap that the model's maker doesn't know bounds nothing.
+fn is_cap_of_model(form: &Form, set: Option<&OutputMax>, model: &str) -> Result<(), Fault> {
+    let (CapRule::ByModel(of), Some(set)) = (form.cap, set) else {
+        return Ok(());
+    };
+    match of(model).place("") {
+        Some(place) if !place.takes(set.name) => Err(Fault::at(
+            &Place::Body.field(set.name),
+            "is not the field that this model takes a cap in",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,10 @@ use std::sync::Arc;
 /// long.
 pub const COUNTING_NANOS: u64 = 1_900_000;
 
+/// Blocks of a kind that none of those seen was of, as many as stay unseen by
+/// chance in one case of a hundred (ln 100 = 4.6).
+const MISSED_BLOCKS: u64 = 5;
+
 /// Standard deviations that an upper bound allows for, and how many more where
 /// there are few blocks: so many, divided by the blocks.
 const DEVIATIONS: u64 = 3;
@@ -239,14 +243,14 @@ impl Sample {
 
     /// What the unseen part may have beyond its share: some standard deviations
     /// of the blocks' residuals from it, and, as blocks of another kind may
-    /// have been missed, one more block that has a token in each byte.
+    /// have been missed, some more blocks that have a token in each byte.
     fn doubt(&self, blocks: u64, unseen_blocks: u64, unseen_bytes: u64) -> u64 {
         let seen = self.blocks;
         if seen < 2 || self.bytes == 0 {
             // A token is at least a byte.
             return unseen_bytes.saturating_sub(share(self.tokens, unseen_bytes, self.bytes));
         }
-        let one = self.bytes / seen;
+        let one = (self.bytes / seen).saturating_mul(MISSED_BLOCKS);
         let missed = share(self.tokens + one, unseen_bytes, self.bytes + one)
             .saturating_sub(share(self.tokens, unseen_bytes, self.bytes));
         // Variance of the unseen part's tokens, as predicted from the seen part:

@@ -84,6 +84,20 @@ impl Ratio {
     }
 
     /// So many tokens of the vocabulary are so many of the model, rounded up.
+    /// A quarter more.
+    #[must_use]
+    pub fn with_a_quarter(self) -> Self {
+        Self(self.0.saturating_add(self.0 / 4).min(PER_MILLE_MAX))
+    }
+
+    /// Between two thirds of a ratio and twice that.
+    #[must_use]
+    pub fn near(self, start: Ratio) -> Self {
+        let most = start.0.saturating_mul(2).min(PER_MILLE_MAX);
+        let least = (start.0 - start.0 / 3).max(PER_MILLE_MIN);
+        Self(self.0.clamp(least.min(most), most))
+    }
+
     pub fn apply(self, tokens: u64) -> u64 {
         let scaled = (u128::from(tokens) * u128::from(self.0)).div_ceil(1_000);
         u64::try_from(scaled).unwrap_or(u64::MAX)

@@ -249,6 +249,36 @@ fn hostile_texts_are_bounded() {
     }
 }
 
+/// Dear blocks that are scattered so thinly that a sample may miss them all.
+#[test]
+fn what_a_sample_may_miss_lies_within_the_bound() {
+    const BLOCKS: usize = 600;
+    let mut exceeded = Vec::new();
+    for share_percent in [1, 2, 3, 6] {
+        for seed in 0..50_u64 {
+            let dear = |at: usize| mix(seed ^ (at as u64) << 8) % 100 < share_percent;
+            let texts: Vec<String> = (0..BLOCKS)
+                .map(|at| match dear(at) {
+                    true => of_kind("unicode", 4_000, at as u64),
+                    false => " ".repeat(4_000),
+                })
+                .collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let all = |blocks| {
+                let counting = for_blocks(blocks, seed);
+                count(Vocabulary::O200kBase, &Plain(&texts), &counting)
+            };
+            let (whole, sampled) = (all(u64::MAX), all(60));
+            assert!(!sampled.exact);
+            if whole.tokens > sampled.upper {
+                exceeded.push((share_percent, seed));
+            }
+        }
+    }
+    println!("{} of 200 above the bound: {exceeded:?}", exceeded.len());
+    assert!(exceeded.len() <= 2, "{exceeded:?}");
+}
+
 #[test]
 fn many_small_texts_are_sampled_too() {
     let texts = vec!["hello"; 100_000];

@@ -382,7 +382,7 @@ models:
   gemini-2.5-flash: {{ vocabulary: o200k_base, price: {{ input: 0.30, output: 2.50 }} }}
   gemini-embedding-001: {{ vocabulary: o200k_base, price: {{ input: 0.15, output: 0 }} }}
   "us.amazon.nova-micro-v1:0": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
-  "{NOVA_ARN}": {{ price: {{ input: 0.035, output: 0.14 }} }}
+  "{NOVA_ARN}": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
   llama3.2: {{ vocabulary: o200k_base, price: {{ input: 0, output: 0 }} }}
   nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
 plans:

@@ -137,6 +137,7 @@ fn model((name, item): (Name, Item)) -> RawModel {
     let output_fields = &[
         ("max_tokens", OutputField::MaxTokens),
         ("max_completion_tokens", OutputField::MaxCompletionTokens),
+        ("either", OutputField::Either),
     ];
     let amount = |name, min| {
         let item = fields.optional(name)?;

@@ -95,7 +95,13 @@ fn a_call_teaches_what_its_provider_said_it_produced() {
             "data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{output_tokens}}}}}\n\n"
         );
         let head = response_head("200", "text/event-stream");
-        vec![head, chunk(&usage, false), Event::Closed]
+        let text = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        vec![
+            head,
+            chunk(text, false),
+            chunk(&usage, false),
+            Event::Closed,
+        ]
     };
     let lesson = |output_tokens| {
         Some(Lesson {

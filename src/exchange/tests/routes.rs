@@ -129,6 +129,16 @@ fn nothing_that_resembles_a_known_path_passes_unread() {
         "/v1/chat%2fcompletions",
         "/v1/chat/completions;x",
         "/v1beta/models/m:GENERATECONTENT",
+        "/v1beta/models/m%3AgenerateContent",
+        "/v1beta/models/m%253AgenerateContent",
+        "/openai/deployments/m%2Fchat%2Fcompletions",
+        "/v1/models/x%2F..%2F..%2Fchat%2Fcompletions",
+        "/v1/threads/runs",
+        "/v1/realtime/client_secrets",
+        "/v1beta/models/m:batchGenerateContent",
+        "/v1/messages/batches",
+        "/model/m/async-invoke",
+        "/api/copy",
     ] {
         let mut exchange = exchange_with(Role::Full, pass_and_allow());
         let step = exchange.step(head("POST", path, &[], false), NOW);
@@ -307,5 +317,168 @@ fn what_is_not_seen_is_held_at_the_models_maximum_or_refused() {
             None => assert_eq!(refusal(&step), (400, "invalid_request_body".to_owned())),
             Some(max) => assert_eq!(reservation(&step).charges[1].amount, max + 100),
         }
+    }
+}
+
+/// Whoever ignores the upgrade would answer the call that it came with.
+#[test]
+fn an_upgrade_of_a_call_that_can_be_metered_is_refused_even_where_they_are_allowed() {
+    for (method, path) in [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/realtime"),
+        ("GET", "/v1/chat/completions"),
+    ] {
+        let event = head(method, path, &[("upgrade", "websocket")], false);
+        let mut exchange = exchange_with(Role::Full, pass_and_allow());
+        let steps = [exchange.step(event, NOW)];
+        assert_eq!(
+            records(&steps)[0].refusal.as_deref(),
+            Some("upgrade"),
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn a_query_of_googles_says_how_the_answer_is_written_and_nothing_else() {
+    const PATH: &str = "/v1beta/models/gpt-4o:generateContent";
+    for (query, passes) in [
+        ("", true),
+        ("?alt=sse", true),
+        ("?%24alt=json%3Benum-encoding%3Dint&prettyPrint=false", true),
+        ("?fields=candidates", false),
+        ("?%24fields=candidates", false),
+        ("?alt=proto", false),
+        ("?callback=f", false),
+        ("?Key=k", false),
+        ("?%6bey=k", false),
+    ] {
+        let mut exchange = exchange(Role::Full);
+        let mut head = request_head(&format!("{PATH}{query}"));
+        head.headers
+            .push(("x-goog-fieldmask".into(), b"candidates".to_vec()));
+        let step = exchange.step(Event::RequestHeaders(head), NOW);
+        match &step.reply {
+            Some(Reply::RequestHeaders { edits, .. }) => {
+                assert!(passes, "{query}");
+                assert!(edits.remove.iter().any(|name| name == "x-goog-fieldmask"));
+            }
+            Some(Reply::Refuse { rendered, .. }) => {
+                assert!(
+                    !passes && rendered.status == 400,
+                    "{query}: {}",
+                    rendered.status
+                );
+            }
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+}
+
+/// Some bill for moderations, and say so.
+#[test]
+fn what_is_usually_free_is_held_and_charged_where_it_is_said() {
+    for (usage, outcome, tokens) in [
+        ("", Outcome::Exact, 0),
+        (
+            r#","usage":{"prompt_tokens":7,"total_tokens":7}"#,
+            Outcome::Exact,
+            7,
+        ),
+    ] {
+        let mut exchange = exchange(Role::Full);
+        exchange.step(Event::RequestHeaders(request_head("/v1/moderations")), NOW);
+        let step = exchange.step(
+            body(br#"{"model":"gpt-4o","input":"hello there"}"#.to_vec()),
+            NOW,
+        );
+        assert!(reservation(&step).charges[1].amount >= 2);
+        exchange.step(admitted(), NOW);
+        let answer = format!(r#"{{"id":"m","model":"gpt-4o","results":[]{usage}}}"#);
+        let steps = run(
+            &mut exchange,
+            vec![
+                response_head("200", "application/json"),
+                chunk(&answer, true),
+            ],
+        );
+        let settled = settlements(&steps);
+        assert_eq!(
+            (ended_as(settled[0]), settled[0].actual.input_tokens),
+            (outcome, tokens)
+        );
+    }
+}
+
+/// As Voyage counts it.
+#[test]
+fn a_query_is_held_once_for_each_document() {
+    let held = |documents: &str| {
+        let mut exchange = exchange(Role::Full);
+        exchange.step(Event::RequestHeaders(request_head("/v1/rerank")), NOW);
+        let asked =
+            format!(r#"{{"model":"gpt-4o","query":"one two three","documents":{documents}}}"#);
+        let step = exchange.step(body(asked.into_bytes()), NOW);
+        reservation(&step).charges[1].amount
+    };
+    let one = held(r#"["a"]"#);
+    assert_eq!(held(r#"["a","a","a","a"]"#), one + 3 * (3 + 1));
+}
+
+/// Whatever a client does so that nothing of an answer can be seen.
+#[test]
+fn an_answer_that_shows_nothing_is_charged_the_most_that_it_could_be() {
+    for (content_type, answer) in [
+        ("application/x-protobuf", "\u{1}\u{2}"),
+        ("application/json", r#"{"request_id":"r"}"#),
+        ("application/json", "f({})"),
+    ] {
+        let mut exchange = exchange(Role::Full);
+        let steps = run(
+            &mut exchange,
+            vec![
+                Event::RequestHeaders(request_head("/v1/chat/completions")),
+                body(chat(r#","max_tokens":50"#)),
+                admitted(),
+                response_head("200", content_type),
+                chunk(answer, true),
+            ],
+        );
+        let settled = settlements(&steps);
+        assert_eq!(
+            (ended_as(settled[0]), settled[0].actual.output_tokens),
+            (Outcome::Estimated, 50),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_cap_in_a_field_that_may_not_be_read_is_refused() {
+    for (field, status) in [
+        (OutputField::MaxTokens, Some(400)),
+        (OutputField::Either, None),
+    ] {
+        let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+        Arc::make_mut(snapshot.models.get_mut("gpt-4o").unwrap()).output_field = field;
+        let hold = HoldId::new(NOW, &[7; 10]);
+        let mut exchange = Exchange::new(
+            Role::Full,
+            settings(),
+            Arc::new(snapshot),
+            Learned::default(),
+            hold,
+            Counting::unbounded(),
+        );
+        exchange.step(
+            Event::RequestHeaders(request_head("/v1/chat/completions")),
+            NOW,
+        );
+        let step = exchange.step(body(chat(r#","max_completion_tokens":50"#)), NOW);
+        let refused = match &step.reply {
+            Some(Reply::Refuse { rendered, .. }) => Some(rendered.status),
+            _ => None,
+        };
+        assert_eq!(refused, status);
     }
 }

@@ -61,12 +61,14 @@ fn a_prompt_is_held_at_its_models_ratio() {
         (ModelRatio::fixed(ratio(2_000)), learned(3_000), 12),
         (guessed(2_000), Learned::default(), 12),
         (guessed(2_000), learned(3_000), 15),
-        (guessed(2_000), learned(500), 8),
+        // As far from what is known of its family as may be learned.
+        (guessed(2_000), learned(500), 11),
     ] {
         let mut exchange = exchange_with(token_ratio, learned, Counting::unbounded());
         let call = asked(&mut exchange, chat(""));
-        assert_eq!(call.input_tokens, held, "{token_ratio:?}");
-        assert_eq!(call.input_estimate(), held);
+        assert_eq!(call.input_estimate(), held, "{token_ratio:?}");
+        let a_guess = token_ratio.learned && call.input_tokens > held;
+        assert!(call.input_tokens == held || a_guess, "{call:?}");
         assert_eq!(call.input_basis.is_some(), token_ratio.learned);
     }
 }

@@ -18,6 +18,7 @@ pub(in crate::protocol) const MESSAGES: Form = Form {
         member("max_tokens", take::output_max),
         member("stream", take::stream),
         member("tools", take::tools),
+        member("context_management", context_management),
         member("output_config", take::any_text),
         member("output_format", take::any_text),
         member("service_tier", take::service_tier),
@@ -84,6 +85,31 @@ struct Source {
     data: Option<TextSpan>,
     /// It consists of blocks or a text, which are read already.
     content: bool,
+}
+
+const CONTEXT_MANAGEMENT: &[Member] = &[member("edits", |reading, place| {
+    reading.each(place, |reading, place| {
+        reading.object(place, CONTEXT_EDIT, take::pass)
+    })
+})];
+
+const CONTEXT_EDIT: &[Member] = &[member("type", context_edit)];
+
+/// What only takes away is fine. A summary is another answer, that nothing
+/// bounds and that the usage of the call leaves out.
+fn context_edit(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    let kind = reading.required_string(place)?;
+    match reading.json.key_text(&kind).starts_with("clear_") {
+        true => Ok(()),
+        false => Err(Fault::at(
+            place,
+            "must be one that clears: what is summed up can't be bounded by this gateway",
+        )),
+    }
+}
+
+fn context_management(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.optional_object(place, CONTEXT_MANAGEMENT, take::pass)
 }
 
 pub(in crate::protocol) fn messages(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
@@ -164,7 +190,7 @@ fn source(reading: &mut Reading, place: &Place) -> Result<Source, Fault> {
 
 fn take(reading: &mut Reading, source: Source, is_image: bool) -> Result<(), Fault> {
     match source.data {
-        _ if source.content => Ok(()),
+        None if source.content => Ok(()),
         Some(text) if source.is_text && !is_image => reading.push_text(text),
         Some(data) if source.is_image || is_image => {
             let data = (!data.escaped).then_some(data.span);

@@ -9,7 +9,8 @@
 use crate::protocol::anthropic::requests as anthropic;
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
-    CapField, CapRule, Fault, Form, Member, ModelField, Place, Reading, StreamField, member, take,
+    CapField, CapRule, Fault, Form, Member, ModelField, OTHERS, Place, Reading, StreamField,
+    member, take,
 };
 
 const fn converse(stream: bool) -> Form {
@@ -57,6 +58,11 @@ const CONVERSE_MEMBERS: &[Member] = &[
     member("toolConfig", tool_config),
     member("additionalModelRequestFields", additional_fields),
     member("promptVariables", take::any_text),
+    member("guardrailConfig", take::pass),
+    member("additionalModelResponseFieldPaths", take::pass),
+    member("requestMetadata", take::pass),
+    member("performanceConfig", take::pass),
+    member(OTHERS, take::any_text),
     member("serviceTier", service_tier),
 ];
 
@@ -104,8 +110,12 @@ const ADDITIONAL_FIELDS: &[Member] = &[
     member("max_gen_len", take::unpriced),
     member("max_tokens_to_sample", take::unpriced),
     member("maxTokenCount", take::unpriced),
+    member("max_completion_tokens", take::unpriced),
+    member("inferenceConfig", take::unpriced),
+    member("textGenerationConfig", take::unpriced),
     member("n", take::unpriced),
     member("num_generations", take::unpriced),
+    member("numResults", take::unpriced),
 ];
 
 const SERVICE_TIER: &[Member] = &[member("type", take::service_tier)];
@@ -144,6 +154,16 @@ const INVOKE_MEMBERS: &[Member] = &[
     member("taskType", take::unpriced),
     member("text_prompts", take::any_text),
     member("modelInput", take::unpriced),
+    // Words for the server.
+    member("anthropic_version", take::pass),
+    member("anthropic_beta", take::pass),
+    member("schemaVersion", take::pass),
+    member("stop", take::pass),
+    member("stop_sequences", take::pass),
+    member("input_type", take::pass),
+    member("embedding_types", take::pass),
+    member("truncate", take::pass),
+    member(OTHERS, take::any_text),
 ];
 
 const TITAN_CONFIG: &[Member] = &[member("maxTokenCount", take::output_max)];
@@ -221,7 +241,8 @@ fn tool_config(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
 }
 
 fn additional_fields(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
-    reading.optional_object(place, ADDITIONAL_FIELDS, take::pass)
+    // Others may reach the model: tools, say.
+    reading.optional_object(place, ADDITIONAL_FIELDS, take::any_text)
 }
 
 fn service_tier(reading: &mut Reading, place: &Place) -> Result<(), Fault> {

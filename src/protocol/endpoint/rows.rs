@@ -186,7 +186,7 @@ pub(super) static ROWS: [Row; 34] = [
         OpenAi,
         "/v1/moderations",
         "/moderations",
-        &openai_answers::FREE,
+        &openai_answers::EMBEDDINGS,
         Request::Json(&openai_requests::MODERATIONS),
     ),
     row(

@@ -32,6 +32,10 @@ impl Suffix {
                 let deployment = before.rsplit_once("/deployments/");
                 let name = deployment.map(|(_, name)| name);
                 let name = name.filter(|name| !name.contains('/'));
+                // Whoever names a model so takes no other.
+                if name.is_none() && (deployment.is_some() || before.contains("/engines/")) {
+                    return None;
+                }
                 let versioned = suffix.starts_with("/v") || suffix.starts_with("/api/");
                 (versioned || name.is_some() || is_base(before)).then(|| name.and_then(decoded))
             }
@@ -51,7 +55,8 @@ impl Suffix {
 fn is_base(before: &str) -> bool {
     let last = before.rsplit('/').next().unwrap_or_default();
     let version = last.strip_prefix('v').unwrap_or_default();
-    let is_version = version.starts_with(|digit: char| digit.is_ascii_digit());
+    let plain = version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_version = plain && version.starts_with(|digit: char| digit.is_ascii_digit());
     is_version || matches!(last, "" | "beta" | "openai")
 }
 
@@ -71,7 +76,7 @@ pub(super) fn is_plain(path: &str) -> bool {
 }
 
 /// A path's segment without its percent-encoding; `None` where that is wrong.
-fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     let mut bytes = Vec::new();
     let mut rest = segment;
     while let Some((before, behind)) = rest.split_once('%') {

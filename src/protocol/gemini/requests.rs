@@ -105,6 +105,7 @@ const CONFIG_MEMBERS: &[Member] = &[
     spelt("candidateCount", "candidate_count", take::n),
     spelt("responseSchema", "response_schema", take::any_text),
     spelt("responseJsonSchema", "response_json_schema", take::any_text),
+    member("_responseJsonSchema", take::any_text),
     spelt("responseModalities", "response_modalities", modalities),
 ];
 

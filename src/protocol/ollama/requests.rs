@@ -2,6 +2,7 @@
 //!
 //! Source of the fields: Ollama's API documentation.
 
+use crate::protocol::json::Kind;
 use crate::protocol::request::{
     CapField, CapRule, Fault, Form, Member, ModelField, Place, Reading, StreamField, member, take,
 };
@@ -33,7 +34,8 @@ pub(in crate::protocol) const GENERATE: Form = Form {
         member("prompt", take::optional_text),
         member("suffix", take::optional_text),
         member("system", take::optional_text),
-        member("template", take::optional_text),
+        // A program, whose text says nothing of how long its outcome is.
+        member("template", template),
         member("images", take::images_base64),
         member("format", take::any_text),
         member("context", context),
@@ -67,6 +69,15 @@ const MESSAGE: &[Member] = &[
 ];
 
 const OPTIONS: &[Member] = &[member("num_predict", take::output_max_or_negative)];
+
+/// The model's own where it is empty.
+fn template(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    let text = reading.json.peek()? == Kind::String;
+    match text && reading.json.peeks_at_empty_string() {
+        true => reading.skip(),
+        false => reading.unseen(place),
+    }
+}
 
 /// Absent or empty, the model is only loaded.
 fn messages(reading: &mut Reading, place: &Place) -> Result<(), Fault> {

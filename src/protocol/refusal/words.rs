@@ -128,6 +128,10 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             let fault = Fault::of_rate(rate);
             return (fault, of_rate(rate, fault, dialect));
         }
+        Denial::BadQuery => (
+            Fault::Header,
+            "The query of the URL may only hold alt (sse or json), key and prettyPrint here.",
+        ),
         Denial::Upgrade => (
             Fault::UnknownUrl,
             "WebSockets and other upgrades are not served here.",

@@ -34,6 +34,10 @@ pub(in crate::protocol) const fn member(name: &'static str, read: Read) -> Membe
     }
 }
 
+/// The name under which a table says how all other fields are read; without it
+/// they are passed over.
+pub(in crate::protocol) const OTHERS: &str = "";
+
 /// A field with two names.
 pub(in crate::protocol) const fn spelt(
     name: &'static str,
@@ -102,6 +106,12 @@ pub struct CapPlace {
 impl CapPlace {
     pub const fn of_body(name: &'static str) -> Self {
         Self { object: None, name }
+    }
+
+    /// Whether a cap of this name can be the one that is meant. Nova's takes two.
+    pub fn takes(self, name: &str) -> bool {
+        let nova = self.name == "max_new_tokens" && name == "maxTokens";
+        name == self.name || nova
     }
 }
 

@@ -129,7 +129,10 @@ impl Reading<'_> {
             Integer::Of(..) if self.output_max.is_some() => {
                 return Err(Fault::at(place, ONE_CAP));
             }
-            Integer::Of(tokens, span) => self.output_max = Some(OutputMax { tokens, span }),
+            Integer::Of(tokens, span) => {
+                let name = place.name();
+                self.output_max = Some(OutputMax { tokens, span, name });
+            }
         }
         Ok(())
     }
@@ -150,7 +153,7 @@ impl Reading<'_> {
 
     /// How many answers are asked for; 1 where null.
     pub(in crate::protocol) fn n(&mut self, place: &Place) -> Result<(), Fault> {
-        self.n = self.choices(place)?;
+        self.n = self.n.max(self.choices(place)?);
         Ok(())
     }
 

@@ -166,10 +166,7 @@ fn every_text_that_the_model_reads() {
             r#","prediction":{"type":"content","content":[{"type":"text","text":"p"}]}"#,
             &["p"],
         ),
-        (
-            r#","documents":[{"title":"t"}],"chat_template":"{{x}}""#,
-            &[r#"[{"title":"t"}]"#, "{{x}}"],
-        ),
+        (r#","documents":[{"title":"t"}]"#, &[r#"[{"title":"t"}]"#]),
         (r#","modalities":["text"],"audio":null"#, &[]),
         (r#","metadata":{"a":"b"},"user":"u","stop":["s"]"#, &[]),
     ];

@@ -170,6 +170,7 @@ impl Reading<'_> {
             Kind::Object | Kind::Array => {
                 let span = self.json.skip_value()?;
                 let escaped = false;
+                self.has_raw_json = true;
                 self.push_text(TextSpan { span, escaped })
             }
             _ => self.skip(),

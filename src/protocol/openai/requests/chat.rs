@@ -28,8 +28,17 @@ pub(in crate::protocol) const CHAT: Form = Form {
         member("prediction", prediction),
         member("modalities", modalities),
         member("audio", take::unpriced),
+        // OpenRouter's: other models than the one that is judged, and what it
+        // keeps of a call.
+        member("deferred", deferred),
+        member("models", take::unpriced),
+        member("preset", take::unpriced),
         member("documents", take::any_text),
-        member("chat_template", take::any_text),
+        // A program, whose text says nothing of how long its outcome is.
+        member("chat_template", take::unseen),
+        // Google's and Azure's: what they keep is read too.
+        member("extra_body", take::unseen),
+        member("data_sources", take::unseen),
         member("chat_template_kwargs", take::any_text),
     ],
     model: ModelField::Required,
@@ -78,6 +87,14 @@ const PART: &[Member] = &[
 const PARTS: [&str; 5] = ["text", "refusal", "image_url", "input_audio", "file"];
 
 const IMAGE_URL: &[Member] = &[member("url", take::pass), member("detail", take::pass)];
+
+/// xAI's: the answer would come when nobody looks any more.
+fn deferred(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.only_false(
+        place,
+        "can't be true: what is answered later can't be metered by this gateway",
+    )
+}
 
 fn messages(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     reading.each_message(place, message)

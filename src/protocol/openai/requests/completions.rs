@@ -19,6 +19,9 @@ pub(in crate::protocol) const COMPLETIONS: Form = Form {
         member("best_of", take::best_of),
         member("service_tier", take::service_tier),
         member("prompt_embeds", take::unpriced),
+        // OpenRouter's, as in chats.
+        member("models", take::unpriced),
+        member("preset", take::unpriced),
     ],
     model: ModelField::Required,
     input: None,

@@ -44,7 +44,7 @@ const MEMBERS: &[Member] = &[
 ];
 
 const ITEM: &[Member] = &[
-    member("type", take::pass),
+    member("type", item_type),
     member("id", take::pass),
     member("status", take::pass),
     member("call_id", take::pass),
@@ -95,6 +95,13 @@ fn item(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     if reading.texts.len() + reading.images.len() == seen {
         reading.unseen_input = true;
     }
+    Ok(())
+}
+
+/// One that refers to another is as long as that.
+fn item_type(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    let kind = reading.required_string(place)?;
+    reading.unseen_input |= reading.json.key_text(&kind) == "item_reference";
     Ok(())
 }
 

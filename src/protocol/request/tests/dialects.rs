@@ -19,6 +19,14 @@ const PATH: Option<&str> = Some("m");
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
+    // What is not counted may not hide behind what is.
+    Row { endpoint: Endpoint::Messages, path_model: None, stream: false, cap: None,
+        body: r#"{"model":"m","messages":[{"role":"user","content":[
+            {"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBE","content":""}}]}]}"#,
+        texts: &[], others: (0, 0, true), written: "/max_tokens" },
+    Row { endpoint: Endpoint::Responses, path_model: None, stream: false, cap: None,
+        body: r#"{"model":"m","input":[{"type":"item_reference","id":"x","role":"user"}]}"#,
+        texts: &["user"], others: (0, 0, true), written: "/max_output_tokens" },
     // OpenAI's responses.
     Row { endpoint: Endpoint::Responses, path_model: None, stream: true, cap: None,
         body: r#"{"model":"m","input":"hi","instructions":"be","stream":true}"#,
@@ -53,6 +61,19 @@ const ROWS: &[Row] = &[
     Row { endpoint: Endpoint::Rerank, path_model: None, stream: false, cap: None,
         body: r#"{"model":"m","query":"q","documents":["a",{"text":"b"}],"top_k":1}"#,
         texts: &["q", "a", r#"{"text":"b"}"#], others: (0, 0, false), written: "" },
+    // What a template makes of a prompt, or a provider keeps, nobody sees here.
+    Row { endpoint: Endpoint::ChatCompletions, path_model: None, stream: false, cap: None,
+        body: r#"{"model":"m","messages":[{"role":"user","content":"a"}],"chat_template":"{{x}}"}"#,
+        texts: &["user", "a"], others: (0, 0, true), written: "/max_tokens" },
+    Row { endpoint: Endpoint::ChatCompletions, path_model: None, stream: false, cap: None,
+        body: r#"{"model":"m","messages":[{"role":"user","content":"a"}],"extra_body":{"google":{"cached_content":"c"}}}"#,
+        texts: &["user", "a"], others: (0, 0, true), written: "/max_tokens" },
+    Row { endpoint: Endpoint::OllamaGenerate, path_model: None, stream: true, cap: None,
+        body: r#"{"model":"m","prompt":"a","template":"{{.Prompt}}{{.Prompt}}"}"#,
+        texts: &["a"], others: (0, 0, true), written: "/options/num_predict" },
+    Row { endpoint: Endpoint::OllamaGenerate, path_model: None, stream: true, cap: None,
+        body: r#"{"model":"m","prompt":"a","template":""}"#,
+        texts: &["a"], others: (0, 0, false), written: "/options/num_predict" },
     // Azure: the deployment in the path is the model.
     Row { endpoint: Endpoint::ChatCompletions, path_model: PATH, stream: false, cap: None,
         body: r#"{"messages":[{"role":"user","content":"hi"}]}"#, texts: &["user", "hi"], others: (0, 0, false), written: "/max_tokens" },
@@ -295,6 +316,26 @@ fn what_each_dialect_refuses() {
             "additionalModelRequestFields.max_tokens",
         ),
         (
+            Endpoint::Messages,
+            r#"{"model":"m","messages":[],"context_management":{"edits":[{"type":"compact_20260112"}]}}"#,
+            "messages",
+        ),
+        (
+            Endpoint::Messages,
+            r#"{"model":"m","context_management":{"edits":[{"type":"compact_20260112"}]},"messages":[]}"#,
+            "context_management.edits[0].type",
+        ),
+        (
+            Endpoint::Converse,
+            r#"{"messages":[{"role":"user","content":[]}],"additionalModelRequestFields":{"inferenceConfig":{"maxTokens":9}}}"#,
+            "additionalModelRequestFields.inferenceConfig",
+        ),
+        (
+            Endpoint::ChatCompletions,
+            r#"{"model":"m","models":["other"],"messages":[{"role":"user","content":"a"}]}"#,
+            "models",
+        ),
+        (
             Endpoint::OllamaChat,
             r#"{"model":"m","options":{"num_predict":1.5}}"#,
             "options.num_predict",
@@ -310,6 +351,42 @@ fn what_each_dialect_refuses() {
             error.message
         );
     }
+}
+
+/// Of a model whose maker takes its cap elsewhere, or nowhere that is known.
+#[test]
+fn a_cap_that_bounds_nothing_is_not_believed() {
+    let read = |model: &str, body: &str| {
+        super::super::read(Endpoint::Invoke, Some(model), body.as_bytes())
+    };
+    for (model, body, fine) in [
+        ("meta.llama3-8b", r#"{"prompt":"a","max_gen_len":5}"#, true),
+        ("meta.llama3-8b", r#"{"prompt":"a","max_tokens":5}"#, false),
+        (
+            "qwen.qwen3-32b",
+            r#"{"messages":[],"max_gen_len":1}"#,
+            false,
+        ),
+        (
+            "amazon.nova-lite",
+            r#"{"messages":[{"role":"user","content":[]}],"inferenceConfig":{"maxTokens":5}}"#,
+            true,
+        ),
+    ] {
+        assert_eq!(read(model, body).is_ok(), fine, "{model} {body}");
+    }
+    let facts = read(
+        "meta.llama3-8b",
+        r#"{"prompt":"a","n":16,"num_generations":1}"#,
+    )
+    .unwrap();
+    assert_eq!(facts.answers, 16);
+    let facts = read(
+        "cohere.command-r",
+        r#"{"message":"a","tool_results":[{"x":"long"}]}"#,
+    )
+    .unwrap();
+    assert_eq!(facts.texts.len(), 2);
 }
 
 /// Blocks in blocks are read as deep as JSON may be nested.
