@@ -252,10 +252,10 @@ fn hostile_texts_are_bounded() {
 /// Dear blocks that are scattered so thinly that a sample may miss them all.
 #[test]
 fn what_a_sample_may_miss_lies_within_the_bound() {
-    const BLOCKS: usize = 600;
+    const BLOCKS: usize = 200;
     let mut exceeded = Vec::new();
     for share_percent in [1, 2, 3, 6] {
-        for seed in 0..50_u64 {
+        for seed in 0..16_u64 {
             let dear = |at: usize| mix(seed ^ (at as u64) << 8) % 100 < share_percent;
             let texts: Vec<String> = (0..BLOCKS)
                 .map(|at| match dear(at) {
@@ -268,15 +268,15 @@ fn what_a_sample_may_miss_lies_within_the_bound() {
                 let counting = for_blocks(blocks, seed);
                 count(Vocabulary::O200kBase, &Plain(&texts), &counting)
             };
-            let (whole, sampled) = (all(u64::MAX), all(60));
+            let (whole, sampled) = (all(u64::MAX), all(20));
             assert!(!sampled.exact);
             if whole.tokens > sampled.upper {
                 exceeded.push((share_percent, seed));
             }
         }
     }
-    println!("{} of 200 above the bound: {exceeded:?}", exceeded.len());
-    assert!(exceeded.len() <= 2, "{exceeded:?}");
+    println!("{} of 64 above the bound: {exceeded:?}", exceeded.len());
+    assert!(exceeded.len() <= 1, "{exceeded:?}");
 }
 
 #[test]
