@@ -7,7 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use weir::driver::clock::Monotonic;
-use weir::tokens::{Counting, Plain, StreamCount, Vocabulary, count};
+use weir::exchange::prompt::{Prompt, Words};
+use weir::protocol::answer::{AnswerKind, AnswerReader};
+use weir::protocol::inflate::Encoding;
+use weir::protocol::{Dialect, Endpoint, request};
+use weir::tokens::ratios::Ratio;
+use weir::tokens::{Counting, Plain, StreamCount, TAIL_BYTES_MAX, Vocabulary, count};
 
 const ROUNDS: u64 = 51;
 const MIXED_BODIES: u64 = 400;
@@ -87,6 +92,8 @@ pub fn run() -> anyhow::Result<()> {
     );
     row("1 MiB of Han", |dice| characters(dice, han), &mut dice);
     tiny_texts();
+    chats(&corpus, &mut dice)?;
+    chunks()?;
     stream(&corpus, &mut dice)?;
     mixed(&corpus, &mut dice)
 }
@@ -197,6 +204,73 @@ fn tiny_texts() {
         millis(began) * 1e3,
         counted.tokens
     );
+}
+
+/// A chat's body by size: how long reading it takes, and reading and counting.
+fn chats(corpus: &Corpus, dice: &mut Dice) -> anyhow::Result<()> {
+    for bytes in [200, 4 << 10, 64 << 10, MIB] {
+        let (mut reading, mut both) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let content = serde_json::to_string(&text(&corpus.prose, bytes, dice))?;
+            let body = format!(
+                r#"{{"model":"gpt-4o","stream":true,"messages":[{{"role":"user","content":{content}}}]}}"#
+            );
+            let counting = Counting::new(round, Arc::new(Monotonic::start()));
+            let began = Instant::now();
+            let facts = request::read(Endpoint::ChatCompletions, None, body.as_bytes())?;
+            reading.push(began.elapsed().as_secs_f64() * 1e6);
+            let words = Words {
+                model: "gpt-4o",
+                dialect: Dialect::OpenAi,
+                vocabulary: Vocabulary::O200kBase,
+                ratio: Ratio::ONE,
+                held_ratio: Ratio::ONE,
+            };
+            let prompt = Prompt::of(words, &facts, body.as_bytes(), &counting);
+            both.push(began.elapsed().as_secs_f64() * 1e6);
+            ensure!(prompt.tokens > 0, "nothing was counted");
+        }
+        for micros in [&mut reading, &mut both] {
+            micros.sort_by(f64::total_cmp);
+        }
+        let (read, all) = (reading[reading.len() / 2], both[both.len() / 2]);
+        println!(
+            "{:>22}: {all:>8.1} us median to read and count, {read:.1} us of it to read",
+            format!("a chat of {bytes} B")
+        );
+    }
+    Ok(())
+}
+
+/// Chunks of streams as providers send them, read as they pass.
+fn chunks() -> anyhow::Result<()> {
+    const CHUNKS: u32 = 100_000;
+    for (name, endpoint, chunk) in [
+        (
+            "a chunk of OpenAI's",
+            Endpoint::ChatCompletions,
+            "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n",
+        ),
+        (
+            "a chunk of Anthropic's",
+            Endpoint::Messages,
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" word\"}}\n\n",
+        ),
+    ] {
+        let mut reader =
+            AnswerReader::new(endpoint.rules(), AnswerKind::Sse, Encoding::Identity, false);
+        let began = Instant::now();
+        for _ in 0..CHUNKS {
+            reader.push(chunk.as_bytes(), false);
+            if reader.text_len() > TAIL_BYTES_MAX {
+                reader.take_text();
+            }
+        }
+        let nanos = millis(began) * 1e6 / f64::from(CHUNKS);
+        ensure!(reader.has_content(), "nothing was read");
+        println!("{name:>22}: {nanos:.0} ns to read, without counting");
+    }
+    Ok(())
 }
 
 /// An answer in pieces of a word, as it is counted where no usage comes.
