@@ -64,6 +64,8 @@ pub struct CallFacts {
     pub names: u64,
     /// Tools that are defined.
     pub tools: u64,
+    /// The model is told to think, which Claude reads a text of its own for.
+    pub thinks: bool,
     /// Prompt tokens that came as token ids.
     pub token_ids: u64,
     pub images: Vec<Image>,

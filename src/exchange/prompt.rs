@@ -4,7 +4,7 @@
 use crate::policy::Model;
 use crate::protocol::denial::Denial;
 use crate::protocol::{BodyError, CallFacts, Detail, Dialect, TextSpan, json};
-use crate::tokens::overhead::{Overhead, Parts};
+use crate::tokens::overhead::{Overhead, Parts, THINKING_TOKENS};
 use crate::tokens::ratios::Ratio;
 use crate::tokens::{Count, Counting, RawText, Texts, Vocabulary, count, images};
 use serde::{Deserialize, Serialize};
@@ -96,11 +96,13 @@ impl Prompt {
             ..Parts::default()
         };
         let overhead = Overhead::of(words.dialect.as_str(), words.model).tokens(parts);
-        let beside = overhead.saturating_add(facts.token_ids);
-        let all = |ratio: Ratio, counted| ratio.apply(counted).saturating_add(beside);
+        let thinking = u64::from(facts.thinks) * THINKING_TOKENS;
+        let beside = overhead
+            .saturating_add(facts.token_ids)
+            .saturating_add(thinking);
         Self {
-            tokens: all(words.ratio, tokens),
-            held_tokens: all(words.held_ratio, upper),
+            tokens: words.ratio.nearest(tokens).saturating_add(beside),
+            held_tokens: words.held_ratio.apply(upper).saturating_add(beside),
             basis: (exact && is_all_counted(facts)).then_some(Basis {
                 counted: tokens,
                 overhead: beside,

@@ -19,9 +19,10 @@ use std::sync::Arc;
 /// Models are named by the configuration; this bounds what a file may bring.
 const MODELS_MAX: usize = 4_096;
 
-/// The fewest tokens of a prompt that teaches anything: of fewer, what a
-/// provider adds is too large a part.
-const COUNTED_MIN: u64 = 16;
+/// The fewest tokens of a prompt that teaches anything: of fewer, a token that
+/// is rounded away is too large a part. Short ones are inexact too, but the
+/// median of many isn't.
+const COUNTED_MIN: u64 = 4;
 
 /// Lessons before a ratio is believed.
 const LESSONS_MIN: u32 = 16;

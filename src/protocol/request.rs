@@ -95,6 +95,7 @@ pub(in crate::protocol) struct Reading<'a> {
     pub messages: u64,
     pub names: u64,
     pub tools: u64,
+    pub thinks: bool,
     pub images: Vec<Image>,
     pub token_ids: u64,
     /// There is input that weir isn't shown.
@@ -131,6 +132,7 @@ impl<'a> Reading<'a> {
             messages: 0,
             names: 0,
             tools: 0,
+            thinks: false,
             images: Vec::new(),
             token_ids: 0,
             unseen_input: false,
@@ -208,6 +210,7 @@ impl<'a> Reading<'a> {
             messages: self.messages,
             names: self.names,
             tools: self.tools,
+            thinks: self.thinks,
             token_ids: self.token_ids,
             images: self.images,
             unseen_input: self.unseen_input,

@@ -37,6 +37,10 @@ pub struct ToolOverhead {
     pub value: u64,
 }
 
+/// What Claude reads of itself where it is told to think: by recorded calls of
+/// its models 3.7 and 4.5.
+pub const THINKING_TOKENS: u64 = 27;
+
 /// What a call has that costs more than its texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Parts {

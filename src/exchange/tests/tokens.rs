@@ -62,7 +62,7 @@ fn a_prompt_is_held_at_its_models_ratio() {
         (guessed(2_000), Learned::default(), 12),
         (guessed(2_000), learned(3_000), 15),
         // As far from what is known of its family as may be learned.
-        (guessed(2_000), learned(500), 11),
+        (guessed(2_000), learned(500), 10),
     ] {
         let mut exchange = exchange_with(token_ratio, learned, Counting::unbounded());
         let call = asked(&mut exchange, chat(""));

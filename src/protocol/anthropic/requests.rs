@@ -18,6 +18,7 @@ pub(in crate::protocol) const MESSAGES: Form = Form {
         member("max_tokens", take::output_max),
         member("stream", take::stream),
         member("tools", take::tools),
+        member("thinking", thinking),
         member("context_management", context_management),
         member("output_config", take::any_text),
         member("output_format", take::any_text),
@@ -85,6 +86,16 @@ struct Source {
     data: Option<TextSpan>,
     /// It consists of blocks or a text, which are read already.
     content: bool,
+}
+
+const THINKING: &[Member] = &[member("type", |reading, place| {
+    let kind = reading.required_string(place)?;
+    reading.thinks = reading.json.key_text(&kind) != "disabled";
+    Ok(())
+})];
+
+fn thinking(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.optional_object(place, THINKING, take::pass)
 }
 
 const CONTEXT_MANAGEMENT: &[Member] = &[member("edits", |reading, place| {

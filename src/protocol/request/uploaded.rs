@@ -69,6 +69,7 @@ fn nothing(upload: &Upload) -> CallFacts {
         messages: 0,
         names: 0,
         tools: 0,
+        thinks: false,
         token_ids: 0,
         images: Vec::new(),
         unseen_input: false,
