@@ -48,9 +48,14 @@ fn decoded_alike(encoding: Encoding, coded: &[u8], seed: u8) -> Decoded {
     );
     // The more has come in, the more may come out; up to here that is no matter.
     if coded.len() as u64 * EXPANSION_MAX <= EXPANSION_FREE_BYTES {
-        assert_eq!(whole.1, split.1, "a split changes the end");
+        // Brotli's decoder finds some faults later the more it is given at once.
+        let faulty = encoding == Encoding::Brotli && (whole.1.is_err() || split.1.is_err());
+        assert!(faulty || whole.1 == split.1, "a split changes the end");
         let is_whole = whole.0.len() == split.0.len();
-        assert!(whole.1.is_err() || is_whole, "a split changes the length");
+        assert!(
+            faulty || whole.1.is_err() || is_whole,
+            "a split changes the length"
+        );
     }
     whole
 }
