@@ -28,6 +28,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/routes.rs"]
+mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;

@@ -80,6 +80,7 @@ const RULES: &[(&str, Rule)] = &[
     ("o1", tiles(75, 150)),
     ("o3", tiles(75, 150)),
     ("computer-use-preview", tiles(65, 129)),
+    ("gpt-image", tiles(65, 129)),
     ("claude", Rule::Area),
     ("gemini", Rule::Crops),
 ];
