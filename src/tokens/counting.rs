@@ -136,7 +136,7 @@ pub fn count(vocabulary: Vocabulary, texts: &dyn Texts, counting: &Counting) -> 
     let mut reader = Reader {
         tokenizer: vocabulary.tokenizer(),
         texts,
-        known: KnownPieces::default(),
+        known: KnownPieces::for_bytes(usize::try_from(strata.bytes()).unwrap_or(usize::MAX)),
         scratch: String::new(),
     };
     for place in strata.order() {

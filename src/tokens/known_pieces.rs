@@ -3,29 +3,42 @@
 //! Texts repeat their words, and to look one up costs a tenth of counting it.
 //!
 //! Always holds: what is found is what was counted, as whole pieces are
-//! compared; memory is [`SLOTS`] slots, taken when the first is filled. A piece
-//! that falls into another's slot replaces it.
+//! compared; memory is at most [`SLOTS_MAX`] slots, fewer for short texts, taken
+//! when the first is filled. A piece that falls into another's slot replaces it.
 
 /// Slots for pieces: 32 KiB, which a core's nearest cache holds.
-const SLOTS: usize = 1024;
+const SLOTS_MAX: usize = 1024;
+const SLOTS_MIN: usize = 16;
 
 /// Longer pieces are rare and aren't kept: the last of 16 bytes is the length.
 const PIECE_BYTES_MAX: usize = 15;
 
 /// Pieces and their counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KnownPieces {
     /// Each with its tokens; 0 where empty.
     slots: Vec<(u128, u64)>,
+    /// How many there will be: a power of two.
+    slots_len: usize,
 }
 
 impl KnownPieces {
+    /// For texts of so many bytes: a short one has few pieces, and its table is
+    /// not to cost more than counting it.
+    pub(super) fn for_bytes(bytes: usize) -> Self {
+        let pieces = (bytes / 4).clamp(SLOTS_MIN, SLOTS_MAX);
+        Self {
+            slots: Vec::new(),
+            slots_len: pieces.next_power_of_two(),
+        }
+    }
+
     /// The tokens of a piece, counted where it isn't known.
     pub(super) fn tokens(&mut self, key: u128, count: impl FnOnce() -> u64) -> u64 {
         if self.slots.is_empty() {
-            self.slots = vec![(0, 0); SLOTS];
+            self.slots = vec![(0, 0); self.slots_len];
         }
-        match self.slots.get_mut(spread(key) % SLOTS) {
+        match self.slots.get_mut(spread(key) & (self.slots_len - 1)) {
             Some((known, tokens)) if *known == key => *tokens,
             Some(slot) => {
                 let tokens = count();

@@ -72,7 +72,7 @@ impl StreamCount {
     fn front(&mut self, end: usize) {
         let front = self.tail.get(..end).unwrap_or(&self.tail);
         if !front.is_empty() {
-            let mut known = KnownPieces::default();
+            let mut known = KnownPieces::for_bytes(front.len());
             self.tokens = self
                 .tokens
                 .saturating_add(self.vocabulary.tokenizer().count(front, &mut known));

@@ -55,7 +55,8 @@ impl Vocabulary {
     /// Loads the tables, which takes tens of milliseconds, so that no call has
     /// to wait for it.
     pub fn warm(self) {
-        self.tokenizer().count("warm", &mut KnownPieces::default());
+        self.tokenizer()
+            .count("warm", &mut KnownPieces::for_bytes(0));
     }
 }
 
