@@ -51,9 +51,10 @@ fn bearer(value: &str) -> Option<&str> {
 /// Google's endpoints alone take a key from the query.
 fn query(headers: &Headers) -> Option<(&str, &str)> {
     let (path, query) = split_path(headers);
+    // Few calls have one: the path is looked up for those alone.
+    let query = query?;
     let (endpoint, _) = Endpoint::of_request_path(path, None)?;
-    let query = query.filter(|_| endpoint.dialect() == Dialect::Gemini)?;
-    Some((path, query))
+    (endpoint.dialect() == Dialect::Gemini).then_some((path, query))
 }
 
 /// Whether a query of Google's says nothing but how the answer is written, and
