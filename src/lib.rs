@@ -22,12 +22,14 @@
 //! | L0 | [`units`] | time and tokens as integers |
 //! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
 //! |    | [`tokens`] | counting, within a bound |
+//! |    | [`pricing`] | what a call's usage costs |
 //! |    | [`identity`] | keys and principals |
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
+//! |    | [`ledger`] | what money is billed from |
 //! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
@@ -85,8 +87,10 @@ pub mod driver;
 pub mod envoy;
 pub mod exchange;
 pub mod identity;
+pub mod ledger;
 pub mod limits;
 pub mod policy;
+pub mod pricing;
 pub mod protocol;
 pub mod telemetry;
 pub mod tokens;

@@ -20,6 +20,8 @@
 mod descriptors;
 #[path = "golden/estimates.rs"]
 mod estimates;
+#[path = "golden/messages.rs"]
+mod messages;
 #[path = "golden/meter.rs"]
 mod meter;
 #[path = "golden/requests.rs"]

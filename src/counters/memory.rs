@@ -19,13 +19,12 @@ use crate::limits::{
 use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
 use shard::Shard;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Keyed at random: names in it may be a client's.
-type Map<K, V> = HashMap<K, V, RandomState>;
+type Map<K, V> = hashbrown::HashMap<K, V, RandomState>;
 
 /// Shards, so that calls seldom meet on one lock.
 const SHARDS: usize = 64;

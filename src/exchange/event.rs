@@ -6,6 +6,7 @@
 //! No prompt, no answer, no key.
 
 use crate::limits::HoldId;
+use crate::pricing::CostPart;
 use crate::protocol::Endpoint;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -97,12 +98,19 @@ pub struct UsageEvent {
     /// `bedrock`, `cohere` or `ollama`; of a refused call whose endpoint isn't
     /// known, the likeliest.
     pub dialect: Arc<str>,
+    /// Who serves the model, as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
     /// The model that the caller asked for, if configuration knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
     /// The model that the provider says served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_served: Option<String>,
+    /// The provider's service tier that the call was charged by: `batch`,
+    /// `flex`, `priority`; absent where it is the standard one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<Arc<str>>,
     pub stream: bool,
     /// The HTTP status the caller got; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,12 +130,30 @@ pub struct UsageEvent {
     /// Part of `input_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
+    /// Part of `cache_write_tokens`: kept for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h_tokens: Option<u64>,
+    /// Part of `input_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_audio_tokens: Option<u64>,
+    /// Part of `input_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_image_tokens: Option<u64>,
     /// All produced tokens, reasoning included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
     /// Part of `output_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
+    /// Part of `output_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_audio_tokens: Option<u64>,
+    /// Part of `output_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_image_tokens: Option<u64>,
+    /// Searches of the web that the provider made and bills by their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searches: Option<u64>,
     /// What was reserved: the counted input and the largest possible output, or
     /// where the plan holds that, the expected one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +162,18 @@ pub struct UsageEvent {
     /// held when the call began; absent where the model has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nanos: Option<u64>,
+    /// What `cost_nanos` is the sum of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cost_parts: Vec<CostPart>,
+    /// The version of the price that it was charged by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_version: Option<Arc<str>>,
+    /// What policy did to the call, by name, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Arc<str>>,
+    /// The answer came from weir's own cache.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cache_hit: bool,
     pub request_bytes: u64,
     /// The caller's W3C trace context, for linking.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,6 +50,13 @@ pub(super) enum State {
     Leases(Leases),
 }
 
+/// A counter's name, and where it is found by it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'a> {
+    text: &'a str,
+    hash: u64,
+}
+
 /// Which of the kinds a counter is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -95,9 +102,27 @@ impl Kind {
     }
 }
 
+impl<'a> Name<'a> {
+    pub(super) fn new(hasher: &RandomState, text: &'a str) -> Self {
+        Self {
+            text,
+            hash: hasher.hash_one(text),
+        }
+    }
+
+    /// One that was hashed before, by the same hasher.
+    pub(super) fn known(text: &'a str, hash: u64) -> Self {
+        Self { text, hash }
+    }
+
+    pub(super) fn hash(self) -> u64 {
+        self.hash
+    }
+}
+
 impl Cell {
-    fn is(&self, kind: Kind, name: &str) -> bool {
-        *self.name == *name && self.state.kind() == kind
+    fn is(&self, kind: Kind, name: Name) -> bool {
+        *self.name == *name.text && self.state.kind() == kind
     }
 }
 
@@ -109,50 +134,43 @@ impl Cells {
         }
     }
 
-    pub(super) fn get(&self, hasher: &RandomState, kind: Kind, name: &str) -> Option<&State> {
-        let hash = hasher.hash_one(name);
+    pub(super) fn get(&self, kind: Kind, name: Name) -> Option<&State> {
         let table = match self {
             Cells::Few(table) => table,
-            Cells::Many(many) => many.tables.get(place(hash))?,
+            Cells::Many(many) => many.tables.get(place(name.hash))?,
         };
-        let cell = table.find(hash, |cell| cell.is(kind, name))?;
+        let cell = table.find(name.hash, |cell| cell.is(kind, name))?;
         Some(&cell.state)
     }
 
-    pub(super) fn get_mut(
-        &mut self,
-        hasher: &RandomState,
-        kind: Kind,
-        name: &str,
-    ) -> Option<&mut State> {
-        let hash = hasher.hash_one(name);
-        let table = self.table(hash)?;
-        let cell = table.find_mut(hash, |cell| cell.is(kind, name))?;
+    pub(super) fn get_mut(&mut self, kind: Kind, name: Name) -> Option<&mut State> {
+        let table = self.table(name.hash)?;
+        let cell = table.find_mut(name.hash, |cell| cell.is(kind, name))?;
         Some(&mut cell.state)
     }
 
     /// Stores a counter, in place of what was stored of it.
-    pub(super) fn put(&mut self, hasher: &RandomState, name: &str, state: State) {
-        let hash = hasher.hash_one(name);
+    pub(super) fn put(&mut self, hasher: &RandomState, name: Name, state: State) {
         let kind = state.kind();
         self.spread(hasher);
-        let Some(table) = self.table(hash) else {
+        let Some(table) = self.table(name.hash) else {
             return;
         };
-        match table.find_mut(hash, |cell| cell.is(kind, name)) {
+        match table.find_mut(name.hash, |cell| cell.is(kind, name)) {
             Some(cell) => cell.state = state,
             None => {
-                let name = name.into();
-                let cell = Cell { name, state };
-                table.insert_unique(hash, cell, |cell| hasher.hash_one(&*cell.name));
+                let cell = Cell {
+                    name: name.text.into(),
+                    state,
+                };
+                table.insert_unique(name.hash, cell, |cell| hasher.hash_one(&*cell.name));
             }
         }
     }
 
-    pub(super) fn remove(&mut self, hasher: &RandomState, kind: Kind, name: &str) {
-        let hash = hasher.hash_one(name);
-        if let Some(table) = self.table(hash)
-            && let Ok(cell) = table.find_entry(hash, |cell| cell.is(kind, name))
+    pub(super) fn remove(&mut self, kind: Kind, name: Name) {
+        if let Some(table) = self.table(name.hash)
+            && let Ok(cell) = table.find_entry(name.hash, |cell| cell.is(kind, name))
         {
             cell.remove();
         }
@@ -242,20 +260,24 @@ mod tests {
     #[test]
     fn a_million_counters_are_kept_and_swept_in_small_parts() {
         let (hasher, mut cells) = (RandomState::new(), Cells::default());
-        let of =
-            |cells: &Cells, n: u64| cells.get(&hasher, Kind::Bucket, &n.to_string()).map(number);
+        let get = |cells: &Cells, kind, n: u64| {
+            let name = n.to_string();
+            cells.get(kind, Name::new(&hasher, &name)).map(number)
+        };
+        let of = |cells: &Cells, n| get(cells, Kind::Bucket, n);
         for n in 0..100_000 {
-            cells.put(&hasher, &n.to_string(), bucket(n));
+            cells.put(&hasher, Name::new(&hasher, &n.to_string()), bucket(n));
         }
         let rate = |n| number(&bucket(n));
         for n in (0..100_000).step_by(97) {
             assert_eq!(of(&cells, n), Some(rate(n)));
-            assert!(cells.get(&hasher, Kind::Fixed, &n.to_string()).is_none());
+            assert!(get(&cells, Kind::Fixed, n).is_none());
         }
         // A second time in its place.
-        cells.put(&hasher, "7", bucket(8));
+        let seven = Name::new(&hasher, "7");
+        cells.put(&hasher, seven, bucket(8));
         assert_eq!((cells.len(), of(&cells, 7)), (100_000, Some(rate(8))));
-        cells.remove(&hasher, Kind::Bucket, "7");
+        cells.remove(Kind::Bucket, seven);
         assert_eq!((cells.len(), of(&cells, 7)), (99_999, None));
         let (mut parts, mut seen) = (0, 0);
         loop {
@@ -275,7 +297,7 @@ mod tests {
     fn few_counters_are_in_one_table() {
         let (hasher, mut cells) = (RandomState::new(), Cells::default());
         for n in 0..TOGETHER_MAX as u64 {
-            cells.put(&hasher, &n.to_string(), bucket(n));
+            cells.put(&hasher, Name::new(&hasher, &n.to_string()), bucket(n));
         }
         assert!(matches!(&cells, Cells::Few(_)));
         let swept = cells.sweep(&hasher, |_| false);

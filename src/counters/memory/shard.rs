@@ -1,15 +1,16 @@
 //! What is behind one lock: some slots' counters, and their holds.
 
 use super::Map;
+use super::cells::Name;
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge};
 use crate::limits::{
-    Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
+    Actual, CHARGES_MAX, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
 };
 use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
-use std::collections::hash_map::Entry;
+use hashbrown::hash_map::{Entry, EntryRef};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -65,15 +66,28 @@ impl Shard {
         if self.ended.contains_key(&hold) {
             return Decision::Ended;
         }
-        let mut counters = self.read(&reservation.slot, &reservation.charges, rules, now);
+        let charges = &reservation.charges;
+        let hashes = Hashes::of(&self.hasher, charges);
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &reservation.slot, now);
+        let mut counters = read(slot, hashes.names(charges), rules, now);
         if !self.holds.contains_key(&hold) {
-            if let Some(refusal) = judge(&reservation.charges, &counters, now) {
-                if let Some(slot) = self.slots.get_mut(&reservation.slot) {
-                    slot.adopt(&self.hasher, &reservation.charges, &counters);
-                }
+            if let Some(refusal) = judge(charges, &counters, now) {
+                slot.adopt(hashes.names(charges), &counters);
                 return Decision::Refused(refusal);
             }
-            self.take(reservation, &mut counters, now);
+            let lease = (hold, now + reservation.lease_ttl);
+            let taken = charges.iter().zip(hashes.names(charges));
+            let taken = taken.zip(&mut counters);
+            let taken =
+                taken.map(|(charge, counter)| slot.take(&self.hasher, charge, counter, lease));
+            let open = Hold {
+                slot: Arc::clone(&reservation.slot),
+                expiry: now + reservation.hold_ttl,
+                taken: taken.collect(),
+                context: Arc::clone(&reservation.context),
+            };
+            self.by_expiry.insert((open.expiry, hold));
+            self.holds.insert(hold, open);
         }
         Decision::Admitted(standings(&counters, now))
     }
@@ -85,15 +99,21 @@ impl Shard {
         rules: &[Rule],
         now: UnixMillis,
     ) -> Vec<Standing> {
-        standings(&self.read(slot, looks, rules, now), now)
+        let hasher = &self.hasher;
+        let names = looks.iter().map(|look| Name::new(hasher, &look.counter));
+        let counters = match self.slots.get_mut(slot) {
+            Some(slot) => read(slot, names, rules, now),
+            None => read(&mut Slot::default(), names, rules, now),
+        };
+        standings(&counters, now)
     }
 
     pub(super) fn used(&self, slot: &str, look: &Charge, rule: Rule, now: UnixMillis) -> u64 {
         let Some(slot) = self.slots.get(slot) else {
             return 0;
         };
-        let rule = slot.kept_by(&self.hasher, rule, &look.counter);
-        let counter = slot.read(&self.hasher, rule, &look.counter, now);
+        let name = Name::new(&self.hasher, &look.counter);
+        let counter = slot.read(slot.kept_by(rule, name), name, now);
         counter.standing(now).used
     }
 
@@ -126,15 +146,18 @@ impl Shard {
     /// Takes all charges for good, or none.
     pub(super) fn charge(&mut self, toll: &Toll, rules: &[Rule], now: UnixMillis) -> Paid {
         self.sweep(now, SWEPT_WITH_A_CALL);
-        let mut counters = self.read(&toll.slot, &toll.charges, rules, now);
+        let hashes = Hashes::of(&self.hasher, &toll.charges);
+        let names = || hashes.names(&toll.charges);
+        let slot = slot(&mut self.slots, &mut self.to_sweep, &toll.slot, now);
+        let mut counters = read(slot, names(), rules, now);
         let taken = toll::passes(&toll.charges, &counters, now);
         if taken {
-            let slot = slot(&mut self.slots, &mut self.to_sweep, &toll.slot, now);
-            for (charge, counter) in toll.charges.iter().zip(&mut counters) {
+            let charges = toll.charges.iter().zip(names());
+            for (charge, counter) in charges.zip(&mut counters) {
                 slot.charge(&self.hasher, charge, counter);
             }
-        } else if let Some(slot) = self.slots.get_mut(&toll.slot) {
-            slot.adopt(&self.hasher, &toll.charges, &counters);
+        } else {
+            slot.adopt(names(), &counters);
         }
         toll::paid(taken, &toll.charges, &counters, now)
     }
@@ -190,7 +213,7 @@ impl Shard {
             };
             if let Some(slot) = self.slots.get_mut(&open.slot) {
                 for taken in &open.taken {
-                    slot.release(&self.hasher, taken, hold);
+                    slot.release(taken, hold);
                 }
             }
             expired.push(ExpiredHold {
@@ -210,7 +233,7 @@ impl Shard {
         self.by_expiry.remove(&(open.expiry, hold));
         if let Some(slot) = self.slots.get_mut(&open.slot) {
             for taken in &open.taken {
-                slot.release(&self.hasher, taken, hold);
+                slot.release(taken, hold);
             }
         }
     }
@@ -232,50 +255,6 @@ impl Shard {
     #[cfg(test)]
     pub(super) fn ended(&self) -> usize {
         self.ended.len()
-    }
-
-    /// The counters of charges as they stand.
-    fn read<'l>(
-        &mut self,
-        slot: &str,
-        charges: &[Charge],
-        rules: &[Rule<'l>],
-        now: UnixMillis,
-    ) -> Vec<Counter<'l>> {
-        let at_rest = Slot::default();
-        let slot = match self.slots.get_mut(slot) {
-            Some(slot) => {
-                let leased = |(_, rule): &(&Charge, &Rule)| matches!(rule, Rule::Leases { .. });
-                for (charge, _) in charges.iter().zip(rules).filter(leased) {
-                    slot.advance_leases(&self.hasher, &charge.counter, now);
-                }
-                slot
-            }
-            None => &at_rest,
-        };
-        let charges = charges.iter().zip(rules);
-        charges
-            .map(|(charge, rule)| slot.read(&self.hasher, *rule, &charge.counter, now))
-            .collect()
-    }
-
-    fn take(&mut self, reservation: &Reservation, counters: &mut [Counter], now: UnixMillis) {
-        let slot = slot(&mut self.slots, &mut self.to_sweep, &reservation.slot, now);
-        let hold = reservation.hold;
-        let lease_expiry = now + reservation.lease_ttl;
-        let charges = reservation.charges.iter().zip(counters);
-        let taken = charges
-            .map(|(charge, counter)| slot.take(&self.hasher, charge, counter, (hold, lease_expiry)))
-            .collect();
-        let expiry = now + reservation.hold_ttl;
-        let open = Hold {
-            slot: Arc::clone(&reservation.slot),
-            expiry,
-            taken,
-            context: Arc::clone(&reservation.context),
-        };
-        self.by_expiry.insert((expiry, hold));
-        self.holds.insert(hold, open);
     }
 
     /// Takes a hold out for good and remembers how it ended.
@@ -336,6 +315,42 @@ impl Shard {
     }
 }
 
+/// The hashes of charges' names, made once for all that is done by them.
+struct Hashes([u64; CHARGES_MAX]);
+
+impl Hashes {
+    /// Of no more than [`CHARGES_MAX`], as there are no rules of more.
+    fn of(hasher: &RandomState, charges: &[Charge]) -> Self {
+        let mut hashes = [0; CHARGES_MAX];
+        for (hash, charge) in hashes.iter_mut().zip(charges) {
+            *hash = hasher.hash_one(&*charge.counter);
+        }
+        Self(hashes)
+    }
+
+    fn names<'c>(&self, charges: &'c [Charge]) -> impl Iterator<Item = Name<'c>> {
+        let hashed = charges.iter().zip(&self.0);
+        hashed.map(|(charge, hash)| Name::known(&charge.counter, *hash))
+    }
+}
+
+/// The counters of charges as they stand.
+fn read<'l, 'n>(
+    slot: &mut Slot,
+    names: impl Iterator<Item = Name<'n>>,
+    rules: &[Rule<'l>],
+    now: UnixMillis,
+) -> Vec<Counter<'l>> {
+    let mut counters = Vec::with_capacity(rules.len());
+    for (name, rule) in names.zip(rules) {
+        if let Rule::Leases { .. } = rule {
+            slot.advance_leases(name, now);
+        }
+        counters.push(slot.read(*rule, name, now));
+    }
+    counters
+}
+
 fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
     counters
         .iter()
@@ -351,8 +366,13 @@ fn slot<'a>(
     name: &Arc<str>,
     now: UnixMillis,
 ) -> &'a mut Slot {
-    slots.entry(Arc::clone(name)).or_insert_with(|| {
-        to_sweep.push_back((now, Arc::clone(name)));
-        Slot::default()
-    })
+    // By reference: counting one reference more at each call costs more than all
+    // the rest of this.
+    match slots.entry_ref(&**name) {
+        EntryRef::Occupied(slot) => slot.into_mut(),
+        EntryRef::Vacant(vacant) => {
+            to_sweep.push_back((now, Arc::clone(name)));
+            vacant.insert_with_key(Arc::clone(name), Slot::default())
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The counters of one slot.
 
-use super::cells::{Cells, Kind, State, Swept};
+use super::cells::{Cells, Kind, Name, State, Swept};
 use crate::limits::concurrency::{Leases, Occupancy};
 use crate::limits::counter::{Counter, Rule};
 use crate::limits::fixed_window::FixedWindow;
@@ -23,6 +23,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Taken {
     counter: Arc<str>,
+    /// Of its name.
+    hash: u64,
     unit: Unit,
     held: u64,
     from: From,
@@ -48,6 +50,10 @@ impl Taken {
         &self.counter
     }
 
+    fn name(&self) -> Name<'_> {
+        Name::known(&self.counter, self.hash)
+    }
+
     /// Its counter was put at rest: what was taken isn't there any more.
     pub(super) fn forget(&mut self) {
         if !matches!(self.from, From::Lease(_)) {
@@ -58,14 +64,8 @@ impl Taken {
 
 impl Slot {
     /// A counter as it stands, brought up to now; stores nothing.
-    pub(super) fn read<'l>(
-        &self,
-        hasher: &RandomState,
-        rule: Rule<'l>,
-        name: &str,
-        now: UnixMillis,
-    ) -> Counter<'l> {
-        let stored = self.cells.get(hasher, Kind::of(&rule), name);
+    pub(super) fn read<'l>(&self, rule: Rule<'l>, name: Name, now: UnixMillis) -> Counter<'l> {
+        let stored = self.cells.get(Kind::of(&rule), name);
         match rule {
             Rule::Fixed { limit, period } => {
                 let mut window = match stored {
@@ -108,16 +108,16 @@ impl Slot {
     }
 
     /// The rule that a counter is kept by.
-    pub(super) fn kept_by<'l>(&self, hasher: &RandomState, rule: Rule<'l>, name: &str) -> Rule<'l> {
-        match (rule, self.cells.get(hasher, Kind::of(&rule), name)) {
+    pub(super) fn kept_by<'l>(&self, rule: Rule<'l>, name: Name) -> Rule<'l> {
+        match (rule, self.cells.get(Kind::of(&rule), name)) {
             (Rule::Bucket(_), Some(State::Bucket(bucket))) => Rule::Bucket(bucket.rate()),
             _ => rule,
         }
     }
 
     /// Forgets the leases that have expired. Before [`Slot::read`].
-    pub(super) fn advance_leases(&mut self, hasher: &RandomState, name: &str, now: UnixMillis) {
-        if let Some(leases) = self.leases(hasher, name) {
+    pub(super) fn advance_leases(&mut self, name: Name, now: UnixMillis) {
+        if let Some(leases) = self.leases(name) {
             leases.advance(now);
         }
     }
@@ -125,9 +125,13 @@ impl Slot {
     /// Stores counters whose limit has changed since they were stored, though
     /// the call was refused: else each call that comes would find them as they
     /// were, and none would pass when it was told to.
-    pub(super) fn adopt(&mut self, hasher: &RandomState, charges: &[Charge], counters: &[Counter]) {
-        for (charge, counter) in charges.iter().zip(counters) {
-            let Some(stored) = self.stored(hasher, &charge.counter, counter) else {
+    pub(super) fn adopt<'n>(
+        &mut self,
+        names: impl Iterator<Item = Name<'n>>,
+        counters: &[Counter],
+    ) {
+        for (name, counter) in names.zip(counters) {
+            let Some(stored) = self.stored(name, counter) else {
                 continue;
             };
             match (stored, counter) {
@@ -153,7 +157,7 @@ impl Slot {
     pub(super) fn take(
         &mut self,
         hasher: &RandomState,
-        charge: &Charge,
+        (charge, name): (&Charge, Name),
         counter: &mut Counter,
         (hold, lease_expiry): (HoldId, UnixMillis),
     ) -> Taken {
@@ -172,7 +176,7 @@ impl Slot {
                 From::Lease(lease_expiry)
             }
         };
-        match self.stored(hasher, &charge.counter, counter) {
+        match self.stored(name, counter) {
             Some(State::Leases(leases)) => leases.take(hold, lease_expiry),
             Some(stored) => store(stored, counter),
             None => {
@@ -180,11 +184,12 @@ impl Slot {
                 if let State::Leases(leases) = &mut fresh {
                     leases.take(hold, lease_expiry);
                 }
-                self.cells.put(hasher, &charge.counter, fresh);
+                self.cells.put(hasher, name, fresh);
             }
         }
         Taken {
             counter: Arc::clone(&charge.counter),
+            hash: name.hash(),
             unit: charge.limit.unit,
             held: charge.amount,
             from,
@@ -192,8 +197,13 @@ impl Slot {
     }
 
     /// Charges a counter for good, and stores it. Leases aren't charged so.
-    pub(super) fn charge(&mut self, hasher: &RandomState, charge: &Charge, counter: &mut Counter) {
-        let (name, amount) = (&charge.counter, charge.amount);
+    pub(super) fn charge(
+        &mut self,
+        hasher: &RandomState,
+        (charge, name): (&Charge, Name),
+        counter: &mut Counter,
+    ) {
+        let amount = charge.amount;
         if amount == 0 {
             return;
         }
@@ -207,7 +217,7 @@ impl Slot {
             Counter::Bucket(bucket) => bucket.take(amount),
             Counter::Leases { .. } => return,
         }
-        match self.stored(hasher, name, counter) {
+        match self.stored(name, counter) {
             Some(stored) => store(stored, counter),
             None => self.cells.put(hasher, name, fresh(counter)),
         }
@@ -223,16 +233,16 @@ impl Slot {
         now: UnixMillis,
     ) {
         let used = actual.of(taken.unit).min(AMOUNT_MAX);
-        let (name, held) = (&taken.counter, taken.held);
+        let (name, held) = (taken.name(), taken.held);
         if !matches!(taken.from, From::Lease(_)) && used == held {
             return;
         }
         // Where nothing is stored any more, a refund has nowhere to go.
         let over = used > held;
         match &taken.from {
-            From::Lease(_) => self.release(hasher, taken, hold),
+            From::Lease(_) => self.release(taken, hold),
             From::Fixed { period, charged } => {
-                if let Some(State::Fixed(window)) = self.cells.get_mut(hasher, Kind::Fixed, name) {
+                if let Some(State::Fixed(window)) = self.cells.get_mut(Kind::Fixed, name) {
                     if !window.gives_way(period, now) {
                         window.correct(*charged, held, used);
                         return;
@@ -248,8 +258,7 @@ impl Slot {
                 }
             }
             From::Window(taken_in) => {
-                if let Some(State::Window(window)) = self.cells.get_mut(hasher, Kind::Window, name)
-                {
+                if let Some(State::Window(window)) = self.cells.get_mut(Kind::Window, name) {
                     window.advance(now);
                     window.correct(*taken_in, held, used);
                 } else if over {
@@ -259,8 +268,7 @@ impl Slot {
                 }
             }
             From::Bucket(rate) => {
-                if let Some(State::Bucket(bucket)) = self.cells.get_mut(hasher, Kind::Bucket, name)
-                {
+                if let Some(State::Bucket(bucket)) = self.cells.get_mut(Kind::Bucket, name) {
                     bucket.advance(now);
                     bucket.correct(held, used);
                 } else if over {
@@ -273,13 +281,13 @@ impl Slot {
     }
 
     /// Gives back a lease, where this is one.
-    pub(super) fn release(&mut self, hasher: &RandomState, taken: &Taken, hold: HoldId) {
+    pub(super) fn release(&mut self, taken: &Taken, hold: HoldId) {
         if let From::Lease(expiry) = taken.from
-            && let Some(leases) = self.leases(hasher, &taken.counter)
+            && let Some(leases) = self.leases(taken.name())
         {
             leases.release(hold, expiry);
             if leases.at_rest() {
-                self.cells.remove(hasher, Kind::Leases, &taken.counter);
+                self.cells.remove(Kind::Leases, taken.name());
             }
         }
     }
@@ -294,10 +302,11 @@ impl Slot {
         later: UnixMillis,
         now: UnixMillis,
     ) {
+        let name = Name::known(&taken.counter, taken.hash);
         let From::Lease(expiry) = &mut taken.from else {
             return;
         };
-        match self.leases(hasher, &taken.counter) {
+        match self.leases(name) {
             Some(leases) => {
                 leases.advance(now);
                 *expiry = leases.renew(hold, *expiry, later);
@@ -305,8 +314,7 @@ impl Slot {
             None => {
                 let mut leases = Leases::default();
                 *expiry = leases.renew(hold, *expiry, later);
-                self.cells
-                    .put(hasher, &taken.counter, State::Leases(leases));
+                self.cells.put(hasher, name, State::Leases(leases));
             }
         }
     }
@@ -314,8 +322,9 @@ impl Slot {
     /// Drops counters as if they were at rest, but not leases.
     pub(super) fn reset(&mut self, hasher: &RandomState, looks: &[Charge]) {
         for look in looks {
+            let name = Name::new(hasher, &look.counter);
             for kind in [Kind::Fixed, Kind::Window, Kind::Bucket] {
-                self.cells.remove(hasher, kind, &look.counter);
+                self.cells.remove(kind, name);
             }
         }
     }
@@ -343,22 +352,22 @@ impl Slot {
         self.cells.len()
     }
 
-    fn leases(&mut self, hasher: &RandomState, name: &str) -> Option<&mut Leases> {
-        match self.cells.get_mut(hasher, Kind::Leases, name) {
+    fn leases(&mut self, name: Name) -> Option<&mut Leases> {
+        match self.cells.get_mut(Kind::Leases, name) {
             Some(State::Leases(leases)) => Some(leases),
             _ => None,
         }
     }
 
     /// What is stored of a counter.
-    fn stored(&mut self, hasher: &RandomState, name: &str, of: &Counter) -> Option<&mut State> {
+    fn stored(&mut self, name: Name, of: &Counter) -> Option<&mut State> {
         let kind = match of {
             Counter::Fixed { .. } => Kind::Fixed,
             Counter::Window { .. } => Kind::Window,
             Counter::Bucket(_) => Kind::Bucket,
             Counter::Leases { .. } => Kind::Leases,
         };
-        self.cells.get_mut(hasher, kind, name)
+        self.cells.get_mut(kind, name)
     }
 }
 
