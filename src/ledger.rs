@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`row`] | one event and its link in the chain of its sidecar |
 //! | [`wire`] | the same as a protobuf message |
+//! | [`spool`] | the local log: durable before a call is let through |
 //! | [`sink`] | what every place that rows go to promises |
 //!
 //! Always holds: a row, once written, is never changed; a place that rows go to
@@ -13,4 +14,5 @@
 
 pub mod row;
 pub mod sink;
+pub mod spool;
 pub mod wire;
