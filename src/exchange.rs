@@ -38,7 +38,7 @@ pub use message::{
     Step,
 };
 pub use open_call::OpenCall;
-pub use verdict::{expired as expired_event, interrupted as interrupted_event};
+pub use verdict::{expired as expired_event, interrupted as interrupted_settlement};
 
 use crate::limits::{Decision, HoldId, Reservation};
 use crate::policy::Snapshot;

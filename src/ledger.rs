@@ -5,6 +5,7 @@
 //! | [`row`] | one event and its link in the chain of its sidecar |
 //! | [`wire`] | the same as a protobuf message |
 //! | [`spool`] | the local log: durable before a call is let through |
+//! | [`relay`] | carries rows from the spool to a sink |
 //! | [`sink`] | what every place that rows go to promises |
 //!
 //! Always holds: a row, once written, is never changed; a place that rows go to
@@ -12,7 +13,9 @@
 //!
 //! Left to others: what an event says (`exchange`), what it costs (`pricing`).
 
+pub mod relay;
 pub mod row;
 pub mod sink;
+pub mod sinks;
 pub mod spool;
 pub mod wire;

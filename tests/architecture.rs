@@ -85,6 +85,10 @@ const HOUSE: House = House {
             modules: &["telemetry"],
         },
         Owner {
+            dependency: "opentelemetry_proto",
+            modules: &["ledger"],
+        },
+        Owner {
             dependency: "opentelemetry_sdk",
             modules: &["telemetry"],
         },
@@ -102,7 +106,7 @@ const HOUSE: House = House {
         },
         Owner {
             dependency: "tonic",
-            modules: &["envoy", "app"],
+            modules: &["envoy", "app", "ledger"],
         },
         Owner {
             dependency: "tonic_health",

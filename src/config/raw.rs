@@ -6,6 +6,7 @@
 
 pub mod counters;
 pub mod descriptors;
+pub mod ledger;
 pub mod limits;
 pub mod policy;
 pub mod routes;
@@ -32,7 +33,9 @@ const WORKERS_MAX: u64 = 1_024;
 pub struct Raw {
     pub listen: RawListen,
     pub counters: Option<counters::RawCounters>,
-    pub usage_log: Option<RawUsageLog>,
+    pub ledger: Option<ledger::RawLedger>,
+    /// Whether `ledger` is there, be it right or wrong.
+    pub has_ledger: bool,
     pub holds: RawHolds,
     pub pepper: Option<Located<SecretSource>>,
     pub trust_ext_authz: Option<bool>,
@@ -58,12 +61,6 @@ pub struct RawListen {
     pub admin: Option<Located<String>>,
     pub admin_token: Option<Located<SecretSource>>,
     pub allow_remote: bool,
-}
-
-#[derive(Debug)]
-pub struct RawUsageLog {
-    pub path: Option<Located<String>>,
-    pub open_path: Option<Located<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +98,7 @@ pub fn read(root: &Item) -> Option<Raw> {
     let top = root.fields(&[
         "listen",
         "counters",
-        "usage_log",
+        "ledger",
         "holds",
         "identity",
         "models",
@@ -117,7 +114,8 @@ pub fn read(root: &Item) -> Option<Raw> {
     let mut raw = Raw {
         listen: listen(&top).unwrap_or_default(),
         counters: counters::counters(&top),
-        usage_log: usage_log(&top),
+        ledger: ledger::ledger(&top),
+        has_ledger: top.optional("ledger").is_some(),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
         plans: policy::plans(&top),
@@ -184,16 +182,6 @@ fn file_source(item: &Item) -> Option<Located<SecretSource>> {
     Some(Located {
         value: SecretSource::File(path.value.into()),
         at: path.at,
-    })
-}
-
-fn usage_log(top: &Fields) -> Option<RawUsageLog> {
-    let fields = top.optional("usage_log")?.fields(&["path", "open_path"])?;
-    Some(RawUsageLog {
-        path: fields
-            .required("path", "the file that usage events are appended to")
-            .and_then(|item| item.text()),
-        open_path: fields.optional("open_path").and_then(|item| item.text()),
     })
 }
 

@@ -58,10 +58,17 @@ fn the_example_loads_as_it_reads() {
     );
     assert_eq!(config.counters, CountersConfig::Memory);
     assert_eq!(
-        config.usage_log,
-        Some(UsageLog {
-            path: "usage.jsonl".into(),
-            open_path: "usage.jsonl.open".into()
+        config.ledger,
+        Some(LedgerConfig {
+            path: "weir-ledger".into(),
+            durability: LedgerDurability::Strict,
+            spool_bytes_max: 4 << 30,
+            sqlite: Some(SqliteSettings {
+                path: "weir-ledger/weir.db".into(),
+                retention: None,
+            }),
+            postgres: None,
+            file: None,
         })
     );
     assert_eq!(config.server.body_bytes_max, 10 << 20);
@@ -197,7 +204,7 @@ fn the_shortest_file_gets_the_defaults() {
     assert_eq!(
         config.warnings,
         [
-            "weir.yaml: usage_log: is not set: usage events are not kept",
+            "weir.yaml: ledger: is not set: what calls use is recorded nowhere",
             "weir.yaml:4:10: plans.p: the plan has no limits",
         ]
     );
@@ -206,7 +213,7 @@ fn the_shortest_file_gets_the_defaults() {
 #[test]
 fn a_models_tokens_follow_its_name_unless_said_otherwise() {
     let text = GOOD.replace(
-        "usage_log: { path: usage.jsonl }",
+        "ledger: { path: weir-ledger }",
         "tokens: { learned_path: /var/lib/weir/learned.json }",
     );
     let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));

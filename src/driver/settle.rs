@@ -55,7 +55,10 @@ pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool
         driver.denials.forget(&settlement.slot);
     }
     driver.learning.learn(&settlement);
-    if let Some(event) = settlement.event.filter(|_| ended_here) {
-        driver.recorder.record(event);
+    match settlement.event.filter(|_| ended_here) {
+        Some(event) => driver.recorder.record(event),
+        // The call is told of by its own part.
+        None if settlement.hold.is_shared() => {}
+        None => driver.recorder.forget(settlement.hold),
     }
 }

@@ -296,7 +296,7 @@ async fn a_hold_that_is_adopted_keeps_what_it_took() {
     assert!(driver.leases.reservation(call.hold).is_some());
     assert!(driver.leases.reservation(unknown).is_none());
     let later = driver.clock.now() + Millis::from_mins(60);
-    assert_eq!(driver.leases.due(later).len(), 2);
+    assert_eq!(driver.leases.due(later, |_| {}).len(), 2);
     driver.carry_over(|_| true);
     assert!(!passes_alone(&driver, &self::call(&driver, 3, 1)));
 }

@@ -145,7 +145,10 @@ impl Upkeep {
             }
             match OpenCall::from_json(&hold.context) {
                 Some(call) => driver.recorder.record(expired_event(&call, now)),
-                None => tracing::error!(hold = %hold.hold, "an expired hold's call can't be read"),
+                None => {
+                    tracing::error!(hold = %hold.hold, "an expired hold's call can't be read");
+                    driver.recorder.forget(hold.hold);
+                }
             }
         }
     }

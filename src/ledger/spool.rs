@@ -101,6 +101,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long written records stay unsynced when nobody waits for them.
 pub const SYNC_EVERY: Duration = Duration::from_millis(50);
 
+/// The usual size of a segment: read in a moment when a process begins.
+pub const SEGMENT_BYTES: u64 = 16 << 20;
+
 /// How the spool is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolConfig {

@@ -176,6 +176,7 @@ impl Stack {
             .replace(&self.grpc.to_string(), &grpc.to_string())
             .replace(&self.admin.to_string(), &admin.to_string())
             .replace("/weir.sock", "/another/weir.sock")
+            .replace("/ledger\"", "/another/ledger\"")
             .replace("/usage.jsonl", "/another/usage.jsonl");
         fs::write(dir.join("weir.yaml"), config).unwrap();
         let weir = start_weir(&dir);
@@ -364,7 +365,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-usage_log: {{ path: "{log}" }}
+ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -397,6 +398,7 @@ tenants:
         socket = dir.join("weir.sock").display(),
         grpc = ports.grpc,
         admin = ports.admin,
+        ledger = dir.join("ledger").display(),
         log = dir.join("usage.jsonl").display(),
         ada = hash(KEY),
         bob = hash(OTHER_KEY),

@@ -1,3 +1,5 @@
+//! The spool on a real disk: what it hands over, cuts, sets aside and refuses.
+
 use super::segment::HEADER_BYTES;
 use super::*;
 use crate::exchange::event::Outcome;
@@ -254,13 +256,13 @@ async fn damage_in_the_midst_is_set_aside_and_the_rest_is_read() {
     let path = newest(folder.path());
     let whole = fs::read(&path).unwrap();
     let pieces: Vec<_> = frame::pieces(&whole, HEADER_BYTES).collect();
-    let second = pieces.iter().filter_map(|piece| match piece {
+    let mut second = pieces.iter().filter_map(|piece| match piece {
         frame::Piece::Frame { at, frame } if frame.kind == frame::Kind::Outcome => {
             Some((*at, frame.bytes()))
         }
         _ => None,
     });
-    let (at, bytes) = second.skip(1).next().unwrap();
+    let (at, bytes) = second.nth(1).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[0xaa; 20], at as u64 + 11).unwrap();
     let opened = open(folder.path());

@@ -108,7 +108,7 @@ impl Writer {
 
     fn run(mut self) {
         let standing = self.write_until_closed();
-        let standing = standing.unwrap_or_else(|SyncFailed| Standing::Failed);
+        let standing = standing.unwrap_or(Standing::Failed);
         let queue = Arc::clone(&self.queue);
         // Whoever hears of the end may open the spool, which is locked.
         drop((self.lock, self.file));
