@@ -18,6 +18,8 @@ mod configurations;
 mod dialects;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/ledger.rs"]
+mod ledger;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/limits_command.rs"]

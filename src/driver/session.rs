@@ -2,6 +2,7 @@
 
 use super::{Driver, Opened, reserve, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
+use crate::ledger::faults::die;
 use crate::limits::{Decision, Reservation, SHARED_SLOT};
 use std::sync::Arc;
 use std::task::Poll;
@@ -118,6 +119,7 @@ impl Session {
             }
         };
         driver.recorder.decided(started.elapsed());
+        die("die::decided");
         match decision {
             // A call that can't be accounted for is not let through.
             Ok(decision @ Decision::Admitted(_)) => Event::Decided(noted.then_some(decision)),

@@ -6,6 +6,7 @@
 //! sink that is away is asked again for as long as it takes; others don't wait
 //! for it.
 
+use super::faults::die;
 use super::row::Row;
 use super::sink::{BATCH_ROWS_MAX, Sink, SinkError};
 use super::spool::{Position, Reader, Relayed};
@@ -99,7 +100,9 @@ impl<S: Sink> Relay<S> {
                 }
             }
         }
+        die("die::delivered");
         self.commit(upto);
+        die("die::committed");
     }
 
     async fn set_aside(&mut self, row: &Row, why: &str) {

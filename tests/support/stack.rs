@@ -55,6 +55,8 @@ pub struct Setup {
     pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
+    /// Where weir dies or its disk fails: see `ledger::faults`.
+    pub faults: String,
 }
 
 impl Default for Setup {
@@ -69,6 +71,7 @@ impl Default for Setup {
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
+            faults: String::new(),
         }
     }
 }
@@ -128,7 +131,7 @@ impl Stack {
             weir_yaml(&setup, dir.path(), &ports, &counters),
         )
         .unwrap();
-        let weir = start_weir(dir.path());
+        let weir = start_weir(dir.path(), &setup.faults);
         let envoy = start_envoy(&setup, dir.path(), &ports, provider.address);
         let mut stack = Self {
             provider,
@@ -179,7 +182,7 @@ impl Stack {
             .replace("/ledger\"", "/another/ledger\"")
             .replace("/usage.jsonl", "/another/usage.jsonl");
         fs::write(dir.join("weir.yaml"), config).unwrap();
-        let weir = start_weir(&dir);
+        let weir = start_weir(&dir, "");
         until("another weir to be ready", READY_MAX, || async move {
             let ready =
                 client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
@@ -203,8 +206,13 @@ impl Stack {
         if self.setup.engine == Engine::Memory {
             self.counting_since_ms = unix_ms();
         }
-        self.weir = start_weir(self.dir.path());
+        self.weir = start_weir(self.dir.path(), &self.setup.faults);
         self.ready().await;
+    }
+
+    /// Where weir dies or its disk fails, from its next start on.
+    pub fn let_fail(&mut self, faults: &str) {
+        faults.clone_into(&mut self.setup.faults);
     }
 
     /// Kills Redis.
@@ -416,11 +424,12 @@ pub const NOVA_ARN: &str =
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
-fn start_weir(dir: &Path) -> Process {
+fn start_weir(dir: &Path, faults: &str) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
         .arg(dir.join("weir.yaml"))
+        .env("FAILPOINTS", faults)
         .env("WEIR_PEPPER", PEPPER)
         .env("WEIR_ADMIN_TOKEN", ADMIN_TOKEN);
     Process::start("weir", command, dir)

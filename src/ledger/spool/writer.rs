@@ -5,6 +5,7 @@ use super::queue::{Batch, Entry, Queue, Standing};
 use super::recovery::Recovered;
 use super::segment::{self, Chain, Open};
 use super::{Position, SYNC_EVERY, SpoolConfig, SpoolError};
+use crate::ledger::faults::die;
 use crate::ledger::row::{Link, chained};
 use crate::ledger::wire;
 use std::collections::BTreeMap;
@@ -120,6 +121,7 @@ impl Writer {
         let mut spare = Batch::default();
         while let Some(mut batch) = self.queue.take(std::mem::take(&mut spare), self.patience()) {
             let written = self.write(&mut batch);
+            die("die::written");
             let over = self
                 .dirty_since
                 .is_some_and(|since| since.elapsed() >= SYNC_EVERY);
@@ -128,6 +130,7 @@ impl Writer {
                     batch.answer(Standing::Failed, true);
                     return Err(failed);
                 }
+                die("die::synced");
                 batch.answer(Standing::Well, true);
             }
             if !written {
@@ -262,6 +265,7 @@ impl Writer {
         let next = self.number + 1;
         match segment::begin(&self.config.path, next, &self.chain, &self.open) {
             Ok((file, len)) => {
+                die("die::segment");
                 self.sealed.insert(self.number, self.len);
                 (self.file, self.number, self.len) = (file, next, len);
                 (self.synced, self.marked) = (len, len);
