@@ -62,7 +62,9 @@
 //!   `config::raw::policy`; without one, a family's row in `tokens::ratios`;
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
-//! - an endpoint: a variant and a row there, a table of its fields each way.
+//! - an endpoint: a variant and a row there, a table of its fields each way;
+//! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
+//!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!
 //! # Deliberately absent
 //! No proxying (Envoy does that), no retries of a provider, no prompt or answer

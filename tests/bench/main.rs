@@ -22,7 +22,10 @@ mod counters;
 mod envoy;
 mod floor;
 mod http;
+mod ledger;
 mod load;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod process;
 mod rate_limits;
 mod rounds;
@@ -95,6 +98,12 @@ enum Part {
     Counters,
     /// Measures counting tokens by itself.
     Tokens,
+    /// Measures the ledger's databases by themselves.
+    Ledger {
+        /// Rows of the month that reports are measured over.
+        #[arg(long, default_value_t = 1_000_000)]
+        report_rows: u64,
+    },
     /// Measures the rate limit service by itself.
     RateLimits,
     /// Serves as another rate limit service.
@@ -133,6 +142,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             .enable_all()
             .build()?
             .block_on(counters::run()),
+        Some(Part::Ledger { report_rows }) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(ledger::run(report_rows)),
         // One thread: the load shares the machine with what it measures.
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()
