@@ -33,3 +33,5 @@ mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;
+#[path = "e2e/upgrades.rs"]
+mod upgrades;

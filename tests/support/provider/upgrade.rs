@@ -1,5 +1,5 @@
 //! Connections that become something else: a WebSocket here sends back every
-//! byte that it gets, until its client leaves.
+//! byte that it gets, until its client leaves or says `bye`.
 
 use super::{Body, Provider, Received};
 use bytes::Bytes;
@@ -33,6 +33,9 @@ impl Provider {
             let mut bytes = vec![0; 64 << 10];
             while let Ok(read @ 1..) = io.read(&mut bytes).await {
                 let echo = &bytes[..read];
+                if echo == b"bye" {
+                    break;
+                }
                 provider.sent(index, echo);
                 if io.write_all(echo).await.is_err() {
                     break;
