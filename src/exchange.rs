@@ -211,7 +211,11 @@ impl Exchange {
                 let judged = self.admission().unread(who, edits);
                 self.on_judged(judged, now)
             }
-            Ok((identified, edits)) => {
+            Ok((identified, mut edits)) => {
+                // What is sent on is what was read: see `admit`.
+                if identified.is_encoded() {
+                    edits.remove.push("content-encoding".to_owned());
+                }
                 self.state = State::Identified(Box::new(identified));
                 Step::reply(Reply::head(edits))
             }

@@ -16,6 +16,8 @@ mod calls;
 mod configurations;
 #[path = "e2e/dialects.rs"]
 mod dialects;
+#[path = "e2e/encodings.rs"]
+mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/limits.rs"]

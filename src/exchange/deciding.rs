@@ -37,6 +37,15 @@ pub(super) enum SendOn {
     },
 }
 
+impl SendOn {
+    /// Where the client's body would go on as it came, this does.
+    pub fn or_body(&mut self, decoded: Vec<u8>) {
+        if let SendOn::Body(None) = self {
+            *self = SendOn::Body(Some(decoded));
+        }
+    }
+}
+
 impl Deciding {
     /// What the store's decision makes of the call: the open call and what to
     /// send on, or the step that refuses it.

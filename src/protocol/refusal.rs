@@ -68,6 +68,11 @@ pub fn render(form: Form, denial: &Denial, id: &str) -> Rendered {
         Dialect::Ollama => ollama::refusal::render(&said),
     };
     rendered.headers.extend(retry_headers(said.wait_ms));
+    if said.fault == Fault::Encoding {
+        // As RFC 7694 asks of a 415.
+        let codings = "gzip, deflate, br, zstd".to_owned();
+        rendered.headers.push(("accept-encoding", codings));
+    }
     rendered
 }
 

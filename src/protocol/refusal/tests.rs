@@ -4,7 +4,7 @@ mod dialects;
 
 use super::*;
 use crate::protocol::BodyError;
-use crate::protocol::denial::{Credential, RateDenial, RateRetry, RateUnit};
+use crate::protocol::denial::{Credential, EncodingFault, RateDenial, RateRetry, RateUnit};
 use serde_json::Value;
 
 const ID: &str = "0190c0ffee";
@@ -87,7 +87,9 @@ fn all() -> Vec<(Denial, bool)> {
         (Denial::UnknownEndpoint, false),
         (Denial::MethodNotAllowed, false),
         (Denial::UnsupportedMediaType { form: false }, false),
-        (Denial::UnsupportedEncoding, false),
+        (Denial::Encoding(EncodingFault::Unsupported), false),
+        (Denial::Encoding(EncodingFault::Malformed), false),
+        (Denial::Encoding(EncodingFault::Expands), false),
         (Denial::BodyTooLarge { bytes_max: 10 }, false),
         (bad_field(), false),
         (Denial::UnknownModel, false),
@@ -233,6 +235,23 @@ fn a_limit_is_told_with_its_numbers() {
                  run successfully."
             )
         );
+    }
+}
+
+/// As RFC 7694 has it.
+#[test]
+fn who_sent_an_unknown_coding_is_told_of_those_that_are_known() {
+    for dialect in DIALECTS {
+        let told = |denial| {
+            let rendered = refuse(dialect, &denial);
+            header(&rendered, "accept-encoding").map(str::to_owned)
+        };
+        let codings = told(Denial::Encoding(EncodingFault::Unsupported)).unwrap();
+        for coding in codings.split(", ") {
+            let known = crate::protocol::inflate::Encoding::from_header(coding);
+            assert!(known.is_some(), "{coding}");
+        }
+        assert_eq!(told(Denial::Encoding(EncodingFault::Malformed)), None);
     }
 }
 

@@ -2,7 +2,7 @@
 //! call is worth another try.
 
 use super::WAIT_MAX_MS;
-use crate::protocol::denial::{Credential, Denial, RateDenial, RateRetry, RateUnit};
+use crate::protocol::denial::{Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit};
 use crate::protocol::openai::rate_headers::{duration, seconds};
 use crate::protocol::{Dialect, Endpoint};
 
@@ -146,10 +146,7 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             "The request needs exactly one Content-Type, which must be multipart/form-data with \
              its boundary.",
         ),
-        Denial::UnsupportedEncoding => (
-            Fault::Encoding,
-            "The request body must be sent without Content-Encoding.",
-        ),
+        Denial::Encoding(encoding) => of_encoding(*encoding),
         Denial::UnknownModel => (
             Fault::UnknownModel,
             "The model does not exist or is not available here.",
@@ -165,6 +162,23 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
         ),
     };
     (fault, fixed.to_owned())
+}
+
+fn of_encoding(fault: EncodingFault) -> (Fault, &'static str) {
+    match fault {
+        EncodingFault::Unsupported => (
+            Fault::Encoding,
+            "The request body may have one Content-Encoding: gzip, deflate, br or zstd.",
+        ),
+        EncodingFault::Malformed => (
+            Fault::Body,
+            "The request body is not whole, or not in the coding that its Content-Encoding says.",
+        ),
+        EncodingFault::Expands => (
+            Fault::TooLarge,
+            "The request body expands more than this gateway allows; send it uncompressed.",
+        ),
+    }
 }
 
 /// How a dialect's clients send their key.
