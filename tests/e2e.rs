@@ -30,6 +30,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/refusals.rs"]
+mod refusals;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]

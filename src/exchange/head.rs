@@ -137,12 +137,14 @@ pub(super) fn judge(
 }
 
 /// In which form a call with this head is refused.
-pub(super) fn form(head: &RequestHead, snapshot: &Snapshot) -> Form {
+pub(super) fn form(head: &RequestHead, snapshot: &Snapshot, settings: Settings) -> Form {
     let path = single(&head.headers, ":path").ok().flatten().unwrap_or("");
     let guess = Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()));
-    match route(&head.headers, snapshot).and_then(|route| route.dialect) {
-        Some(dialect) => Form { dialect, ..guess },
-        None => guess,
+    let said = route(&head.headers, snapshot).and_then(|route| route.dialect);
+    Form {
+        dialect: said.unwrap_or(guess.dialect),
+        quota_status: settings.quota_status,
+        ..guess
     }
 }
 

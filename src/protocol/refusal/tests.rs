@@ -107,7 +107,7 @@ fn all() -> Vec<(Denial, bool)> {
 fn refuse(dialect: Dialect, denial: &Denial) -> Rendered {
     let form = Form {
         dialect,
-        array: false,
+        ..Form::default()
     };
     render(form, denial, ID)
 }
@@ -181,6 +181,38 @@ fn no_sdk_is_sent_to_sleep_for_long() {
                     let text = String::from_utf8(rendered.body.clone()).unwrap();
                     assert!(is_soon || !text.contains("retryDelay"), "{text}");
                 }
+            }
+        }
+    }
+}
+
+/// What is configured changes the status of quotas, and nothing else.
+#[test]
+fn a_quotas_status_may_be_configured() {
+    for dialect in DIALECTS {
+        for status in [
+            QuotaStatus::PaymentRequired,
+            QuotaStatus::Forbidden,
+            QuotaStatus::TooManyRequests,
+        ] {
+            let form = Form {
+                dialect,
+                quota_status: Some(status),
+                ..Form::default()
+            };
+            for (denial, _) in all() {
+                let is_quota = denial == quota() || denial == budget();
+                let (own, mut told) = (refuse(dialect, &denial), render(form, &denial, ID));
+                let expected = if is_quota { status.code() } else { own.status };
+                assert_eq!(told.status, expected, "{dialect:?} {denial:?}");
+                let mut body = body(&told);
+                if dialect == Dialect::Gemini {
+                    assert_eq!(body["error"]["code"], expected);
+                    body["error"]["code"] = own.status.into();
+                    told.body = body.to_string().into_bytes();
+                }
+                told.status = own.status;
+                assert_eq!(told, own, "{dialect:?} {denial:?}");
             }
         }
     }
@@ -298,10 +330,15 @@ fn a_known_endpoint_says_the_dialect() {
     let guessed = Form {
         dialect: Dialect::Anthropic,
         array: true,
+        quota_status: Some(QuotaStatus::Forbidden),
     };
     assert_eq!(guessed.at(None), guessed);
     let known = guessed.at(Some(Endpoint::StreamGenerateContent));
     assert_eq!(known.dialect, Dialect::Gemini);
-    assert!(known.array);
+    assert_eq!(
+        (known.array, known.quota_status),
+        (true, guessed.quota_status)
+    );
+    assert_eq!(guessed.at(Some(Endpoint::Other)), guessed, "of no dialect");
     assert_eq!(Form::default().dialect, Dialect::OpenAi);
 }

@@ -1,7 +1,7 @@
 //! What a refusal says, in words that fit every dialect, and whether the same
 //! call is worth another try.
 
-use super::WAIT_MAX_MS;
+use super::{Form, QuotaStatus, WAIT_MAX_MS};
 use crate::protocol::denial::{Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit};
 use crate::protocol::openai::rate_headers::{duration, seconds};
 use crate::protocol::{Dialect, Endpoint};
@@ -49,6 +49,7 @@ pub(in crate::protocol) struct Said<'d> {
     pub rate: Option<&'d RateDenial>,
     /// weir's id of the call.
     pub id: &'d str,
+    quota_status: Option<QuotaStatus>,
 }
 
 impl Fault {
@@ -80,8 +81,8 @@ impl Fault {
 }
 
 impl<'d> Said<'d> {
-    pub fn of(denial: &'d Denial, dialect: Dialect, id: &'d str) -> Self {
-        let (fault, message) = words(denial, dialect);
+    pub fn of(denial: &'d Denial, form: Form, id: &'d str) -> Self {
+        let (fault, message) = words(denial, form.dialect);
         let wait_ms = match (fault, denial) {
             (Fault::Unavailable, _) => Some(UNAVAILABLE_WAIT_MS),
             (Fault::RateSoon, Denial::Rate(rate)) => match rate.retry {
@@ -103,6 +104,15 @@ impl<'d> Said<'d> {
                 _ => None,
             },
             id,
+            quota_status: form.quota_status,
+        }
+    }
+
+    /// The HTTP status: the dialect's `own`, unless configuration says another.
+    pub fn status(&self, own: u16) -> u16 {
+        match (self.fault, self.quota_status) {
+            (Fault::Quota, Some(configured)) => configured.code(),
+            _ => own,
         }
     }
 }

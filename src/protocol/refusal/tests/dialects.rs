@@ -261,6 +261,7 @@ fn a_stream_that_is_an_array_is_refused_in_one() {
     let form = Form {
         dialect: Dialect::Gemini,
         array: true,
+        ..Form::default()
     };
     for (denial, _) in all() {
         let alone = refuse(Dialect::Gemini, &denial);
