@@ -16,6 +16,7 @@ pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 
 const SECOND_MS: u64 = 1_000;
@@ -78,6 +79,7 @@ pub struct RawServer {
     pub workers: Option<Located<u64>>,
     pub upstream_authorization: Option<UpstreamAuthorization>,
     pub ietf_rate_limit_headers: Option<bool>,
+    pub quota_status: Option<QuotaStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -230,7 +232,13 @@ fn server(top: &Fields) -> Option<RawServer> {
         "workers",
         "upstream_authorization",
         "ietf_rate_limit_headers",
+        "quota_status",
     ])?;
+    let statuses = &[
+        ("402", QuotaStatus::PaymentRequired),
+        ("403", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ];
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
         ("keep", UpstreamAuthorization::Keep),
@@ -249,6 +257,10 @@ fn server(top: &Fields) -> Option<RawServer> {
             .optional("ietf_rate_limit_headers")
             .and_then(|item| item.boolean())
             .map(|on| on.value),
+        quota_status: fields
+            .optional("quota_status")
+            .and_then(|item| item.word(statuses))
+            .map(|word| word.value),
         upstream_authorization: fields
             .optional("upstream_authorization")
             .and_then(|item| item.word(words))

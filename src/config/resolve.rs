@@ -70,6 +70,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
                 .upstream_authorization
                 .unwrap_or(UpstreamAuthorization::Strip),
             ietf_rate_limit_headers: raw.server.ietf_rate_limit_headers.unwrap_or(false),
+            quota_status: raw.server.quota_status,
         },
         telemetry: Telemetry {
             log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),

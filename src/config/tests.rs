@@ -191,6 +191,7 @@ fn the_shortest_file_gets_the_defaults() {
             body_bytes_max: 10 << 20,
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
+            quota_status: None,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }
@@ -502,4 +503,19 @@ fn routes_are_read_in_order() {
             .to_string()
             .contains("must have at most 64 routes (got 65)")
     );
+}
+
+#[test]
+fn a_quotas_status_is_read_with_and_without_quotes() {
+    for (written, status) in [
+        ("402", QuotaStatus::PaymentRequired),
+        ("\"403\"", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ] {
+        let server = format!("server: {{ quota_status: {written} }}\nplans:\n");
+        let text = GOOD.replacen("plans:\n", &server, 1);
+        let config = load(&text, "weir.yaml", &outside()).unwrap();
+        assert_eq!(config.server.quota_status, Some(status));
+        assert_eq!(status.code().to_string(), written.trim_matches('"'));
+    }
 }

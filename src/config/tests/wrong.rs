@@ -326,6 +326,12 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"16:57: routes[1].unknown_endpoints: must be one of refuse, pass (got "allow")"#,
         r#"16:78: routes[2].upgrades: must be one of refuse, allow (got "pass")"#,
     ]),
+    ("plans:\n", "server: { quota_status: 400 }\nplans:\n", &[
+        r#"16:25: server.quota_status: must be one of 402, 403, 429 (got "400"); did you mean "402"?"#,
+    ]),
+    ("plans:\n", "server: { quota_status: [] }\nplans:\n", &[
+        "16:25: server.quota_status: must be one of 402, 403, 429 (got a list)",
+    ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",
     ]),
