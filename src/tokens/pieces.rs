@@ -2,9 +2,9 @@
 //! spans two of them.
 //!
 //! The patterns are regular expressions over all of Unicode (OpenAI's
-//! `tiktoken`, `tiktoken_ext/openai_public.py`), which take an engine four
-//! fifths of the time that counting takes. Over ASCII they come to a few runs
-//! of bytes of one class.
+//! `tiktoken`, `tiktoken_ext/openai_public.py`), and to match them takes an
+//! engine more than half of the time that counting takes. Over ASCII they come
+//! to a few runs of bytes of one class.
 //!
 //! Always holds: a piece that is found is the one that the pattern finds at the
 //! same place; where a byte beyond ASCII has a say in it, none is found, and

@@ -11,9 +11,6 @@ use super::whole_tokens::WholeTokens;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Shorter texts have few words twice.
-const KNOWN_FROM_BYTES: usize = 512;
-
 /// The public vocabularies that tokens are counted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,14 +114,13 @@ impl BpeOpenAi {
     /// Tokens of a text in this vocabulary's form.
     fn count_formed(&self, text: &str, known: &mut KnownPieces) -> u64 {
         let bytes = text.as_bytes();
-        let remembers = bytes.len() >= KNOWN_FROM_BYTES;
         let (mut start, mut tokens) = (0, 0);
         while start < bytes.len() {
             let end = match self.pattern.piece_end(bytes, start) {
-                Some(end) => end,
-                None => self.engine_piece_end(text, start),
+                Some(end) if end > start => end,
+                _ => self.engine_piece_end(text, start),
             };
-            tokens += self.piece(bytes, start..end, known, remembers);
+            tokens += self.piece(bytes, start..end, known);
             start = end;
         }
         tokens
@@ -141,13 +137,7 @@ impl BpeOpenAi {
         }
     }
 
-    fn piece(
-        &self,
-        text: &[u8],
-        piece: Range<usize>,
-        known: &mut KnownPieces,
-        remembers: bool,
-    ) -> u64 {
+    fn piece(&self, text: &[u8], piece: Range<usize>, known: &mut KnownPieces) -> u64 {
         let key = key(text, piece.clone());
         let count = || {
             let piece = text.get(piece).unwrap_or_default();
@@ -156,14 +146,10 @@ impl BpeOpenAi {
         let Some(key) = key else {
             return count();
         };
-        let look_up = || match self.whole.have(key) {
+        known.tokens(key, || match self.whole.have(key) {
             true => 1,
             false => count(),
-        };
-        match remembers {
-            true => known.tokens(key, look_up),
-            false => look_up(),
-        }
+        })
     }
 }
 
