@@ -117,7 +117,7 @@ fn every_short_text_of_each_class_is_split_as_the_engine_splits_it() {
     // `l` and `s` make contractions, and the upper-case ones with them.
     let classes = ['L', 'l', 's', '1', '\'', ' ', '\t', '\n', '\r', '/', '!'];
     check_each_text(&classes, 5);
-    check_each_text(&['L', 'l', '1', '\'', ' ', '\n', '!', '/'], 6);
+    check_each_text(&['L', 'l', '1', '\'', ' ', '\n', '!'], 6);
     check_each_text(&['l', ' ', '\r', '\n'], 8);
     check_each_text(&['1', 'l', ' '], 8);
 }
@@ -226,10 +226,10 @@ fn texts_as_they_are_written_count_as_the_reference_counts_them() {
     }
 }
 
-/// If each piece took a look at all that follows, this would take hours.
+/// If each piece took a look at all that follows, this would take minutes.
 #[test]
 fn no_text_takes_more_than_its_length() {
-    const BYTES: usize = 1 << 20;
+    const BYTES: usize = 1 << 18;
     for of in [
         " ",
         "\n",
@@ -294,7 +294,7 @@ fn any_characters() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn hostile_ascii_counts_as_the_reference(text in texts_of(ascii())) {
