@@ -26,6 +26,8 @@ pub(super) struct Refused {
     pub principal: Option<Arc<Principal>>,
     pub endpoint: Option<Endpoint>,
     pub model: Option<Arc<str>>,
+    /// How its limits stand.
+    pub rate_headers: Vec<(&'static str, String)>,
     pub started_at: UnixMillis,
 }
 
@@ -62,6 +64,7 @@ impl Refused {
             principal: principal.cloned(),
             endpoint,
             model: None,
+            rate_headers: Vec::new(),
             started_at,
         })
     }
@@ -79,7 +82,7 @@ pub(super) fn refuse(refused: Refused, form: Form, id: HoldId, now: UnixMillis) 
 /// A refusal in its three forms: for the caller, for the access log, for the
 /// record. `form` is what its head looked like.
 pub(super) fn refusal_of(
-    refused: Refused,
+    mut refused: Refused,
     form: Form,
     id: HoldId,
     now: UnixMillis,
@@ -90,6 +93,7 @@ pub(super) fn refusal_of(
         Denial::Rate(rate) => Arc::clone(&rate.limit_name),
         other => Arc::from(other.reason()),
     };
+    rendered.headers.append(&mut refused.rate_headers);
     rendered.headers.extend([
         ("content-type", "application/json".to_owned()),
         ("x-weir-decision", decision.to_string()),

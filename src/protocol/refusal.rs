@@ -6,7 +6,8 @@
 //! `refusal` gives it a status, a body and the headers that its SDKs read.
 //! Always holds: whoever is told to retry is told to wait at most
 //! [`WAIT_MAX_MS`]; whoever would have to wait longer is told not to retry,
-//! and no header names the time, as some SDKs sleep however long one says.
+//! and no header to retry by names the time, as some SDKs sleep however long
+//! one says.
 //!
 //! Sources: openai-python, openai-node, anthropic-sdk-python and
 //! anthropic-sdk-typescript honour `x-should-retry`, then `retry-after-ms`,

@@ -3,7 +3,7 @@
 use super::Map;
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
-use crate::limits::counter::{Counter, Rule, judge};
+use crate::limits::counter::{Counter, Rule, judge, standings};
 use crate::limits::{
     Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
 };
@@ -71,7 +71,7 @@ impl Shard {
                 if let Some(slot) = self.slots.get_mut(&reservation.slot) {
                     slot.adopt(&self.hasher, &reservation.charges, &counters);
                 }
-                return Decision::Refused(refusal);
+                return Decision::Refused(refusal, standings(&counters, now));
             }
             self.take(reservation, &mut counters, now);
         }
@@ -334,13 +334,6 @@ impl Shard {
             }
         }
     }
-}
-
-fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
-    counters
-        .iter()
-        .map(|counter| counter.standing(now))
-        .collect()
 }
 
 /// The slot of this name, made where there is none. Takes the shard's parts, as
