@@ -77,22 +77,24 @@ pub(super) fn would_refuse(charges: &[Charge], standings: &[Standing]) -> Vec<Ar
 /// How a call's limits stand after its decision.
 #[derive(Debug)]
 pub(super) struct Stand<'c> {
-    /// Of each charge that is known of.
-    standings: Vec<(&'c Charge, Standing)>,
+    charges: &'c [Charge],
+    /// Of the first charges, as far as they were looked at.
+    standings: &'c [Standing],
     /// The one that refused.
     refusing: Option<(&'c Charge, Standing)>,
 }
 
 impl<'c> Stand<'c> {
-    pub fn admitted(charges: &'c [Charge], standings: &[Standing]) -> Self {
+    pub fn admitted(charges: &'c [Charge], standings: &'c [Standing]) -> Self {
         Self {
-            standings: charges.iter().zip(standings.iter().copied()).collect(),
+            charges,
+            standings,
             refusing: None,
         }
     }
 
     /// Of what the refusal knows; no counter was charged.
-    pub fn refused(charges: &'c [Charge], standings: &[Standing], refusal: Refusal) -> Self {
+    pub fn refused(charges: &'c [Charge], standings: &'c [Standing], refusal: Refusal) -> Self {
         let standing = Standing {
             used: refusal.used,
             exceeded: true,
@@ -108,16 +110,16 @@ impl<'c> Stand<'c> {
     /// What is told of a unit: the limit that refused, else the one with the
     /// least left.
     fn tightest(&self, unit: Unit) -> Option<(&'c Charge, Standing)> {
-        let of_unit = |(charge, _): &&(&Charge, Standing)| charge.limit.unit == unit;
-        let mut enforced = self.standings.iter().filter(of_unit);
-        let refusing = self.refusing.as_ref().filter(of_unit);
-        let tightest = || {
-            enforced
-                .by_ref()
+        let refusing = self
+            .refusing
+            .filter(|(charge, _)| charge.limit.unit == unit);
+        let least = || {
+            let all = self.charges.iter().zip(self.standings.iter().copied());
+            all.filter(|(charge, _)| charge.limit.unit == unit)
                 .filter(|(charge, _)| charge.limit.mode == Mode::Enforce)
                 .min_by_key(|(_, standing)| standing.remaining)
         };
-        refusing.or_else(tightest).copied()
+        refusing.or_else(least)
     }
 }
 
