@@ -24,6 +24,8 @@ mod estimates;
 mod messages;
 #[path = "golden/meter.rs"]
 mod meter;
+#[path = "golden/prices.rs"]
+mod prices;
 #[path = "golden/requests.rs"]
 mod requests;
 
