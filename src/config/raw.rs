@@ -8,6 +8,7 @@ pub mod counters;
 pub mod descriptors;
 pub mod limits;
 pub mod policy;
+pub mod prices;
 pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
@@ -50,6 +51,7 @@ pub struct Raw {
     pub server: RawServer,
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
+    pub prices: Option<prices::RawPrices>,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +107,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "holds",
         "identity",
         "models",
+        "prices",
         "plans",
         "tenants",
         "limits",
@@ -120,6 +123,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         usage_log: usage_log(&top),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
+        prices: prices::prices(&top),
         plans: policy::plans(&top),
         tenants: policy::tenants(&top),
         limits: top

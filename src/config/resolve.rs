@@ -8,6 +8,7 @@ mod counters;
 mod descriptors;
 mod limits;
 mod plans;
+mod prices;
 mod routes;
 
 use super::problem::{At, Findings, Path, shown};
@@ -29,7 +30,7 @@ const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
-    let policy = plans::resolve(&raw, findings);
+    let policy = plans::resolve(&raw, outside, findings);
     let keys = accounts::keys(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);

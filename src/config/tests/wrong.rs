@@ -251,7 +251,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: usage_logs: unknown field; did you mean "usage_log"?"#,
     ]),
     ("usage_log: { path: usage.jsonl }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
+        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
