@@ -1,18 +1,19 @@
 //! Wiring: from a configuration to a running process and back down.
 //!
-//! Two runtimes, so that a slow scrape never slows a call: the data runtime
+//! Runtimes of their own, so that a slow scrape never slows a call: the data runtime
 //! serves Envoy; the admin runtime, on a thread of its own, serves health,
-//! readiness and metrics, and carries traces out.
+//! readiness and metrics, and carries traces out. The ledger has two threads of
+//! its own, one that writes its spool and one that carries its rows out.
 //!
 //! Going down: readiness and gRPC health turn first, new streams are refused,
 //! open calls have `drain_timeout` to end, what is left is settled and cut,
-//! and the usage log is closed last.
+//! and the ledger is closed last.
 
 mod admin_thread;
 mod grpc;
 mod learned;
+mod ledger;
 mod listen;
-mod recovery;
 mod shutdown;
 mod vocabularies;
 
@@ -30,6 +31,7 @@ use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
 use learned::Keeper;
+use ledger::Ledger;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,15 +46,23 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let metrics = Arc::new(Metrics::new());
     let admin = AdminThread::start(&config, &metrics, &readiness)?;
+    let ledger = config.ledger.as_ref();
+    let mut ledger = match ledger {
+        Some(ledger) => Some(Ledger::start(ledger, &metrics, &readiness)?),
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&config))
         .thread_name("weir-data")
         .enable_all()
         .build()
         .context("can't start the data runtime")?;
-    let served = runtime.block_on(run(config, &admin, metrics, readiness));
+    let served = runtime.block_on(run(config, &admin, ledger.as_mut(), metrics, readiness));
     // What is still running is waiting on peers that are gone.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    if let Some(ledger) = ledger {
+        ledger.finish();
+    }
     admin.stop();
     served
 }
@@ -70,19 +80,17 @@ fn workers(config: &Config) -> usize {
 async fn run(
     config: Config,
     admin: &AdminThread,
+    ledger: Option<&mut Ledger>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 ) -> anyhow::Result<()> {
     let counters = connect(&config.counters).await?;
-    let (log, interrupted) = recovery::open_log(&config, &metrics, &readiness)?;
-    let recorder = Recorder::new(log, metrics, admin.traces());
+    let spool = ledger.as_ref().map(|ledger| ledger.spool());
+    let recorder = Recorder::new(spool, metrics, admin.traces());
     vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
-    let on_failure = match &config.counters {
-        CountersConfig::Memory => OnCounterFailure::Deny,
-        CountersConfig::Redis(settings) => settings.on_failure,
-    };
+    let on_failure = on_failure(&config.counters);
     let driver = Driver::new(
         Arc::new(config.snapshot),
         settings,
@@ -93,7 +101,10 @@ async fn run(
     );
     let keeper = config.learned_path.map(|path| Keeper::start(path, &driver));
     driver.join().await.context("counters.redis")?;
-    recovery::record_interrupted(interrupted, driver.recorder(), driver.clock());
+    let failed = ledger.map_or_else(CancellationToken::new, |ledger| {
+        ledger.record_interrupted(&driver);
+        ledger.failed()
+    });
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
@@ -102,6 +113,7 @@ async fn run(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {
         signal = shutdown::signalled() => signal.context("can't wait for signals"),
+        () = failed.cancelled() => Err(anyhow::anyhow!("the ledger's disk failed")),
         _ = &mut upkeep => Err(anyhow::anyhow!("the upkeep ended by itself")),
         ended = grpc.ended() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself"))),
     };
@@ -153,6 +165,13 @@ fn start_upkeep(
     })
 }
 
+fn on_failure(config: &CountersConfig) -> OnCounterFailure {
+    match config {
+        CountersConfig::Memory => OnCounterFailure::Deny,
+        CountersConfig::Redis(settings) => settings.on_failure,
+    }
+}
+
 async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     match config {
         CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
@@ -186,6 +205,7 @@ fn settings(config: &Config) -> Settings {
         body_bytes_max: config.server.body_bytes_max,
         keep_authorization: config.server.upstream_authorization == UpstreamAuthorization::Keep,
         ietf_rate_limit_headers: config.server.ietf_rate_limit_headers,
+        quota_status: config.server.quota_status,
         trust_ext_authz: config.trust_ext_authz,
         hold_ttl: config.holds.ttl,
         lease_ttl: config.holds.lease_ttl,

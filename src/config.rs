@@ -30,6 +30,7 @@ pub use yaml::FILE_BYTES_MAX;
 
 use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
+use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 use problem::Findings;
 use std::net::SocketAddr;
@@ -41,8 +42,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     pub listen: Listen,
     pub counters: CountersConfig,
-    /// Where usage events go; `None`: they are not kept.
-    pub usage_log: Option<UsageLog>,
+    /// What calls use is recorded there; `None`: nowhere.
+    pub ledger: Option<LedgerConfig>,
     /// The file that keeps what is learned of the models' tokens; `None`: a
     /// restart learns it again.
     pub learned_path: Option<PathBuf>,
@@ -115,13 +116,63 @@ pub enum RedisServers {
     },
 }
 
-/// The files of usage events.
+/// Where the ledger is kept, and where its rows go: at least one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageLog {
-    /// One JSON line per call that ended.
+pub struct LedgerConfig {
+    /// The folder of the spool.
     pub path: PathBuf,
-    /// The journal of calls that are open.
-    pub open_path: PathBuf,
+    pub durability: LedgerDurability,
+    /// The most bytes of the spool. Admissions stop there.
+    pub spool_bytes_max: u64,
+    pub sqlite: Option<SqliteSettings>,
+    pub postgres: Option<PostgresSettings>,
+    pub file: Option<FileSettings>,
+}
+
+impl LedgerConfig {
+    /// The names of its sinks.
+    pub fn sinks(&self) -> Vec<&'static str> {
+        let all = [
+            (self.sqlite.is_some(), "sqlite"),
+            (self.postgres.is_some(), "postgres"),
+            (self.file.is_some(), "file"),
+        ];
+        let there = all.into_iter().filter(|(there, _)| *there);
+        there.map(|(_, name)| name).collect()
+    }
+}
+
+/// When a call's record is safe enough to let it through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LedgerDurability {
+    /// On disk.
+    #[default]
+    Strict,
+    /// Written, and on disk a moment later.
+    Relaxed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteSettings {
+    pub path: PathBuf,
+    /// How long rows are kept; `None`: for ever.
+    pub retention: Option<Millis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSettings {
+    pub url: Secret,
+    /// How long rows are kept; `None`: for ever.
+    pub retention: Option<Millis>,
+    pub connections: u64,
+}
+
+/// A file of JSON lines, one for each row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSettings {
+    pub path: PathBuf,
+    /// Whether rows are on disk before the spool may forget them.
+    pub sync: bool,
 }
 
 /// How long holds and their leases live. `renew_every * 2 <= lease_ttl <= ttl`.
@@ -149,6 +200,9 @@ pub struct Server {
     pub upstream_authorization: UpstreamAuthorization,
     /// The IETF's rate limit headers besides the dialect's.
     pub ietf_rate_limit_headers: bool,
+    /// The status of a call that a used up quota refuses; `None`: the dialect's
+    /// own.
+    pub quota_status: Option<QuotaStatus>,
 }
 
 /// What becomes of the caller's `Authorization` header on its way upstream.

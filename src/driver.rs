@@ -41,7 +41,7 @@ pub use session::Session;
 pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
-use crate::exchange::{Exchange, Role, Settings};
+use crate::exchange::{Exchange, OpenCall, Role, Settings, interrupted_settlement};
 use crate::limits::share::OnCounterFailure;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::policy::Snapshot;
@@ -162,6 +162,24 @@ impl Driver {
         self.local.set_sidecars(sidecars);
         self.recorder.store(sidecars, self.breaker.away());
         Ok(())
+    }
+
+    /// Records a call that was open when the process before this one died, and ends
+    /// its hold where the store still knows it. Whoever else has told of it used
+    /// the same id.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing waits for it: what a store doesn't answer is asked again"
+    )]
+    pub fn settle_interrupted(self: &Arc<Self>, call: &OpenCall) {
+        let mut settlement = interrupted_settlement(call, self.clock.now());
+        if let Some(event) = settlement.event.take() {
+            self.recorder.record(event);
+        }
+        if self.counters.is_remote() {
+            let driver = Arc::clone(self);
+            tokio::spawn(async move { unsettled::settle(&driver, settlement).await });
+        }
     }
 
     /// A lane of the store answered.

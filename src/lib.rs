@@ -29,8 +29,8 @@
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
-//! |    | [`ledger`] | what money is billed from |
-//! |    | [`telemetry`] | usage log, metrics, traces, logs, readiness |
+//! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks |
+//! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits over HTTP |
@@ -65,7 +65,9 @@
 //!   `protocol::answer::usage`, its field in `config::raw::prices`;
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
-//! - an endpoint: a variant and a row there, a table of its fields each way.
+//! - an endpoint: a variant and a row there, a table of its fields each way;
+//! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
+//!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!
 //! # Deliberately absent
 //! No proxying (Envoy does that), no retries of a provider, no prompt or answer

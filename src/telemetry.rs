@@ -2,7 +2,6 @@
 //!
 //! | module | for |
 //! |---|---|
-//! | [`usage_log`] | one JSON line for every call, and the journal of open calls |
 //! | [`metrics`] | counts and durations for Prometheus |
 //! | [`traces`] | one OpenTelemetry span for every call, where configured |
 //! | [`logs`] | what the process says on its standard error |
@@ -18,7 +17,6 @@ pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod traces;
-pub mod usage_log;
 
 #[cfg(test)]
 mod tests;

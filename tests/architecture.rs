@@ -85,6 +85,10 @@ const HOUSE: House = House {
             modules: &["telemetry"],
         },
         Owner {
+            dependency: "opentelemetry_proto",
+            modules: &["ledger"],
+        },
+        Owner {
             dependency: "opentelemetry_sdk",
             modules: &["telemetry"],
         },
@@ -101,8 +105,12 @@ const HOUSE: House = House {
             modules: &["config"],
         },
         Owner {
+            dependency: "sqlx",
+            modules: &["ledger"],
+        },
+        Owner {
             dependency: "tonic",
-            modules: &["envoy", "app"],
+            modules: &["envoy", "app", "ledger"],
         },
         Owner {
             dependency: "tonic_health",

@@ -16,8 +16,12 @@ mod calls;
 mod configurations;
 #[path = "e2e/dialects.rs"]
 mod dialects;
+#[path = "e2e/encodings.rs"]
+mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/ledger.rs"]
+mod ledger;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/limits_command.rs"]
@@ -28,8 +32,12 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/refusals.rs"]
+mod refusals;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;
+#[path = "e2e/upgrades.rs"]
+mod upgrades;

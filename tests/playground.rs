@@ -50,10 +50,9 @@ async fn main() -> ExitCode {
         .unwrap()
         .digest(KEY.as_bytes());
     let example = fs::read_to_string(root.join("tests/demo/weir.yaml")).unwrap();
-    let log = dir.join("usage.jsonl");
     let config = example
         .replace("HASH", &hash.to_string())
-        .replace("usage.jsonl", &log.display().to_string());
+        .replace("LEDGER", &dir.join("ledger").display().to_string());
     fs::write(dir.join("weir.yaml"), config).unwrap();
 
     let provider = Provider::start(8_001).await;
@@ -80,7 +79,7 @@ async fn main() -> ExitCode {
         client::accepts(front).await.then_some(())
     })
     .await;
-    welcome(&dir, &log);
+    welcome(&dir, &dir.join("ledger/usage.jsonl"));
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     tokio::select! {
         _ = tokio::signal::ctrl_c() => println!("\nStopping."),

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: HOLD_TTL,
         lease_ttl: LEASE_TTL,
         handover_max: Millis::from_mins(10),

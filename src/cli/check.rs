@@ -79,7 +79,7 @@ mod tests {
                     Ok([good, &service].concat().into())
                 }
                 Some("bad.yaml") => Ok(good.replace("600", "-5").replace("1m,", "1,").into()),
-                Some("noisy.yaml") => Ok(good.replace("usage_log", "# usage_log").into()),
+                Some("noisy.yaml") => Ok(good.replace("ledger:", "# ledger:").into()),
                 _ => Err(io::ErrorKind::NotFound.into()),
             }
         }
@@ -110,7 +110,8 @@ mod tests {
     fn warnings_do_not_make_a_file_bad() {
         let (fine, out, err) = checked("noisy.yaml");
         assert!(fine && out.contains(": ok ("));
-        let expected = "warning: noisy.yaml: usage_log: is not set: usage events are not kept\n";
+        let expected =
+            "warning: noisy.yaml: ledger: is not set: what calls use is recorded nowhere\n";
         assert_eq!(err, expected);
     }
 

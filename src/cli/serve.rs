@@ -2,6 +2,7 @@
 
 use crate::app;
 use crate::config::{self, Process};
+use crate::ledger::faults;
 use crate::telemetry::logs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    faults::set_up();
     match app::serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,7 @@
 
 pub mod counters;
 pub mod descriptors;
+pub mod ledger;
 pub mod limits;
 pub mod policy;
 pub mod prices;
@@ -16,6 +17,7 @@ pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 
 const SECOND_MS: u64 = 1_000;
@@ -33,7 +35,9 @@ const WORKERS_MAX: u64 = 1_024;
 pub struct Raw {
     pub listen: RawListen,
     pub counters: Option<counters::RawCounters>,
-    pub usage_log: Option<RawUsageLog>,
+    pub ledger: Option<ledger::RawLedger>,
+    /// Whether `ledger` is there, be it right or wrong.
+    pub has_ledger: bool,
     pub holds: RawHolds,
     pub pepper: Option<Located<SecretSource>>,
     pub trust_ext_authz: Option<bool>,
@@ -62,12 +66,6 @@ pub struct RawListen {
     pub allow_remote: bool,
 }
 
-#[derive(Debug)]
-pub struct RawUsageLog {
-    pub path: Option<Located<String>>,
-    pub open_path: Option<Located<String>>,
-}
-
 #[derive(Debug, Default)]
 pub struct RawHolds {
     pub ttl: Option<Located<Millis>>,
@@ -83,6 +81,7 @@ pub struct RawServer {
     pub workers: Option<Located<u64>>,
     pub upstream_authorization: Option<UpstreamAuthorization>,
     pub ietf_rate_limit_headers: Option<bool>,
+    pub quota_status: Option<QuotaStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +102,7 @@ pub fn read(root: &Item) -> Option<Raw> {
     let top = root.fields(&[
         "listen",
         "counters",
-        "usage_log",
+        "ledger",
         "holds",
         "identity",
         "models",
@@ -120,7 +119,8 @@ pub fn read(root: &Item) -> Option<Raw> {
     let mut raw = Raw {
         listen: listen(&top).unwrap_or_default(),
         counters: counters::counters(&top),
-        usage_log: usage_log(&top),
+        ledger: ledger::ledger(&top),
+        has_ledger: top.optional("ledger").is_some(),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
         prices: prices::prices(&top),
@@ -191,16 +191,6 @@ fn file_source(item: &Item) -> Option<Located<SecretSource>> {
     })
 }
 
-fn usage_log(top: &Fields) -> Option<RawUsageLog> {
-    let fields = top.optional("usage_log")?.fields(&["path", "open_path"])?;
-    Some(RawUsageLog {
-        path: fields
-            .required("path", "the file that usage events are appended to")
-            .and_then(|item| item.text()),
-        open_path: fields.optional("open_path").and_then(|item| item.text()),
-    })
-}
-
 fn holds(top: &Fields) -> Option<RawHolds> {
     let names = &["ttl", "lease_ttl", "renew_every", "handover"];
     let fields = top.optional("holds")?.fields(names)?;
@@ -246,7 +236,13 @@ fn server(top: &Fields) -> Option<RawServer> {
         "workers",
         "upstream_authorization",
         "ietf_rate_limit_headers",
+        "quota_status",
     ])?;
+    let statuses = &[
+        ("402", QuotaStatus::PaymentRequired),
+        ("403", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ];
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
         ("keep", UpstreamAuthorization::Keep),
@@ -265,6 +261,10 @@ fn server(top: &Fields) -> Option<RawServer> {
             .optional("ietf_rate_limit_headers")
             .and_then(|item| item.boolean())
             .map(|on| on.value),
+        quota_status: fields
+            .optional("quota_status")
+            .and_then(|item| item.word(statuses))
+            .map(|word| word.value),
         upstream_authorization: fields
             .optional("upstream_authorization")
             .and_then(|item| item.word(words))

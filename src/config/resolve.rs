@@ -6,14 +6,15 @@
 mod accounts;
 mod counters;
 mod descriptors;
+mod ledger;
 mod limits;
 mod plans;
 mod prices;
 mod routes;
 
-use super::problem::{At, Findings, Path, shown};
+use super::problem::{Findings, shown};
 use super::quantity::AsSpan;
-use super::raw::{Raw, RawHolds, RawListen, RawOtlp, RawUsageLog};
+use super::raw::{Raw, RawHolds, RawListen, RawOtlp};
 use super::reader::Located;
 use super::secret::{Secret, SecretError, read_secret, read_token};
 use super::*;
@@ -36,7 +37,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let routes = routes::resolve(&raw, findings);
     let listen = listen(raw.listen, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
-    let usage_log = usage_log(raw.usage_log, findings);
+    let ledger = ledger::ledger(raw.has_ledger, raw.ledger, outside, findings);
     let holds = holds(&raw.holds, findings);
     let otlp = match raw.telemetry.otlp {
         Some(raw) => otlp(raw, findings).map(Some),
@@ -46,7 +47,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     Some(Config {
         listen: listen?,
         counters: counters?,
-        usage_log: usage_log?,
+        ledger: ledger?,
         learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
         trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
@@ -70,6 +71,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
                 .upstream_authorization
                 .unwrap_or(UpstreamAuthorization::Strip),
             ietf_rate_limit_headers: raw.server.ietf_rate_limit_headers.unwrap_or(false),
+            quota_status: raw.server.quota_status,
         },
         telemetry: Telemetry {
             log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),
@@ -191,31 +193,6 @@ fn elsewhere(
             None
         }
     }
-}
-
-/// The outer `None` after a problem, the inner one where no log is kept.
-fn usage_log(raw: Option<RawUsageLog>, findings: &Findings) -> Option<Option<UsageLog>> {
-    let Some(raw) = raw else {
-        let at = At {
-            place: None,
-            path: Path::default().field("usage_log"),
-        };
-        findings.warning(&at, "is not set: usage events are not kept");
-        return Some(None);
-    };
-    let path = raw.path?.value;
-    let open_path = match raw.open_path {
-        None => format!("{path}.open"),
-        Some(open) if open.value == path => {
-            findings.problem(&open.at, "must be another file than path");
-            return None;
-        }
-        Some(open) => open.value,
-    };
-    Some(Some(UsageLog {
-        path: path.into(),
-        open_path: open_path.into(),
-    }))
 }
 
 /// Shorter ones would expire while their store is only slow.

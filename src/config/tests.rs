@@ -64,10 +64,17 @@ fn the_example_loads_as_it_reads() {
     );
     assert_eq!(config.counters, CountersConfig::Memory);
     assert_eq!(
-        config.usage_log,
-        Some(UsageLog {
-            path: "usage.jsonl".into(),
-            open_path: "usage.jsonl.open".into()
+        config.ledger,
+        Some(LedgerConfig {
+            path: "weir-ledger".into(),
+            durability: LedgerDurability::Strict,
+            spool_bytes_max: 4 << 30,
+            sqlite: Some(SqliteSettings {
+                path: "weir-ledger/weir.db".into(),
+                retention: None,
+            }),
+            postgres: None,
+            file: None,
         })
     );
     assert_eq!(config.server.body_bytes_max, 10 << 20);
@@ -190,6 +197,7 @@ fn the_shortest_file_gets_the_defaults() {
             body_bytes_max: 10 << 20,
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
+            quota_status: None,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }
@@ -203,7 +211,7 @@ fn the_shortest_file_gets_the_defaults() {
     assert_eq!(
         config.warnings,
         [
-            "weir.yaml: usage_log: is not set: usage events are not kept",
+            "weir.yaml: ledger: is not set: what calls use is recorded nowhere",
             "weir.yaml:4:10: plans.p: the plan has no limits",
         ]
     );
@@ -212,7 +220,7 @@ fn the_shortest_file_gets_the_defaults() {
 #[test]
 fn a_models_tokens_follow_its_name_unless_said_otherwise() {
     let text = GOOD.replace(
-        "usage_log: { path: usage.jsonl }",
+        "ledger: { path: weir-ledger }",
         "tokens: { learned_path: /var/lib/weir/learned.json }",
     );
     let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
@@ -501,4 +509,19 @@ fn routes_are_read_in_order() {
             .to_string()
             .contains("must have at most 64 routes (got 65)")
     );
+}
+
+#[test]
+fn a_quotas_status_is_read_with_and_without_quotes() {
+    for (written, status) in [
+        ("402", QuotaStatus::PaymentRequired),
+        ("\"403\"", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ] {
+        let server = format!("server: {{ quota_status: {written} }}\nplans:\n");
+        let text = GOOD.replacen("plans:\n", &server, 1);
+        let config = load(&text, "weir.yaml", &outside()).unwrap();
+        assert_eq!(config.server.quota_status, Some(status));
+        assert_eq!(status.code().to_string(), written.trim_matches('"'));
+    }
 }

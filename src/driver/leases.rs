@@ -65,12 +65,20 @@ impl Leases {
         self.shard(hold).get(&hold).is_some_and(|lease| !lease.over)
     }
 
-    /// All holds to renew; those whose time is over are given up.
-    pub(super) fn due(&self, now: UnixMillis) -> Vec<(HoldId, Arc<str>)> {
+    /// All holds to renew; those whose time is over are given up, and told to
+    /// `given_up`.
+    pub(super) fn due(
+        &self,
+        now: UnixMillis,
+        mut given_up: impl FnMut(HoldId),
+    ) -> Vec<(HoldId, Arc<str>)> {
         let mut due = Vec::new();
         for shard in &self.shards {
             let mut leases = lock(shard);
-            leases.retain(|_, lease| lease.until.is_none_or(|until| now < until));
+            let over = |lease: &mut Lease| lease.until.is_some_and(|until| until <= now);
+            for (hold, _) in leases.extract_if(|_, lease| over(lease)) {
+                given_up(hold);
+            }
             due.extend(
                 leases
                     .iter()
@@ -150,8 +158,12 @@ mod tests {
                 over: false,
             },
         );
-        assert_eq!(leases.due(UnixMillis(99)).len(), 2);
-        assert_eq!(leases.due(UnixMillis(100)), vec![(hold(1), "acme".into())]);
+        let mut given_up = Vec::new();
+        let due = leases.due(UnixMillis(99), |hold| given_up.push(hold));
+        assert_eq!((due.len(), given_up.len()), (2, 0));
+        let due = leases.due(UnixMillis(100), |hold| given_up.push(hold));
+        assert_eq!(due, vec![(hold(1), "acme".into())]);
+        assert_eq!(given_up, [hold(2)]);
         leases.release(hold(1));
         assert_eq!(leases.len(), 0);
     }

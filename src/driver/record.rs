@@ -1,32 +1,40 @@
-//! Telling the outside what happened: usage log, journal, metrics, traces.
+//! Telling the outside what happened: ledger, metrics, traces.
 
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
+use crate::exchange::event::Outcome;
+use crate::ledger::spool::Spool;
 use crate::limits::HoldId;
 use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
 use crate::telemetry::traces::Traces;
-use crate::telemetry::usage_log::UsageLog;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where events go.
 pub struct Recorder {
-    log: Option<Arc<UsageLog>>,
+    ledger: Option<Arc<Spool>>,
     metrics: Arc<Metrics>,
     traces: Option<Arc<Traces>>,
 }
 
+/// How long closing waits for the disk.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
 impl Recorder {
-    pub fn new(log: Option<UsageLog>, metrics: Arc<Metrics>, traces: Option<Arc<Traces>>) -> Self {
+    pub fn new(
+        ledger: Option<Arc<Spool>>,
+        metrics: Arc<Metrics>,
+        traces: Option<Arc<Traces>>,
+    ) -> Self {
         Self {
-            log: log.map(Arc::new),
+            ledger,
             metrics,
             traces,
         }
     }
 
-    /// Records the end of a call. Never waits: where the log's queue is full, a
+    /// Records the end of a call. Never waits: where the spool's queue is full, a
     /// task of its own waits for room, so that nothing that happens to the
     /// caller can lose the event. There are at most as many such tasks as calls
     /// that were open.
@@ -35,38 +43,48 @@ impl Recorder {
         if let Some(traces) = &self.traces {
             traces.record(&event);
         }
-        let Some(log) = self.log.clone() else {
+        let Some(ledger) = self.ledger.clone() else {
             return;
         };
+        if event.outcome == Outcome::Refused {
+            if let Err(error) = ledger.refused(&event) {
+                self.metrics.ledger_error();
+                tracing::debug!(%error, id = %event.id, "a refused call is not in the ledger");
+            }
+            return;
+        }
+        let metrics = Arc::clone(&self.metrics);
         finish(async move {
-            if let Err(error) = log.append(&event).await {
-                tracing::error!(%error, id = %event.id, "a usage event is not in the usage log");
+            if let Err(error) = ledger.outcome(&event).await {
+                metrics.ledger_error();
+                tracing::error!(%error, id = %event.id, "a usage event is not in the ledger; its call is estimated when weir begins again");
             }
         });
     }
 
-    /// Ends a call in the journal that has no event.
+    /// Ends a call in the ledger that has no event of this process.
     pub fn forget(&self, hold: HoldId) {
-        let Some(log) = self.log.clone() else {
+        let Some(ledger) = self.ledger.clone() else {
             return;
         };
         finish(async move {
-            if let Err(error) = log.forget(hold).await {
-                tracing::error!(%error, id = %hold, "a call stays open in the journal");
+            if let Err(error) = ledger.drop_intent(hold).await {
+                tracing::warn!(%error, id = %hold, "a call stays open in the ledger");
             }
         });
     }
 
-    /// Notes an admitted call; false where that isn't possible, and the call
-    /// must not be let through.
-    pub(super) async fn admitted(&self, hold: HoldId, context: &str) -> bool {
-        let Some(log) = &self.log else {
+    /// Notes a call before it is let through; false where that isn't possible,
+    /// and it must not be.
+    pub(super) async fn intent(&self, hold: HoldId, context: &str) -> bool {
+        let Some(ledger) = &self.ledger else {
             return true;
         };
-        match log.opened(hold, context).await {
+        match ledger.intent(hold, context.as_bytes()).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, "an admitted call can't be noted; it is refused");
+                self.metrics.ledger_error();
+                tracing::debug!(%error, "a call can't be noted in the ledger; it is refused");
                 false
             }
         }
@@ -118,12 +136,12 @@ impl Recorder {
         });
     }
 
-    /// Returns once all events are in the log's file.
+    /// Returns once all events are on disk.
     pub async fn close(&self) {
-        if let Some(log) = &self.log
-            && let Err(error) = log.close().await
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.close(CLOSE_MAX).await
         {
-            tracing::error!(%error, "the usage log is not whole");
+            tracing::error!(%error, "the ledger is not whole; what it lacks is estimated when weir begins again");
         }
     }
 }

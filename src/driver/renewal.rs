@@ -18,7 +18,9 @@ pub(super) async fn renew(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), CounterError> {
     let settings = driver.settings;
-    let mut due = driver.leases.due(driver.clock.now());
+    // Whoever adopted it, and lives, tells of it; else whoever finds it expired.
+    let given_up = |hold| driver.recorder.forget(hold);
+    let mut due = driver.leases.due(driver.clock.now(), given_up);
     due.retain(|(hold, slot)| wanted(slot) && !driver.local.is_untold(*hold));
     for batch in due.chunks(RENEWED_TOGETHER_MAX) {
         let now = driver.clock.now();

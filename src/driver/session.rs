@@ -2,8 +2,10 @@
 
 use super::{Driver, Opened, reserve, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
+use crate::ledger::faults::die;
 use crate::limits::{Decision, Reservation, SHARED_SLOT};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// One call's exchange, driven. Dropping it settles what it owes.
 pub struct Session {
@@ -93,14 +95,34 @@ impl Session {
     async fn reserve(&self, reservation: Reservation) -> Event {
         let driver = &self.driver;
         let started = driver.clock.instant();
-        let decision = reserve::reserve(driver, &reservation).await;
-        driver.recorder.decided(started.elapsed());
-        match decision {
-            Ok(decision @ Decision::Admitted(_)) => {
-                let noted = self.admitted(&reservation).await;
-                // A call that can't be accounted for is not let through.
-                Event::Decided(noted.then_some(decision))
+        let noting = driver
+            .recorder
+            .intent(reservation.hold, &reservation.context);
+        let mut reserving = std::pin::pin!(reserve::reserve(driver, &reservation));
+        // Both at once where the store has to be asked; a decision that is there
+        // already is worth no note if it is a refusal.
+        let (decision, noted) = match futures_util::poll!(&mut reserving) {
+            Poll::Ready(decision @ Ok(Decision::Admitted(_))) => {
+                self.keep(&reservation);
+                (decision, noting.await)
             }
+            Poll::Ready(decision) => (decision, false),
+            Poll::Pending => {
+                let kept = async {
+                    let decision = reserving.await;
+                    if let Ok(Decision::Admitted(_)) = &decision {
+                        self.keep(&reservation);
+                    }
+                    decision
+                };
+                tokio::join!(kept, noting)
+            }
+        };
+        driver.recorder.decided(started.elapsed());
+        die("die::decided");
+        match decision {
+            // A call that can't be accounted for is not let through.
+            Ok(decision @ Decision::Admitted(_)) => Event::Decided(noted.then_some(decision)),
             Ok(decision) => Event::Decided(Some(decision)),
             Err(error) => {
                 tracing::warn!(%error, "a reservation failed; the call is refused");
@@ -109,17 +131,13 @@ impl Session {
         }
     }
 
-    /// Takes the hold into care; false where it can't be written down.
-    async fn admitted(&self, reservation: &Reservation) -> bool {
+    /// Takes the hold into care.
+    fn keep(&self, reservation: &Reservation) {
         let until = match self.role {
             Role::Door => Some(self.driver.clock.now() + self.driver.settings.handover_max),
             Role::Full | Role::Meter => None,
         };
         reserve::keep(&self.driver, reservation, until);
-        self.driver
-            .recorder
-            .admitted(reservation.hold, &reservation.context)
-            .await
     }
 }
 

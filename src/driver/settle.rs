@@ -2,6 +2,7 @@
 
 use super::{Driver, unsettled};
 use crate::exchange::Settlement;
+use crate::ledger::faults::die;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,11 @@ pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool
         driver.denials.forget(&settlement.slot);
     }
     driver.learning.learn(&settlement);
-    if let Some(event) = settlement.event.filter(|_| ended_here) {
-        driver.recorder.record(event);
+    die("die::settled");
+    match settlement.event.filter(|_| ended_here) {
+        Some(event) => driver.recorder.record(event),
+        // The call is told of by its own part.
+        None if settlement.hold.is_shared() => {}
+        None => driver.recorder.forget(settlement.hold),
     }
 }

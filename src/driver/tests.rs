@@ -21,6 +21,7 @@ pub fn driver(counters: Counters) -> Arc<Driver> {
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         handover_max: Millis::from_secs(10),
@@ -296,7 +297,7 @@ async fn a_hold_that_is_adopted_keeps_what_it_took() {
     assert!(driver.leases.reservation(call.hold).is_some());
     assert!(driver.leases.reservation(unknown).is_none());
     let later = driver.clock.now() + Millis::from_mins(60);
-    assert_eq!(driver.leases.due(later).len(), 2);
+    assert_eq!(driver.leases.due(later, |_| {}).len(), 2);
     driver.carry_over(|_| true);
     assert!(!passes_alone(&driver, &self::call(&driver, 3, 1)));
 }

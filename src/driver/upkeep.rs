@@ -8,6 +8,7 @@ use super::Driver;
 use super::renewal;
 use super::unsettled::{Again, Round};
 use crate::exchange::{OpenCall, expired_event};
+use crate::ledger::faults::die;
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
@@ -128,6 +129,9 @@ impl Upkeep {
                 return;
             }
         };
+        if !expired.is_empty() {
+            die("die::expired");
+        }
         for hold in expired {
             driver.leases.release(hold.hold);
             // The other part, if there is one, is kept no longer either.
@@ -145,7 +149,10 @@ impl Upkeep {
             }
             match OpenCall::from_json(&hold.context) {
                 Some(call) => driver.recorder.record(expired_event(&call, now)),
-                None => tracing::error!(hold = %hold.hold, "an expired hold's call can't be read"),
+                None => {
+                    tracing::error!(hold = %hold.hold, "an expired hold's call can't be read");
+                    driver.recorder.forget(hold.hold);
+                }
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What is known of an admitted call: all that settling it needs, wherever
 //! that happens.
 //!
-//! It travels with the hold in the counter store, in the journal of open
-//! calls, and from a door to a meter, as JSON. It holds names, numbers and
-//! times; never a prompt, an answer or a key.
+//! It travels with the hold in the counter store, in the ledger's spool, and from
+//! a door to a meter, as JSON. It holds names, numbers and times; never a prompt, an answer or a key.
 
 use super::prompt::Basis;
 use crate::limits::HoldId;

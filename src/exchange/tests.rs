@@ -26,6 +26,7 @@ pub(super) fn settings() -> Settings {
         keep_authorization: false,
         trust_ext_authz: true,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         handover_max: Millis::from_mins(10),

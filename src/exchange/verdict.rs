@@ -80,7 +80,8 @@ pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Me
         output_tokens: event.output_tokens,
         handover: None,
     };
-    (settlement(&call, &verdict, event), metadata)
+    let settlement = settlement(&call, &verdict, event);
+    (Effect::Settle(Box::new(settlement)), metadata)
 }
 
 /// The end of a call of whose answer nothing was seen.
@@ -90,7 +91,7 @@ pub(super) fn unseen(call: OpenCall, origin: Origin, now: UnixMillis) -> Effect 
         Origin::Upstream | Origin::Lost | Origin::Unknown => lost(&call),
     };
     let event = event(&call, &verdict, now);
-    settlement(&call, &verdict, event)
+    Effect::Settle(Box::new(settlement(&call, &verdict, event)))
 }
 
 /// The event of a hold that nobody settled: of what stays charged.
@@ -98,9 +99,11 @@ pub fn expired(call: &OpenCall, now: UnixMillis) -> UsageEvent {
     event(call, &estimate(call, call.output_tokens), now)
 }
 
-/// The event of a call whose process died, and all that was counted with it.
-pub fn interrupted(call: &OpenCall, now: UnixMillis) -> UsageEvent {
-    event(call, &lost(call), now)
+/// The end of a call whose process died, and all that was counted with it.
+pub fn interrupted(call: &OpenCall, now: UnixMillis) -> Settlement {
+    let verdict = lost(call);
+    let event = event(call, &verdict, now);
+    settlement(call, &verdict, event)
 }
 
 /// The event of a hold that was given back before anything was sent.
@@ -267,8 +270,8 @@ fn estimate(call: &OpenCall, output_tokens: u64) -> Verdict {
     }
 }
 
-fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
-    Effect::Settle(Box::new(Settlement {
+fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Settlement {
+    Settlement {
         slot: Arc::clone(&call.tenant),
         hold: call.id,
         shared: call.shared,
@@ -281,7 +284,7 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Effect {
         lesson: lesson(call, verdict),
         ratio_lesson: ratio_lesson(call, verdict),
         event: Some(event),
-    }))
+    }
 }
 
 /// What a call teaches whose provider said what it produced.

@@ -16,7 +16,11 @@
 //! | `weir_counter_store_away` | | 1 while the counter store is away, in part or whole |
 //! | `weir_sidecars` | | sidecars that share the counter store, as far as is known |
 //! | `weir_local_admissions_total`, `weir_local_refusals_total` | | decided by this sidecar alone, while the store was away |
-//! | `weir_usage_log_errors_total` | | lines refused and writes failed |
+//! | `weir_ledger_errors_total` | | calls refused, and events not kept, as the ledger took nothing |
+//! | `weir_ledger_rows_total` | `sink` | rows of the ledger that a sink has taken |
+//! | `weir_ledger_set_aside_total` | `sink` | rows that a sink will never take, set aside |
+//! | `weir_ledger_sink_away` | `sink` | 1 while a sink takes nothing |
+//! | `weir_ledger_lost_bytes_total` | | bytes of the spool that the disk lost, found at the start |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_build_info` | `version` | always 1 |
 //!
@@ -27,7 +31,7 @@
 
 mod labels;
 
-pub use labels::{CounterFault, RateLimitCode, SpanLoss};
+pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
@@ -75,7 +79,11 @@ pub struct Metrics {
     sidecars: Gauge,
     local_admissions: Counter,
     local_refusals: Counter,
-    usage_log_errors: Counter,
+    ledger_errors: Counter,
+    ledger_rows: By<Sink, Counter>,
+    ledger_set_aside: By<Sink, Counter>,
+    ledger_sink_away: By<Sink, Gauge>,
+    ledger_lost_bytes: Counter,
     spans_lost: By<SpanLoss, Counter>,
 }
 
@@ -177,10 +185,34 @@ impl Metrics {
                 "Calls that this sidecar refused alone",
                 Counter::default(),
             ),
-            usage_log_errors: plain(
+            ledger_errors: plain(
                 metrics,
-                "usage_log_errors",
-                "Lines refused and writes failed",
+                "ledger_errors",
+                "Calls and events that the ledger did not take",
+                Counter::default(),
+            ),
+            ledger_rows: By::register(
+                metrics,
+                "ledger_rows",
+                "Rows that a sink of the ledger has taken",
+                Counter::default,
+            ),
+            ledger_set_aside: By::register(
+                metrics,
+                "ledger_set_aside",
+                "Rows that a sink of the ledger will never take",
+                Counter::default,
+            ),
+            ledger_sink_away: By::register(
+                metrics,
+                "ledger_sink_away",
+                "Whether a sink of the ledger takes nothing",
+                Gauge::default,
+            ),
+            ledger_lost_bytes: plain(
+                metrics,
+                "ledger_lost_bytes",
+                "Bytes of the spool that the disk lost",
                 Counter::default(),
             ),
             spans_lost: By::register(
@@ -280,8 +312,30 @@ impl Metrics {
         };
     }
 
-    pub fn usage_log_error(&self) {
-        self.usage_log_errors.inc();
+    pub fn ledger_error(&self) {
+        self.ledger_errors.inc();
+    }
+
+    pub fn ledger_lost(&self, bytes: u64) {
+        self.ledger_lost_bytes.inc_by(bytes);
+    }
+
+    pub fn ledger_delivered(&self, sink: Sink, rows: u64) {
+        if let Some(counter) = self.ledger_rows.get(sink) {
+            counter.inc_by(rows);
+        }
+    }
+
+    pub fn ledger_set_aside(&self, sink: Sink) {
+        if let Some(counter) = self.ledger_set_aside.get(sink) {
+            counter.inc();
+        }
+    }
+
+    pub fn ledger_sink_away(&self, sink: Sink, away: bool) {
+        if let Some(gauge) = self.ledger_sink_away.get(sink) {
+            gauge.set(i64::from(away));
+        }
     }
 
     pub fn spans_lost(&self, reason: SpanLoss, spans: u64) {

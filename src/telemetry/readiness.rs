@@ -12,7 +12,7 @@ pub struct Readiness {
     started: AtomicBool,
     draining: AtomicBool,
     counters: AtomicBool,
-    usage_log: AtomicBool,
+    ledger: AtomicBool,
 }
 
 /// One part, and whether it is as it should be.
@@ -28,7 +28,7 @@ impl Default for Readiness {
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             counters: AtomicBool::new(true),
-            usage_log: AtomicBool::new(true),
+            ledger: AtomicBool::new(true),
         }
     }
 }
@@ -53,9 +53,9 @@ impl Readiness {
         self.counters.store(ok, Ordering::Release);
     }
 
-    /// Whether usage events reach their file. Set by the usage log itself.
-    pub fn set_usage_log(&self, ok: bool) {
-        self.usage_log.store(ok, Ordering::Release);
+    /// Whether the ledger takes what calls use.
+    pub fn set_ledger(&self, ok: bool) {
+        self.ledger.store(ok, Ordering::Release);
     }
 
     /// Whether all parts are well.
@@ -70,7 +70,7 @@ impl Readiness {
             check("started", self.started.load(Ordering::Acquire)),
             check("not_draining", !self.is_draining()),
             check("counters", self.counters.load(Ordering::Acquire)),
-            check("usage_log", self.usage_log.load(Ordering::Acquire)),
+            check("ledger", self.ledger.load(Ordering::Acquire)),
         ]
     }
 }
@@ -84,7 +84,7 @@ mod tests {
         let unready: [fn(&Readiness); 3] = [
             |readiness| readiness.set_draining(),
             |readiness| readiness.set_counters(false),
-            |readiness| readiness.set_usage_log(false),
+            |readiness| readiness.set_ledger(false),
         ];
         for (index, break_it) in unready.into_iter().enumerate() {
             let readiness = Readiness::default();
@@ -103,10 +103,10 @@ mod tests {
         let readiness = Readiness::default();
         readiness.set_started();
         readiness.set_counters(false);
-        readiness.set_usage_log(false);
+        readiness.set_ledger(false);
         readiness.set_counters(true);
         assert!(!readiness.is_ready());
-        readiness.set_usage_log(true);
+        readiness.set_ledger(true);
         assert!(readiness.is_ready());
     }
 }

@@ -262,7 +262,7 @@ async fn start_weir(
     let config = format!(
         r#"{server}listen: {{ grpc: "unix:{socket}", admin: "{admin}" }}
 counters: {counters}
-usage_log: {{ path: "{folder}/usage.jsonl" }}
+ledger: {{ path: "{folder}/ledger", durability: relaxed, file: {{ path: "{folder}/usage.jsonl", sync: false }} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys: [ {{ id: bench, hash: {hash}, tenant: bench, user: bench }} ]

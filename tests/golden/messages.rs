@@ -18,6 +18,7 @@ fn the_checked_in_messages_are_those_of_the_proto_files() {
         .compile_fds(compiler.file_descriptor_set())
         .unwrap();
     let made = std::fs::read_to_string(folder.path().join("weir.v1.rs")).unwrap();
+    let made = format!("//! `proto/{FILE}` as Rust.\n\n{made}");
     let path = root.join("src/ledger/wire/v1.rs");
     if std::env::var_os("WEIR_UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &made).unwrap();

@@ -47,6 +47,8 @@ pub struct Setup {
     pub limits: String,
     /// Fields of the plan's `output` besides its caps.
     pub output: &'static str,
+    /// More models, as YAML.
+    pub models: &'static str,
     /// More top-level fields of `weir.yaml`.
     pub more: String,
     /// weir reaches Redis over a link that can fall.
@@ -55,6 +57,8 @@ pub struct Setup {
     pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
+    /// Where weir dies or its disk fails: see `ledger::faults`.
+    pub faults: String,
 }
 
 impl Default for Setup {
@@ -64,11 +68,13 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             output: "",
+            models: "",
             more: String::new(),
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
+            faults: String::new(),
         }
     }
 }
@@ -128,7 +134,7 @@ impl Stack {
             weir_yaml(&setup, dir.path(), &ports, &counters),
         )
         .unwrap();
-        let weir = start_weir(dir.path());
+        let weir = start_weir(dir.path(), &setup.faults);
         let envoy = start_envoy(&setup, dir.path(), &ports, provider.address);
         let mut stack = Self {
             provider,
@@ -176,9 +182,10 @@ impl Stack {
             .replace(&self.grpc.to_string(), &grpc.to_string())
             .replace(&self.admin.to_string(), &admin.to_string())
             .replace("/weir.sock", "/another/weir.sock")
+            .replace("/ledger\"", "/another/ledger\"")
             .replace("/usage.jsonl", "/another/usage.jsonl");
         fs::write(dir.join("weir.yaml"), config).unwrap();
-        let weir = start_weir(&dir);
+        let weir = start_weir(&dir, "");
         until("another weir to be ready", READY_MAX, || async move {
             let ready =
                 client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
@@ -202,8 +209,13 @@ impl Stack {
         if self.setup.engine == Engine::Memory {
             self.counting_since_ms = unix_ms();
         }
-        self.weir = start_weir(self.dir.path());
+        self.weir = start_weir(self.dir.path(), &self.setup.faults);
         self.ready().await;
+    }
+
+    /// Where weir dies or its disk fails, from its next start on.
+    pub fn let_fail(&mut self, faults: &str) {
+        faults.clone_into(&mut self.setup.faults);
     }
 
     /// Kills Redis.
@@ -364,7 +376,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-usage_log: {{ path: "{log}" }}
+ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -385,7 +397,7 @@ models:
   "{NOVA_ARN}": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
   llama3.2: {{ vocabulary: o200k_base, price: {{ input: 0, output: 0 }} }}
   nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
-plans:
+{models}plans:
   team:
     limits: {limits}
     output: {{ max_tokens: {{ default: 100, cap: 1000 }} {output} }}
@@ -397,12 +409,14 @@ tenants:
         socket = dir.join("weir.sock").display(),
         grpc = ports.grpc,
         admin = ports.admin,
+        ledger = dir.join("ledger").display(),
         log = dir.join("usage.jsonl").display(),
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
         output = setup.output,
+        models = setup.models,
         more = setup.more,
     )
 }
@@ -414,11 +428,12 @@ pub const NOVA_ARN: &str =
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
-fn start_weir(dir: &Path) -> Process {
+fn start_weir(dir: &Path, faults: &str) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
         .arg(dir.join("weir.yaml"))
+        .env("FAILPOINTS", faults)
         .env("WEIR_PEPPER", PEPPER)
         .env("WEIR_ADMIN_TOKEN", ADMIN_TOKEN);
     Process::start("weir", command, dir)

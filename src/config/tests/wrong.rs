@@ -219,39 +219,48 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (r#"["unix:/run/weir/weir.sock", "127.0.0.1:50051"]"#, "", &[
         r#"2:7: listen.grpc: is required: "unix:/path" or "host:port", or a list of them"#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "usage_log: usage.jsonl", &[
-        "5:12: usage_log: must be a mapping (got a text)",
+    ("ledger: { path: weir-ledger }", "ledger: weir-ledger", &[
+        "5:9: ledger: must be a mapping (got a text)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "usage_log: { path: a, open_path: a }", &[
-        "5:34: usage_log.open_path: must be another file than path",
+    ("ledger: { path: weir-ledger }", "ledger: { durability: lax, spool_bytes_max: 1MiB, file: {}, sqlite: { retention: 1h } }", &[
+        r#"5:23: ledger.durability: must be one of strict, relaxed (got "lax")"#,
+        "5:45: ledger.spool_bytes_max: must be at least 64MiB (got 1MiB)",
+        "5:57: ledger.file.path: is required: the file that usage events are appended to",
+        "5:82: ledger.sqlite.retention: must be at least 1d (got 1h)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "holds: { renew_every: 10s }", &[
+    ("ledger: { path: weir-ledger }", "ledger: { postgres: { url: 'postgres://a:b@c/d' } }", &[
+        "5:28: ledger.postgres.url: must be a mapping (got a text)",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { postgres: { url: { env: NO_URL } } }", &[
+        "5:35: ledger.postgres.url.env: names an environment variable that is not set",
+    ]),
+    ("ledger: { path: weir-ledger }", "holds: { renew_every: 10s }", &[
         "5:23: holds.renew_every: renew_every must be at most half of lease_ttl, so that one renewal may fail (got 10s and 15s)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "holds: { lease_ttl: 2m }", &[
+    ("ledger: { path: weir-ledger }", "holds: { lease_ttl: 2m }", &[
         "5:21: holds.lease_ttl: lease_ttl must be at most ttl: a lease belongs to a hold (got 2m and 1m)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "holds: { renew_every: 100ms, lease_ttl: 500ms }", &[
+    ("ledger: { path: weir-ledger }", "holds: { renew_every: 100ms, lease_ttl: 500ms }", &[
         "5:41: holds.lease_ttl: must be at least 1s: a lease must outlive a slow answer (got 500ms)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "holds: { ttl: 1ms }", &[
+    ("ledger: { path: weir-ledger }", "holds: { ttl: 1ms }", &[
         "5:15: holds.ttl: must be at least 10ms (got 1ms)",
     ]),
-    ("usage_log: { path: usage.jsonl }", "server: { body_bytes_max: 10MB, workers: 0, upstream_authorization: drop }", &[
+    ("ledger: { path: weir-ledger }", "server: { body_bytes_max: 10MB, workers: 0, upstream_authorization: drop }", &[
         "5:27: server.body_bytes_max: must be a size such as 512KiB or 10MiB (got 10MB)",
         "5:42: server.workers: must be more than 0 (got 0)",
         r#"5:69: server.upstream_authorization: must be one of strip, keep (got "drop")"#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "telemetry: { log: { format: xml, level: inof }, otlp: { endpoint: 'https://c:4317' } }", &[
+    ("ledger: { path: weir-ledger }", "telemetry: { log: { format: xml, level: inof }, otlp: { endpoint: 'https://c:4317' } }", &[
         r#"5:29: telemetry.log.format: must be one of json, human (got "xml")"#,
         r#"5:41: telemetry.log.level: must be one of error, warn, info, debug, trace (got "inof"); did you mean "info"?"#,
         r#"5:67: telemetry.otlp.endpoint: TLS to the collector is not built in (got "https://c:4317")"#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "usage_logs: { path: usage.jsonl }", &[
-        r#"5:1: usage_logs: unknown field; did you mean "usage_log"?"#,
+    ("ledger: { path: weir-ledger }", "ledgers: { path: weir-ledger }", &[
+        r#"5:1: ledgers: unknown field; did you mean "ledger"?"#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, counters, usage_log, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
+    ("ledger: { path: weir-ledger }", "budgets: {}", &[
+        "5:1: budgets: unknown field; known here: listen, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
@@ -265,7 +274,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("vocabulary: cl100k_base", "token_ratio: 1.0005", &[
         r#"14:33: models."llama-3.1-70b".token_ratio: must be a number such as 1 or 1.15, with three decimals at most (got 1.0005)"#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "tokens: { learned: x }", &[
+    ("ledger: { path: weir-ledger }", "tokens: { learned: x }", &[
         "5:11: tokens.learned: unknown field; known here: learned_path",
     ]),
     ("image_tokens: 1_500", "image_tokens: 0, inject_include_usage: yes", &[
@@ -286,11 +295,11 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"18:17: tenants.acme.plan: there is no plan "team""#,
         r#"19:19: tenants.globex.plan: there is no plan "team""#,
     ]),
-    ("usage_log: { path: usage.jsonl }", "usage_log: { path: usage.jsonl", &[
+    ("ledger: { path: weir-ledger }", "ledger: { path: weir-ledger", &[
         "6:9: is not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'",
     ]),
-    ("usage_log: { path: usage.jsonl }", "usage_log: !file usage.jsonl", &[
-        "5:18: has a tag of no meaning here; a text that begins with ! goes in quotes",
+    ("ledger: { path: weir-ledger }", "ledger: !file weir-ledger", &[
+        "5:15: has a tag of no meaning here; a text that begins with ! goes in quotes",
     ]),
     ("tier: premium", "tier: true", &[
         "12:19: models.gpt-4o.tier: must be a name: put true in quotes if it is one",
@@ -316,6 +325,12 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"16:22: routes[0].dialect: must be one of openai, anthropic, gemini, bedrock, cohere, ollama (got "anthropics"); did you mean "anthropic"?"#,
         r#"16:57: routes[1].unknown_endpoints: must be one of refuse, pass (got "allow")"#,
         r#"16:78: routes[2].upgrades: must be one of refuse, allow (got "pass")"#,
+    ]),
+    ("plans:\n", "server: { quota_status: 400 }\nplans:\n", &[
+        r#"16:25: server.quota_status: must be one of 402, 403, 429 (got "400"); did you mean "402"?"#,
+    ]),
+    ("plans:\n", "server: { quota_status: [] }\nplans:\n", &[
+        "16:25: server.quota_status: must be one of 402, 403, 429 (got a list)",
     ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",

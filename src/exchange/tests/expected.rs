@@ -179,7 +179,7 @@ fn a_call_whose_hold_expired_is_told_of_with_what_was_held() {
     );
     assert_eq!(event.known, Some(Known::Reserved));
     // With a process, its counters die too: nothing says less than the most.
-    let event = interrupted_event(&call, NOW);
+    let event = interrupted_settlement(&call, NOW).event.unwrap();
     assert_eq!(
         (event.input_tokens, event.output_tokens),
         (Some(9), Some(100))

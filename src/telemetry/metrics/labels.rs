@@ -255,6 +255,43 @@ impl Label for CounterFault {
     }
 }
 
+/// Where rows of the ledger go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    Sqlite,
+    Postgres,
+    File,
+    Otlp,
+    CloudEvents,
+}
+
+impl Sink {
+    /// The sink of this name, as it calls itself.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|sink| sink.value() == name)
+    }
+}
+
+impl Label for Sink {
+    const NAME: &'static str = "sink";
+    const ALL: &'static [Self] = &[
+        Sink::Sqlite,
+        Sink::Postgres,
+        Sink::File,
+        Sink::Otlp,
+        Sink::CloudEvents,
+    ];
+    fn value(self) -> &'static str {
+        match self {
+            Sink::Sqlite => "sqlite",
+            Sink::Postgres => "postgres",
+            Sink::File => "file",
+            Sink::Otlp => "otlp",
+            Sink::CloudEvents => "cloudevents",
+        }
+    }
+}
+
 /// What the rate limit service answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimitCode {

@@ -132,7 +132,7 @@ fn what_is_left_of_the_list_is_shown_too() {
     metrics.call_closed();
     metrics.open_holds(3);
     metrics.unsettled_holds(2);
-    metrics.usage_log_error();
+    metrics.ledger_error();
     metrics.counter_error(CounterFault::Refused);
     metrics.spans_lost(SpanLoss::ExportFailed, 5);
     metrics.decided(Duration::from_micros(70));
@@ -141,7 +141,7 @@ fn what_is_left_of_the_list_is_shown_too() {
         ("weir_open_calls", "1"),
         ("weir_open_holds", "3"),
         ("weir_unsettled_holds", "2"),
-        ("weir_usage_log_errors_total", "1"),
+        ("weir_ledger_errors_total", "1"),
         (r#"weir_counter_errors_total{kind="refused"}"#, "1"),
         (r#"weir_counter_errors_total{kind="timeout"}"#, "0"),
         (r#"weir_spans_lost_total{reason="export_failed"}"#, "5"),

@@ -1,0 +1,252 @@
+//! The ledger: its spool, the relays that carry its rows out on a thread of
+//! their own, and what an earlier process left open in it.
+
+mod postgres;
+mod retention;
+
+use crate::config::{LedgerConfig, LedgerDurability};
+use crate::driver::Driver;
+use crate::driver::clock::{self, Clock};
+use crate::exchange::OpenCall;
+use crate::ledger::relay::{Relay, Watch};
+use crate::ledger::sink::Sink;
+use crate::ledger::sinks::file::{FileConfig, FileSink};
+use crate::ledger::spool::{
+    Durability, Health, Interrupted, Opened, SEGMENT_BYTES, Spool, SpoolConfig,
+};
+use crate::ledger::store::{Store, StoreConfig};
+use crate::limits::HoldId;
+use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::readiness::Readiness;
+use anyhow::Context;
+use postgres::Postgres;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long the relays may take, at the end, for what is on their way.
+const RELAYS_END_MAX: Duration = Duration::from_secs(5);
+
+/// A running ledger.
+pub(super) struct Ledger {
+    spool: Arc<Spool>,
+    interrupted: Vec<Interrupted>,
+    /// Cancelled when the disk failed: the process must end.
+    failed: CancellationToken,
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Ledger {
+    /// Opens the spool and the sinks, and starts the relays.
+    pub fn start(
+        config: &LedgerConfig,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> anyhow::Result<Self> {
+        let failed = CancellationToken::new();
+        let opened = open_spool(config, readiness, &failed)?;
+        let Opened {
+            spool,
+            interrupted,
+            lost_bytes,
+        } = opened;
+        metrics.ledger_lost(lost_bytes);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("can't start the ledger's runtime")?;
+        let stop = CancellationToken::new();
+        let relays = Relays {
+            config,
+            spool: &spool,
+            watch: Arc::new(Counting(Arc::clone(metrics))),
+            stop: &stop,
+            runtime: &runtime,
+        };
+        let (relays, upkeep) = relays.start()?;
+        let thread = std::thread::Builder::new()
+            .name("weir-ledger".into())
+            .spawn(move || {
+                runtime.block_on(relays.join_all());
+                drop(upkeep);
+            })
+            .context("can't start the ledger's thread")?;
+        Ok(Self {
+            spool: Arc::new(spool),
+            interrupted,
+            failed,
+            stop,
+            thread,
+        })
+    }
+
+    pub fn spool(&self) -> Arc<Spool> {
+        Arc::clone(&self.spool)
+    }
+
+    /// Resolves when the disk has failed.
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
+    /// Records the calls that were open when the last process died: what they used
+    /// is not known, so the most that they could use is charged.
+    pub fn record_interrupted(&mut self, driver: &Arc<Driver>) {
+        let interrupted = std::mem::take(&mut self.interrupted);
+        if !interrupted.is_empty() {
+            let calls = interrupted.len();
+            tracing::warn!(
+                calls,
+                "calls were open when weir last ended; they are recorded as estimated"
+            );
+        }
+        for call in interrupted {
+            let context = std::str::from_utf8(&call.context).ok();
+            match context.and_then(OpenCall::from_json) {
+                Some(open) => driver.settle_interrupted(&open),
+                None => {
+                    tracing::error!(id = %call.id, "an open call in the ledger can't be read; it is dropped");
+                    driver.recorder().forget(call.id);
+                }
+            }
+        }
+    }
+
+    /// After the spool was closed: the relays carry out what they can in time.
+    /// The rest waits in the spool for the next process.
+    pub fn finish(self) {
+        let begun = clock::Clock::start();
+        let end = begun.instant() + RELAYS_END_MAX;
+        while !self.thread.is_finished() && begun.instant() < end {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            tracing::error!("the ledger's thread failed");
+        }
+    }
+}
+
+fn open_spool(
+    config: &LedgerConfig,
+    readiness: &Arc<Readiness>,
+    failed: &CancellationToken,
+) -> anyhow::Result<Opened> {
+    let spool = SpoolConfig {
+        path: config.path.clone(),
+        durability: match config.durability {
+            LedgerDurability::Strict => Durability::Strict,
+            LedgerDurability::Relaxed => Durability::Relaxed,
+        },
+        bytes_max: config.spool_bytes_max,
+        segment_bytes: SEGMENT_BYTES,
+        sinks: config.sinks(),
+    };
+    let (readiness, failed) = (Arc::clone(readiness), failed.clone());
+    let tell = Box::new(move |health| tell(&health, &readiness, &failed));
+    let random = HoldId::new(Clock::start().now(), &clock::random().id);
+    Spool::open(&spool, random.0, tell).context("ledger")
+}
+
+fn tell(health: &Health, readiness: &Readiness, failed: &CancellationToken) {
+    readiness.set_ledger(*health == Health::Well);
+    match health {
+        Health::Well => tracing::info!("the ledger takes calls again"),
+        Health::NoRoom(error) => {
+            tracing::error!(
+                error,
+                "the ledger's disk takes nothing; no call is admitted until it does"
+            );
+        }
+        Health::Behind { bytes } => tracing::error!(
+            bytes,
+            "the ledger's spool is full, as a sink is behind; no call is admitted until it has caught up"
+        ),
+        Health::Failed(error) => {
+            tracing::error!(
+                error,
+                "a sync of the ledger failed: what is on disk isn't known; weir ends"
+            );
+            failed.cancel();
+        }
+    }
+}
+
+/// What the relays are made of.
+struct Relays<'a> {
+    config: &'a LedgerConfig,
+    spool: &'a Spool,
+    watch: Arc<Counting>,
+    stop: &'a CancellationToken,
+    runtime: &'a Runtime,
+}
+
+impl Relays<'_> {
+    /// The relays, and what goes on beside them for as long as they do.
+    fn start(&self) -> anyhow::Result<(JoinSet<()>, JoinSet<()>)> {
+        let (mut relays, mut upkeep) = (JoinSet::new(), JoinSet::new());
+        if let Some(sqlite) = &self.config.sqlite {
+            let path = sqlite.path.clone();
+            let config = StoreConfig::Sqlite { path };
+            let store = self.runtime.block_on(Store::open(&config));
+            let store = store.context("ledger.sqlite")?;
+            if let Some(retention) = sqlite.retention {
+                upkeep.spawn_on(
+                    retention::retain(store.clone(), retention),
+                    self.runtime.handle(),
+                );
+            }
+            self.relay(store, &mut relays)?;
+        }
+        if let Some(postgres) = &self.config.postgres {
+            let sink = Postgres::new(postgres);
+            self.relay(sink, &mut relays)?;
+        }
+        if let Some(file) = &self.config.file {
+            let sink = FileSink::open(FileConfig {
+                path: file.path.clone(),
+                sync: file.sync,
+                links: false,
+                dead_letters_folder: self.config.path.clone(),
+            });
+            self.relay(sink.context("ledger.file")?, &mut relays)?;
+        }
+        Ok((relays, upkeep))
+    }
+
+    fn relay(&self, sink: impl Sink + 'static, relays: &mut JoinSet<()>) -> anyhow::Result<()> {
+        let reader = self.spool.reader(sink.name()).context("ledger")?;
+        let watch = Arc::clone(&self.watch) as Arc<dyn Watch>;
+        let relay = Relay::new(reader, sink, watch, self.stop.clone());
+        relays.spawn_on(relay.run(), self.runtime.handle());
+        Ok(())
+    }
+}
+
+/// Counts what relays do.
+struct Counting(Arc<Metrics>);
+
+impl Watch for Counting {
+    fn delivered(&self, sink: &'static str, rows: usize) {
+        if let Some(sink) = metrics::Sink::of(sink) {
+            self.0
+                .ledger_delivered(sink, u64::try_from(rows).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn set_aside(&self, sink: &'static str) {
+        if let Some(sink) = metrics::Sink::of(sink) {
+            self.0.ledger_set_aside(sink);
+        }
+    }
+
+    fn away(&self, sink: &'static str, why: Option<&str>) {
+        if let Some(sink) = metrics::Sink::of(sink) {
+            self.0.ledger_sink_away(sink, why.is_some());
+        }
+    }
+}

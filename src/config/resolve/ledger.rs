@@ -1,0 +1,72 @@
+//! Where the ledger is kept, and where its rows go.
+
+use super::elsewhere;
+use crate::config::outside::Outside;
+use crate::config::problem::{At, Findings, Path};
+use crate::config::raw::ledger::RawLedger;
+use crate::config::{FileSettings, LedgerConfig, PostgresSettings, SqliteSettings};
+
+/// Where nothing else is said.
+const PATH: &str = "weir-ledger";
+const SPOOL_BYTES_MAX: u64 = 4 << 30;
+const CONNECTIONS: u64 = 4;
+
+/// The outer `None` after a problem, the inner one where no ledger is kept.
+pub(super) fn ledger(
+    is_there: bool,
+    raw: Option<RawLedger>,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<Option<LedgerConfig>> {
+    let Some(raw) = raw else {
+        if is_there {
+            return None;
+        }
+        let at = At {
+            place: None,
+            path: Path::default().field("ledger"),
+        };
+        findings.warning(&at, "is not set: what calls use is recorded nowhere");
+        return Some(None);
+    };
+    let path = raw.path.map_or_else(|| PATH.to_owned(), |path| path.value);
+    let path = std::path::PathBuf::from(path);
+    let sqlite = match raw.sqlite {
+        Some(sqlite) => Some(SqliteSettings {
+            path: sqlite
+                .path
+                .map_or_else(|| path.join("weir.db"), |path| path.value.into()),
+            retention: sqlite.retention.map(|span| span.value),
+        }),
+        None if raw.has_sink => None,
+        None => Some(SqliteSettings {
+            path: path.join("weir.db"),
+            retention: None,
+        }),
+    };
+    let postgres = match raw.postgres {
+        Some(postgres) => Some(PostgresSettings {
+            url: elsewhere(&postgres.url, outside, findings)?,
+            retention: postgres.retention.map(|span| span.value),
+            connections: postgres
+                .connections
+                .map_or(CONNECTIONS, |amount| amount.value),
+        }),
+        None => None,
+    };
+    raw.is_read.then(|| {
+        Some(LedgerConfig {
+            durability: raw.durability.unwrap_or_default(),
+            spool_bytes_max: raw
+                .spool_bytes_max
+                .map_or(SPOOL_BYTES_MAX, |bytes| bytes.value),
+            sqlite,
+            postgres,
+            file: raw.file.map(|file| FileSettings {
+                path: file.path.value.into(),
+                sync: file.sync.unwrap_or(true),
+            }),
+            path,
+        })
+    })
+}

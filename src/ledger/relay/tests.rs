@@ -1,0 +1,178 @@
+//! A relay between a real spool and a sink that fails in every way.
+
+use super::*;
+use crate::exchange::UsageEvent;
+use crate::ledger::row::ChainId;
+use crate::ledger::spool::{Durability, Opened, Spool, SpoolConfig};
+use crate::limits::HoldId;
+use crate::units::UnixMillis;
+use serde_json::json;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::Mutex;
+
+/// What a sink does at the next offer.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Away,
+    /// Takes the rows, but its answer is lost.
+    TakeAndFail,
+    Poison(usize),
+}
+
+/// Counts each row once, by its event's id.
+#[derive(Default)]
+struct Taken {
+    next: VecDeque<Next>,
+    rows: BTreeSet<HoldId>,
+    aside: Vec<HoldId>,
+    offers: usize,
+}
+
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<Taken>>);
+
+impl Sink for Fake {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    async fn deliver(&mut self, rows: &[Row]) -> Result<(), SinkError> {
+        let mut taken = self.0.lock().unwrap();
+        taken.offers += 1;
+        let ids = rows.iter().map(|row| row.event.id);
+        match taken.next.pop_front() {
+            Some(Next::Away) => return Err(SinkError::Away("it is away".into())),
+            Some(Next::Poison(index)) => {
+                let why = "it is odd".into();
+                return Err(SinkError::Poison { index, why });
+            }
+            Some(Next::TakeAndFail) => {
+                taken.rows.extend(ids);
+                return Err(SinkError::Away("no answer".into()));
+            }
+            None => taken.rows.extend(ids),
+        }
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, row: &Row, _: &str) -> Result<(), SinkError> {
+        self.0.lock().unwrap().aside.push(row.event.id);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Watch for Told {
+    fn delivered(&self, _: &'static str, _: usize) {}
+
+    fn set_aside(&self, _: &'static str) {
+        self.0.lock().unwrap().push("set aside".into());
+    }
+
+    fn away(&self, _: &'static str, why: Option<&str>) {
+        let why = why.unwrap_or("there").to_owned();
+        self.0.lock().unwrap().push(why);
+    }
+}
+
+fn id(n: u64) -> HoldId {
+    HoldId::new(UnixMillis(1_700_000_000_000 + n), &[7; 10])
+}
+
+fn event(n: u64) -> UsageEvent {
+    serde_json::from_value(json!({
+        "schema": "weir.usage.v1", "id": id(n).to_string(), "outcome": "exact",
+        "started_at_ms": 1, "ended_at_ms": 2, "dialect": "openai", "stream": false,
+        "request_bytes": 5,
+    }))
+    .unwrap()
+}
+
+async fn spool_of(folder: &Path, events: std::ops::Range<u64>) -> Spool {
+    let config = SpoolConfig {
+        path: folder.to_owned(),
+        durability: Durability::Relaxed,
+        bytes_max: 1 << 30,
+        segment_bytes: 1_000,
+        sinks: vec!["test"],
+    };
+    let opened = Spool::open(&config, ChainId::nil(), Box::new(|_| {}));
+    let Opened { spool, .. } = opened.unwrap();
+    for n in events {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    spool
+}
+
+/// Relays all that is there to the spool's end.
+async fn relay(spool: Spool, fake: &Fake, told: &Arc<Told>) {
+    let reader = spool.reader("test").unwrap();
+    spool.close(Duration::from_secs(10)).await.unwrap();
+    let watch = Arc::clone(told);
+    let relay = Relay::new(reader, fake.clone(), watch, CancellationToken::new());
+    tokio::time::timeout(Duration::from_secs(60), relay.run())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_row_is_taken_once_whatever_the_sink_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fake, told) = (Fake::default(), Arc::new(Told::default()));
+    fake.0.lock().unwrap().next = VecDeque::from([
+        Next::Away,
+        Next::Away,
+        Next::TakeAndFail,
+        Next::Poison(4),
+        Next::Poison(0),
+        Next::Away,
+        // Odd: there is no such row; it is asked again.
+        Next::Poison(999),
+    ]);
+    relay(spool_of(folder.path(), 0..20).await, &fake, &told).await;
+    {
+        let taken = fake.0.lock().unwrap();
+        assert_eq!(taken.aside, [id(4), id(0)]);
+        assert_eq!(
+            taken.rows,
+            (0..20).map(id).collect(),
+            "one took them before"
+        );
+        assert_eq!(taken.offers, 8);
+    }
+    let told = told.0.lock().unwrap().join(", ");
+    let expected = "it is away, there, set aside, set aside, it is away, there";
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn what_was_committed_is_not_offered_again_and_what_was_not_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fake, told) = (Fake::default(), Arc::new(Told::default()));
+    relay(spool_of(folder.path(), 0..10).await, &fake, &told).await;
+    fake.0.lock().unwrap().rows.clear();
+    relay(spool_of(folder.path(), 10..15).await, &fake, &told).await;
+    assert_eq!(fake.0.lock().unwrap().rows, (10..15).map(id).collect());
+    // Stopped while its sink is away: nothing is committed.
+    let spool = spool_of(folder.path(), 15..18).await;
+    let reader = spool.reader("test").unwrap();
+    spool.flush().await.unwrap();
+    fake.0.lock().unwrap().next = vec![Next::Away; 1_000].into();
+    let stop = CancellationToken::new();
+    let relay_away = Relay::new(reader, fake.clone(), told.clone(), stop.clone());
+    let running = relay_away.run();
+    tokio::pin!(running);
+    let soon = tokio::time::sleep(Duration::from_millis(400));
+    tokio::select! {
+        () = &mut running => panic!("it gave up"),
+        () = soon => stop.cancel(),
+    }
+    running.await;
+    spool.close(Duration::from_secs(10)).await.unwrap();
+    fake.0.lock().unwrap().next.clear();
+    relay(spool_of(folder.path(), 18..19).await, &fake, &told).await;
+    assert_eq!(fake.0.lock().unwrap().rows, (10..19).map(id).collect());
+}

@@ -1,0 +1,330 @@
+//! The spool: a local log of what is owed to the ledger, durable before a call
+//! is let through.
+//!
+//! ```text
+//! intent(id) ──┐ one queue  ┌────────┐  one write, one fdatasync   ┌─► segment
+//!              ├───────────►│ thread │─────for all who wait────────┤
+//! outcome(row)─┘  bounded   └────────┘                             └─► synced
+//!                                                  relays read up to there ┘
+//! ```
+//! A call is noted before it is let through ([`Spool::intent`]) and again when
+//! what it came to is known ([`Spool::outcome`]). What has an intent and no
+//! outcome when a process begins was open when the last one died: it is handed
+//! over ([`Opened::interrupted`]) to be written as estimated.
+//!
+//! # On disk
+//! ```text
+//! DIR/lock                        held by the process that writes
+//! DIR/segments/NUMBER.seg         16 hexadecimal digits, from 1
+//! DIR/positions/SINK              how far a relay has come
+//! DIR/quarantine/NUMBER-OFFSET    bytes that were no records, as they were found
+//! ```
+//! A segment is a header and records, all integers little-endian:
+//!
+//! | header | bytes |
+//! |---|---|
+//! | magic `weirspl1` | 8 |
+//! | segment number | 8 |
+//! | chain id | 16 |
+//! | sequence of the last row before this segment | 8 |
+//! | hash of the last row before this segment | 32 |
+//! | CRC-32 of the above | 4 |
+//!
+//! | record | bytes |
+//! |---|---|
+//! | length of the body | 4 |
+//! | CRC-32 of length, kind and body | 4 |
+//! | kind: 1 intent, 2 outcome, 3 dropped, 4 synced | 1 |
+//! | body | length |
+//!
+//! | kind | body |
+//! |---|---|
+//! | intent | the call's id (16 bytes), then what is known of it ([`Interrupted::context`]) |
+//! | outcome | a row, as [`super::wire`] writes it; ends the intent of its id |
+//! | dropped | an id (16 bytes): its intent is ended, its row is another's to write |
+//! | synced | an offset (8 bytes): all of this segment before it was synced when this was written |
+//!
+//! A segment begins with the intents that were open when it was begun. It gets
+//! its name once these are on disk, so the newest segment alone tells what is
+//! open, and older ones are needed only for what relays have not read: those
+//! that all have read are removed.
+//!
+//! # When a process begins
+//! The newest segment is read to its end. Where bytes are no record:
+//! - followed by no `synced` that reaches behind them, they were never
+//!   acknowledged (a write that a power cut tore): cut off, and kept in
+//!   `quarantine` all the same;
+//! - else the disk has lost what was acknowledged: they are kept in
+//!   `quarantine`, it is reported, and reading goes on at the next record. The
+//!   chain shows the gap.
+//!
+//! A new segment is begun then, so nothing is ever written behind such bytes.
+//!
+//! # When the disk refuses
+//! - A write that fails for want of room is taken back and tried again; no call
+//!   is admitted meanwhile, outcomes wait. So it is where the segments' size has
+//!   come to its bound, because a sink is away for long.
+//! - After a sync that failed nobody knows what is on disk, and asking again
+//!   would not tell (the kernel drops what it could not write). Nothing more is
+//!   acknowledged: [`Health::Failed`], and the process must end.
+
+mod frame;
+mod position;
+mod queue;
+mod reader;
+mod recovery;
+mod segment;
+mod writer;
+
+pub use position::Position;
+pub use reader::{Reader, Relayed};
+pub use writer::Health;
+
+use super::row::ChainId;
+use super::wire;
+use crate::exchange::UsageEvent;
+use crate::limits::HoldId;
+use queue::{Entry, Queue};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use writer::Writer;
+
+/// The longest context of an intent and the longest event; both are around a
+/// kilobyte. Only names from the configuration and words of the provider vary.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a caller waits for room in the queue.
+pub const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long written records stay unsynced when nobody waits for them.
+pub const SYNC_EVERY: Duration = Duration::from_millis(50);
+
+/// The usual size of a segment: read in a moment when a process begins.
+pub const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How the spool is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    pub path: PathBuf,
+    pub durability: Durability,
+    /// The most bytes of all segments together. Admissions stop there.
+    pub bytes_max: u64,
+    /// A segment is ended when it has grown so large.
+    pub segment_bytes: u64,
+    /// Whose relays read it: a segment stays until all of them have. Each is to
+    /// be given a [`Spool::reader`].
+    pub sinks: Vec<&'static str>,
+}
+
+/// When an intent is safe enough to let its call through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// On disk: it survives a power cut.
+    #[default]
+    Strict,
+    /// Written: it survives the death of the process; a power cut may take the
+    /// last [`SYNC_EVERY`].
+    Relaxed,
+}
+
+/// Why something is not in the spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path}: another process writes to it")]
+    Locked { path: PathBuf },
+    #[error("can't start the spool's thread: {0}")]
+    Thread(io::Error),
+    #[error("{bytes} bytes are more than the {BODY_BYTES_MAX} of a record")]
+    TooLong { bytes: usize },
+    #[error("the disk can't keep up")]
+    Slow,
+    #[error("the spool is full: its sinks are behind, or the disk has no room")]
+    Full,
+    #[error("a sync of the spool failed; what is on disk isn't known any more")]
+    Failed,
+    #[error("the spool is closed")]
+    Closed,
+}
+
+impl SpoolError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
+        let path = path.to_owned();
+        move |source| SpoolError::File { path, source }
+    }
+}
+
+/// A call that was open when the process before this one died.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    pub id: HoldId,
+    /// What was given to [`Spool::intent`].
+    pub context: Vec<u8>,
+}
+
+/// A spool that was just opened.
+pub struct Opened {
+    pub spool: Spool,
+    /// Still open in it: each needs [`Spool::outcome`] or [`Spool::drop_intent`].
+    pub interrupted: Vec<Interrupted>,
+    /// Acknowledged bytes that could not be read, now in `quarantine`.
+    pub lost_bytes: u64,
+}
+
+/// The writer's handle. Dropped without [`Spool::close`], what is queued is
+/// still written, but nobody waits for it.
+#[derive(Debug)]
+pub struct Spool {
+    queue: Arc<Queue>,
+    path: PathBuf,
+    chain: ChainId,
+    durability: Durability,
+}
+
+impl Spool {
+    /// Opens or makes the spool and tells what was left open in it. Reads and
+    /// writes files: call it before serving. `random` names a chain that begins
+    /// here. `tell` hears of each change of health, from the spool's thread.
+    ///
+    /// # Errors
+    /// [`SpoolError::File`], [`SpoolError::Locked`], [`SpoolError::Thread`].
+    pub fn open(
+        config: &SpoolConfig,
+        random: ChainId,
+        tell: Box<dyn Fn(Health) + Send>,
+    ) -> Result<Opened, SpoolError> {
+        let recovered = recovery::recover(&config.path, random)?;
+        let queue = Arc::new(Queue::default());
+        let spool = Spool {
+            queue: Arc::clone(&queue),
+            path: config.path.clone(),
+            chain: recovered.chain.id,
+            durability: config.durability,
+        };
+        let interrupted = recovered.open.iter().map(|(id, context)| Interrupted {
+            id: *id,
+            context: context.to_vec(),
+        });
+        let (interrupted, lost_bytes) = (interrupted.collect(), recovered.lost_bytes);
+        Writer::start(config, recovered, queue, tell)?;
+        Ok(Opened {
+            spool,
+            interrupted,
+            lost_bytes,
+        })
+    }
+
+    /// The chain of the rows that are written here.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Notes a call before it is let through; returns when that is as safe as
+    /// `durability` says. Dropped while waiting, it may be noted or not.
+    ///
+    /// # Errors
+    /// [`SpoolError::Slow`] after [`WAIT_MAX`], [`SpoolError::Full`],
+    /// [`SpoolError::Failed`], [`SpoolError::Closed`], [`SpoolError::TooLong`].
+    /// The call must not be let through; its intent may still be there, and is to
+    /// be dropped.
+    pub async fn intent(&self, id: HoldId, context: &[u8]) -> Result<(), SpoolError> {
+        bounded(context.len())?;
+        let entry = Entry::Intent { id, context };
+        self.queue
+            .push_and_wait(&entry, self.durability == Durability::Strict)
+            .await
+    }
+
+    /// Writes a call's row, and ends its intent. Waits only while the queue is
+    /// full, for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`SpoolError::Failed`], [`SpoolError::Closed`], [`SpoolError::TooLong`].
+    pub async fn outcome(&self, event: &UsageEvent) -> Result<(), SpoolError> {
+        let message = wire::encode_event(event);
+        bounded(message.len())?;
+        let entry = Entry::Outcome {
+            id: event.id,
+            message: &message,
+        };
+        self.queue.push(&entry).await
+    }
+
+    /// Writes the row of a call that was refused, if there is room for it now, and
+    /// ends its intent, if it has one. Never waits: there is no end to the calls
+    /// that may be refused while the disk takes nothing, and nothing is billed for
+    /// them.
+    ///
+    /// # Errors
+    /// [`SpoolError::Slow`] where the row is not written, and as
+    /// [`Spool::outcome`].
+    pub fn refused(&self, event: &UsageEvent) -> Result<(), SpoolError> {
+        let message = wire::encode_event(event);
+        bounded(message.len())?;
+        let entry = Entry::Outcome {
+            id: event.id,
+            message: &message,
+        };
+        if self.queue.push_now(&entry)? {
+            return Ok(());
+        }
+        self.queue.push_now(&Entry::Dropped { id: event.id })?;
+        Err(SpoolError::Slow)
+    }
+
+    /// Ends an intent whose row is another's to write.
+    ///
+    /// # Errors
+    /// As [`Spool::outcome`].
+    pub async fn drop_intent(&self, id: HoldId) -> Result<(), SpoolError> {
+        self.queue.push(&Entry::Dropped { id }).await
+    }
+
+    /// Returns once all that was pushed before is on disk.
+    ///
+    /// # Errors
+    /// [`SpoolError::Failed`], [`SpoolError::Closed`].
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.queue.flushed().await
+    }
+
+    /// Takes nothing more, and returns once all is on disk.
+    ///
+    /// # Errors
+    /// [`SpoolError::Failed`], and [`SpoolError::Slow`] where the disk didn't take
+    /// it within `wait`.
+    pub async fn close(&self, wait: Duration) -> Result<(), SpoolError> {
+        self.queue.close();
+        match tokio::time::timeout(wait, self.queue.ended()).await {
+            Ok(ended) => ended,
+            Err(_) => Err(SpoolError::Slow),
+        }
+    }
+
+    /// A relay's way through the rows, from where it last was.
+    ///
+    /// # Errors
+    /// [`SpoolError::File`].
+    pub fn reader(&self, sink: &'static str) -> Result<Reader, SpoolError> {
+        Reader::open(&self.path, sink, Arc::clone(&self.queue))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+fn bounded(bytes: usize) -> Result<(), SpoolError> {
+    if bytes > BODY_BYTES_MAX {
+        return Err(SpoolError::TooLong { bytes });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! Between callers that must not block, the thread that writes, and the relays
+//! that read behind it.
+
+use super::position::Position;
+use super::{SpoolError, WAIT_MAX};
+use crate::limits::HoldId;
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot, watch};
+
+/// What may wait to be written before callers wait: some thousand records.
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// So much more where an intent is only to be ended.
+const DROPS_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is asked of the spool.
+#[derive(Debug)]
+pub(super) enum Entry<'a> {
+    Intent { id: HoldId, context: &'a [u8] },
+    Outcome { id: HoldId, message: &'a [u8] },
+    Dropped { id: HoldId },
+}
+
+/// Whether calls are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    #[default]
+    Well,
+    Full,
+    Failed,
+}
+
+/// Entries on their way to the disk.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Wakes the thread.
+    work: Condvar,
+    /// Wakes callers that wait for room or the end.
+    progress: Notify,
+    synced: watch::Sender<Synced>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Batch,
+    standing: Standing,
+    /// Positions of relays, by sink, and whether one has moved.
+    positions: HashMap<&'static str, Position>,
+    moved: bool,
+    /// The thread sleeps and must be woken; while it is busy it looks by itself.
+    writer_sleeps: bool,
+    closing: bool,
+    /// Set by the thread when it is over.
+    ended: Option<Standing>,
+}
+
+/// What one round of writing takes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Entries: kind, length, body.
+    bytes: Vec<u8>,
+    waiters: Vec<Waiter>,
+}
+
+/// Someone who waits, for a write or for a sync.
+#[derive(Debug)]
+struct Waiter {
+    answer: oneshot::Sender<Standing>,
+    for_sync: bool,
+}
+
+/// Up to where rows may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Synced {
+    pub upto: Position,
+    /// Nothing more will come.
+    pub ended: bool,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            progress: Notify::new(),
+            synced: watch::Sender::new(Synced::default()),
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.waiters.is_empty()
+    }
+
+    pub(super) fn wants_sync(&self) -> bool {
+        self.waiters.iter().any(|waiter| waiter.for_sync)
+    }
+
+    /// The entries, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (head, behind) = rest.split_first_chunk::<5>()?;
+            let [kind, len @ ..] = *head;
+            let len = usize::try_from(u32::from_le_bytes(len)).ok()?;
+            let (body, behind) = behind.split_at_checked(len)?;
+            rest = behind;
+            let (id, body) = body.split_first_chunk::<16>()?;
+            let id = HoldId(uuid::Uuid::from_bytes(*id));
+            Some(match kind {
+                b'i' => Entry::Intent { id, context: body },
+                b'o' => Entry::Outcome { id, message: body },
+                _ => Entry::Dropped { id },
+            })
+        })
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let (kind, id, body): (u8, _, &[u8]) = match entry {
+            Entry::Intent { id, context } => (b'i', id, context),
+            Entry::Outcome { id, message } => (b'o', id, message),
+            Entry::Dropped { id } => (b'd', id, &[]),
+        };
+        // Bodies are bounded far below.
+        let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+        self.bytes.extend_from_slice(id.0.as_bytes());
+        self.bytes.extend_from_slice(body);
+    }
+
+    /// It is written: answers those who waited for that, and all where it is
+    /// synced too, or refused.
+    pub(super) fn answer(&mut self, standing: Standing, synced: bool) {
+        let everyone = synced || standing != Standing::Well;
+        let answered = |waiter: &mut Waiter| everyone || !waiter.for_sync;
+        for waiter in self.waiters.extract_if(.., answered) {
+            // Whoever no longer waits needs no answer.
+            let _ = waiter.answer.send(standing);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.waiters.clear();
+    }
+}
+
+impl Queue {
+    /// Queues an entry of a call that isn't let through before it is safe, and
+    /// waits for that.
+    pub(super) async fn push_and_wait(
+        &self,
+        entry: &Entry<'_>,
+        for_sync: bool,
+    ) -> Result<(), SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        let mut waiter = Some(Waiter { answer, for_sync });
+        if !self.try_push(entry, &mut waiter)? {
+            let pushed = self.when_there_is_room(entry, &mut waiter);
+            let pushed = tokio::time::timeout(WAIT_MAX, pushed).await;
+            pushed.unwrap_or(Err(SpoolError::Slow))?;
+        }
+        said(answered.await.unwrap_or(Standing::Failed))
+    }
+
+    /// Queues an entry if there is room now.
+    pub(super) fn push_now(&self, entry: &Entry) -> Result<bool, SpoolError> {
+        self.try_push(entry, &mut None)
+    }
+
+    /// Queues an entry, once there is room.
+    pub(super) async fn push(&self, entry: &Entry<'_>) -> Result<(), SpoolError> {
+        if self.try_push(entry, &mut None)? {
+            return Ok(());
+        }
+        self.when_there_is_room(entry, &mut None).await
+    }
+
+    async fn when_there_is_room(
+        &self,
+        entry: &Entry<'_>,
+        waiter: &mut Option<Waiter>,
+    ) -> Result<(), SpoolError> {
+        loop {
+            let progress = self.progress.notified();
+            if self.try_push(entry, waiter)? {
+                return Ok(());
+            }
+            progress.await;
+        }
+    }
+
+    /// False where there is no room.
+    fn try_push(&self, entry: &Entry, waiter: &mut Option<Waiter>) -> Result<bool, SpoolError> {
+        let mut state = self.lock();
+        if state.closing {
+            return Err(SpoolError::Closed);
+        }
+        match (state.standing, entry) {
+            (Standing::Failed, _) => return Err(SpoolError::Failed),
+            (Standing::Full, Entry::Intent { .. }) => return Err(SpoolError::Full),
+            (Standing::Full | Standing::Well, _) => {}
+        }
+        let most = match entry {
+            Entry::Intent { .. } | Entry::Outcome { .. } => QUEUE_BYTES_MAX,
+            Entry::Dropped { .. } => QUEUE_BYTES_MAX + DROPS_BYTES_MAX,
+        };
+        if state.waiting.bytes.len() > most {
+            return Ok(false);
+        }
+        state.waiting.add(entry);
+        state.waiting.waiters.extend(waiter.take());
+        self.wake(state);
+        Ok(true)
+    }
+
+    fn wake(&self, mut state: MutexGuard<State>) {
+        let wake = std::mem::take(&mut state.writer_sleeps);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until all that was pushed before is on disk.
+    pub(super) async fn flushed(&self) -> Result<(), SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.lock();
+            if let Some(ended) = state.ended {
+                return said(ended);
+            }
+            let waiter = Waiter {
+                answer,
+                for_sync: true,
+            };
+            state.waiting.waiters.push(waiter);
+            self.wake(state);
+        }
+        said(answered.await.unwrap_or(Standing::Failed))
+    }
+
+    /// No more pushes; the thread ends when nothing waits.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        self.wake(state);
+        self.progress.notify_waiters();
+    }
+
+    /// Waits until the thread is over.
+    pub(super) async fn ended(&self) -> Result<(), SpoolError> {
+        loop {
+            let progress = self.progress.notified();
+            if let Some(ended) = self.lock().ended {
+                return said(ended);
+            }
+            progress.await;
+        }
+    }
+
+    /// What waits, for the thread: it sleeps until something does, a relay has
+    /// moved, or `most` is over. `None` when the queue is closed and empty.
+    pub(super) fn take(&self, spare: Batch, most: Duration) -> Option<Batch> {
+        let mut state = self.lock();
+        if state.waiting.is_empty() && !state.moved && !state.closing {
+            state.writer_sleeps = true;
+            let woken = self.work.wait_timeout(state, most);
+            state = woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            state.writer_sleeps = false;
+        }
+        state.moved = false;
+        if state.waiting.is_empty() && state.closing {
+            return None;
+        }
+        let batch = std::mem::replace(&mut state.waiting, spare);
+        drop(state);
+        self.progress.notify_waiters();
+        Some(batch)
+    }
+
+    /// Sleeps before a write is tried again; true where the queue is closing.
+    pub(super) fn pause(&self, pause: Duration) -> bool {
+        let state = self.lock();
+        let sleep = self
+            .work
+            .wait_timeout_while(state, pause, |state| !state.closing);
+        sleep
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .0
+            .closing
+    }
+
+    pub(super) fn stand(&self, standing: Standing) {
+        self.lock().standing = standing;
+        self.progress.notify_waiters();
+    }
+
+    /// The thread is over: whoever waits is told.
+    pub(super) fn end(&self, standing: Standing) {
+        let mut state = self.lock();
+        state.closing = true;
+        state.standing = standing;
+        state.ended = Some(standing);
+        state.waiting.answer(standing, true);
+        drop(state);
+        self.progress.notify_waiters();
+        self.synced.send_modify(|synced| synced.ended = true);
+    }
+
+    pub(super) fn publish(&self, upto: Position) {
+        self.synced.send_modify(|synced| synced.upto = upto);
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Synced> {
+        self.synced.subscribe()
+    }
+
+    /// A relay has come so far.
+    pub(super) fn moved(&self, sink: &'static str, position: Position) {
+        let mut state = self.lock();
+        let before = state.positions.insert(sink, position);
+        if before.is_none_or(|before| before.segment < position.segment) {
+            state.moved = true;
+            self.wake(state);
+        }
+    }
+
+    /// The segment that the last of these sinks is in; `None` where one isn't
+    /// heard of yet.
+    pub(super) fn last_of(&self, sinks: &[&'static str]) -> Option<u64> {
+        let state = self.lock();
+        let segments = sinks
+            .iter()
+            .map(|sink| state.positions.get(sink).map(|position| position.segment));
+        segments.min().unwrap_or(Some(u64::MAX))
+    }
+
+    /// A panic while it was locked left it whole: each change is one call.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn said(standing: Standing) -> Result<(), SpoolError> {
+    match standing {
+        Standing::Well => Ok(()),
+        Standing::Full => Err(SpoolError::Full),
+        Standing::Failed => Err(SpoolError::Failed),
+    }
+}

@@ -1,0 +1,207 @@
+//! A relay's way through the rows, segment by segment, up to what is synced.
+
+use super::SpoolError;
+use super::frame::{self, At, Kind, LONGEST};
+use super::position::{self, Position};
+use super::queue::{Queue, Synced};
+use super::segment::{self, HEADER_BYTES};
+use crate::ledger::row::Row;
+use crate::ledger::wire;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Read at a time: more than the longest record.
+const CHUNK_BYTES: usize = 1 << 20;
+
+const _: () = assert!(CHUNK_BYTES > LONGEST + frame::HEAD_BYTES);
+
+/// Reads rows for one sink.
+#[derive(Debug)]
+pub struct Reader {
+    spool: PathBuf,
+    sink: &'static str,
+    queue: Arc<Queue>,
+    synced: watch::Receiver<Synced>,
+    at: Position,
+    file: Option<File>,
+}
+
+/// Rows to deliver, and where they end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relayed {
+    pub rows: Vec<Row>,
+    pub upto: Position,
+}
+
+impl Reader {
+    pub(super) fn open(
+        spool: &Path,
+        sink: &'static str,
+        queue: Arc<Queue>,
+    ) -> Result<Self, SpoolError> {
+        let first = segment::list(spool)?.into_keys().next().unwrap_or(1);
+        let mut at = position::read(spool, sink);
+        if at.segment < first {
+            at = Position {
+                segment: first,
+                offset: 0,
+            };
+        }
+        queue.moved(sink, at);
+        Ok(Self {
+            spool: spool.to_owned(),
+            sink,
+            synced: queue.subscribe(),
+            queue,
+            at,
+            file: None,
+        })
+    }
+
+    /// The next rows, at most so many; waits until there are some. `None` when the
+    /// spool is closed and all is read. Blocks while it reads, from pages that
+    /// were written a moment ago mostly; not for a runtime that serves calls.
+    /// Dropped while waiting, nothing is lost.
+    ///
+    /// # Errors
+    /// [`SpoolError::File`]; the same is read again then.
+    pub async fn next(&mut self, rows_max: usize) -> Result<Option<Relayed>, SpoolError> {
+        loop {
+            let synced = *self.synced.borrow_and_update();
+            let rows = self.read(synced.upto, rows_max)?;
+            if !rows.is_empty() {
+                let upto = self.at;
+                return Ok(Some(Relayed { rows, upto }));
+            }
+            if synced.ended || self.synced.changed().await.is_err() {
+                // The end may have come with the last rows.
+                let last = self.synced.borrow().upto;
+                if last == synced.upto {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The sink has taken all before this place.
+    ///
+    /// # Errors
+    /// [`SpoolError::File`]: the position is kept in memory; rows would be offered
+    /// again after a restart.
+    pub fn commit(&mut self, upto: Position) -> Result<(), SpoolError> {
+        self.queue.moved(self.sink, upto);
+        position::write(&self.spool, self.sink, upto)
+    }
+
+    /// How many bytes there are still to read of the segment being written; more
+    /// where older ones are unread.
+    pub fn behind(&self) -> Position {
+        let upto = self.synced.borrow().upto;
+        Position {
+            segment: upto.segment.saturating_sub(self.at.segment),
+            offset: upto.offset.saturating_sub(self.at.offset),
+        }
+    }
+
+    fn read(&mut self, upto: Position, rows_max: usize) -> Result<Vec<Row>, SpoolError> {
+        let mut rows = Vec::new();
+        while rows.len() < rows_max && self.at < upto {
+            let limit = (self.at.segment == upto.segment).then_some(upto.offset);
+            let more = match self.chunk(limit)? {
+                Some(chunk) => self.take(&chunk, rows_max, &mut rows),
+                None => false,
+            };
+            if more {
+                continue;
+            }
+            if limit.is_some() {
+                break;
+            }
+            self.next_segment(upto)?;
+        }
+        Ok(rows)
+    }
+
+    /// The next bytes before the limit, or the file's end; `None` where there is
+    /// no such file.
+    fn chunk(&mut self, limit: Option<u64>) -> Result<Option<Vec<u8>>, SpoolError> {
+        let path = segment::path(&self.spool, self.at.segment);
+        if self.file.is_none() {
+            match File::open(&path) {
+                Ok(file) => self.file = Some(file),
+                // Set aside as unreadable, or gone before this sink was.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(SpoolError::file(&path)(error)),
+            }
+            let header = u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX);
+            self.at.offset = self.at.offset.max(header);
+        }
+        let most = limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.at.offset));
+        let most = usize::try_from(most).map_or(CHUNK_BYTES, |most| most.min(CHUNK_BYTES));
+        let mut chunk = vec![0; most];
+        let mut filled = 0;
+        while let Some(rest) = chunk.get_mut(filled..).filter(|rest| !rest.is_empty())
+            && let Some(file) = &self.file
+        {
+            let offset = self.at.offset + u64::try_from(filled).unwrap_or(0);
+            match file.read_at(rest, offset) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(SpoolError::file(&path)(error)),
+            }
+        }
+        chunk.truncate(filled);
+        Ok(Some(chunk))
+    }
+
+    /// Takes the rows of a chunk; false where nothing more is to be had of its
+    /// segment now.
+    fn take(&mut self, chunk: &[u8], rows_max: usize, rows: &mut Vec<Row>) -> bool {
+        let mut rest = chunk;
+        let last = chunk.len() < CHUNK_BYTES;
+        while rows.len() < rows_max {
+            let bytes = match frame::look(rest) {
+                At::Frame(frame) => {
+                    if frame.kind == Kind::Outcome {
+                        rows.extend(self.row(frame.body));
+                    }
+                    frame.bytes()
+                }
+                At::Short if rest.is_empty() => return !last,
+                // The rest of it is in the next chunk.
+                At::Short if !last && rest.len() < chunk.len() => return true,
+                // What recovery has set aside: the next record is somewhere behind.
+                At::Short | At::Bad => 1,
+            };
+            rest = rest.get(bytes..).unwrap_or_default();
+            self.at.offset += u64::try_from(bytes).unwrap_or(0);
+        }
+        true
+    }
+
+    fn row(&self, body: &[u8]) -> Option<Row> {
+        let row = wire::decode(body);
+        row.inspect_err(|error| {
+            let (segment, offset) = (self.at.segment, self.at.offset);
+            tracing::error!(%error, segment, offset, "a record of the spool can't be read; it stays there");
+        })
+        .ok()
+    }
+
+    /// Goes on to the next segment that there is.
+    fn next_segment(&mut self, upto: Position) -> Result<(), SpoolError> {
+        let later = segment::list_from(&self.spool, self.at.segment + 1)?;
+        let next = later.unwrap_or(upto.segment).min(upto.segment);
+        self.file = None;
+        self.at = Position {
+            segment: next,
+            offset: 0,
+        };
+        Ok(())
+    }
+}

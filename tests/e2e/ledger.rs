@@ -1,0 +1,130 @@
+//! The ledger where its disk fails and its process dies.
+
+use crate::support::books::was_sent;
+use crate::support::client;
+use crate::support::stack::{SOON, Setup, Stack};
+use crate::support::until;
+use serde_json::{Value, json};
+use std::time::Duration;
+use weir::exchange::event::Outcome;
+
+fn hello() -> Value {
+    json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]})
+}
+
+async fn status(stack: &Stack) -> u16 {
+    stack.send(stack.chat(&hello(), &[])).await.status
+}
+
+/// Whether weir says that it is ready, and what it says of its ledger.
+async fn ready(stack: &Stack) -> (u16, Value) {
+    let answer = client::get(stack.admin, "/readyz").await;
+    (answer.status, answer.json()["checks"]["ledger"].clone())
+}
+
+#[tokio::test]
+async fn a_disk_without_room_stops_admissions_until_it_has_some_and_loses_no_row() {
+    let stack = Stack::start(Setup {
+        // Ten writes pass; four fail, half a second apart.
+        faults: "spool::write=10*off->4*return".into(),
+        ..Setup::default()
+    })
+    .await;
+    let stack = &stack;
+    let mut passed = 0;
+    let refused = loop {
+        let answer = stack.send(stack.chat(&hello(), &[])).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        passed += 1;
+        assert!(passed < 20, "the disk never failed");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(ready(stack).await, (503, json!(false)));
+    assert_eq!(status(stack).await, 503, "it is refused at once");
+    until("the disk to have room", SOON, || async {
+        (ready(stack).await == (200, json!(true))).then_some(())
+    })
+    .await;
+    assert_eq!(status(stack).await, 200);
+    assert_eq!(stack.provider.received(), passed + 1);
+    stack.settle_the_books().await;
+}
+
+#[tokio::test]
+async fn after_a_sync_that_failed_nothing_is_admitted_and_weir_ends_and_its_rows_are_there() {
+    let mut stack = Stack::start(Setup {
+        faults: "spool::sync=12*off->return".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut passed = 0;
+    while status(&stack).await == 200 {
+        passed += 1;
+        assert!(passed < 30, "the disk never failed");
+    }
+    let gone = until("weir to end", Duration::from_secs(20), || {
+        let gone = !stack.weir.is_running();
+        async move { gone.then_some(()) }
+    });
+    gone.await;
+    assert_eq!(stack.weir.ended(), Some(false));
+    let log = stack.weir.tail();
+    assert!(log.contains("a sync of the ledger failed"), "{log}");
+    stack.let_fail("");
+    stack.restart_weir().await;
+    assert_eq!(status(&stack).await, 200);
+    assert_eq!(stack.provider.received(), passed + 1);
+    let events = stack.wait_for_events(passed + 1).await;
+    // One that was noted, and refused as its sync failed, may be estimated.
+    let sent: Vec<_> = events.iter().filter(|event| was_sent(event)).collect();
+    let exact = sent.iter().filter(|event| event.outcome == Outcome::Exact);
+    assert!(exact.count() >= passed, "{events:#?}");
+    assert!(sent.len() <= passed + 2, "{events:#?}");
+}
+
+/// Wherever a process dies: each call that the provider saw has one row.
+#[tokio::test]
+async fn wherever_weir_dies_each_call_has_one_row() {
+    for place in [
+        "die::written",
+        "die::synced",
+        "die::segment",
+        "die::decided",
+        "die::settled",
+        "die::delivered",
+        "die::committed",
+    ] {
+        let mut stack = Stack::start(Setup {
+            faults: format!("{place}=3*off->return"),
+            ..Setup::default()
+        })
+        .await;
+        for _ in 0..12 {
+            status(&stack).await;
+            if !stack.weir.is_running() {
+                break;
+            }
+        }
+        stack.let_fail("");
+        stack.restart_weir().await;
+        assert_eq!(status(&stack).await, 200, "{place}");
+        let stack = &stack;
+        let count = stack.provider.received();
+        let sent = until("a row for each call", SOON, || async {
+            let sent: Vec<_> = stack.events().into_iter().filter(was_sent).collect();
+            (sent.len() >= count).then_some(sent)
+        })
+        .await;
+        // One that was noted and not sent on is estimated too.
+        assert!(sent.len() <= count + 1, "{place}: {sent:#?}");
+        let mut ids: Vec<_> = stack.events().iter().map(|event| event.id).collect();
+        let events = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), events, "{place}: a row is there twice");
+        let estimated = |e: &&weir::exchange::UsageEvent| e.outcome == Outcome::Estimated;
+        assert!(sent.iter().filter(estimated).count() <= 2, "{place}");
+    }
+}
