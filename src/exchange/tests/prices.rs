@@ -110,7 +110,7 @@ fn a_call_that_is_lost_or_expires_costs_what_was_held_for_it() {
     let (_, call) = begun(chat(""), NOW);
     for event in [
         verdict::expired(&call, NOW),
-        verdict::interrupted(&call, NOW),
+        verdict::interrupted(&call, NOW).event.unwrap(),
     ] {
         assert_eq!(event.cost_nanos, Some(call.estimate().cost_nanos));
         assert_eq!(event.cost_nanos, Some(total_nanos(&event.cost_parts)));
