@@ -20,6 +20,7 @@
 
 mod admit;
 mod answering;
+pub mod cost;
 mod credentials;
 mod deciding;
 pub mod door;

@@ -118,6 +118,7 @@ fn snapshot() -> Arc<Snapshot> {
         tier: None,
         provider: None,
         price: None,
+        service_tier: None,
         vocabulary: Vocabulary::O200kBase,
         max_input_tokens: None,
         token_ratio: weir::policy::ModelRatio::EXACT,

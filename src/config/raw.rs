@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod ledger;
 pub mod limits;
 pub mod policy;
+pub mod prices;
 pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
@@ -54,6 +55,7 @@ pub struct Raw {
     pub server: RawServer,
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
+    pub prices: Option<prices::RawPrices>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +106,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "holds",
         "identity",
         "models",
+        "prices",
         "plans",
         "tenants",
         "limits",
@@ -120,6 +123,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         has_ledger: top.optional("ledger").is_some(),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
+        prices: prices::prices(&top),
         plans: policy::plans(&top),
         tenants: policy::tenants(&top),
         limits: top

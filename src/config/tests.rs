@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod prices;
 mod wrong;
 
 const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
@@ -28,6 +29,11 @@ fn outside() -> Given {
         .with_env("REDIS_PASSWORD", "hunter2")
         .with_env("TLS_URL", "rediss://:hunter2@127.0.0.1:6379/0")
         .with_file("/run/pepper", b"pepper-of-32-bytes-for-the-tests\n")
+        .with_file(
+            "prices.txt",
+            b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
+        )
+        .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
 }
 

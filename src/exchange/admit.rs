@@ -7,10 +7,11 @@ use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
 use super::prompt::{self, Prompt, Words};
-use super::{Learned, Settings, verdict};
+use super::{Learned, Settings, cost, verdict};
 use crate::identity::Principal;
 use crate::limits::{HoldId, Reservation};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
+use crate::pricing::PinnedPrice;
 use crate::protocol::denial::{Denial, EncodingFault, Rendered};
 use crate::protocol::inflate::{self, WholeError};
 use crate::protocol::refusal::{self, Form};
@@ -41,6 +42,7 @@ struct Asked {
     stream: bool,
     strip_usage: bool,
     request_bytes: u64,
+    price: Option<PinnedPrice>,
 }
 
 /// What judging a body needs.
@@ -230,19 +232,24 @@ impl Admission<'_> {
                 self.counting,
             )?,
         };
+        let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
+        let price = model.price.as_ref();
+        let price = price.map(|price| price.pin(who.started_at, may));
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(model.price, prompt.held_tokens, output_tokens)
+            Estimate::priced(price.as_ref(), prompt.held_tokens, output_tokens)
         };
         let most = priced(cap.tokens);
+        let estimate = priced(self.held_tokens(who, plan, model, &cap));
         let asked = Asked {
             prompt,
-            estimate: priced(self.held_tokens(who, plan, model, &cap)),
+            estimate,
             most,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
             stream: facts.stream,
             strip_usage,
             request_bytes: body.len() as u64,
+            price,
         };
         let edited = (!edits.is_empty()).then(|| json_edit::apply(body, &edits));
         Ok(self.open(who, plan, model, asked, SendOn::Body(edited)))
@@ -276,9 +283,10 @@ impl Admission<'_> {
             plan: Arc::clone(&plan.name),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
+            provider: model.provider.clone(),
             vocabulary: model.vocabulary,
             token_ratio: self.learned.ratios.of(model),
-            price: model.price,
+            price: asked.price,
             stream: asked.stream,
             strip_usage: asked.strip_usage,
             input_tokens: asked.estimate.input_tokens,

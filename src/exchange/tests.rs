@@ -5,6 +5,7 @@ mod bodies;
 mod expected;
 mod heads;
 mod orders;
+mod prices;
 mod routes;
 mod tokens;
 
@@ -94,6 +95,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             tier: None,
             provider: None,
             price: None,
+            service_tier: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
             token_ratio: crate::policy::ModelRatio::EXACT,
