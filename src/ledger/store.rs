@@ -67,6 +67,7 @@ const DELIVER_TIMEOUT: Millis = Millis(30_000);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    known: write::Known,
 }
 
 impl Store {
@@ -79,7 +80,8 @@ impl Store {
         let pool = connect::connect(config).await?;
         migrations::migrate(&pool).await?;
         partitions::ahead(&pool).await?;
-        Ok(Self { pool })
+        let known = write::Known::default();
+        Ok(Self { pool, known })
     }
 
     /// Ends all connections.
@@ -215,7 +217,7 @@ impl Store {
             let Some(some) = rows.get(..middle) else {
                 break;
             };
-            match in_time(write::write(&self.pool, some, false)).await {
+            match in_time(write::write(&self.pool, &self.known, some, false)).await {
                 Ok(()) => good = middle,
                 Err(error) if is_of_data(&error) => (bad, why) = (middle, error),
                 Err(error) => return error.into(),
@@ -258,9 +260,13 @@ impl Sink for Store {
                 why: why.to_string(),
             })?;
         }
-        match in_time(write::write(&self.pool, rows, true)).await {
+        match in_time(write::write(&self.pool, &self.known, rows, true)).await {
             Err(error) if is_of_data(&error) => Err(self.find_poison(rows, error).await),
-            done => Ok(done?),
+            Err(error) => {
+                self.known.forget();
+                Err(error.into())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
