@@ -154,7 +154,8 @@ impl Store {
         Scan::new(self.pool.clone(), of, since, until, only)
     }
 
-    /// Every chain that has rows here.
+    /// Every chain that has rows here. One without a head has rows that were
+    /// never delivered.
     ///
     /// # Errors
     /// [`StoreError::Away`].
@@ -168,15 +169,23 @@ impl Store {
         ChainRows::new(self.pool.clone(), chain, from_sequence)
     }
 
-    /// Walks along a chain, from where retention ended, to its head.
+    /// Walks along a chain, from where retention ended, to its head, which may
+    /// move meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Away`]. That the chain is broken is an answer.
     pub async fn verify(&self, chain: &Chain) -> Result<Result<Place, Fault>, StoreError> {
         let mut verifier = Verifier::new(chain.dropped, chain.head);
-        let mut rows = self.chain_rows(chain.id, chain.dropped.sequence.saturating_add(1));
+        let from = match chain.dropped.sequence {
+            0 => 0,
+            dropped => dropped.saturating_add(1),
+        };
+        let mut rows = self.chain_rows(chain.id, from);
         loop {
             let entries = rows.next_entries().await?;
+            if let Some(seen) = rows.chain() {
+                verifier.see(seen.dropped, seen.head);
+            }
             if entries.is_empty() {
                 return Ok(verifier.finish());
             }
