@@ -57,6 +57,8 @@ pub struct Setup {
     pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
+    /// Of the ledger: `strict` or `relaxed`.
+    pub durability: &'static str,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
 }
@@ -74,6 +76,7 @@ impl Default for Setup {
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
+            durability: "strict",
             faults: String::new(),
         }
     }
@@ -376,7 +379,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
+ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -410,6 +413,7 @@ tenants:
         grpc = ports.grpc,
         admin = ports.admin,
         ledger = dir.join("ledger").display(),
+        durability = setup.durability,
         log = dir.join("usage.jsonl").display(),
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
