@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod ledger;
 pub mod limits;
 pub mod policy;
+pub mod receivers;
 pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
