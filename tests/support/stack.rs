@@ -57,6 +57,8 @@ pub struct Setup {
     pub envoy_edits: Vec<(&'static str, &'static str)>,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
+    /// Fields of `ledger` besides its path and its file, each behind a comma.
+    pub ledger: String,
 }
 
 impl Default for Setup {
@@ -72,6 +74,7 @@ impl Default for Setup {
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
             faults: String::new(),
+            ledger: String::new(),
         }
     }
 }
@@ -373,7 +376,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
+ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} {sinks} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -408,6 +411,7 @@ tenants:
         admin = ports.admin,
         ledger = dir.join("ledger").display(),
         log = dir.join("usage.jsonl").display(),
+        sinks = setup.ledger,
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
