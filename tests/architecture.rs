@@ -105,6 +105,10 @@ const HOUSE: House = House {
             modules: &["config"],
         },
         Owner {
+            dependency: "sqlx",
+            modules: &["ledger"],
+        },
+        Owner {
             dependency: "tonic",
             modules: &["envoy", "app", "ledger"],
         },

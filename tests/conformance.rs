@@ -11,6 +11,10 @@
 //! - `fleet`: a thousand calls while windows turn, buckets fill and leases end.
 //! - `faults`: a server that is slow, gone, full, or holds rubbish.
 //! - `topologies`: Cluster, Sentinel, TLS, users.
+//!
+//! And one over both databases of the ledger, SQLite and PostgreSQL: `ledger`,
+//! with batches in (`writes`), reports held to a model (`reports`), and chains
+//! that were tampered with (`chains`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,9 +41,13 @@ mod fleet;
 mod gcra;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/ledger.rs"]
+mod ledger;
 #[path = "conformance/machine.rs"]
 mod machine;
 #[path = "conformance/model.rs"]
 mod model;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "conformance/topologies.rs"]
 mod topologies;

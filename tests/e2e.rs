@@ -16,6 +16,8 @@ mod calls;
 mod configurations;
 #[path = "e2e/dialects.rs"]
 mod dialects;
+#[path = "e2e/encodings.rs"]
+mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/ledger.rs"]
@@ -34,8 +36,12 @@ mod program;
 mod rate_limits;
 #[path = "e2e/receivers.rs"]
 mod receivers;
+#[path = "e2e/refusals.rs"]
+mod refusals;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;
+#[path = "e2e/upgrades.rs"]
+mod upgrades;

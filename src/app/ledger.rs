@@ -1,6 +1,9 @@
 //! The ledger: its spool, the relays that carry its rows out on a thread of
 //! their own, and what an earlier process left open in it.
 
+mod postgres;
+mod retention;
+
 use super::receivers;
 use crate::config::{LedgerConfig, LedgerDurability};
 use crate::driver::Driver;
@@ -12,10 +15,12 @@ use crate::ledger::sinks::file::{FileConfig, FileSink};
 use crate::ledger::spool::{
     Durability, Health, Interrupted, Opened, SEGMENT_BYTES, Spool, SpoolConfig,
 };
+use crate::ledger::store::{Store, StoreConfig};
 use crate::limits::HoldId;
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::readiness::Readiness;
 use anyhow::Context;
+use postgres::Postgres;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,10 +68,13 @@ impl Ledger {
             stop: &stop,
             runtime: &runtime,
         };
-        let relays = relays.start()?;
+        let (relays, upkeep) = relays.start()?;
         let thread = std::thread::Builder::new()
             .name("weir-ledger".into())
-            .spawn(move || drop(runtime.block_on(relays.join_all())))
+            .spawn(move || {
+                runtime.block_on(relays.join_all());
+                drop(upkeep);
+            })
             .context("can't start the ledger's thread")?;
         Ok(Self {
             spool: Arc::new(spool),
@@ -179,8 +187,26 @@ struct Relays<'a> {
 }
 
 impl Relays<'_> {
-    fn start(&self) -> anyhow::Result<JoinSet<()>> {
-        let mut relays = JoinSet::new();
+    /// The relays, and what goes on beside them for as long as they do.
+    fn start(&self) -> anyhow::Result<(JoinSet<()>, JoinSet<()>)> {
+        let (mut relays, mut upkeep) = (JoinSet::new(), JoinSet::new());
+        if let Some(sqlite) = &self.config.sqlite {
+            let path = sqlite.path.clone();
+            let config = StoreConfig::Sqlite { path };
+            let store = self.runtime.block_on(Store::open(&config));
+            let store = store.context("ledger.sqlite")?;
+            if let Some(retention) = sqlite.retention {
+                upkeep.spawn_on(
+                    retention::retain(store.clone(), retention),
+                    self.runtime.handle(),
+                );
+            }
+            self.relay(store, &mut relays)?;
+        }
+        if let Some(postgres) = &self.config.postgres {
+            let sink = Postgres::new(postgres);
+            self.relay(sink, &mut relays)?;
+        }
         if let Some(file) = &self.config.file {
             let sink = FileSink::open(FileConfig {
                 path: file.path.clone(),
@@ -198,7 +224,7 @@ impl Relays<'_> {
             let sink = receivers::cloudevents(cloudevents, &self.config.path);
             self.relay(sink.context("ledger.cloudevents")?, &mut relays)?;
         }
-        Ok(relays)
+        Ok((relays, upkeep))
     }
 
     fn relay(&self, sink: impl Sink + 'static, relays: &mut JoinSet<()>) -> anyhow::Result<()> {

@@ -22,11 +22,15 @@ mod counters;
 mod envoy;
 mod floor;
 mod http;
+mod ledger;
 mod load;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod process;
 mod rate_limits;
 mod rounds;
 mod site;
+mod spool;
 mod table;
 mod tokens;
 mod upstream;
@@ -95,6 +99,14 @@ enum Part {
     Counters,
     /// Measures counting tokens by itself.
     Tokens,
+    /// Measures the ledger's databases by themselves.
+    Ledger {
+        /// Rows of the month that reports are measured over.
+        #[arg(long, default_value_t = 1_000_000)]
+        report_rows: u64,
+    },
+    /// Measures the ledger's spool by itself.
+    Spool,
     /// Measures the rate limit service by itself.
     RateLimits,
     /// Serves as another rate limit service.
@@ -121,6 +133,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
         Some(Part::Tokens) => tokens::run(),
+        Some(Part::Spool) => spool::run(),
         Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
         Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -133,6 +146,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             .enable_all()
             .build()?
             .block_on(counters::run()),
+        Some(Part::Ledger { report_rows }) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(ledger::run(report_rows)),
         // One thread: the load shares the machine with what it measures.
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()

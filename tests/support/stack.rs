@@ -47,6 +47,8 @@ pub struct Setup {
     pub limits: String,
     /// Fields of the plan's `output` besides its caps.
     pub output: &'static str,
+    /// More models, as YAML.
+    pub models: &'static str,
     /// More top-level fields of `weir.yaml`.
     pub more: String,
     /// weir reaches Redis over a link that can fall.
@@ -68,6 +70,7 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             output: "",
+            models: "",
             more: String::new(),
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
@@ -397,7 +400,7 @@ models:
   "{NOVA_ARN}": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
   llama3.2: {{ vocabulary: o200k_base, price: {{ input: 0, output: 0 }} }}
   nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
-plans:
+{models}plans:
   team:
     limits: {limits}
     output: {{ max_tokens: {{ default: 100, cap: 1000 }} {output} }}
@@ -417,6 +420,7 @@ tenants:
         eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
         output = setup.output,
+        models = setup.models,
         more = setup.more,
     )
 }

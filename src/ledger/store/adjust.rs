@@ -1,0 +1,182 @@
+//! Corrections of what calls cost: rows of their own, since a call's row is
+//! never changed.
+//!
+//! Always holds: of one run, a call has one correction at most, however often
+//! the run is repeated; rollups have it at the call's own time.
+
+use super::columns;
+use super::engine::{Pool, Tx};
+use super::error::StoreError;
+use super::measure::Sums;
+use super::rollup::Deltas;
+use super::value::{Type, Value};
+use super::write::{add_up, names};
+use crate::limits::HoldId;
+use crate::units::UnixMillis;
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+/// The most corrections of one transaction.
+pub const ADJUSTMENTS_MAX: usize = 1_000;
+
+/// One correction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustment {
+    /// The call.
+    pub event: HoldId,
+    /// What made it: the same run corrects a call once.
+    pub run: Uuid,
+    pub at: UnixMillis,
+    /// Added to what the call cost; negative: given back.
+    pub delta_nanos: i64,
+    /// The price that it was corrected by.
+    pub price_version: Option<String>,
+    pub reason: String,
+}
+
+/// What became of corrections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Adjusted {
+    /// Now in the ledger.
+    pub applied: usize,
+    /// There already.
+    pub already: usize,
+    /// Of calls that the ledger doesn't have (any more).
+    pub unknown: Vec<HoldId>,
+}
+
+impl Adjustment {
+    /// Its id: the first half of the SHA-256 of the call's and the run's.
+    pub fn id(&self) -> Uuid {
+        let mut sha = Sha256::new();
+        sha.update(self.event.0.as_bytes());
+        sha.update(self.run.as_bytes());
+        let hash: [u8; 32] = sha.finalize().into();
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        uuid::Builder::from_custom_bytes(half).into_uuid()
+    }
+}
+
+/// Takes corrections in, [`ADJUSTMENTS_MAX`] at a time: each such part wholly or
+/// not at all.
+pub async fn adjust(pool: &Pool, all: &[Adjustment]) -> Result<Adjusted, StoreError> {
+    let mut adjusted = Adjusted::default();
+    for some in all.chunks(ADJUSTMENTS_MAX) {
+        adjust_some(pool, some, &mut adjusted).await?;
+    }
+    Ok(adjusted)
+}
+
+async fn adjust_some(
+    pool: &Pool,
+    some: &[Adjustment],
+    adjusted: &mut Adjusted,
+) -> Result<(), StoreError> {
+    let mut tx = pool.write().await?;
+    let events = events(&mut tx, some).await?;
+    let mut known: Vec<&Adjustment> = Vec::new();
+    for adjustment in some {
+        if events.contains_key(&adjustment.event) {
+            known.push(adjustment);
+        } else {
+            adjusted.unknown.push(adjustment.event);
+        }
+    }
+    // Sorted, so that two writers wait for each other and not in a circle.
+    known.sort_by_key(|adjustment| (adjustment.event, adjustment.run));
+    let rows = known.iter().map(|adjustment| values(adjustment)).collect();
+    let after = "ON CONFLICT (event_id, run_id) DO NOTHING RETURNING event_id, run_id";
+    let into =
+        "adjustments (id, event_id, run_id, adjusted_at_ms, delta_nanos, price_version, reason)";
+    let new = tx.insert(into, rows, after, &[Type::Id, Type::Id]).await?;
+    let mut new: HashSet<Vec<Value>> = new.into_iter().collect();
+    let mut deltas = Deltas::default();
+    let mut applied = 0;
+    for adjustment in &known {
+        // Of two with one key, the first is the one that went in.
+        let key = vec![Value::Id(adjustment.event.0), Value::Id(adjustment.run)];
+        if let (true, Some(event)) = (new.remove(&key), events.get(&adjustment.event)) {
+            deltas.add(event, &Sums::of_adjustment(adjustment.delta_nanos));
+            applied += 1;
+        }
+    }
+    add_up(&mut tx, &deltas).await?;
+    tx.commit().await?;
+    adjusted.applied += applied;
+    adjusted.already += known.len() - applied;
+    Ok(())
+}
+
+/// The calls that are to be corrected.
+async fn events(
+    tx: &mut Tx,
+    some: &[Adjustment],
+) -> Result<HashMap<HoldId, crate::exchange::UsageEvent>, StoreError> {
+    let types = columns::COLUMNS.map(|(_, kind)| kind);
+    let mut events = HashMap::new();
+    const IDS: usize = 256;
+    for some in some.chunks(IDS) {
+        let mut sql = tx.sql(&format!("SELECT {} FROM calls WHERE id IN ", names()));
+        sql.push_tuple(some.iter().map(|adjustment| Value::Id(adjustment.event.0)));
+        for values in tx.fetch(sql, &types).await? {
+            let row = columns::read(values)?;
+            events.insert(row.event.id, row.event);
+        }
+    }
+    Ok(events)
+}
+
+/// The corrections of one call, the oldest first.
+pub async fn of_event(tx: &mut Tx, event: HoldId) -> Result<Vec<Adjustment>, StoreError> {
+    let sql = tx
+        .sql(
+            "SELECT run_id, adjusted_at_ms, delta_nanos, price_version, reason \
+             FROM adjustments WHERE event_id = ",
+        )
+        .bind(Value::Id(event.0))
+        .and(" ORDER BY adjusted_at_ms, run_id");
+    let types = [Type::Id, Type::Int, Type::Int, Type::Text, Type::Text];
+    let rows = tx.fetch(sql, &types).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| read(event, row))
+        .collect())
+}
+
+fn read(event: HoldId, values: Vec<Value>) -> Option<Adjustment> {
+    let [
+        Value::Id(run),
+        Value::Int(at),
+        Value::Int(delta_nanos),
+        price_version,
+        Value::Text(reason),
+    ] = <[Value; 5]>::try_from(values).ok()?
+    else {
+        return None;
+    };
+    Some(Adjustment {
+        event,
+        run,
+        at: UnixMillis(u64::try_from(at).unwrap_or(0)),
+        delta_nanos,
+        price_version: match price_version {
+            Value::Text(version) => Some(version),
+            _ => None,
+        },
+        reason,
+    })
+}
+
+fn values(adjustment: &Adjustment) -> Vec<Value> {
+    vec![
+        Value::Id(adjustment.id()),
+        Value::Id(adjustment.event.0),
+        Value::Id(adjustment.run),
+        Value::Int(i64::try_from(adjustment.at.0).unwrap_or(i64::MAX)),
+        Value::Int(adjustment.delta_nanos),
+        Value::text(adjustment.price_version.as_deref()),
+        Value::Text(adjustment.reason.clone()),
+    ]
+}

@@ -1,0 +1,121 @@
+//! Opens the engines, each with the settings that make a delivered batch safe.
+
+use super::engine::Pool;
+use super::error::StoreError;
+use crate::units::Millis;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// How long SQLite waits for another's transaction: many batches.
+const LOCK_TIMEOUT: Millis = Millis(5_000);
+/// One writes at a time anyhow; the others read.
+const SQLITE_CONNECTIONS_MAX: u32 = 4;
+
+/// Which engine, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// A file, made if it isn't there. Its folder must be.
+    Sqlite {
+        path: PathBuf,
+    },
+    Postgres(PostgresConfig),
+}
+
+/// How to reach a PostgreSQL server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host:port/database?sslmode=verify-full`, with
+    /// what else libpq knows of such URLs. Never shown.
+    pub url: String,
+    pub connections_max: u32,
+    /// How long to wait for a connection.
+    pub connect_timeout: Millis,
+}
+
+impl PostgresConfig {
+    pub const CONNECTIONS_MAX_DEFAULT: u32 = 4;
+    pub const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(5_000);
+
+    /// With the defaults.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections_max: Self::CONNECTIONS_MAX_DEFAULT,
+            connect_timeout: Self::CONNECT_TIMEOUT_DEFAULT,
+        }
+    }
+}
+
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("connections_max", &self.connections_max)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects.
+pub async fn connect(config: &StoreConfig) -> Result<Pool, StoreError> {
+    match config {
+        StoreConfig::Sqlite { path } => sqlite(path).await,
+        StoreConfig::Postgres(config) => postgres(config).await,
+    }
+}
+
+/// `synchronous = FULL`: with a write-ahead log `NORMAL` may lose the last
+/// commits when power fails, and the relay moves on after a commit. A batch is
+/// one commit, so the sync is shared by its rows.
+async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(LOCK_TIMEOUT.into())
+        // 32 MiB of pages: the upper levels of the indexes of many rows.
+        .pragma("cache_size", "-32768")
+        // Pages of the log before it is moved into the file: 16 MiB.
+        .pragma("wal_autocheckpoint", "4096")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(SQLITE_CONNECTIONS_MAX)
+        .acquire_timeout(LOCK_TIMEOUT.into());
+    Ok(Pool::Sqlite(pool.connect_with(options).await?))
+}
+
+async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| config.url.starts_with(scheme))
+    {
+        return Err(StoreError::Address("it doesn't begin with `postgres://`"));
+    }
+    let options = PgConnectOptions::from_str(&config.url)
+        .map_err(|_| StoreError::Address("what follows `postgres://` isn't understood"))?
+        .application_name("weir")
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(config.connections_max.max(2))
+        .acquire_timeout(config.connect_timeout.into())
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(SESSION).execute(connection).await?;
+                Ok(())
+            })
+        });
+    Ok(Pool::Postgres(pool.connect_with(options).await?))
+}
+
+/// What every connection to PostgreSQL begins with: a commit that was answered
+/// is on disk, whatever the server's default; nobody waits for locks without
+/// end, nor keeps them after being cut off.
+const SESSION: &str = "\
+SELECT set_config('synchronous_commit', 'on', false) \
+WHERE current_setting('synchronous_commit') = 'off'; \
+SET lock_timeout = '20s'; \
+SET idle_in_transaction_session_timeout = '60s'";

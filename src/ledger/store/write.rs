@@ -1,0 +1,355 @@
+//! Takes batches in: rows, rollups and the heads of chains in one transaction.
+//!
+//! A batch is written as if all its rows were new, the fastest way there is; if
+//! one isn't (a replay after a crash, or another sidecar's row of the same id),
+//! everything is rolled back and written again, row by row as far as ids are
+//! concerned. Which rows really went in decides what the rollups get.
+//!
+//! Always holds: of two rows with one id the first counts. The other, if it
+//! isn't the same row once more, is set aside, as its chain needs it.
+
+use super::columns::{self, COLUMNS, Columns};
+use super::engine::{Pool, Tx};
+use super::error::StoreError;
+use super::measure::{Dimension, Measure, Sums};
+use super::partitions;
+use super::rollup::{self, Deltas};
+use super::value::{Type, Value};
+use crate::exchange::event::Outcome;
+use crate::ledger::row::{ChainId, Hash, Link, Row};
+use crate::ledger::wire;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// Why a row that lost its id to another is set aside.
+const SAME_ID: &str = "another row has its id";
+
+/// Where rows go by their outcome.
+pub const TABLES: [&str; 2] = ["calls", "refusals"];
+
+/// Writes a batch, and commits it if it is meant.
+pub async fn write(
+    pool: &Pool,
+    known: &Known,
+    rows: &[Row],
+    commit: bool,
+) -> Result<(), StoreError> {
+    let done = match attempt(pool, known, rows, Manner::AllNew, commit).await {
+        Err(StoreError::Unpartitioned) => {
+            partitions::ensure(pool, rows.iter().map(|row| row.event.id)).await?;
+            attempt(pool, known, rows, Manner::AllNew, commit).await
+        }
+        done => done,
+    };
+    match done {
+        Err(StoreError::Taken) => attempt(pool, known, rows, Manner::SomeNew, commit).await,
+        done => done,
+    }
+}
+
+/// Sets a row aside.
+pub async fn set_aside(pool: &Pool, row: &Row, why: &str) -> Result<(), StoreError> {
+    let mut tx = pool.write().await?;
+    insert_aside(&mut tx, &[row], why).await?;
+    move_heads(&mut tx, std::slice::from_ref(row)).await?;
+    tx.commit().await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    AllNew,
+    SomeNew,
+}
+
+async fn attempt(
+    pool: &Pool,
+    known: &Known,
+    rows: &[Row],
+    manner: Manner,
+    commit: bool,
+) -> Result<(), StoreError> {
+    let mut tx = pool.write().await?;
+    let mut deltas = Deltas::default();
+    for table in TABLES {
+        let of_table = |row: &&Row| table_of(row) == table;
+        let rows: Vec<&Row> = rows.iter().filter(of_table).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let new = match manner {
+            Manner::AllNew => {
+                insert_all(&mut tx, table, &rows).await?;
+                rows
+            }
+            Manner::SomeNew => insert_new(&mut tx, table, &rows).await?,
+        };
+        for row in new {
+            deltas.add(&row.event, &Sums::of(&row.event));
+        }
+    }
+    let groups = known.retain_new(&deltas);
+    add_groups(&mut tx, &deltas, &groups).await?;
+    add_up(&mut tx, &deltas).await?;
+    move_heads(&mut tx, rows).await?;
+    if commit {
+        tx.commit().await?;
+        known.add(groups);
+        Ok(())
+    } else {
+        tx.rollback().await
+    }
+}
+
+fn table_of(row: &Row) -> &'static str {
+    let [calls, refusals] = TABLES;
+    if row.event.outcome == Outcome::Refused {
+        refusals
+    } else {
+        calls
+    }
+}
+
+async fn insert_all(tx: &mut Tx, table: &str, rows: &[&Row]) -> Result<(), StoreError> {
+    match tx {
+        Tx::Postgres(tx) => super::copy::rows(tx, table, rows).await,
+        Tx::Sqlite(_) => {
+            let values = rows.iter().map(|row| values(row)).collect();
+            tx.insert(&into(table), values, "", &[]).await.map(drop)
+        }
+    }
+}
+
+/// Gives those that went in.
+async fn insert_new<'a>(
+    tx: &mut Tx,
+    table: &str,
+    rows: &[&'a Row],
+) -> Result<Vec<&'a Row>, StoreError> {
+    // Sorted, so that two writers wait for each other and not in a circle.
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| row.event.id);
+    let all = rows.iter().map(|row| values(row)).collect();
+    let after = "ON CONFLICT (id) DO NOTHING RETURNING id, chain, sequence";
+    let went_in = tx.insert(&into(table), all, after, &PLACE).await?;
+    let went_in: Vec<_> = went_in.into_iter().map(place).collect();
+    let went_in: HashSet<_> = went_in.into_iter().flatten().collect();
+    let (new, others): (Vec<&Row>, Vec<&Row>) = rows
+        .into_iter()
+        .partition(|row| went_in.contains(&(row.event.id.0, row.link.chain, row.link.sequence)));
+    let there = links(tx, table, &others).await?;
+    let lost: Vec<&Row> = others
+        .into_iter()
+        .filter(|row| there.get(&row.event.id.0) != Some(&row.link))
+        .collect();
+    insert_aside(tx, &lost, SAME_ID).await?;
+    Ok(new)
+}
+
+/// `id, chain, sequence`.
+const PLACE: [Type; 3] = [Type::Id, Type::Id, Type::Int];
+
+fn place(values: Vec<Value>) -> Option<(Uuid, ChainId, u64)> {
+    match values.as_slice() {
+        [Value::Id(id), Value::Id(chain), Value::Int(sequence)] => {
+            Some((*id, *chain, u64::try_from(*sequence).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// The links of the rows that have these rows' ids.
+async fn links(tx: &mut Tx, table: &str, rows: &[&Row]) -> Result<HashMap<Uuid, Link>, StoreError> {
+    const IDS: usize = 256;
+    let mut links = HashMap::new();
+    for rows in rows.chunks(IDS) {
+        let mut sql = tx.sql("SELECT id, chain, sequence, hash FROM ");
+        sql.push(table);
+        sql.push(" WHERE id IN ");
+        sql.push_tuple(rows.iter().map(|row| Value::Id(row.event.id.0)));
+        let types = [Type::Id, Type::Id, Type::Int, Type::Bytes];
+        for mut values in tx.fetch(sql, &types).await? {
+            let hash = match values.pop() {
+                Some(Value::Bytes(hash)) => Hash::try_from(hash.as_slice()).unwrap_or_default(),
+                _ => Hash::default(),
+            };
+            if let Some((id, chain, sequence)) = place(values) {
+                let link = Link {
+                    chain,
+                    sequence,
+                    hash,
+                };
+                links.insert(id, link);
+            }
+        }
+    }
+    Ok(links)
+}
+
+async fn insert_aside(tx: &mut Tx, rows: &[&Row], why: &str) -> Result<(), StoreError> {
+    let why = why.replace('\0', " ");
+    for row in rows {
+        let mut sql = tx.sql(
+            "INSERT INTO set_aside (chain, sequence, event_id, why, wire, set_aside_at_ms) VALUES (",
+        );
+        for value in [
+            Value::Id(row.link.chain),
+            Value::Int(i64::try_from(row.link.sequence).unwrap_or(i64::MAX)),
+            Value::Id(row.event.id.0),
+            Value::Text(why.clone()),
+            Value::Bytes(wire::encode(row)),
+        ] {
+            sql.push_value(value);
+            sql.push(", ");
+        }
+        sql.push(tx.now_ms());
+        sql.push(") ON CONFLICT (chain, sequence) DO NOTHING");
+        tx.execute(sql).await?;
+    }
+    Ok(())
+}
+
+/// The groups that are surely in the database, so that their names needn't be
+/// written with every batch.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<HashSet<Uuid>>>);
+
+impl Known {
+    /// Some megabytes. Past that it begins anew.
+    const GROUPS_MAX: usize = 100_000;
+
+    fn retain_new(&self, deltas: &Deltas) -> Vec<Uuid> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = deltas.groups.keys().copied();
+        keys.filter(|key| !known.contains(key)).collect()
+    }
+
+    /// Only what was committed.
+    fn add(&self, groups: Vec<Uuid>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + groups.len() > Self::GROUPS_MAX {
+            known.clear();
+        }
+        known.extend(groups);
+    }
+
+    /// After the database was away it may be another one, such as one of
+    /// yesterday that was restored.
+    pub fn forget(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+    }
+}
+
+/// Writes these groups' names, unless they are there.
+pub async fn add_groups(tx: &mut Tx, deltas: &Deltas, keys: &[Uuid]) -> Result<(), StoreError> {
+    let row = |key: &Uuid| Some(rollup::group_values(*key, deltas.groups.get(key)?));
+    let groups = keys.iter().filter_map(row).collect();
+    let names: Vec<&str> = Dimension::OF_ROLLUPS.iter().map(|d| d.column()).collect();
+    let into = format!("usage_group (group_key, {})", names.join(", "));
+    let after = "ON CONFLICT (group_key) DO NOTHING";
+    tx.insert(&into, groups, after, &[]).await.map(drop)
+}
+
+/// Adds to the rollups.
+pub async fn add_up(tx: &mut Tx, deltas: &Deltas) -> Result<(), StoreError> {
+    add_to(tx, "usage_quarter", &deltas.quarters).await?;
+    add_to(tx, "usage_day", &deltas.days()).await
+}
+
+async fn add_to(
+    tx: &mut Tx,
+    table: &str,
+    sums: &BTreeMap<(i64, Uuid), Sums>,
+) -> Result<(), StoreError> {
+    let rows: Result<Vec<_>, _> = sums
+        .iter()
+        .map(|(key, sums)| rollup::values(*key, sums))
+        .collect();
+    let rows = rows.map_err(|_| StoreError::Large)?;
+    let measures: Vec<&str> = Measure::ALL.iter().map(|m| m.as_str()).collect();
+    let into = format!("{table} (bucket_ms, group_key, {})", measures.join(", "));
+    let sums: Vec<String> = measures
+        .iter()
+        .map(|m| format!("{m} = {table}.{m} + excluded.{m}"))
+        .collect();
+    let after = format!(
+        "ON CONFLICT (bucket_ms, group_key) DO UPDATE SET {}",
+        sums.join(", ")
+    );
+    tx.insert(&into, rows, &after, &[]).await.map(drop)
+}
+
+/// Moves the head of each chain to the last of these rows, unless it is farther.
+async fn move_heads(tx: &mut Tx, rows: &[Row]) -> Result<(), StoreError> {
+    let mut heads: BTreeMap<ChainId, Link> = BTreeMap::new();
+    // A number beyond a column is in a row that was set aside for it.
+    let fitting = |row: &&Row| i64::try_from(row.link.sequence).is_ok();
+    for row in rows.iter().filter(fitting) {
+        let head = heads.entry(row.link.chain).or_insert(row.link);
+        if row.link.sequence > head.sequence {
+            *head = row.link;
+        }
+    }
+    for (chain, link) in heads {
+        let mut sql = tx.sql("INSERT INTO chains (chain, sequence, hash, written_at_ms) VALUES (");
+        for value in [
+            Value::Id(chain),
+            Value::Int(i64::try_from(link.sequence).unwrap_or(i64::MAX)),
+            Value::Bytes(link.hash.to_vec()),
+        ] {
+            sql.push_value(value);
+            sql.push(", ");
+        }
+        sql.push(tx.now_ms());
+        sql.push(
+            ") ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, \
+             hash = excluded.hash, written_at_ms = excluded.written_at_ms \
+             WHERE excluded.sequence > chains.sequence",
+        );
+        tx.execute(sql).await?;
+    }
+    Ok(())
+}
+
+/// `table (columns)`.
+fn into(table: &str) -> String {
+    format!("{table} ({})", names())
+}
+
+/// Every column, with commas between.
+pub fn names() -> String {
+    COLUMNS.map(|(name, _)| name).join(", ")
+}
+
+/// The columns of a row as values.
+fn values(row: &Row) -> Vec<Value> {
+    let mut values = Values(Vec::with_capacity(COLUMNS.len()));
+    columns::write(row, &mut values);
+    values.0
+}
+
+struct Values(Vec<Value>);
+
+impl Columns for Values {
+    fn id(&mut self, id: Uuid) {
+        self.0.push(Value::Id(id));
+    }
+
+    fn int(&mut self, number: Option<i64>) {
+        self.0
+            .push(number.map_or(Value::Null(Type::Int), Value::Int));
+    }
+
+    fn bool(&mut self, truth: bool) {
+        self.0.push(Value::Bool(truth));
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        self.0.push(Value::text(text));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.push(Value::Bytes(bytes.to_vec()));
+    }
+}

@@ -1,0 +1,443 @@
+//! Batches in: once each, whatever happens.
+
+use super::*;
+use std::time::Duration;
+use weir::ledger::sink::SinkError;
+use weir::ledger::store::measure::Measure;
+use weir::ledger::store::query::Query;
+use weir::ledger::store::report::UsageRow;
+use weir::ledger::store::{Of, StoreError};
+use weir::units::Millis;
+
+on_each_ledger!(
+    a_row_is_read_back_to_the_byte,
+    a_batch_is_counted_once_however_often_it_comes,
+    a_batch_that_was_committed_unheard_is_counted_once,
+    writers_at_once_lose_nothing,
+    of_two_rows_with_one_id_the_first_counts,
+    a_poison_row_is_named_and_set_aside,
+    a_sum_that_does_not_fit_is_poison,
+    rows_at_the_edges_of_months,
+    old_rows_are_dropped_and_their_sums_stay,
+    several_open_it_at_once,
+    a_newer_ledger_is_left_alone,
+);
+
+/// 2026-03-01T00:00:00Z.
+const MARCH: u64 = 1_772_323_200_000;
+const DAY: u64 = 86_400_000;
+
+async fn total(ledger: &Ledger) -> UsageRow {
+    let query = Query::of(UnixMillis(0), UnixMillis(4_000_000_000_000));
+    let mut rows = ledger.store.usage(&query).await.unwrap().rows;
+    assert!(rows.len() <= 1);
+    rows.pop().unwrap_or(UsageRow {
+        period: None,
+        names: Vec::new(),
+        sums: Default::default(),
+    })
+}
+
+async fn calls(ledger: &Ledger) -> i128 {
+    total(ledger).await.sums.get(Measure::Calls)
+}
+
+async fn a_row_is_read_back_to_the_byte(ledger: Ledger) {
+    let mut dice = Dice(1);
+    let mut chain = Chain::new(&mut dice);
+    let most = i64::MAX as u64 / 1_000;
+    let mut rows = Vec::new();
+    for n in 0..400 {
+        let event = any_event(&mut dice, MARCH + n * DAY / 8, most);
+        rows.push(chain.link(event));
+    }
+    for batch in rows.chunks(150) {
+        ledger.deliver(batch).await;
+    }
+    for row in &rows {
+        let shown = ledger.store.show(row.event.id).await.unwrap().unwrap();
+        assert_eq!(&shown.row, row);
+        assert_eq!(wire::encode(&shown.row), wire::encode(row));
+    }
+    let mut scanned = Vec::new();
+    for of in [Of::Calls, Of::Refusals] {
+        let span = (UnixMillis(0), UnixMillis(i64::MAX as u64));
+        let mut scan = ledger.store.scan(of, span, Vec::new());
+        scanned.extend(scan.next_rows().await.unwrap());
+        assert!(scan.next_rows().await.unwrap().is_empty());
+    }
+    let sort = |rows: &mut Vec<Row>| rows.sort_by_key(|row| row.event.id);
+    sort(&mut scanned);
+    sort(&mut rows);
+    assert!(scanned == rows);
+}
+
+async fn a_batch_is_counted_once_however_often_it_comes(ledger: Ledger) {
+    let mut dice = Dice(2);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 300);
+    // All, again, a part, and a part of it with new ones behind.
+    for batch in [&rows[..200], &rows[..200], &rows[50..60], &rows[150..]] {
+        ledger.deliver(batch).await;
+    }
+    let total = total(&ledger).await;
+    assert_eq!(total.sums.get(Measure::Calls), 300);
+    assert_eq!(total.sums.get(Measure::CostNanos), 30_000);
+    assert_eq!(total.sums.total_tokens(), 300 * 15);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM calls").await, 300);
+    let query = "SELECT CAST(SUM(calls) AS BIGINT) FROM usage_day";
+    assert_eq!(ledger.count(query).await, 300);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 0);
+}
+
+async fn a_batch_that_was_committed_unheard_is_counted_once(ledger: Ledger) {
+    let mut dice = Dice(3);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 64);
+    // Given up at any moment, then offered again, as after a crash.
+    for micros in (0..6_000).step_by(400) {
+        let mut sink = ledger.store.clone();
+        let patience = Duration::from_micros(micros);
+        let _ = tokio::time::timeout(patience, sink.deliver(&rows)).await;
+    }
+    ledger.deliver(&rows).await;
+    assert_eq!(calls(&ledger).await, 64);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
+async fn writers_at_once_lose_nothing(ledger: Ledger) {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let mut store = ledger.another().await;
+        writers.spawn(async move {
+            let mut dice = Dice(100 + writer);
+            let mut chain = Chain::new(&mut dice);
+            for batch in 0..8 {
+                // Months that nobody has seen yet, among others.
+                let from = MARCH + (batch % 3) * 31 * DAY;
+                let rows = chain.calls(&mut dice, from, 40);
+                store.deliver(&rows).await.unwrap();
+                store.deliver(&rows[20..]).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(calls(&ledger).await, 4 * 8 * 40);
+    for chain in ledger.store.chains().await.unwrap() {
+        let end = ledger.store.verify(&chain).await.unwrap().unwrap();
+        assert_eq!(end.sequence, 8 * 40);
+    }
+}
+
+async fn of_two_rows_with_one_id_the_first_counts(ledger: Ledger) {
+    let mut dice = Dice(4);
+    let (mut here, mut there) = (Chain::new(&mut dice), Chain::new(&mut dice));
+    let mine = here.calls(&mut dice, MARCH, 3);
+    let mut theirs = there.calls(&mut dice, MARCH, 3);
+    // Another sidecar told of the same call's end, and makes more of it.
+    let mut other = theirs.remove(1).event;
+    other.id = mine[1].event.id;
+    other.cost_nanos = Some(1_000);
+    let mut there = Chain {
+        last: Place {
+            sequence: 1,
+            hash: theirs[0].link.hash,
+        },
+        ..there
+    };
+    let other = there.link(other);
+    let last = there.link(theirs.pop().unwrap().event);
+    theirs.extend([other.clone(), last]);
+    ledger.deliver(&mine).await;
+    ledger.deliver(&theirs).await;
+    ledger.deliver(&theirs).await;
+    ledger.deliver(&mine).await;
+    let total = total(&ledger).await;
+    assert_eq!(total.sums.get(Measure::Calls), 5);
+    assert_eq!(total.sums.get(Measure::CostNanos), 500);
+    let shown = ledger.store.show(other.event.id).await.unwrap().unwrap();
+    assert_eq!(shown.row, mine[1]);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 1);
+    // Both chains are whole.
+    for chain in ledger.store.chains().await.unwrap() {
+        let end = ledger.store.verify(&chain).await.unwrap().unwrap();
+        assert_eq!(end.sequence, 3);
+    }
+    // Twice in one batch: the same.
+    let mut third = Chain::new(&mut dice);
+    let twice = third.calls(&mut dice, MARCH, 1);
+    let again = third.link(twice[0].event.clone());
+    ledger.deliver(&[twice[0].clone(), again]).await;
+    assert_eq!(calls(&ledger).await, 6);
+    for chain in ledger.store.chains().await.unwrap() {
+        assert!(ledger.store.verify(&chain).await.unwrap().is_ok());
+    }
+}
+
+async fn a_poison_row_is_named_and_set_aside(ledger: Ledger) {
+    let mut dice = Dice(5);
+    let mut chain = Chain::new(&mut dice);
+    let mut rows = chain.calls(&mut dice, MARCH, 5);
+    let mut nul = call(&mut dice, MARCH);
+    nul.model_served = Some("gpt\0".into());
+    rows.push(chain.link(nul));
+    let mut large = call(&mut dice, MARCH);
+    large.cost_nanos = Some(u64::MAX);
+    rows.push(chain.link(large));
+    rows.extend(chain.calls(&mut dice, MARCH, 5));
+    let mut sink = ledger.store.clone();
+    let mut left = rows.clone();
+    let mut why = Vec::new();
+    loop {
+        match sink.deliver(&left).await {
+            Ok(()) => break,
+            Err(SinkError::Poison { index, why: reason }) => {
+                assert_eq!(calls(&ledger).await, 0, "none of the batch may be in");
+                let row = left.remove(index);
+                // Twice, as after a crash.
+                sink.set_aside(&row, &reason).await.unwrap();
+                sink.set_aside(&row, &reason).await.unwrap();
+                why.push((row.link.sequence, reason));
+            }
+            Err(away) => panic!("{away}"),
+        }
+    }
+    let sequences: Vec<u64> = why.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(sequences, [6, 7]);
+    assert!(
+        why[0].1.contains("model_served") && why[1].1.contains("cost_nanos"),
+        "{why:?}"
+    );
+    assert_eq!(calls(&ledger).await, 10);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 2);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
+async fn a_sum_that_does_not_fit_is_poison(ledger: Ledger) {
+    let mut dice = Dice(6);
+    let mut chain = Chain::new(&mut dice);
+    let mut rows = chain.calls(&mut dice, MARCH, 9);
+    for row in [3, 7] {
+        rows[row].event.cost_nanos = Some(i64::MAX as u64);
+    }
+    ledger.deliver(&rows[..3]).await;
+    // Any one of them fits, but not beside what is there.
+    match ledger.store.clone().deliver(&rows).await {
+        Err(SinkError::Poison { index: 3, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    rows.remove(3);
+    match ledger.store.clone().deliver(&rows).await {
+        Err(SinkError::Poison { index: 6, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    rows.remove(6);
+    ledger.deliver(&rows).await;
+    assert_eq!(calls(&ledger).await, 7);
+}
+
+async fn rows_at_the_edges_of_months(ledger: Ledger) {
+    let mut dice = Dice(7);
+    let mut chain = Chain::new(&mut dice);
+    let mut rows = Vec::new();
+    for month in [
+        MARCH,
+        MARCH + 31 * DAY,
+        MARCH - 28 * DAY,
+        0,
+        4_102_444_800_000,
+    ] {
+        for at in [month.saturating_sub(1), month, month + 1] {
+            rows.push(chain.link(call(&mut dice, at)));
+        }
+    }
+    // The last id there can be.
+    rows.push(chain.link(call(&mut dice, (1 << 48) - 1)));
+    ledger.deliver(&rows).await;
+    ledger.deliver(&rows).await;
+    let at = |at| UnixMillis(at);
+    let sum = async |since, until| {
+        let query = Query::of(at(since), at(until));
+        let rows = ledger.store.usage(&query).await.unwrap().rows;
+        rows.first().map_or(0, |row| row.sums.get(Measure::Calls))
+    };
+    assert_eq!(sum(MARCH, MARCH + 31 * DAY).await, 3);
+    assert_eq!(sum(MARCH - 1, MARCH + 31 * DAY + 1).await, 5);
+    assert_eq!(sum(0, 1 << 50).await, 16);
+    assert_eq!(sum(MARCH, MARCH).await, 0);
+    if ledger.is_postgres() {
+        for (table, rows) in [
+            ("calls_2026_03", 3),
+            ("calls_2026_02", 3),
+            ("calls_2026_04", 2),
+        ] {
+            let sql = format!("SELECT COUNT(*) FROM {table}");
+            assert_eq!(ledger.count(&sql).await, rows, "{table}");
+        }
+    }
+}
+
+async fn old_rows_are_dropped_and_their_sums_stay(ledger: Ledger) {
+    let mut dice = Dice(8);
+    let mut chain = Chain::new(&mut dice);
+    let mut rows = chain.calls(&mut dice, MARCH - 28 * DAY, 3_000);
+    rows.extend(chain.calls(&mut dice, MARCH, 10));
+    // A long call of February that ended in March.
+    rows.push(chain.link(call(&mut dice, MARCH - 5_000)));
+    rows.extend(chain.calls(&mut dice, MARCH + 60_000, 10));
+    for batch in rows.chunks(500) {
+        ledger.deliver(batch).await;
+    }
+    let before = UnixMillis(MARCH);
+    let kept_from = ledger.store.drop_before(before).await.unwrap();
+    assert!(kept_from >= before && kept_from <= before + Millis(60_000));
+    assert_eq!(ledger.store.drop_before(before).await.unwrap(), kept_from);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM calls").await, 20);
+    assert_eq!(ledger.store.show(rows[0].event.id).await.unwrap(), None);
+    // Whole quarters of an hour are as before; less can't be told any more.
+    let query = |since| Query::of(UnixMillis(since), UnixMillis(MARCH + DAY));
+    let sums = ledger.store.usage(&query(MARCH - 28 * DAY)).await.unwrap();
+    assert_eq!(sums.rows[0].sums.get(Measure::Calls), 3_021);
+    match ledger.store.usage(&query(MARCH - 28 * DAY + 1)).await {
+        Err(StoreError::NotKept(from)) => assert_eq!(from, kept_from),
+        other => panic!("{other:?}"),
+    }
+    // What is left of the chain is verified from there.
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(chains[0].dropped.sequence, 3_011);
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+    assert!(ledger.raw("DELETE FROM calls WHERE sequence = 3013").await == 1);
+    assert!(ledger.store.verify(&chains[0]).await.unwrap().is_err());
+}
+
+async fn several_open_it_at_once(ledger: Ledger) {
+    // A database that nobody has opened yet.
+    let folder = tempfile::tempdir().unwrap();
+    let config = if ledger.is_postgres() {
+        let server = crate::postgres::Server::shared().await;
+        StoreConfig::Postgres(PostgresConfig::new(server.database().await))
+    } else {
+        let path = folder.path().join("ledger.db");
+        StoreConfig::Sqlite { path }
+    };
+    let mut programs = tokio::task::JoinSet::new();
+    for program in 0..6 {
+        let config = config.clone();
+        programs.spawn(async move {
+            let mut store = Store::open(&config).await.unwrap();
+            let mut dice = Dice(200 + program);
+            let rows = Chain::new(&mut dice).calls(&mut dice, MARCH, 10);
+            store.deliver(&rows).await.unwrap();
+        });
+    }
+    while let Some(done) = programs.join_next().await {
+        done.unwrap();
+    }
+    let store = Store::open(&config).await.unwrap();
+    assert_eq!(store.chains().await.unwrap().len(), 6);
+}
+
+async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
+    ledger.raw("INSERT INTO ledger_version VALUES (99)").await;
+    match Store::open(&ledger.config).await {
+        Err(StoreError::Newer {
+            found: 99,
+            known: 1,
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_away_and_comes_back() {
+    let mut server = crate::postgres::Server::start(&[]).await;
+    // Anybody is let in, with a password too.
+    let url = server.database().await.replace("weir@", "weir:hunter2@");
+    let mut config = PostgresConfig::new(url);
+    config.connect_timeout = Millis(300);
+    let mut store = Store::open(&StoreConfig::Postgres(config)).await.unwrap();
+    assert!(!format!("{store:?}").contains("hunter2"));
+    let mut dice = Dice(9);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 100);
+    store.deliver(&rows[..50]).await.unwrap();
+    server.kill();
+    match store.deliver(&rows).await {
+        Err(SinkError::Away(why)) => assert!(!why.contains("127.0.0.1"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    server.run();
+    server.answers().await;
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while store.deliver(&rows).await.is_err() {
+        assert!(std::time::Instant::now() < until, "it never came back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+}
+
+#[tokio::test]
+async fn addresses_are_checked_and_never_shown() {
+    for url in [
+        "mysql://u:hunter2@h/d",
+        "postgres://u:hunter2@[::1/d",
+        "postgres://u:hunter2@127.0.0.1:1/d",
+    ] {
+        let mut config = PostgresConfig::new(url);
+        config.connect_timeout = Millis(200);
+        let config = StoreConfig::Postgres(config);
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let error = Store::open(&config).await.unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("hunter2"),
+            "{error:?}"
+        );
+    }
+    let config = StoreConfig::Sqlite {
+        path: "/nonexistent/ledger.db".into(),
+    };
+    assert!(matches!(
+        Store::open(&config).await,
+        Err(StoreError::Away(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_file_that_another_holds_is_away_until_it_lets_go() {
+    let ledger = Ledger::sqlite().await;
+    let StoreConfig::Sqlite { path } = &ledger.config else {
+        panic!("a file");
+    };
+    let url = format!("sqlite://{}", path.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let mut dice = Dice(12);
+    let rows = Chain::new(&mut dice).calls(&mut dice, MARCH, 3);
+    let mut sink = ledger.store.clone();
+    match sink.deliver(&rows).await {
+        Err(SinkError::Away(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    // Reading goes on meanwhile.
+    assert_eq!(calls(&ledger).await, 0);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    ledger.deliver(&rows).await;
+    assert_eq!(calls(&ledger).await, 3);
+}
