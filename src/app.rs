@@ -14,6 +14,7 @@ mod grpc;
 mod learned;
 mod ledger;
 mod listen;
+mod receivers;
 mod shutdown;
 mod vocabularies;
 

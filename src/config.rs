@@ -127,6 +127,8 @@ pub struct LedgerConfig {
     pub sqlite: Option<SqliteSettings>,
     pub postgres: Option<PostgresSettings>,
     pub file: Option<FileSettings>,
+    pub otlp: Option<OtlpSettings>,
+    pub cloudevents: Option<CloudEventsSettings>,
 }
 
 impl LedgerConfig {
@@ -136,6 +138,8 @@ impl LedgerConfig {
             (self.sqlite.is_some(), "sqlite"),
             (self.postgres.is_some(), "postgres"),
             (self.file.is_some(), "file"),
+            (self.otlp.is_some(), "otlp"),
+            (self.cloudevents.is_some(), "cloudevents"),
         ];
         let there = all.into_iter().filter(|(there, _)| *there);
         there.map(|(_, name)| name).collect()
@@ -173,6 +177,65 @@ pub struct FileSettings {
     pub path: PathBuf,
     /// Whether rows are on disk before the spool may forget them.
     pub sync: bool,
+    /// Whether a line says where its row stands in the chain.
+    pub links: bool,
+}
+
+/// A server that rows are sent to, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiverSettings {
+    /// It may hold a key. `https://`; `http://` to this machine, for OTLP
+    /// anywhere if there is no token.
+    pub url: Secret,
+    pub token: Option<Secret>,
+    /// The header that the token stands in; `None`: `Authorization`, as a bearer.
+    pub token_header: Option<String>,
+    /// Whom to believe the server's certificate, as PEM; `None`: whom the system
+    /// does.
+    pub ca_pem: Option<Vec<u8>>,
+    /// For a request and its answer.
+    pub timeout: Millis,
+    /// The most bytes of a request.
+    pub request_bytes_max: u64,
+}
+
+/// A collector that rows are sent to as log records by OTLP over gRPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpSettings {
+    pub receiver: ReceiverSettings,
+    pub service_name: String,
+}
+
+/// A server that rows are posted to as CloudEvents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudEventsSettings {
+    pub receiver: ReceiverSettings,
+    pub mode: CloudEventsMode,
+    /// `None`: `weir/` and the chain's id.
+    pub source: Option<String>,
+    pub subject: CloudEventsSubject,
+    /// The subject where a row doesn't have that name.
+    pub subject_otherwise: Option<String>,
+    /// The most rows of a request.
+    pub request_rows_max: u64,
+}
+
+/// How many rows a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudEventsMode {
+    Batch,
+    Single,
+}
+
+/// Which name of a row is its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudEventsSubject {
+    Tenant,
+    Project,
+    Environment,
+    User,
+    KeyId,
+    Plan,
 }
 
 /// How long holds and their leases live. `renew_every * 2 <= lease_ttl <= ttl`.

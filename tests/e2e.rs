@@ -22,6 +22,8 @@ mod encodings;
 mod failures;
 #[path = "e2e/ledger.rs"]
 mod ledger;
+#[path = "e2e/ledger_sinks.rs"]
+mod ledger_sinks;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/limits_command.rs"]
@@ -32,6 +34,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/receivers.rs"]
+mod receivers;
 #[path = "e2e/refusals.rs"]
 mod refusals;
 #[path = "e2e/routes.rs"]

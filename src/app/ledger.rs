@@ -4,6 +4,7 @@
 mod postgres;
 mod retention;
 
+use super::receivers;
 use crate::config::{LedgerConfig, LedgerDurability};
 use crate::driver::Driver;
 use crate::driver::clock::{self, Clock};
@@ -210,10 +211,18 @@ impl Relays<'_> {
             let sink = FileSink::open(FileConfig {
                 path: file.path.clone(),
                 sync: file.sync,
-                links: false,
+                links: file.links,
                 dead_letters_folder: self.config.path.clone(),
             });
             self.relay(sink.context("ledger.file")?, &mut relays)?;
+        }
+        if let Some(otlp) = &self.config.otlp {
+            let sink = receivers::otlp(otlp, &self.config.path);
+            self.relay(sink.context("ledger.otlp")?, &mut relays)?;
+        }
+        if let Some(cloudevents) = &self.config.cloudevents {
+            let sink = receivers::cloudevents(cloudevents, &self.config.path);
+            self.relay(sink.context("ledger.cloudevents")?, &mut relays)?;
         }
         Ok((relays, upkeep))
     }

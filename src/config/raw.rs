@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod limits;
 pub mod policy;
 pub mod prices;
+pub mod receivers;
 pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};

@@ -10,6 +10,7 @@ mod ledger;
 mod limits;
 mod plans;
 mod prices;
+mod receivers;
 mod routes;
 
 use super::problem::{Findings, shown};
@@ -194,6 +195,33 @@ fn elsewhere(
         }
     }
 }
+
+/// `None` after a problem, `Some(None)` where it isn't set.
+fn where_set<T>(resolved: Option<Option<T>>) -> Option<Option<T>> {
+    match resolved {
+        Some(resolved) => resolved.map(Some),
+        None => Some(None),
+    }
+}
+
+/// Authorities' certificates, as PEM.
+fn certificates(
+    path: &Located<String>,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<Vec<u8>> {
+    let source = SecretSource::File(path.value.clone().into());
+    let fault = match read_secret(&source, outside) {
+        Ok(pem) if pem.windows(PEM_MARK.len()).any(|bytes| bytes == PEM_MARK) => return Some(pem),
+        Ok(_) => "holds no certificate: it must be PEM, with a line -----BEGIN CERTIFICATE-----"
+            .to_owned(),
+        Err(error) => error.to_string(),
+    };
+    findings.problem(&path.at, fault);
+    None
+}
+
+const PEM_MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Shorter ones would expire while their store is only slow.
 const LEASE_TTL_MIN: Millis = Millis::from_secs(1);

@@ -25,10 +25,12 @@ fn outside() -> Given {
         .with_env("WEIR_PEPPER", PEPPER)
         .with_env("SHORT", "hunter2")
         .with_env("EMPTY", "")
+        .with_env("SPACED", "hunter2 hunter2")
         .with_env("REDIS_URL", "redis://:hunter2@127.0.0.1:6379/0")
         .with_env("REDIS_PASSWORD", "hunter2")
         .with_env("TLS_URL", "rediss://:hunter2@127.0.0.1:6379/0")
         .with_file("/run/pepper", b"pepper-of-32-bytes-for-the-tests\n")
+        .with_file("/run/ca.pem", b"-----BEGIN CERTIFICATE-----\n")
         .with_file(
             "prices.txt",
             b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
@@ -75,6 +77,8 @@ fn the_example_loads_as_it_reads() {
             }),
             postgres: None,
             file: None,
+            otlp: None,
+            cloudevents: None,
         })
     );
     assert_eq!(config.server.body_bytes_max, 10 << 20);
@@ -292,6 +296,91 @@ fn redis_by_variable_keeps_its_password_to_itself() {
     let debug = format!("{config:?}");
     assert!(
         !debug.contains("hunter2") && !debug.contains(PEPPER) && !debug.contains(&hash_of(KEY))
+    );
+}
+
+#[test]
+fn a_ledger_with_receivers_keeps_their_secrets_to_itself() {
+    let load = |ledger: &str| {
+        let text = GOOD.replace("{ path: weir-ledger }", ledger);
+        let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.warnings, Vec::<String>::new());
+        config.ledger.unwrap()
+    };
+    let receiver = |url: &str, request_bytes_max| ReceiverSettings {
+        url: Secret::new(url.into()),
+        token: None,
+        token_header: None,
+        ca_pem: None,
+        timeout: Millis(10_000),
+        request_bytes_max,
+    };
+    let ledger = load(
+        "{ file: { path: f }, otlp: { endpoint: 'http://c:4317' }, cloudevents: { url: 'https://m/?k=hunter2' } }",
+    );
+    assert_eq!(ledger.sinks(), ["file", "otlp", "cloudevents"]);
+    assert_eq!(
+        ledger.file.map(|file| (file.sync, file.links)),
+        Some((true, false))
+    );
+    assert_eq!(
+        ledger.otlp,
+        Some(OtlpSettings {
+            receiver: receiver("http://c:4317", 3_670_016),
+            service_name: "weir".into(),
+        })
+    );
+    assert_eq!(
+        ledger.cloudevents,
+        Some(CloudEventsSettings {
+            receiver: receiver("https://m/?k=hunter2", 1 << 20),
+            mode: CloudEventsMode::Batch,
+            source: None,
+            subject: CloudEventsSubject::Tenant,
+            subject_otherwise: None,
+            request_rows_max: 500,
+        })
+    );
+    let ledger = load(
+        "{ file: { path: f, sync: false, links: true }, \
+         otlp: { endpoint: 'https://c', service_name: edge, token: { env: SHORT }, token_header: api-key, \
+         ca_file: /run/ca.pem, timeout: 2s, request_bytes_max: 1MiB }, \
+         cloudevents: { url: 'http://[::1]:8888/in', mode: single, source: //weir/eu, subject: user, \
+         subject_otherwise: nobody, token: { env: SHORT }, timeout: 500ms, request_rows_max: 9 } }",
+    );
+    assert_eq!(
+        ledger.file.map(|file| (file.sync, file.links)),
+        Some((false, true))
+    );
+    let token = Some(Secret::new("hunter2".into()));
+    assert_eq!(
+        ledger.otlp,
+        Some(OtlpSettings {
+            receiver: ReceiverSettings {
+                token: token.clone(),
+                token_header: Some("api-key".into()),
+                ca_pem: Some(b"-----BEGIN CERTIFICATE-----".to_vec()),
+                timeout: Millis(2_000),
+                ..receiver("https://c", 1 << 20)
+            },
+            service_name: "edge".into(),
+        })
+    );
+    assert_eq!(
+        ledger.cloudevents,
+        Some(CloudEventsSettings {
+            receiver: ReceiverSettings {
+                token,
+                timeout: Millis(500),
+                ..receiver("http://[::1]:8888/in", 1 << 20)
+            },
+            mode: CloudEventsMode::Single,
+            source: Some("//weir/eu".into()),
+            subject: CloudEventsSubject::User,
+            subject_otherwise: Some("nobody".into()),
+            request_rows_max: 9,
+        })
     );
 }
 

@@ -61,6 +61,8 @@ pub struct Setup {
     pub durability: &'static str,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
+    /// Fields of `ledger` besides its path and its file, each behind a comma.
+    pub ledger: String,
 }
 
 impl Default for Setup {
@@ -78,6 +80,7 @@ impl Default for Setup {
             envoy_edits: Vec::new(),
             durability: "strict",
             faults: String::new(),
+            ledger: String::new(),
         }
     }
 }
@@ -379,7 +382,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} }}
+ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} {sinks} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -415,6 +418,7 @@ tenants:
         ledger = dir.join("ledger").display(),
         durability = setup.durability,
         log = dir.join("usage.jsonl").display(),
+        sinks = setup.ledger,
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),

@@ -1,5 +1,6 @@
 //! `ledger` as it is written.
 
+use super::receivers::{self, RawCloudEvents, RawOtlpSink};
 use super::{DAY_MS, secret_source};
 use crate::config::LedgerDurability;
 use crate::config::reader::{Fields, Item, Located};
@@ -21,6 +22,8 @@ pub struct RawLedger {
     pub sqlite: Option<RawSqlite>,
     pub postgres: Option<RawPostgres>,
     pub file: Option<RawFile>,
+    pub otlp: Option<RawOtlpSink>,
+    pub cloudevents: Option<RawCloudEvents>,
     /// Whether a sink is named, be it right or wrong.
     pub has_sink: bool,
     /// All sinks that are there could be read.
@@ -44,6 +47,7 @@ pub struct RawPostgres {
 pub struct RawFile {
     pub path: Located<String>,
     pub sync: Option<bool>,
+    pub links: Option<bool>,
 }
 
 pub fn ledger(top: &Fields) -> Option<RawLedger> {
@@ -54,6 +58,8 @@ pub fn ledger(top: &Fields) -> Option<RawLedger> {
         "sqlite",
         "postgres",
         "file",
+        "otlp",
+        "cloudevents",
     ])?;
     let words = &[
         ("strict", LedgerDurability::Strict),
@@ -66,6 +72,9 @@ pub fn ledger(top: &Fields) -> Option<RawLedger> {
         fields.present("postgres").map(|item| postgres(&item)),
         fields.present("file").map(|item| file(&item)),
     );
+    let otlp = fields.present("otlp").map(|item| receivers::otlp(&item));
+    let cloudevents = fields.present("cloudevents");
+    let cloudevents = cloudevents.map(|item| receivers::cloudevents(&item));
     Some(RawLedger {
         path: fields.optional("path").and_then(|item| item.text()),
         durability: durability
@@ -73,13 +82,21 @@ pub fn ledger(top: &Fields) -> Option<RawLedger> {
             .map(|word| word.value),
         spool_bytes_max: spool_bytes_max
             .and_then(|item| item.size_bytes(SPOOL_BYTES_MIN..=SPOOL_BYTES_MAX)),
-        has_sink: sqlite.is_some() || postgres.is_some() || file.is_some(),
+        has_sink: sqlite.is_some()
+            || postgres.is_some()
+            || file.is_some()
+            || otlp.is_some()
+            || cloudevents.is_some(),
         is_read: !matches!(sqlite, Some(None))
             && !matches!(postgres, Some(None))
-            && !matches!(file, Some(None)),
+            && !matches!(file, Some(None))
+            && !matches!(otlp, Some(None))
+            && !matches!(cloudevents, Some(None)),
         sqlite: sqlite.flatten(),
         postgres: postgres.flatten(),
         file: file.flatten(),
+        otlp: otlp.flatten(),
+        cloudevents: cloudevents.flatten(),
     })
 }
 
@@ -107,11 +124,12 @@ fn postgres(item: &Item) -> Option<RawPostgres> {
 }
 
 fn file(item: &Item) -> Option<RawFile> {
-    let fields = item.fields(&["path", "sync"])?;
-    let sync = fields.optional("sync").and_then(|item| item.boolean());
+    let fields = item.fields(&["path", "sync", "links"])?;
+    let is = |name| fields.optional(name)?.boolean().map(|is| is.value);
     let path = fields.required("path", "the file that usage events are appended to");
     Some(RawFile {
-        sync: sync.map(|sync| sync.value),
+        sync: is("sync"),
+        links: is("links"),
         path: path?.text()?,
     })
 }

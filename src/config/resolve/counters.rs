@@ -1,11 +1,11 @@
 //! Where counters are kept, checked as far as that goes without asking.
 
-use super::elsewhere;
+use super::{certificates, elsewhere};
 use crate::config::problem::Findings;
 use crate::config::raw::counters::{RawCounters, RawRedis, RawServers, RawUrl};
 use crate::config::reader::Located;
-use crate::config::secret::{Secret, read_secret};
-use crate::config::{CountersConfig, Outside, RedisServers, RedisSettings, SecretSource};
+use crate::config::secret::Secret;
+use crate::config::{CountersConfig, Outside, RedisServers, RedisSettings};
 use crate::limits::share::OnCounterFailure;
 use crate::units::Millis;
 
@@ -139,22 +139,3 @@ fn fault(url: &str) -> Option<&'static str> {
         ),
     }
 }
-
-/// Authorities' certificates, as PEM.
-fn certificates(
-    path: &Located<String>,
-    outside: &dyn Outside,
-    findings: &Findings,
-) -> Option<Vec<u8>> {
-    let source = SecretSource::File(path.value.clone().into());
-    let fault = match read_secret(&source, outside) {
-        Ok(pem) if pem.windows(PEM_MARK.len()).any(|bytes| bytes == PEM_MARK) => return Some(pem),
-        Ok(_) => "holds no certificate: it must be PEM, with a line -----BEGIN CERTIFICATE-----"
-            .to_owned(),
-        Err(error) => error.to_string(),
-    };
-    findings.problem(&path.at, fault);
-    None
-}
-
-const PEM_MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";

@@ -1,9 +1,9 @@
 //! Where the ledger is kept, and where its rows go.
 
-use super::elsewhere;
+use super::{elsewhere, receivers, where_set};
 use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings, Path};
-use crate::config::raw::ledger::RawLedger;
+use crate::config::raw::ledger::{RawLedger, RawPostgres};
 use crate::config::{FileSettings, LedgerConfig, PostgresSettings, SqliteSettings};
 
 /// Where nothing else is said.
@@ -44,29 +44,38 @@ pub(super) fn ledger(
             retention: None,
         }),
     };
-    let postgres = match raw.postgres {
-        Some(postgres) => Some(PostgresSettings {
-            url: elsewhere(&postgres.url, outside, findings)?,
-            retention: postgres.retention.map(|span| span.value),
-            connections: postgres
-                .connections
-                .map_or(CONNECTIONS, |amount| amount.value),
+    // All of them before the first `?`, so that all problems are reported.
+    let postgres = raw.postgres.map(|raw| postgres(raw, outside, findings));
+    let otlp = raw.otlp.map(|raw| receivers::otlp(raw, outside, findings));
+    let cloudevents = raw.cloudevents;
+    let cloudevents = cloudevents.map(|raw| receivers::cloudevents(raw, outside, findings));
+    raw.is_read.then_some(())?;
+    Some(Some(LedgerConfig {
+        durability: raw.durability.unwrap_or_default(),
+        spool_bytes_max: raw
+            .spool_bytes_max
+            .map_or(SPOOL_BYTES_MAX, |bytes| bytes.value),
+        sqlite,
+        postgres: where_set(postgres)?,
+        file: raw.file.map(|file| FileSettings {
+            path: file.path.value.into(),
+            sync: file.sync.unwrap_or(true),
+            links: file.links.unwrap_or(false),
         }),
-        None => None,
-    };
-    raw.is_read.then(|| {
-        Some(LedgerConfig {
-            durability: raw.durability.unwrap_or_default(),
-            spool_bytes_max: raw
-                .spool_bytes_max
-                .map_or(SPOOL_BYTES_MAX, |bytes| bytes.value),
-            sqlite,
-            postgres,
-            file: raw.file.map(|file| FileSettings {
-                path: file.path.value.into(),
-                sync: file.sync.unwrap_or(true),
-            }),
-            path,
-        })
+        otlp: where_set(otlp)?,
+        cloudevents: where_set(cloudevents)?,
+        path,
+    }))
+}
+
+fn postgres(
+    raw: RawPostgres,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<PostgresSettings> {
+    Some(PostgresSettings {
+        url: elsewhere(&raw.url, outside, findings)?,
+        retention: raw.retention.map(|span| span.value),
+        connections: raw.connections.map_or(CONNECTIONS, |amount| amount.value),
     })
 }

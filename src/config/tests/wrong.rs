@@ -234,6 +234,45 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("ledger: { path: weir-ledger }", "ledger: { postgres: { url: { env: NO_URL } } }", &[
         "5:35: ledger.postgres.url.env: names an environment variable that is not set",
     ]),
+    ("ledger: { path: weir-ledger }", "ledger: { file: { path: f, links: maybe }, otlp: {}, cloudevents: { mode: batches, subject: key } }", &[
+        r#"5:35: ledger.file.links: must be true or false (got "maybe")"#,
+        "5:50: ledger.otlp.endpoint: is required: where log records go by gRPC, as https://collector:4317",
+        "5:67: ledger.cloudevents.url: is required: where events are posted to, as https://host/path",
+        r#"5:75: ledger.cloudevents.mode: must be one of batch, single (got "batches"); did you mean "batch"?"#,
+        r#"5:93: ledger.cloudevents.subject: must be one of tenant, project, environment, user, key_id, plan (got "key")"#,
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { otlp: , cloudevents: [] }", &[
+        "5:15: ledger.otlp.endpoint: is required: where log records go by gRPC, as https://collector:4317",
+        "5:32: ledger.cloudevents: must be a mapping (got a list)",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { otlp: { endpoint: 'http://hunter2:4317', token: { env: SHORT }, timeout: 10, request_bytes_max: 1KiB }, cloudevents: { url: 'http://meter/?k=hunter2' }, postgres: { url: { env: NO_URL } } }", &[
+        "5:29: ledger.otlp.endpoint: must be https://, as a token goes with it (http:// only to this machine) (not shown here)",
+        "5:84: ledger.otlp.timeout: needs its unit, as in 250ms, 10s, 1m, 1h or 1d (got 10)",
+        "5:107: ledger.otlp.request_bytes_max: must be at least 128KiB (got 1KiB)",
+        "5:135: ledger.cloudevents.url: must be https:// (http:// only to this machine: localhost, 127.0.0.1 or [::1]) (not shown here)",
+        "5:188: ledger.postgres.url.env: names an environment variable that is not set",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { otlp: { endpoint: 'https://c:4318/v1/hunter2', token: { env: hunter2! } }, cloudevents: { url: 'https://me:hunter2@meter/', token: { file: /run/hunter3 }, source: 'a b', request_rows_max: 3k } }", &[
+        "5:29: ledger.otlp.endpoint: must have no path: records go by gRPC, as to https://collector:4317 (not shown here)",
+        "5:72: ledger.otlp.token.env: must be the name of an environment variable (letters, digits and _)",
+        "5:106: ledger.cloudevents.url: must have no user and no password: give them as a token (not shown here)",
+        "5:150: ledger.cloudevents.token.file: names a file that can't be read: entity not found",
+        r#"5:174: ledger.cloudevents.source: must be a URI or a path, in visible ASCII characters (got "a b")"#,
+        "5:199: ledger.cloudevents.request_rows_max: must be at most 2048 (got 3k)",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { otlp: { endpoint: 'collector:4317', token_header: 'a b', token: hunter2 }, cloudevents: { url: 'https://meter:99999/hunter2', token_header: Host, token: { env: SPACED }, ca_file: /run/pepper } }", &[
+        "5:29: ledger.otlp.endpoint: must be a URL as https://host:port (not shown here)",
+        r#"5:61: ledger.otlp.token_header: must be the name of a header, as api-key (got "a b")"#,
+        "5:75: ledger.otlp.token: must be a mapping (got a text)",
+        "5:106: ledger.cloudevents.url: must be a URL as https://host:port/path (not shown here)",
+        r#"5:151: ledger.cloudevents.token_header: is a header that requests have of their own (got "Host")"#,
+        "5:171: ledger.cloudevents.token.env: must have visible ASCII characters only, as it stands in a header (not shown here)",
+        "5:190: ledger.cloudevents.ca_file: holds no certificate: it must be PEM, with a line -----BEGIN CERTIFICATE-----",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { otlp: { endpoint: 'http://c:4317', token_header: api-key, ca_file: /run/ca.pem } }", &[
+        r#"5:60: ledger.otlp.token_header: needs a token beside it (got "api-key")"#,
+        "5:78: ledger.otlp.ca_file: has no meaning for http://",
+    ]),
     ("ledger: { path: weir-ledger }", "holds: { renew_every: 10s }", &[
         "5:23: holds.renew_every: renew_every must be at most half of lease_ttl, so that one renewal may fail (got 10s and 15s)",
     ]),
