@@ -17,6 +17,7 @@ use super::rollup::{self, Deltas};
 use super::told_twice;
 use super::value::{Type, Value};
 use crate::exchange::event::Outcome;
+use crate::ledger::faults::die;
 use crate::ledger::row::{ChainId, Hash, Link, Row};
 use crate::ledger::wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -87,6 +88,7 @@ async fn attempt(
     add_up(&mut tx, &deltas).await?;
     move_heads(&mut tx, rows).await?;
     if commit {
+        die("die::uncommitted");
         tx.commit().await
     } else {
         tx.rollback().await
