@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/backlog.rs"]
+mod backlog;
 #[path = "e2e/calls.rs"]
 mod calls;
 #[path = "e2e/configurations.rs"]
@@ -18,6 +20,8 @@ mod configurations;
 mod dialects;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/kills.rs"]
+mod kills;
 #[path = "e2e/ledger.rs"]
 mod ledger;
 #[path = "e2e/limits.rs"]
@@ -34,4 +38,6 @@ mod rate_limits;
 mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
+#[path = "e2e/sinks.rs"]
+mod sinks;
 mod support;
