@@ -63,6 +63,7 @@ bench: setup postgres ## Measure weir beside a no-op ext_proc server.
 	target/release/examples/bench counters
 	target/release/examples/bench ledger
 	target/release/examples/bench tokens
+	target/release/examples/bench spool
 	target/release/examples/bench rate-limits
 	target/release/examples/bench
 

@@ -205,6 +205,7 @@ fn settings(config: &Config) -> Settings {
         body_bytes_max: config.server.body_bytes_max,
         keep_authorization: config.server.upstream_authorization == UpstreamAuthorization::Keep,
         ietf_rate_limit_headers: config.server.ietf_rate_limit_headers,
+        quota_status: config.server.quota_status,
         trust_ext_authz: config.trust_ext_authz,
         hold_ttl: config.holds.ttl,
         lease_ttl: config.holds.lease_ttl,

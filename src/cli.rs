@@ -1,11 +1,12 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir import`, `weir meter`.
+//! `weir limits`, `weir import`, `weir meter`, `weir prices`.
 
 pub mod check;
 pub mod import;
 pub mod keys;
 pub mod limits;
 pub mod meter;
+pub mod prices;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Print what weir reads from a captured answer of a provider.
     Meter(meter::MeterArgs),
+    /// See what models cost, compare prices, and bring them up to date.
+    Prices(prices::PricesArgs),
 }
 
 /// Runs the program with the process's own arguments.
@@ -57,5 +60,6 @@ pub fn run() -> ExitCode {
         Command::Limits(args) => limits::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),
+        Command::Prices(args) => prices::run(&args),
     }
 }

@@ -30,6 +30,7 @@ pub use yaml::FILE_BYTES_MAX;
 
 use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
+use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 use problem::Findings;
 use std::net::SocketAddr;
@@ -199,6 +200,9 @@ pub struct Server {
     pub upstream_authorization: UpstreamAuthorization,
     /// The IETF's rate limit headers besides the dialect's.
     pub ietf_rate_limit_headers: bool,
+    /// The status of a call that a used up quota refuses; `None`: the dialect's
+    /// own.
+    pub quota_status: Option<QuotaStatus>,
 }
 
 /// What becomes of the caller's `Authorization` header on its way upstream.

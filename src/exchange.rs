@@ -20,6 +20,7 @@
 
 mod admit;
 mod answering;
+pub mod cost;
 mod credentials;
 mod deciding;
 pub mod door;
@@ -45,7 +46,7 @@ use crate::policy::Snapshot;
 use crate::policy::expected::Expected;
 use crate::policy::token_ratios::Ratios;
 use crate::protocol::denial::Denial;
-use crate::protocol::refusal::Form;
+use crate::protocol::refusal::{Form, QuotaStatus};
 use crate::tokens::Counting;
 use crate::units::{Millis, UnixMillis};
 use answering::Answering;
@@ -76,6 +77,9 @@ pub struct Settings {
     pub trust_ext_authz: bool,
     /// Answers carry the IETF's rate limit headers besides their dialect's.
     pub ietf_rate_limit_headers: bool,
+    /// The status of a call that a used up quota refuses; `None`: the dialect's
+    /// own.
+    pub quota_status: Option<QuotaStatus>,
     pub hold_ttl: Millis,
     pub lease_ttl: Millis,
     /// How long a door's hold is kept alive for a meter to adopt.
@@ -205,13 +209,17 @@ impl Exchange {
     }
 
     fn on_request_headers(&mut self, head: RequestHead, now: UnixMillis) -> Step {
-        self.form = head::form(&head, &self.snapshot);
+        self.form = head::form(&head, &self.snapshot, self.settings);
         match head::judge(&head, &self.snapshot, self.settings, now) {
             Ok((who, edits)) if who.passes_unread() => {
                 let judged = self.admission().unread(who, edits);
                 self.on_judged(judged, now)
             }
-            Ok((identified, edits)) => {
+            Ok((identified, mut edits)) => {
+                // What is sent on is what was read: see `admit`.
+                if identified.is_encoded() {
+                    edits.remove.push("content-encoding".to_owned());
+                }
                 self.state = State::Identified(Box::new(identified));
                 Step::reply(Reply::head(edits))
             }

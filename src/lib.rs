@@ -35,7 +35,7 @@
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import`, `meter` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
@@ -60,6 +60,9 @@
 //!   `policy::limit`, its word in `config::raw::limits`;
 //! - a vocabulary: a variant and its engine in `tokens::tokenizer`, its word in
 //!   `config::raw::policy`; without one, a family's row in `tokens::ratios`;
+//! - a kind of price: a variant of `pricing::Kind`, what stands in for it in
+//!   `pricing::rates`, its names in `pricing::import`, its figure in
+//!   `protocol::answer::usage`, its field in `config::raw::prices`;
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
 //! - an endpoint: a variant and a row there, a table of its fields each way;

@@ -7,7 +7,6 @@
 pub mod descriptors;
 pub mod expected;
 mod limit;
-mod price;
 pub mod route;
 pub mod standing;
 pub mod token_ratios;
@@ -15,10 +14,10 @@ pub mod token_ratios;
 pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
-pub use price::Price;
 
 use crate::identity::KeyTable;
 use crate::limits::Unit;
+use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -108,7 +107,10 @@ pub struct Model {
     /// Who serves it.
     pub provider: Option<Arc<str>>,
     /// `None`: what a call costs isn't known.
-    pub price: Option<Price>,
+    pub price: Option<Arc<ModelPrice>>,
+    /// The tier of service of calls that ask for none; `None`: the provider
+    /// chooses.
+    pub service_tier: Option<ServiceTier>,
     pub vocabulary: Vocabulary,
     /// The most input tokens of a call: what is held for input that weir isn't
     /// shown (files, recordings, earlier answers). `None`: such calls are
@@ -135,6 +137,7 @@ impl Model {
             tier: None,
             provider: None,
             price: None,
+            service_tier: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
             token_ratio: ModelRatio::EXACT,
@@ -157,9 +160,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// With what the tokens cost at this price.
-    pub fn priced(price: Option<Price>, input_tokens: u64, output_tokens: u64) -> Self {
-        let cost = price.map(|price| price.cost_nanos(input_tokens, 0, output_tokens));
+    /// With the most that the tokens may cost at this price.
+    pub fn priced(price: Option<&PinnedPrice>, input_tokens: u64, output_tokens: u64) -> Self {
+        let cost = price.map(|price| total_nanos(&price.hold(input_tokens, output_tokens)));
         Self {
             input_tokens,
             output_tokens,

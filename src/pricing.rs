@@ -1,7 +1,34 @@
-//! What a call's usage costs.
+//! What a call's usage costs: prices over time, and the names they go by.
+//!
+//! A [`price::Price`] says what each [`Kind`] costs, by tier of service and by
+//! the length of a call; a [`schedule::Schedule`] which price holds when; a
+//! [`catalogue::Catalogue`] has the schedules of many models, which [`names`]
+//! finds. A call keeps its price from its admission on, as a
+//! [`pinned::PinnedPrice`].
 //!
 //! Always holds: money is a whole number of nano-dollars, and the cost of a call
-//! is the sum of its parts.
+//! is the sum of its parts. Integers alone; nothing overflows or panics.
+//!
+//! Left to others: what a provider's words for usage mean (`protocol`), which
+//! price a configuration means (`config`).
+
+pub mod catalogue;
+pub mod date;
+pub mod import;
+pub mod names;
+pub mod notation;
+pub mod pinned;
+pub mod price;
+pub mod rates;
+pub mod schedule;
+pub mod used;
+
+pub use catalogue::Catalogue;
+pub use pinned::{May, ModelPrice, PinnedPrice};
+pub use price::{Price, ServiceTier, total_nanos};
+pub use rates::Rates;
+pub use schedule::{Dated, Schedule};
+pub use used::Used;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,3 +108,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ pub mod openai;
 pub mod rate_headers;
 pub mod refusal;
 pub mod request;
+pub mod service_tier;
 pub mod sse;
 
 pub use endpoint::{Dialect, Endpoint};
@@ -169,10 +170,21 @@ pub struct Usage {
     /// All prompt tokens, cached ones included.
     pub input_tokens: Option<u64>,
     pub cached_input_tokens: Option<u64>,
+    /// Those kept for an hour included.
     pub cache_write_tokens: Option<u64>,
+    /// Part of `cache_write_tokens`.
+    pub cache_write_1h_tokens: Option<u64>,
+    /// Of the input, sound; without what was cached, where that is told apart.
+    pub input_audio_tokens: Option<u64>,
+    /// Of the input, images; without what was cached, where that is told apart.
+    pub input_image_tokens: Option<u64>,
     /// All produced tokens, reasoning included.
     pub output_tokens: Option<u64>,
     pub reasoning_tokens: Option<u64>,
+    pub output_audio_tokens: Option<u64>,
+    pub output_image_tokens: Option<u64>,
+    /// Searches of the web that the provider made and counts.
+    pub searches: Option<u64>,
 }
 
 /// What has been read of an answer so far.
@@ -184,6 +196,9 @@ pub struct Answer {
     pub finish_reason: Option<String>,
     /// The last usage that was not null.
     pub usage: Option<Usage>,
+    /// The tier of service that the provider says it served in, by
+    /// [`service_tier::known`].
+    pub service_tier: Option<&'static str>,
     /// The answer came to its own end (JSON whole, or the stream's end marker).
     pub complete: bool,
     /// The answer itself says that it failed.

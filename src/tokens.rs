@@ -2,6 +2,7 @@
 //! it, within a fixed bound of work per call whatever a body holds.
 //!
 //! - [`tokenizer`]: the vocabularies, and the engines that count by them;
+//! - [`pieces`]: ASCII, split as their patterns split it;
 //! - [`counting`]: the texts of a prompt, within a bound of time;
 //! - [`stream`]: an answer, as it is said;
 //! - [`cut`]: where a text may be cut so that counts add up;
@@ -17,6 +18,7 @@ mod cut;
 pub mod images;
 mod known_pieces;
 pub mod overhead;
+mod pieces;
 pub mod ratios;
 mod strata;
 mod stream;

@@ -18,6 +18,8 @@ mod calls;
 mod configurations;
 #[path = "e2e/dialects.rs"]
 mod dialects;
+#[path = "e2e/encodings.rs"]
+mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/kills.rs"]
@@ -34,6 +36,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/refusals.rs"]
+mod refusals;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]
@@ -41,3 +45,5 @@ mod sdk;
 #[path = "e2e/sinks.rs"]
 mod sinks;
 mod support;
+#[path = "e2e/upgrades.rs"]
+mod upgrades;

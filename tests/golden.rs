@@ -24,6 +24,8 @@ mod estimates;
 mod messages;
 #[path = "golden/meter.rs"]
 mod meter;
+#[path = "golden/prices.rs"]
+mod prices;
 #[path = "golden/requests.rs"]
 mod requests;
 
@@ -245,6 +247,7 @@ fn is_thought_wrong(case: &Case, field: &str) -> bool {
 
 fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
     let expected = &case.expected;
+    let said = answer.usage.unwrap_or_default();
     let usage = expected["usage"].as_object().map(|usage| {
         let tokens = |name: &str| usage[name].as_u64();
         Usage {
@@ -253,6 +256,13 @@ fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
             cache_write_tokens: tokens("cache_write_tokens"),
             output_tokens: tokens("output_tokens"),
             reasoning_tokens: tokens("reasoning_tokens"),
+            // What recordings say of these has tests of its own.
+            cache_write_1h_tokens: said.cache_write_1h_tokens,
+            input_audio_tokens: said.input_audio_tokens,
+            input_image_tokens: said.input_image_tokens,
+            output_audio_tokens: said.output_audio_tokens,
+            output_image_tokens: said.output_image_tokens,
+            searches: said.searches,
         }
     });
     // Figures of other units alone (searches, seconds) are none of tokens.

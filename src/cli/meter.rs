@@ -4,12 +4,14 @@
 mod report;
 
 use crate::config::{self, Process};
+use crate::driver::clock::Clock;
+use crate::exchange::cost;
 use crate::exchange::prompt::{Prompt, Words};
 use crate::policy::Model;
 use crate::protocol::answer::{AnswerKind, AnswerReader};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::request;
-use crate::protocol::{Answer, Dialect, Endpoint};
+use crate::protocol::{Answer, Dialect, Endpoint, Usage};
 use crate::tokens::ratios::Ratio;
 use crate::tokens::{Counting, StreamCount, TAIL_BYTES_MAX, Vocabulary};
 use anyhow::{Context, anyhow, bail};
@@ -95,7 +97,8 @@ struct Metered {
     /// what counts.
     counted_input_tokens: Option<u64>,
     counted_output_tokens: u64,
-    cost_nanos: Option<u64>,
+    /// By the prices of a configuration.
+    cost: Option<cost::Metered>,
 }
 
 /// Exit code 0 if the answer could be looked at, whatever it holds, else 1.
@@ -153,17 +156,9 @@ fn metered(args: &MeterArgs) -> anyhow::Result<Metered> {
         request_model,
         counted_input_tokens: counted_input,
         counted_output_tokens: output,
-        cost_nanos: None,
+        cost: None,
     };
-    let price = model.and_then(|model| model.price);
-    metered.cost_nanos = price.and_then(|price| {
-        let cached = metered
-            .answer
-            .usage
-            .and_then(|usage| usage.cached_input_tokens);
-        let (input, output) = (metered.input_tokens()?.0, metered.output_tokens()?.0);
-        Some(price.cost_nanos(input, cached.unwrap_or(0), output))
-    });
+    metered.cost = model.and_then(|model| metered.cost_by(&model));
     Ok(metered)
 }
 
@@ -298,6 +293,17 @@ fn chunks(body: &[u8], split: Option<Split>) -> Vec<&[u8]> {
 }
 
 impl Metered {
+    /// What it costs today by the model's price.
+    fn cost_by(&self, model: &Model) -> Option<cost::Metered> {
+        let usage = Usage {
+            input_tokens: Some(self.input_tokens()?.0),
+            output_tokens: Some(self.output_tokens()?.0),
+            ..self.answer.usage.unwrap_or_default()
+        };
+        let now = Clock::start().now();
+        cost::of_answer(model, &usage, self.answer.service_tier, now)
+    }
+
     /// The input that counts, and how it is known.
     fn input_tokens(&self) -> Option<(u64, &'static str)> {
         let said = self.answer.usage.and_then(|usage| usage.input_tokens);

@@ -2,6 +2,8 @@
 //! `250ms`. Whole numbers only, `_` between digits allowed.
 
 use crate::units::Millis;
+
+pub use crate::pricing::notation::Dollars as AsDollars;
 use std::fmt;
 
 /// The longest span that a field may hold (also keeps all arithmetic on spans
@@ -150,20 +152,6 @@ impl fmt::Display for AsSpan {
             }
         }
         write!(f, "{ms}ms")
-    }
-}
-
-/// Billionths of a dollar as an operator would write them.
-pub struct AsDollars(pub u64);
-
-impl fmt::Display for AsDollars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
-        let decimals = format!("{rest:09}");
-        match decimals.trim_end_matches('0') {
-            "" => write!(f, "{whole}"),
-            decimals => write!(f, "{whole}.{decimals}"),
-        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod ledger;
 pub mod limits;
 pub mod policy;
+pub mod prices;
 pub mod routes;
 
 pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
@@ -16,6 +17,7 @@ pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 
 const SECOND_MS: u64 = 1_000;
@@ -53,6 +55,7 @@ pub struct Raw {
     pub server: RawServer,
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
+    pub prices: Option<prices::RawPrices>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +81,7 @@ pub struct RawServer {
     pub workers: Option<Located<u64>>,
     pub upstream_authorization: Option<UpstreamAuthorization>,
     pub ietf_rate_limit_headers: Option<bool>,
+    pub quota_status: Option<QuotaStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +106,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "holds",
         "identity",
         "models",
+        "prices",
         "plans",
         "tenants",
         "limits",
@@ -118,6 +123,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         has_ledger: top.optional("ledger").is_some(),
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
+        prices: prices::prices(&top),
         plans: policy::plans(&top),
         tenants: policy::tenants(&top),
         limits: top
@@ -230,7 +236,13 @@ fn server(top: &Fields) -> Option<RawServer> {
         "workers",
         "upstream_authorization",
         "ietf_rate_limit_headers",
+        "quota_status",
     ])?;
+    let statuses = &[
+        ("402", QuotaStatus::PaymentRequired),
+        ("403", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ];
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
         ("keep", UpstreamAuthorization::Keep),
@@ -249,6 +261,10 @@ fn server(top: &Fields) -> Option<RawServer> {
             .optional("ietf_rate_limit_headers")
             .and_then(|item| item.boolean())
             .map(|on| on.value),
+        quota_status: fields
+            .optional("quota_status")
+            .and_then(|item| item.word(statuses))
+            .map(|word| word.value),
         upstream_authorization: fields
             .optional("upstream_authorization")
             .and_then(|item| item.word(words))

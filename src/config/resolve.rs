@@ -9,6 +9,7 @@ mod descriptors;
 mod ledger;
 mod limits;
 mod plans;
+mod prices;
 mod routes;
 
 use super::problem::{Findings, shown};
@@ -30,7 +31,7 @@ const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
-    let policy = plans::resolve(&raw, findings);
+    let policy = plans::resolve(&raw, outside, findings);
     let keys = accounts::keys(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
@@ -70,6 +71,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
                 .upstream_authorization
                 .unwrap_or(UpstreamAuthorization::Strip),
             ietf_rate_limit_headers: raw.server.ietf_rate_limit_headers.unwrap_or(false),
+            quota_status: raw.server.quota_status,
         },
         telemetry: Telemetry {
             log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),

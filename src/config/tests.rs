@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod prices;
 mod wrong;
 
 const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
@@ -28,6 +29,11 @@ fn outside() -> Given {
         .with_env("REDIS_PASSWORD", "hunter2")
         .with_env("TLS_URL", "rediss://:hunter2@127.0.0.1:6379/0")
         .with_file("/run/pepper", b"pepper-of-32-bytes-for-the-tests\n")
+        .with_file(
+            "prices.txt",
+            b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
+        )
+        .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
 }
 
@@ -191,6 +197,7 @@ fn the_shortest_file_gets_the_defaults() {
             body_bytes_max: 10 << 20,
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
+            quota_status: None,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }
@@ -502,4 +509,19 @@ fn routes_are_read_in_order() {
             .to_string()
             .contains("must have at most 64 routes (got 65)")
     );
+}
+
+#[test]
+fn a_quotas_status_is_read_with_and_without_quotes() {
+    for (written, status) in [
+        ("402", QuotaStatus::PaymentRequired),
+        ("\"403\"", QuotaStatus::Forbidden),
+        ("429", QuotaStatus::TooManyRequests),
+    ] {
+        let server = format!("server: {{ quota_status: {written} }}\nplans:\n");
+        let text = GOOD.replacen("plans:\n", &server, 1);
+        let config = load(&text, "weir.yaml", &outside()).unwrap();
+        assert_eq!(config.server.quota_status, Some(status));
+        assert_eq!(status.code().to_string(), written.trim_matches('"'));
+    }
 }

@@ -141,12 +141,7 @@ impl Redis {
         let answer = match reserved {
             Reserved::Outdated => return Err(jumping_clock()),
             Reserved::Ended => Decision::Ended,
-            Reserved::Admitted(counters) => Decision::Admitted(
-                counters
-                    .iter()
-                    .map(|counter| counter.standing(now))
-                    .collect(),
-            ),
+            Reserved::Admitted(counters) => Decision::Admitted(counter::standings(&counters, now)),
             Reserved::Refused(counters) => refusal(reservation, &counters, now)?,
         };
         Ok(At { answer, now })
@@ -388,9 +383,9 @@ fn refusal(
     counters: &[Counter],
     now: UnixMillis,
 ) -> Result<Decision, CounterError> {
-    counter::judge(&reservation.charges, counters, now)
-        .map(Decision::Refused)
-        .ok_or_else(unreasoned)
+    let refusal = counter::judge(&reservation.charges, counters, now).ok_or_else(unreasoned)?;
+    let standings = counter::standings(counters, now);
+    Ok(Decision::Refused(refusal, standings))
 }
 
 fn unreasoned() -> CounterError {

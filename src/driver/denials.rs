@@ -83,6 +83,12 @@ impl Denial {
         let believed = now < self.at + wait.min(REMEMBERED_MAX);
         believed.then(|| (self.at + wait).since(now))
     }
+
+    /// When its counter is at rest, as far as was said.
+    fn reset_after(&self, now: UnixMillis) -> Option<Millis> {
+        let reset = self.refusal.reset_after?;
+        Some((self.at + reset).since(now))
+    }
 }
 
 impl Default for Denials {
@@ -137,6 +143,7 @@ impl Denials {
                 charge: index,
                 requested: charge.wanted(),
                 retry: Retry::After(wait),
+                reset_after: denial.reset_after(now),
                 ..denial.refusal
             };
             Some((wait, refusal))
@@ -262,6 +269,7 @@ mod tests {
             used: 1,
             requested,
             remaining: 0,
+            reset_after: Some(Millis(2 * wait_ms)),
             retry: Retry::After(Millis(wait_ms)),
         }
     }
@@ -299,6 +307,17 @@ mod tests {
             None,
             "its wait isn't known"
         );
+    }
+
+    #[test]
+    fn when_the_counter_is_at_rest_comes_nearer() {
+        let denials = Denials::default();
+        let call = reservation("acme", vec![charge("a", 1)], Vec::new());
+        remember(&denials, &call, refusal(0, 1, 500), UnixMillis(0));
+        for (now, reset_ms) in [(0, 1_000), (300, 700), (499, 501)] {
+            let told = denials.recall(&call, UnixMillis(now)).unwrap();
+            assert_eq!(told.reset_after, Some(Millis(reset_ms)));
+        }
     }
 
     /// What a client does that makes its prompt a little longer each time.

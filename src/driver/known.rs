@@ -335,6 +335,7 @@ mod tests {
                 used: 900,
                 requested: 200,
                 remaining: 100,
+                reset_after: Some(wait),
                 retry: Retry::After(wait),
             };
             known.refused("acme", &charge, &refusal, NOW);
@@ -348,6 +349,7 @@ mod tests {
             used: 9,
             requested: 1,
             remaining: 0,
+            reset_after: None,
             retry: Retry::WhenOneEnds,
         };
         known.refused("acme", &slots, &refusal, NOW);

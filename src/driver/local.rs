@@ -97,7 +97,7 @@ impl Local {
     ) -> Result<Decision, CounterError> {
         let scaled = match self.scaled(part) {
             Ok(scaled) => scaled,
-            Err(refusal) => return Ok(Decision::Refused(refusal)),
+            Err(refusal) => return Ok(Decision::Refused(refusal, Vec::new())),
         };
         if self.books().is_over(part.hold) {
             return Ok(Decision::Ended);
@@ -110,7 +110,9 @@ impl Local {
                 self.stirred.notify_one();
                 Ok(Decision::Admitted(standings))
             }
-            Decision::Refused(refusal) => Ok(Decision::Refused(self.refusal(part, refusal))),
+            Decision::Refused(refusal, standings) => {
+                Ok(Decision::Refused(self.refusal(part, refusal), standings))
+            }
             Decision::Ended => Ok(Decision::Ended),
         }
     }
@@ -180,6 +182,7 @@ impl Local {
                         used: 0,
                         requested: charge.wanted(),
                         remaining: 0,
+                        reset_after: Some(RETRY_AFTER),
                         retry: Retry::After(RETRY_AFTER),
                     });
                 }

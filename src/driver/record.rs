@@ -2,6 +2,7 @@
 
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
+use crate::exchange::event::Outcome;
 use crate::ledger::spool::Spool;
 use crate::limits::HoldId;
 use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
@@ -45,6 +46,13 @@ impl Recorder {
         let Some(ledger) = self.ledger.clone() else {
             return;
         };
+        if event.outcome == Outcome::Refused {
+            if let Err(error) = ledger.refused(&event) {
+                self.metrics.ledger_error();
+                tracing::debug!(%error, id = %event.id, "a refused call is not in the ledger");
+            }
+            return;
+        }
         let metrics = Arc::clone(&self.metrics);
         finish(async move {
             if let Err(error) = ledger.outcome(&event).await {

@@ -18,12 +18,15 @@ pub(super) async fn reserve(
 ) -> Result<Decision, CounterError> {
     let asked = driver.denials.asks(reservation);
     if let Some(refusal) = driver.denials.recall(reservation, driver.clock.now()) {
-        return Ok(Decision::Refused(refusal));
+        return Ok(Decision::Refused(refusal, Vec::new()));
     }
-    let refused = |refusal, by| refused(driver, reservation, refusal, asked, by);
+    let remember = |refusal, by| remember(driver, reservation, refusal, asked, by);
     let (mut standings, own) = match decide(driver, reservation, true).await? {
         (Decision::Admitted(standings), by) => (standings, by),
-        (Decision::Refused(refusal), by) => return Ok(refused(refusal, by)),
+        (Decision::Refused(refusal, standings), by) => {
+            remember(refusal, by);
+            return Ok(Decision::Refused(refusal, standings));
+        }
         (Decision::Ended, _) => return Ok(Decision::Ended),
     };
     let Some(shared) = reservation.shared_part() else {
@@ -37,7 +40,7 @@ pub(super) async fn reserve(
             standings.extend(more);
             Ok(Decision::Admitted(standings))
         }
-        (Decision::Refused(refusal), by) => {
+        (Decision::Refused(refusal, more), by) => {
             // Nobody waits for it: the tenant's counters have room again when
             // the store has heard of it, before the caller's next call.
             drop(settle::start(driver, give_back(reservation)));
@@ -45,7 +48,12 @@ pub(super) async fn reserve(
                 charge: reservation.charges.len() + refusal.charge,
                 ..refusal
             };
-            Ok(refused(refusal, by))
+            remember(refusal, by);
+            for (standing, charge) in standings.iter_mut().zip(&reservation.charges) {
+                *standing = standing.without(charge.amount);
+            }
+            standings.extend(more);
+            Ok(Decision::Refused(refusal, standings))
         }
         (Decision::Ended, _) => Ok(Decision::Ended),
     }
@@ -62,18 +70,11 @@ enum By {
 }
 
 /// Only what a remote store refused is remembered: asking it costs.
-fn refused(
-    driver: &Driver,
-    reservation: &Reservation,
-    refusal: Refusal,
-    asked: Asked,
-    by: By,
-) -> Decision {
+fn remember(driver: &Driver, reservation: &Reservation, refusal: Refusal, asked: Asked, by: By) {
     if by == By::Store && driver.counters.is_remote() {
         let now = driver.clock.now();
         driver.denials.remember(reservation, refusal, asked, now);
     }
-    Decision::Refused(refusal)
 }
 
 /// One part, by the store if that is to be asked, or where it is away as is
@@ -143,9 +144,9 @@ fn beside_the_share(
     {
         let (local, now) = (&driver.local, driver.clock.now());
         let share = local.decide(part, Whereabouts::There, &driver.known, now)?;
-        if let Decision::Refused(refusal) = share {
+        if let Decision::Refused(..) = share {
             drop(settle::start(driver, give_back(part)));
-            return Ok((Decision::Refused(refusal), By::Local));
+            return Ok((share, By::Local));
         }
     }
     learn(driver, part, &decision);
@@ -159,7 +160,7 @@ pub(super) fn learn(driver: &Driver, part: &Reservation, decision: &Decision) {
         Decision::Admitted(standings) => {
             known.learn(&part.slot, &part.charges, standings.iter(), true, now);
         }
-        Decision::Refused(refusal) => {
+        Decision::Refused(refusal, _) => {
             if let Some(charge) = part.charges.get(refusal.charge) {
                 known.refused(&part.slot, charge, refusal, now);
             }

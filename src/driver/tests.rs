@@ -21,6 +21,7 @@ pub fn driver(counters: Counters) -> Arc<Driver> {
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         handover_max: Millis::from_secs(10),

@@ -7,11 +7,13 @@ use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
 use super::prompt::{self, Prompt, Words};
-use super::{Learned, Settings, verdict};
+use super::{Learned, Settings, cost, verdict};
 use crate::identity::Principal;
 use crate::limits::{HoldId, Reservation};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
-use crate::protocol::denial::{Denial, Rendered};
+use crate::pricing::PinnedPrice;
+use crate::protocol::denial::{Denial, EncodingFault, Rendered};
+use crate::protocol::inflate::{self, WholeError};
 use crate::protocol::refusal::{self, Form};
 use crate::protocol::{CallFacts, Endpoint, json_edit, request};
 use crate::tokens::Counting;
@@ -25,6 +27,8 @@ pub(super) struct Refused {
     pub principal: Option<Arc<Principal>>,
     pub endpoint: Option<Endpoint>,
     pub model: Option<Arc<str>>,
+    /// How its limits stand.
+    pub rate_headers: Vec<(&'static str, String)>,
     pub started_at: UnixMillis,
 }
 
@@ -38,6 +42,7 @@ struct Asked {
     stream: bool,
     strip_usage: bool,
     request_bytes: u64,
+    price: Option<PinnedPrice>,
 }
 
 /// What judging a body needs.
@@ -61,6 +66,7 @@ impl Refused {
             principal: principal.cloned(),
             endpoint,
             model: None,
+            rate_headers: Vec::new(),
             started_at,
         })
     }
@@ -78,7 +84,7 @@ pub(super) fn refuse(refused: Refused, form: Form, id: HoldId, now: UnixMillis) 
 /// A refusal in its three forms: for the caller, for the access log, for the
 /// record. `form` is what its head looked like.
 pub(super) fn refusal_of(
-    refused: Refused,
+    mut refused: Refused,
     form: Form,
     id: HoldId,
     now: UnixMillis,
@@ -89,6 +95,7 @@ pub(super) fn refusal_of(
         Denial::Rate(rate) => Arc::clone(&rate.limit_name),
         other => Arc::from(other.reason()),
     };
+    rendered.headers.append(&mut refused.rate_headers);
     rendered.headers.extend([
         ("content-type", "application/json".to_owned()),
         ("x-weir-decision", decision.to_string()),
@@ -126,14 +133,8 @@ impl Admission<'_> {
                 who.started_at,
             )
         };
-        // A body that isn't whole is never parsed: what follows could change
-        // its meaning.
-        if !end || body.len() > self.settings.body_bytes_max {
-            return Err(refused(Denial::BodyTooLarge {
-                bytes_max: self.settings.body_bytes_max,
-            }));
-        }
-        let facts = match &who.boundary {
+        let body = self.readable(&who, body, end).map_err(refused)?;
+        let facts = match &who.content.boundary {
             None => request::read(who.endpoint, who.path_model.as_deref(), &body),
             Some(boundary) => request::read_form(who.endpoint, boundary, &body),
         };
@@ -143,15 +144,38 @@ impl Admission<'_> {
         let (Some(model), Some(plan)) = (model, plan) else {
             return Err(refused(Denial::UnknownModel));
         };
-        let deciding = self
+        let mut deciding = self
             .plan_call(&who, plan, model, &facts, &body)
             .map_err(|denial| {
                 let mut refused = refused(denial);
                 refused.model = Some(Arc::clone(&model.name));
                 refused
             })?;
+        if who.is_encoded() {
+            deciding.send_on.or_body(body);
+        }
         let reservation = self.reservation(&deciding);
         Ok((deciding, reservation))
+    }
+
+    /// The body without its coding. Decoders differ in what they make of odd
+    /// streams, so what goes on to the provider is this, and not what came.
+    fn readable(&self, who: &Identified, body: Vec<u8>, end: bool) -> Result<Vec<u8>, Denial> {
+        let bytes_max = self.settings.body_bytes_max;
+        let too_large = Denial::BodyTooLarge { bytes_max };
+        // A body that isn't whole is never parsed: what follows could change
+        // its meaning.
+        if !end || body.len() > bytes_max {
+            return Err(too_large);
+        }
+        if !who.is_encoded() {
+            return Ok(body);
+        }
+        inflate::whole(who.content.encoding, &body, bytes_max).map_err(|error| match error {
+            WholeError::Malformed => Denial::Encoding(EncodingFault::Malformed),
+            WholeError::Expands => Denial::Encoding(EncodingFault::Expands),
+            WholeError::TooLarge => too_large,
+        })
     }
 
     /// A call of which only the head is read.
@@ -208,19 +232,24 @@ impl Admission<'_> {
                 self.counting,
             )?,
         };
+        let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
+        let price = model.price.as_ref();
+        let price = price.map(|price| price.pin(who.started_at, may));
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(model.price, prompt.held_tokens, output_tokens)
+            Estimate::priced(price.as_ref(), prompt.held_tokens, output_tokens)
         };
         let most = priced(cap.tokens);
+        let estimate = priced(self.held_tokens(who, plan, model, &cap));
         let asked = Asked {
             prompt,
-            estimate: priced(self.held_tokens(who, plan, model, &cap)),
+            estimate,
             most,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
             stream: facts.stream,
             strip_usage,
             request_bytes: body.len() as u64,
+            price,
         };
         let edited = (!edits.is_empty()).then(|| json_edit::apply(body, &edits));
         Ok(self.open(who, plan, model, asked, SendOn::Body(edited)))
@@ -254,9 +283,10 @@ impl Admission<'_> {
             plan: Arc::clone(&plan.name),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
+            provider: model.provider.clone(),
             vocabulary: model.vocabulary,
             token_ratio: self.learned.ratios.of(model),
-            price: model.price,
+            price: asked.price,
             stream: asked.stream,
             strip_usage: asked.strip_usage,
             input_tokens: asked.estimate.input_tokens,

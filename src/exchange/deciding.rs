@@ -5,6 +5,7 @@ use super::admit::{Refused, refuse};
 use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
+use super::told::Stand;
 use super::{told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId};
@@ -37,6 +38,15 @@ pub(super) enum SendOn {
     },
 }
 
+impl SendOn {
+    /// Where the client's body would go on as it came, this does.
+    pub fn or_body(&mut self, decoded: Vec<u8>) {
+        if let SendOn::Body(None) = self {
+            *self = SendOn::Body(Some(decoded));
+        }
+    }
+}
+
 impl Deciding {
     /// What the store's decision makes of the call: the open call and what to
     /// send on, or the step that refuses it.
@@ -46,22 +56,25 @@ impl Deciding {
         form: Form,
         now: UnixMillis,
     ) -> Result<(OpenCall, SendOn), Box<Step>> {
+        let dialect = form.at(Some(self.call.endpoint)).dialect;
+        let told_in = (dialect, self.ietf_headers);
         match decision {
             Some(Decision::Admitted(standings)) => {
                 let (mut call, mut charges) = (self.call, self.charges);
                 charges.extend(self.shared);
-                let headers = (call.endpoint.dialect(), self.ietf_headers);
-                call.rate_headers = told::headers(&charges, &standings, headers, now);
+                let stand = Stand::admitted(&charges, &standings);
+                let headers = told::headers(&stand, told_in, now).into_iter();
+                let headers = headers.map(|(name, value)| (name.to_owned(), value));
+                call.rate_headers = headers.collect();
                 call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.send_on))
             }
-            Some(Decision::Refused(refusal)) => {
-                let denial = told::denial(
-                    &[&*self.charges, &self.shared].concat(),
-                    refusal,
-                    &self.call,
-                );
-                let (id, refused) = self.refused(denial);
+            Some(Decision::Refused(refusal, standings)) => {
+                let charges = [&*self.charges, &self.shared].concat();
+                let stand = Stand::refused(&charges, &standings, refusal);
+                let denial = told::denial(&charges, refusal, &self.call);
+                let (id, mut refused) = self.refused(denial);
+                refused.rate_headers = told::headers(&stand, told_in, now);
                 Err(Box::new(refuse(refused, form, id, now)))
             }
             // The store may have taken the reservation without saying so:
@@ -100,6 +113,7 @@ impl Deciding {
             principal: Some(self.principal),
             endpoint: Some(self.call.endpoint),
             model: self.call.known_model(),
+            rate_headers: Vec::new(),
             started_at: self.call.started_at,
         };
         (self.call.id, refused)

@@ -39,7 +39,7 @@ pub fn judge(
             principal: identified.principal,
             edits,
         },
-        Err(refused) => refused_judgement(*refused, head::form(head, snapshot), id, now),
+        Err(refused) => refused_judgement(*refused, head::form(head, snapshot, settings), id, now),
     }
 }
 

@@ -7,7 +7,8 @@ use super::message::{HeaderEdits, Headers, RequestHead};
 use crate::identity::Principal;
 use crate::policy::Snapshot;
 use crate::policy::route::Route;
-use crate::protocol::denial::{Credential, Denial};
+use crate::protocol::denial::{Credential, Denial, EncodingFault};
+use crate::protocol::inflate::Encoding;
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
 use crate::protocol::{Dialect, Endpoint, multipart};
@@ -35,12 +36,29 @@ pub(super) struct Identified {
     pub endpoint: Endpoint,
     /// The model that the path names, if it names one.
     pub path_model: Option<String>,
-    /// What stands between the parts of its body, where that is a form.
-    pub boundary: Option<String>,
+    /// What its body is written in.
+    pub content: Content,
     /// It asks for an upgrade: no bodies follow that could be read.
     pub upgrade: bool,
     pub started_at: UnixMillis,
     pub traceparent: Option<String>,
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// What stands between its parts, where it is a form.
+    pub boundary: Option<String>,
+    pub encoding: Encoding,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self {
+            boundary: None,
+            encoding: Encoding::Identity,
+        }
+    }
 }
 
 impl Identified {
@@ -48,6 +66,11 @@ impl Identified {
     /// counted as a request.
     pub fn passes_unread(&self) -> bool {
         self.endpoint == Endpoint::Other
+    }
+
+    /// Its body has to be decoded before it can be read.
+    pub fn is_encoded(&self) -> bool {
+        self.content.encoding != Encoding::Identity
     }
 
     /// The provider answered a body that weir was never shown: the gateway is
@@ -90,8 +113,8 @@ pub(super) fn judge(
     let upgrade = asks_for_upgrade(&head.headers);
     let (endpoint, path_model) =
         endpoint(&head.headers, route, upgrade).map_err(|denial| refused(denial, None))?;
-    let boundary = match endpoint {
-        Endpoint::Other => None,
+    let content = match endpoint {
+        Endpoint::Other => Content::default(),
         _ => content(head, endpoint, settings.body_bytes_max)
             .map_err(|denial| refused(denial, Some(endpoint)))?,
     };
@@ -105,7 +128,7 @@ pub(super) fn judge(
         principal,
         endpoint,
         path_model,
-        boundary,
+        content,
         upgrade,
         started_at: now,
         traceparent,
@@ -114,12 +137,14 @@ pub(super) fn judge(
 }
 
 /// In which form a call with this head is refused.
-pub(super) fn form(head: &RequestHead, snapshot: &Snapshot) -> Form {
+pub(super) fn form(head: &RequestHead, snapshot: &Snapshot, settings: Settings) -> Form {
     let path = single(&head.headers, ":path").ok().flatten().unwrap_or("");
     let guess = Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()));
-    match route(&head.headers, snapshot).and_then(|route| route.dialect) {
-        Some(dialect) => Form { dialect, ..guess },
-        None => guess,
+    let said = route(&head.headers, snapshot).and_then(|route| route.dialect);
+    Form {
+        dialect: said.unwrap_or(guess.dialect),
+        quota_status: settings.quota_status,
+        ..guess
     }
 }
 
@@ -209,13 +234,13 @@ pub(super) fn split_path(headers: &Headers) -> (&str, Option<&str>) {
     }
 }
 
-/// One content type that the endpoint takes, no coding, a length within the
-/// bound, a body. What stands between its parts, where it is a form.
+/// One content type that the endpoint takes, at most one coding, a length within
+/// the bound, a body.
 fn content(
     head: &RequestHead,
     endpoint: Endpoint,
     body_bytes_max: usize,
-) -> Result<Option<String>, Denial> {
+) -> Result<Content, Denial> {
     let unsupported = Denial::UnsupportedMediaType {
         form: endpoint.takes_forms(),
     };
@@ -226,11 +251,12 @@ fn content(
     if boundary.is_none() && (endpoint.takes_forms() || !is_json(content_type)) {
         return Err(unsupported);
     }
-    let encoding =
-        single(&head.headers, "content-encoding").map_err(|Several| Denial::UnsupportedEncoding)?;
-    if encoding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Denial::UnsupportedEncoding);
-    }
+    let encoding = match single(&head.headers, "content-encoding") {
+        Ok(None) => Some(Encoding::Identity),
+        Ok(Some(value)) => Encoding::from_header(value).filter(|_| !value.is_empty()),
+        Err(Several) => None,
+    };
+    let encoding = encoding.ok_or(Denial::Encoding(EncodingFault::Unsupported))?;
     let length = single(&head.headers, "content-length")
         .map_err(|Several| Denial::BadHeader("several content-length"))?;
     let length = length.and_then(|text| text.parse::<usize>().ok());
@@ -245,7 +271,10 @@ fn content(
             param: None,
         }));
     }
-    Ok(boundary.map(str::to_owned))
+    Ok(Content {
+        boundary: boundary.map(str::to_owned),
+        encoding,
+    })
 }
 
 /// `application/json`, with no charset or UTF-8.

@@ -6,7 +6,8 @@
 
 use super::prompt::Basis;
 use crate::limits::HoldId;
-use crate::policy::{Estimate, Hold, Price};
+use crate::policy::{Estimate, Hold};
+use crate::pricing::PinnedPrice;
 use crate::protocol::Endpoint;
 use crate::tokens::Vocabulary;
 use crate::tokens::ratios::Ratio;
@@ -32,13 +33,16 @@ pub struct OpenCall {
     pub plan: Arc<str>,
     pub endpoint: Endpoint,
     pub model: Arc<str>,
+    /// Who serves it, as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
     pub vocabulary: Vocabulary,
     /// The model's tokens for each of the vocabulary's.
     #[serde(default)]
     pub token_ratio: Ratio,
     /// The model's price when the call began: what it is charged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<Price>,
+    pub price: Option<PinnedPrice>,
     pub stream: bool,
     /// weir asked for the stream's usage; the client did not, and doesn't get it.
     pub strip_usage: bool,
@@ -113,7 +117,7 @@ impl OpenCall {
     }
 
     pub fn estimate(&self) -> Estimate {
-        Estimate::priced(self.price, self.input_tokens, self.output_tokens)
+        Estimate::priced(self.price.as_ref(), self.input_tokens, self.output_tokens)
     }
 
     pub fn to_json(&self) -> String {

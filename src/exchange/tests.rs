@@ -5,6 +5,7 @@ mod bodies;
 mod expected;
 mod heads;
 mod orders;
+mod prices;
 mod routes;
 mod tokens;
 
@@ -25,6 +26,7 @@ pub(super) fn settings() -> Settings {
         keep_authorization: false,
         trust_ext_authz: true,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         handover_max: Millis::from_mins(10),
@@ -93,6 +95,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             tier: None,
             provider: None,
             price: None,
+            service_tier: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
             token_ratio: crate::policy::ModelRatio::EXACT,

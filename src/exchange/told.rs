@@ -74,21 +74,62 @@ pub(super) fn would_refuse(charges: &[Charge], standings: &[Standing]) -> Vec<Ar
         .collect()
 }
 
-/// The rate headers of an admitted call in its dialect: for each unit, those of
-/// the limit with the least left.
+/// How a call's limits stand after its decision.
+#[derive(Debug)]
+pub(super) struct Stand<'c> {
+    charges: &'c [Charge],
+    /// Of the first charges, as far as they were looked at.
+    standings: &'c [Standing],
+    /// The one that refused.
+    refusing: Option<(&'c Charge, Standing)>,
+}
+
+impl<'c> Stand<'c> {
+    pub fn admitted(charges: &'c [Charge], standings: &'c [Standing]) -> Self {
+        Self {
+            charges,
+            standings,
+            refusing: None,
+        }
+    }
+
+    /// Of what the refusal knows; no counter was charged.
+    pub fn refused(charges: &'c [Charge], standings: &'c [Standing], refusal: Refusal) -> Self {
+        let standing = Standing {
+            used: refusal.used,
+            exceeded: true,
+            remaining: refusal.remaining,
+            reset_after: refusal.reset_after,
+        };
+        Self {
+            refusing: charges.get(refusal.charge).map(|charge| (charge, standing)),
+            ..Self::admitted(charges, standings)
+        }
+    }
+
+    /// What is told of a unit: the limit that refused, else the one with the
+    /// least left.
+    fn tightest(&self, unit: Unit) -> Option<(&'c Charge, Standing)> {
+        let refusing = self
+            .refusing
+            .filter(|(charge, _)| charge.limit.unit == unit);
+        let least = || {
+            let all = self.charges.iter().zip(self.standings.iter().copied());
+            all.filter(|(charge, _)| charge.limit.unit == unit)
+                .filter(|(charge, _)| charge.limit.mode == Mode::Enforce)
+                .min_by_key(|(_, standing)| standing.remaining)
+        };
+        refusing.or_else(least)
+    }
+}
+
+/// The rate headers of a call in its dialect.
 pub(super) fn headers(
-    charges: &[Charge],
-    standings: &[Standing],
+    stand: &Stand,
     (dialect, ietf): (Dialect, bool),
     now: UnixMillis,
-) -> Vec<(String, String)> {
-    let tightest = |unit: Unit| {
-        charges
-            .iter()
-            .zip(standings)
-            .filter(|(charge, _)| charge.limit.unit == unit && charge.limit.mode == Mode::Enforce)
-            .min_by_key(|(_, standing)| standing.remaining)
-    };
+) -> Vec<(&'static str, String)> {
+    let tightest = |unit: Unit| stand.tightest(unit);
     let of = |unit| {
         tightest(unit).map(|(charge, standing)| RateStanding {
             limit: charge.limit.amount,
@@ -112,14 +153,12 @@ pub(super) fn headers(
     } else {
         Vec::new()
     };
-    rate_headers::render(dialect, &told, now)
-        .into_iter()
-        .chain(more)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let mut headers = rate_headers::render(dialect, &told, now);
+    headers.extend(more);
+    headers
 }
 
-fn item<'c>((charge, standing): (&'c Charge, &Standing)) -> ietf_rate_limit::Item<'c> {
+fn item((charge, standing): (&Charge, Standing)) -> ietf_rate_limit::Item<'_> {
     let limit = &charge.limit;
     ietf_rate_limit::Item {
         name: &limit.name,
@@ -168,7 +207,8 @@ mod tests {
         let standings = [standing(99), standing(80), standing(60)];
         let now = UnixMillis(1_700_000_000_000);
         let told = |dialect, ietf| {
-            let headers = headers(&charges, &standings, (dialect, ietf), now);
+            let stand = Stand::admitted(&charges, &standings);
+            let headers = headers(&stand, (dialect, ietf), now);
             let lines = headers.iter().map(|(n, v)| format!("{n}: {v}"));
             lines.collect::<Vec<_>>()
         };
@@ -205,6 +245,62 @@ mod tests {
             assert_eq!(ietf.len(), 2, "{dialect:?}");
             assert!(ietf[0].starts_with("ratelimit-policy: "), "{ietf:?}");
         }
+    }
+
+    /// The limit that refused is told of its unit, whatever else has less left;
+    /// of the others those that were looked at.
+    #[test]
+    fn a_refused_call_is_told_of_the_limit_that_refused_it() {
+        let charges = [
+            sliding(Unit::Requests),
+            sliding(Unit::Tokens),
+            sliding(Unit::Tokens),
+        ];
+        let standing = |remaining, reset_ms| Standing {
+            used: 1,
+            exceeded: false,
+            remaining,
+            reset_after: Some(Millis(reset_ms)),
+        };
+        let standings = [standing(99, 1_500), standing(2, 1_500), standing(7, 9_000)];
+        let refusal = |charge| Refusal {
+            charge,
+            used: 93,
+            requested: 8,
+            remaining: 7,
+            reset_after: Some(Millis(9_000)),
+            retry: Retry::After(Millis(8_000)),
+        };
+        let told = |standings: &[Standing], charge, ietf| {
+            let stand = Stand::refused(&charges, standings, refusal(charge));
+            let headers = headers(&stand, (Dialect::OpenAi, ietf), UnixMillis(0));
+            let lines = headers.iter().map(|(n, v)| format!("{n}: {v}"));
+            lines.collect::<Vec<_>>()
+        };
+        let of_tokens = [
+            "x-ratelimit-limit-tokens: 100",
+            "x-ratelimit-remaining-tokens: 7",
+            "x-ratelimit-reset-tokens: 9s",
+        ];
+        let of_requests = [
+            "x-ratelimit-limit-requests: 100",
+            "x-ratelimit-remaining-requests: 99",
+            "x-ratelimit-reset-requests: 1.5s",
+        ];
+        assert_eq!(
+            told(&standings, 2, false),
+            [of_requests, of_tokens].concat()
+        );
+        // What was remembered of an earlier refusal is the refusal alone.
+        assert_eq!(told(&[], 2, false), of_tokens);
+        assert_eq!(
+            told(&[], 2, true)[3..],
+            [
+                r#"ratelimit-policy: "tokens";q=100;qu="tokens";w=60"#,
+                r#"ratelimit: "tokens";r=7;t=9"#
+            ]
+        );
+        assert_eq!(told(&[], 9, false), [""; 0], "a charge that isn't there");
     }
 
     #[test]

@@ -21,16 +21,20 @@
 //! A hold that expires is the exception: the counters keep what was held, since
 //! nobody is left who could correct them, and its event says the same as they.
 
-use super::admit::Refused;
-use super::event::{Known, Outcome, SCHEMA, UsageEvent};
+mod row;
+
+use super::event::{Known, Outcome, UsageEvent};
 use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
-use crate::limits::{Actual, HoldId};
+use crate::limits::Actual;
 use crate::policy::expected::Lesson;
 use crate::policy::token_ratios::RatioLesson;
-use crate::protocol::{Answer, Dialect, Endpoint, Usage};
+use crate::protocol::{Answer, Endpoint, Usage};
 use crate::units::UnixMillis;
 use std::sync::Arc;
+
+use row::event;
+pub(super) use row::refused;
 
 /// All that was seen of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,11 +55,16 @@ struct Verdict {
     known: Option<Known>,
     requests: u64,
     usage: Usage,
+    /// As the provider said it.
+    service_tier: Option<&'static str>,
 }
 
 /// The end of a call whose answer began.
 pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Metadata) {
-    let verdict = judge(&call, &seen);
+    let verdict = Verdict {
+        service_tier: seen.answer.service_tier,
+        ..judge(&call, &seen)
+    };
     let mut event = event(&call, &verdict, now);
     event.first_token_at_ms = seen.first_token_at;
     event.model_served = seen.answer.model;
@@ -102,63 +111,6 @@ pub(super) fn void(call: &OpenCall, now: UnixMillis) -> UsageEvent {
     event(call, &never_sent(), now)
 }
 
-/// The event of a call that was refused, in this dialect and with this status.
-pub(super) fn refused(
-    refused: Refused,
-    refused_by: Arc<str>,
-    (dialect, status): (Dialect, u16),
-    id: HoldId,
-    now: UnixMillis,
-) -> UsageEvent {
-    let who = refused.principal.as_deref();
-    UsageEvent {
-        schema: SCHEMA.to_owned(),
-        id,
-        outcome: Outcome::Refused,
-        refusal: Some(Arc::from(refused.denial.reason())),
-        refused_by: Some(refused_by),
-        would_refuse: Vec::new(),
-        started_at_ms: refused.started_at,
-        first_token_at_ms: None,
-        ended_at_ms: now,
-        tenant: who.map(|who| Arc::clone(&who.tenant)),
-        project: who.and_then(|who| who.project.clone()),
-        environment: who.and_then(|who| who.environment.clone()),
-        user: who.and_then(|who| who.user.clone()),
-        key_id: who.map(|who| Arc::clone(&who.key_id)),
-        plan: who.map(|who| Arc::clone(&who.plan)),
-        endpoint: refused.endpoint,
-        dialect: Arc::from(dialect.as_str()),
-        provider: None,
-        model: refused.model,
-        model_served: None,
-        service_tier: None,
-        stream: false,
-        status: Some(status),
-        finish_reason: None,
-        known: None,
-        input_tokens: None,
-        cached_input_tokens: None,
-        cache_write_tokens: None,
-        cache_write_1h_tokens: None,
-        input_audio_tokens: None,
-        input_image_tokens: None,
-        output_tokens: None,
-        reasoning_tokens: None,
-        output_audio_tokens: None,
-        output_image_tokens: None,
-        searches: None,
-        reserved_tokens: None,
-        cost_nanos: None,
-        cost_parts: Vec::new(),
-        price_version: None,
-        actions: Vec::new(),
-        cache_hit: false,
-        request_bytes: 0,
-        traceparent: None,
-    }
-}
-
 fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
     let counted = Usage {
         input_tokens: Some(call.input_estimate()),
@@ -170,6 +122,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
         known: Some(Known::Counted),
         requests: 1,
         usage: larger(clamped(call, usage), counted),
+        service_tier: None,
     };
     let nothing_seen = seen.first_token_at.is_none() && seen.answer.usage.is_none();
     match (seen.origin, seen.status) {
@@ -185,6 +138,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
             known: None,
             requests: 1,
             usage: Usage::default(),
+            service_tier: None,
         },
         (_, 200..=299) => match seen.answer.usage {
             Some(usage) if is_exact(call, &seen.answer, usage) && is_plausible(call, usage) => {
@@ -193,6 +147,7 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
                     known: Some(Known::Provider),
                     requests: 1,
                     usage,
+                    service_tier: None,
                 }
             }
             usage if is_silent(call, seen) => larger_lost(call, usage.unwrap_or_default()),
@@ -281,6 +236,7 @@ fn used_up_nothing(outcome: Outcome) -> Verdict {
         known: None,
         requests: 1,
         usage: Usage::default(),
+        service_tier: None,
     }
 }
 
@@ -290,6 +246,7 @@ fn never_sent() -> Verdict {
         known: None,
         requests: 0,
         usage: Usage::default(),
+        service_tier: None,
     }
 }
 
@@ -309,6 +266,7 @@ fn estimate(call: &OpenCall, output_tokens: u64) -> Verdict {
             output_tokens: Some(output_tokens),
             ..Usage::default()
         },
+        service_tier: None,
     }
 }
 
@@ -362,65 +320,4 @@ fn ratio_lesson(call: &OpenCall, verdict: &Verdict) -> Option<RatioLesson> {
         counted: basis.counted,
         actual: said.saturating_sub(basis.overhead),
     })
-}
-
-/// `None` where nothing was used, or the model has no price.
-fn cost_nanos(call: &OpenCall, verdict: &Verdict) -> Option<u64> {
-    verdict.known?;
-    let usage = verdict.usage;
-    let tokens = |tokens: Option<u64>| tokens.unwrap_or(0);
-    Some(call.price?.cost_nanos(
-        tokens(usage.input_tokens),
-        tokens(usage.cached_input_tokens),
-        tokens(usage.output_tokens),
-    ))
-}
-
-fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> UsageEvent {
-    UsageEvent {
-        schema: SCHEMA.to_owned(),
-        id: call.id,
-        outcome: verdict.outcome,
-        refusal: None,
-        refused_by: None,
-        would_refuse: call.would_refuse.clone(),
-        started_at_ms: call.started_at,
-        first_token_at_ms: None,
-        ended_at_ms: now,
-        tenant: Some(Arc::clone(&call.tenant)),
-        project: call.project.clone(),
-        environment: call.environment.clone(),
-        user: call.user.clone(),
-        key_id: Some(Arc::clone(&call.key_id)),
-        plan: Some(Arc::clone(&call.plan)),
-        endpoint: Some(call.endpoint),
-        dialect: Arc::from(call.endpoint.dialect().as_str()),
-        provider: None,
-        model: call.known_model(),
-        model_served: None,
-        service_tier: None,
-        stream: call.stream,
-        status: None,
-        finish_reason: None,
-        known: verdict.known,
-        input_tokens: verdict.usage.input_tokens,
-        cached_input_tokens: verdict.usage.cached_input_tokens,
-        cache_write_tokens: verdict.usage.cache_write_tokens,
-        cache_write_1h_tokens: None,
-        input_audio_tokens: None,
-        input_image_tokens: None,
-        output_tokens: verdict.usage.output_tokens,
-        reasoning_tokens: verdict.usage.reasoning_tokens,
-        output_audio_tokens: None,
-        output_image_tokens: None,
-        searches: None,
-        reserved_tokens: Some(call.estimate().total_tokens()),
-        cost_nanos: cost_nanos(call, verdict),
-        cost_parts: Vec::new(),
-        price_version: None,
-        actions: Vec::new(),
-        cache_hit: false,
-        request_bytes: call.request_bytes,
-        traceparent: call.traceparent.clone(),
-    }
 }

@@ -253,6 +253,28 @@ impl Spool {
         self.queue.push(&entry).await
     }
 
+    /// Writes the row of a call that was refused, if there is room for it now, and
+    /// ends its intent, if it has one. Never waits: there is no end to the calls
+    /// that may be refused while the disk takes nothing, and nothing is billed for
+    /// them.
+    ///
+    /// # Errors
+    /// [`SpoolError::Slow`] where the row is not written, and as
+    /// [`Spool::outcome`].
+    pub fn refused(&self, event: &UsageEvent) -> Result<(), SpoolError> {
+        let message = wire::encode_event(event);
+        bounded(message.len())?;
+        let entry = Entry::Outcome {
+            id: event.id,
+            message: &message,
+        };
+        if self.queue.push_now(&entry)? {
+            return Ok(());
+        }
+        self.queue.push_now(&Entry::Dropped { id: event.id })?;
+        Err(SpoolError::Slow)
+    }
+
     /// Ends an intent whose row is another's to write.
     ///
     /// # Errors

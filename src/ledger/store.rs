@@ -69,6 +69,7 @@ const DELIVER_TIMEOUT: Millis = Millis(30_000);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    known: write::Known,
 }
 
 impl Store {
@@ -81,7 +82,8 @@ impl Store {
         let pool = connect::connect(config).await?;
         migrations::migrate(&pool).await?;
         partitions::ahead(&pool).await?;
-        Ok(Self { pool })
+        let known = write::Known::default();
+        Ok(Self { pool, known })
     }
 
     /// Ends all connections.
@@ -154,7 +156,8 @@ impl Store {
         Scan::new(self.pool.clone(), of, since, until, only)
     }
 
-    /// Every chain that has rows here.
+    /// Every chain that has rows here. One without a head has rows that were
+    /// never delivered.
     ///
     /// # Errors
     /// [`StoreError::Away`].
@@ -168,15 +171,23 @@ impl Store {
         ChainRows::new(self.pool.clone(), chain, from_sequence)
     }
 
-    /// Walks along a chain, from where retention ended, to its head.
+    /// Walks along a chain, from where retention ended, to its head, which may
+    /// move meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Away`]. That the chain is broken is an answer.
     pub async fn verify(&self, chain: &Chain) -> Result<Result<Place, Fault>, StoreError> {
         let mut verifier = Verifier::new(chain.dropped, chain.head);
-        let mut rows = self.chain_rows(chain.id, chain.dropped.sequence.saturating_add(1));
+        let from = match chain.dropped.sequence {
+            0 => 0,
+            dropped => dropped.saturating_add(1),
+        };
+        let mut rows = self.chain_rows(chain.id, from);
         loop {
             let entries = rows.next_entries().await?;
+            if let Some(seen) = rows.chain() {
+                verifier.see(seen.dropped, seen.head);
+            }
             if entries.is_empty() {
                 return Ok(verifier.finish());
             }
@@ -217,7 +228,7 @@ impl Store {
             let Some(some) = rows.get(..middle) else {
                 break;
             };
-            match in_time(write::write(&self.pool, some, false)).await {
+            match in_time(write::write(&self.pool, &self.known, some, false)).await {
                 Ok(()) => good = middle,
                 Err(error) if is_of_data(&error) => (bad, why) = (middle, error),
                 Err(error) => return error.into(),
@@ -260,9 +271,13 @@ impl Sink for Store {
                 why: why.to_string(),
             })?;
         }
-        match in_time(write::write(&self.pool, rows, true)).await {
+        match in_time(write::write(&self.pool, &self.known, rows, true)).await {
             Err(error) if is_of_data(&error) => Err(self.find_poison(rows, error).await),
-            done => Ok(done?),
+            Err(error) => {
+                self.known.forget();
+                Err(error.into())
+            }
+            Ok(()) => Ok(()),
         }
     }
 

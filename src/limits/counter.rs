@@ -186,6 +186,12 @@ impl Counter<'_> {
     }
 }
 
+/// How each of them stands, in order.
+pub fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
+    let each = counters.iter();
+    each.map(|counter| counter.standing(now)).collect()
+}
+
 /// Why these charges don't all pass, or `None` where they do. Of several
 /// refusals the one that takes longest: `Never`, then the longest `After`, then
 /// `WhenOneEnds`, which promises nothing; of equals the first.
@@ -205,6 +211,7 @@ pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Optio
             used: standing.used,
             requested: charge.wanted(),
             remaining: standing.remaining,
+            reset_after: standing.reset_after,
             retry,
         });
     }

@@ -160,6 +160,23 @@ pub struct Standing {
     pub reset_after: Option<Millis>,
 }
 
+impl Standing {
+    /// As it is once so much of what was taken is given back; when the counter
+    /// is at rest then, that is the latest.
+    #[must_use]
+    pub fn without(self, amount: u64) -> Self {
+        Self {
+            used: self.used.saturating_sub(amount),
+            remaining: match self.exceeded {
+                // How deep a debt is isn't said.
+                true => self.remaining,
+                false => self.remaining.saturating_add(amount),
+            },
+            ..self
+        }
+    }
+}
+
 /// When the same call would pass if nothing else came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -179,6 +196,8 @@ pub struct Refusal {
     pub used: u64,
     pub requested: u64,
     pub remaining: u64,
+    /// As [`Standing::reset_after`] of the counter that refused.
+    pub reset_after: Option<Millis>,
     pub retry: Retry,
 }
 
@@ -187,7 +206,9 @@ pub struct Refusal {
 pub enum Decision {
     /// One standing per charge, in order.
     Admitted(Vec<Standing>),
-    Refused(Refusal),
+    /// Why; and how the counters stand, that took nothing: one standing per
+    /// charge, in order, as far as that was looked at.
+    Refused(Refusal, Vec<Standing>),
     /// The hold ended before the reservation arrived (a late retry).
     Ended,
 }

@@ -279,6 +279,7 @@ mod tests {
             tier: None,
             provider: Some("p".into()),
             price: None,
+            service_tier: None,
             vocabulary: Vocabulary::O200kBase,
             max_input_tokens: None,
             token_ratio: crate::policy::ModelRatio::EXACT,

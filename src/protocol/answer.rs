@@ -17,6 +17,7 @@
 
 mod body;
 pub(super) mod heard;
+pub(super) mod modality;
 mod reading;
 pub(super) mod rules;
 pub(super) mod spoken;

@@ -24,8 +24,8 @@ pub enum Denial {
     UnsupportedMediaType {
         form: bool,
     },
-    /// A body in a coding that can't be read.
-    UnsupportedEncoding,
+    /// A body that can't be decoded.
+    Encoding(EncodingFault),
     BodyTooLarge {
         bytes_max: usize,
     },
@@ -36,6 +36,17 @@ pub enum Denial {
     Unmetered,
     /// Limits can't be checked now; nothing is let through unseen.
     LimitsUnavailable,
+}
+
+/// What was wrong with a body's content coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncodingFault {
+    /// It is not known, or there are several.
+    Unsupported,
+    /// The body is no whole stream of it.
+    Malformed,
+    /// The body expands out of all proportion.
+    Expands,
 }
 
 /// What was wrong with the credential.
@@ -118,7 +129,9 @@ impl Denial {
             Denial::Upgrade => "upgrade",
             Denial::MethodNotAllowed => "method_not_allowed",
             Denial::UnsupportedMediaType { .. } => "unsupported_media_type",
-            Denial::UnsupportedEncoding => "unsupported_encoding",
+            Denial::Encoding(EncodingFault::Unsupported) => "unsupported_encoding",
+            Denial::Encoding(EncodingFault::Malformed) => "malformed_encoding",
+            Denial::Encoding(EncodingFault::Expands) => "body_expands",
             Denial::BodyTooLarge { .. } => "body_too_large",
             Denial::Body(_) => "bad_body",
             Denial::UnknownModel => "unknown_model",

@@ -1,4 +1,5 @@
-//! Undoing an answer's content coding as its bytes stream by.
+//! Undoing a content coding: an answer's as its bytes stream by, a request's
+//! [`whole`].
 //!
 //! Bytes go in by [`Inflate::push`]; decoded bytes come out in pieces of at
 //! most [`STEP_BYTES`], so that a caller that only reads them holds no more
@@ -10,14 +11,18 @@
 //!
 //! Left to others: what the bytes mean, and what to do with a broken stream.
 
+mod brotli;
 mod deflate;
 mod gzip;
+mod whole;
+mod zstandard;
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli::Brotli;
 use deflate::Deflate;
 use gzip::Gzip;
-use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
-use zstd::zstd_safe::DParameter;
+use zstandard::Zstd;
+
+pub use whole::{WholeError, whole};
 
 /// The most bytes of one piece of output; it lies on the stack.
 pub const STEP_BYTES: usize = 8 << 10;
@@ -37,11 +42,6 @@ pub const EXPANSION_MAX: u64 = 250;
 
 /// Output that is free of the ratio: short, very regular answers are harmless.
 pub const EXPANSION_FREE_BYTES: u64 = 1 << 20;
-
-/// The largest zstd window, as a power of two: 8 MiB, the most that RFC 9659
-/// allows in a content coding. It bounds what a frame's header can make the
-/// decoder allocate.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// A content coding that can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +91,30 @@ struct Step {
     wrote: usize,
 }
 
+/// What is left of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Its end has not come.
+    Due,
+    /// It ends where what has come ends.
+    None,
+    /// Something followed its end.
+    Junk,
+}
+
+impl Rest {
+    /// Takes what follows the end.
+    fn pass(&mut self, input: &[u8]) -> Step {
+        if !input.is_empty() {
+            *self = Rest::Junk;
+        }
+        Step {
+            read: input.len(),
+            wrote: 0,
+        }
+    }
+}
+
 /// A decoder of one stream.
 pub struct Inflate {
     codec: Codec,
@@ -104,12 +128,10 @@ enum Codec {
     Gzip(Box<Gzip>),
     Deflate(Box<Deflate>),
     Brotli(Box<Brotli>),
-    Zstd(ZstdDecoder<'static>),
+    Zstd(Zstd),
     /// The decoder could not be set up.
     Broken,
 }
-
-type Brotli = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
 impl Inflate {
     pub fn new(encoding: Encoding) -> Self {
@@ -117,14 +139,8 @@ impl Inflate {
             Encoding::Identity => Codec::Identity,
             Encoding::Gzip => Codec::Gzip(Box::new(Gzip::new())),
             Encoding::Deflate => Codec::Deflate(Box::new(Deflate::new())),
-            // Strict: without the "large window" extension, which browsers
-            // don't speak and which could ask for a gigabyte.
-            Encoding::Brotli => Codec::Brotli(Box::new(BrotliState::new_strict(
-                StandardAlloc::default(),
-                StandardAlloc::default(),
-                StandardAlloc::default(),
-            ))),
-            Encoding::Zstd => zstd_decoder().map_or(Codec::Broken, Codec::Zstd),
+            Encoding::Brotli => Codec::Brotli(Box::new(Brotli::new())),
+            Encoding::Zstd => Zstd::new().map_or(Codec::Broken, Codec::Zstd),
         };
         Self {
             codec,
@@ -171,6 +187,17 @@ impl Inflate {
         }
     }
 
+    fn rest(&self) -> Rest {
+        match &self.codec {
+            Codec::Identity => Rest::None,
+            Codec::Gzip(gzip) => gzip.rest(),
+            Codec::Deflate(deflate) => deflate.rest(),
+            Codec::Brotli(brotli) => brotli.rest(),
+            Codec::Zstd(zstd) => zstd.rest(),
+            Codec::Broken => Rest::Due,
+        }
+    }
+
     /// The most that may have come out after what has gone in.
     fn output_max(&self) -> u64 {
         if matches!(self.codec, Codec::Identity) {
@@ -194,8 +221,8 @@ impl Codec {
             Codec::Identity => Ok(copy(input, out)),
             Codec::Gzip(gzip) => gzip.step(input, out),
             Codec::Deflate(deflate) => deflate.step(input, out),
-            Codec::Brotli(state) => brotli_step(state, input, out),
-            Codec::Zstd(decoder) => zstd_step(decoder, input, out),
+            Codec::Brotli(brotli) => brotli.step(input, out),
+            Codec::Zstd(zstd) => zstd.step(input, out),
             Codec::Broken => Err(InflateError::Malformed),
         }
     }
@@ -207,55 +234,6 @@ fn copy(input: &[u8], out: &mut [u8]) -> Step {
         *to = *from;
     }
     Step { read: wrote, wrote }
-}
-
-fn brotli_step(state: &mut Brotli, input: &[u8], out: &mut [u8]) -> Result<Step, InflateError> {
-    let (mut read, mut wrote, mut total) = (0, 0, 0);
-    let (mut input_left, mut out_left) = (input.len(), out.len());
-    let result = BrotliDecompressStream(
-        &mut input_left,
-        &mut read,
-        input,
-        &mut out_left,
-        &mut wrote,
-        out,
-        &mut total,
-        state,
-    );
-    match result {
-        BrotliResult::ResultFailure => Err(InflateError::Malformed),
-        // What follows a whole stream is no part of it.
-        BrotliResult::ResultSuccess => Ok(Step {
-            read: input.len(),
-            wrote,
-        }),
-        BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => Ok(Step { read, wrote }),
-    }
-}
-
-fn zstd_decoder() -> Option<ZstdDecoder<'static>> {
-    let mut decoder = ZstdDecoder::new().ok()?;
-    decoder
-        .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
-        .ok()?;
-    Some(decoder)
-}
-
-fn zstd_step(
-    decoder: &mut ZstdDecoder<'static>,
-    input: &[u8],
-    out: &mut [u8],
-) -> Result<Step, InflateError> {
-    let mut from = InBuffer::around(input);
-    let mut to = OutBuffer::around(out);
-    // Frames may follow each other: the decoder begins the next by itself.
-    decoder
-        .run(&mut from, &mut to)
-        .map_err(|_| InflateError::Malformed)?;
-    Ok(Step {
-        read: from.pos(),
-        wrote: to.pos(),
-    })
 }
 
 fn as_u64(len: usize) -> u64 {

@@ -6,7 +6,8 @@
 //! `refusal` gives it a status, a body and the headers that its SDKs read.
 //! Always holds: whoever is told to retry is told to wait at most
 //! [`WAIT_MAX_MS`]; whoever would have to wait longer is told not to retry,
-//! and no header names the time, as some SDKs sleep however long one says.
+//! and no header to retry by names the time, as some SDKs sleep however long
+//! one says.
 //!
 //! Sources: openai-python, openai-node, anthropic-sdk-python and
 //! anthropic-sdk-typescript honour `x-should-retry`, then `retry-after-ms`,
@@ -25,10 +26,32 @@ use super::{Dialect, Endpoint, anthropic, bedrock, cohere, gemini, ollama, opena
 /// sleep through an hour.
 pub const WAIT_MAX_MS: u64 = 120_000;
 
+/// The status of a call that is refused by a quota or budget that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaStatus {
+    PaymentRequired,
+    Forbidden,
+    /// Some SDKs try again on it whatever else is said: AWS's, Cohere's.
+    TooManyRequests,
+}
+
+impl QuotaStatus {
+    /// As HTTP numbers it.
+    pub fn code(self) -> u16 {
+        match self {
+            QuotaStatus::PaymentRequired => 402,
+            QuotaStatus::Forbidden => 403,
+            QuotaStatus::TooManyRequests => 429,
+        }
+    }
+}
+
 /// The form in which a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
     pub dialect: Dialect,
+    /// In place of the dialect's own.
+    pub quota_status: Option<QuotaStatus>,
     /// The answer would have been a JSON array, item by item: its error is one
     /// item of such an array.
     pub array: bool,
@@ -39,6 +62,7 @@ impl Default for Form {
     fn default() -> Self {
         Self {
             dialect: Dialect::OpenAi,
+            quota_status: None,
             array: false,
         }
     }
@@ -48,6 +72,8 @@ impl Form {
     /// The form of a call whose endpoint is known, else this one.
     #[must_use]
     pub fn at(self, endpoint: Option<Endpoint>) -> Self {
+        // One that is let through unread is of no dialect.
+        let endpoint = endpoint.filter(|endpoint| *endpoint != Endpoint::Other);
         Self {
             dialect: endpoint.map_or(self.dialect, Endpoint::dialect),
             ..self
@@ -58,7 +84,7 @@ impl Form {
 /// The answer to a refused call. `id` is weir's id of the call, by which it can
 /// be looked up; dialects whose errors have an id of their own carry it.
 pub fn render(form: Form, denial: &Denial, id: &str) -> Rendered {
-    let said = Said::of(denial, form.dialect, id);
+    let said = Said::of(denial, form, id);
     let mut rendered = match form.dialect {
         Dialect::OpenAi => openai::refusal::render(&said),
         Dialect::Anthropic => anthropic::refusal::render(&said),
@@ -68,6 +94,11 @@ pub fn render(form: Form, denial: &Denial, id: &str) -> Rendered {
         Dialect::Ollama => ollama::refusal::render(&said),
     };
     rendered.headers.extend(retry_headers(said.wait_ms));
+    if said.fault == Fault::Encoding {
+        // As RFC 7694 asks of a 415.
+        let codings = "gzip, deflate, br, zstd".to_owned();
+        rendered.headers.push(("accept-encoding", codings));
+    }
     rendered
 }
 

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// The time that one call's texts may take, in nanoseconds.
 ///
 /// 64 KiB of prose or code is to be counted exactly in less than 2 ms, which
-/// takes an engine 1 to 1.9 ms; and no call may keep a core from others for
-/// long.
+/// takes a quarter of it for prose and half of it for code, so that a busy
+/// machine reaches it too; and no call may keep a core from others for long.
 pub const COUNTING_NANOS: u64 = 1_900_000;
 
 /// Blocks of a kind that none of those seen was of, as many as stay unseen by

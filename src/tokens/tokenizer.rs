@@ -6,11 +6,10 @@
 //! To add a vocabulary: a variant, its name, and an engine.
 
 use super::known_pieces::{KnownPieces, key};
+use super::pieces::Pattern;
 use super::whole_tokens::WholeTokens;
+use std::ops::Range;
 use std::sync::LazyLock;
-
-/// Shorter texts have few words twice.
-const KNOWN_FROM_BYTES: usize = 512;
 
 /// The public vocabularies that tokens are counted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -60,48 +59,105 @@ impl Vocabulary {
     }
 }
 
-static O200K_BASE: LazyLock<BpeOpenAi> = LazyLock::new(|| BpeOpenAi::new(bpe_openai::o200k_base()));
-static CL100K_BASE: LazyLock<BpeOpenAi> =
-    LazyLock::new(|| BpeOpenAi::new(bpe_openai::cl100k_base()));
-static VOYAGE3_BASE: LazyLock<BpeOpenAi> =
-    LazyLock::new(|| BpeOpenAi::new(bpe_openai::voyage3_base()));
+static O200K_BASE: LazyLock<BpeOpenAi> = LazyLock::new(|| {
+    BpeOpenAi::new(
+        bpe_openai::o200k_base(),
+        Pattern::O200K_BASE,
+        Form::AsWritten,
+    )
+});
+static CL100K_BASE: LazyLock<BpeOpenAi> = LazyLock::new(|| {
+    BpeOpenAi::new(
+        bpe_openai::cl100k_base(),
+        Pattern::CL100K_BASE,
+        Form::AsWritten,
+    )
+});
+static VOYAGE3_BASE: LazyLock<BpeOpenAi> = LazyLock::new(|| {
+    BpeOpenAi::new(
+        bpe_openai::voyage3_base(),
+        Pattern::VOYAGE3_BASE,
+        Form::Composed,
+    )
+});
+
+/// What a vocabulary makes of a text before it is split. ASCII stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    AsWritten,
+    /// Letters and their marks become one character (Unicode's NFC).
+    Composed,
+}
 
 /// `bpe-openai` is linear on every input, while the reference implementation,
 /// `tiktoken-rs`, panics on a million spaces and needs most of a second for a
 /// megabyte of random letters.
 struct BpeOpenAi {
     engine: &'static bpe_openai::Tokenizer,
+    pattern: Pattern,
+    form: Form,
     whole: WholeTokens,
 }
 
 impl BpeOpenAi {
-    fn new(engine: &'static bpe_openai::Tokenizer) -> Self {
+    fn new(engine: &'static bpe_openai::Tokenizer, pattern: Pattern, form: Form) -> Self {
         let ids = 0..u32::try_from(engine.bpe.num_tokens()).unwrap_or(0);
         let whole = WholeTokens::new(ids.map(|id| engine.bpe.token_bytes(id)));
-        Self { engine, whole }
+        Self {
+            engine,
+            pattern,
+            form,
+            whole,
+        }
+    }
+
+    /// Tokens of a text in this vocabulary's form.
+    fn count_formed(&self, text: &str, known: &mut KnownPieces) -> u64 {
+        let bytes = text.as_bytes();
+        let (mut start, mut tokens) = (0, 0);
+        while start < bytes.len() {
+            let end = match self.pattern.piece_end(bytes, start) {
+                Some(end) if end > start => end,
+                _ => self.engine_piece_end(text, start),
+            };
+            tokens += self.piece(bytes, start..end, known);
+            start = end;
+        }
+        tokens
+    }
+
+    /// Where the engine ends the piece that begins at `start`.
+    fn engine_piece_end(&self, text: &str, start: usize) -> usize {
+        let rest = text.get(start..).unwrap_or_default();
+        let piece = self.engine.split(rest).next().unwrap_or_default();
+        // A pattern that found nothing, which none of them does, ends the text.
+        match piece.len() {
+            0 => text.len(),
+            bytes => start + bytes,
+        }
+    }
+
+    fn piece(&self, text: &[u8], piece: Range<usize>, known: &mut KnownPieces) -> u64 {
+        let key = key(text, piece.clone());
+        let count = || {
+            let piece = text.get(piece).unwrap_or_default();
+            self.engine.bpe.count(piece) as u64
+        };
+        let Some(key) = key else {
+            return count();
+        };
+        known.tokens(key, || match self.whole.have(key) {
+            true => 1,
+            false => count(),
+        })
     }
 }
 
 impl Tokenizer for BpeOpenAi {
     fn count(&self, text: &str, known: &mut KnownPieces) -> u64 {
-        let remembers = text.len() >= KNOWN_FROM_BYTES;
-        let text = self.engine.normalize(text);
-        let pieces = self.engine.split(text.as_str());
-        let tokens = pieces.map(|piece| {
-            let piece = piece.as_bytes();
-            let count = || self.engine.bpe.count(piece) as u64;
-            let Some(key) = key(piece) else {
-                return count();
-            };
-            let look_up = || match self.whole.have(key) {
-                true => 1,
-                false => count(),
-            };
-            match remembers {
-                true => known.tokens(key, look_up),
-                false => look_up(),
-            }
-        });
-        tokens.sum()
+        if self.form == Form::AsWritten || text.is_ascii() {
+            return self.count_formed(text, known);
+        }
+        self.count_formed(self.engine.normalize(text).as_str(), known)
     }
 }

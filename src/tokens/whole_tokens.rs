@@ -18,7 +18,7 @@ impl WholeTokens {
         let mut whole = Self {
             slots: vec![0; (2 * tokens.len().max(1)).next_power_of_two()],
         };
-        for key in tokens.filter_map(key) {
+        for key in tokens.filter_map(|token| key(token, 0..token.len())) {
             let place = whole.place(key);
             if let Some(slot) = whole.slots.get_mut(place) {
                 *slot = key;

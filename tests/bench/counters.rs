@@ -197,7 +197,7 @@ fn live_counters() -> anyhow::Result<f64> {
     Ok(resident_mib()? - before)
 }
 
-fn resident_mib() -> anyhow::Result<f64> {
+pub fn resident_mib() -> anyhow::Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));

@@ -119,15 +119,15 @@ impl Floors {
         let began = Instant::now();
         for batch in batches {
             if engine == 0 {
-                self.insert_into_sqlite(batch).await?;
+                self.in_sqlite(batch).await?;
             } else {
-                self.copy_to_postgres(batch).await?;
+                self.in_postgres(batch).await?;
             }
         }
         Ok(rate(batches, began))
     }
 
-    async fn insert_into_sqlite(&mut self, batch: &[Row]) -> anyhow::Result<()> {
+    async fn in_sqlite(&mut self, batch: &[Row]) -> anyhow::Result<()> {
         let mut tx = self.sqlite.begin().await?;
         for rows in batch.chunks(256) {
             let mut insert = sqlx::QueryBuilder::new("INSERT INTO floor ");
@@ -141,7 +141,7 @@ impl Floors {
         Ok(())
     }
 
-    async fn copy_to_postgres(&mut self, batch: &[Row]) -> anyhow::Result<()> {
+    async fn in_postgres(&mut self, batch: &[Row]) -> anyhow::Result<()> {
         let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
         for row in batch {
             bytes.extend(2i16.to_be_bytes());

@@ -30,6 +30,7 @@ mod process;
 mod rate_limits;
 mod rounds;
 mod site;
+mod spool;
 mod table;
 mod tokens;
 mod upstream;
@@ -104,6 +105,8 @@ enum Part {
         #[arg(long, default_value_t = 1_000_000)]
         report_rows: u64,
     },
+    /// Measures the ledger's spool by itself.
+    Spool,
     /// Measures the rate limit service by itself.
     RateLimits,
     /// Serves as another rate limit service.
@@ -130,6 +133,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
         Some(Part::Tokens) => tokens::run(),
+        Some(Part::Spool) => spool::run(),
         Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
         Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()
             .enable_all()

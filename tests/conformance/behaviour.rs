@@ -63,7 +63,15 @@ fn three(n: u16, tokens: u64) -> Reservation {
 
 async fn all_or_nothing(engine: Engine) {
     assert_eq!(used(&engine.reserve(&three(1, 60)).await), [1, 60, 1]);
-    let refusal = refused(&engine.reserve(&three(2, 60)).await);
+    let decision = engine.reserve(&three(2, 60)).await;
+    let Decision::Refused(refusal, standings) = decision else {
+        panic!("{decision:?}");
+    };
+    // Of every counter is told how it stands, and not only of the one that refused.
+    let stand = |standing: &Standing| (standing.used, standing.remaining);
+    let all: Vec<_> = standings.iter().map(stand).collect();
+    assert_eq!(all, [(1, 2), (60, 40), (1, 1)]);
+    assert_eq!(refusal.reset_after, standings[1].reset_after);
     assert_eq!(
         (
             refusal.charge,
@@ -424,10 +432,13 @@ async fn what_was_said_of_retrying_is_true(engine: Engine) {
             n += 1;
             match engine.reserve(&call(n, vec![charge(&limit, full)])).await {
                 Decision::Admitted(_) => break,
-                Decision::Refused(Refusal {
-                    retry: Retry::After(wait),
-                    ..
-                }) => {
+                Decision::Refused(
+                    Refusal {
+                        retry: Retry::After(wait),
+                        ..
+                    },
+                    _,
+                ) => {
                     assert!(n < base + 2, "refused after waiting as told");
                     assert!(wait.0 > 0);
                     engine.pass(wait.0).await;

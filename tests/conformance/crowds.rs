@@ -52,7 +52,7 @@ async fn admitted_in_time(client: &Redis, asked: &Reservation, surely: &Surely) 
     for _ in 0..12 {
         match client.reserve(asked, NOW).await.unwrap().answer {
             Decision::Admitted(_) => return true,
-            Decision::Refused(refusal) => {
+            Decision::Refused(refusal, _) => {
                 surely.refused[refusal.charge].fetch_add(1, Ordering::SeqCst);
             }
             Decision::Ended => panic!("nobody ended it"),

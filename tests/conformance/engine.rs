@@ -336,7 +336,7 @@ pub fn admitted(decision: &Decision) -> &[Standing] {
 
 pub fn refused(decision: &Decision) -> Refusal {
     match decision {
-        Decision::Refused(refusal) => *refusal,
+        Decision::Refused(refusal, _) => *refusal,
         other => panic!("not refused: {other:?}"),
     }
 }

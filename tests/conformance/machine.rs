@@ -408,7 +408,7 @@ impl Pair<'_> {
             return Ok(());
         };
         let leased = |charge: &Charge| charge.limit.algorithm == Algorithm::Concurrency;
-        let Decision::Refused(refusal) = told else {
+        let Decision::Refused(refusal, _) = told else {
             return Ok(());
         };
         let Retry::After(wait) = refusal.retry else {
@@ -422,7 +422,7 @@ impl Pair<'_> {
         let early = due - Millis(1);
         let answer = memory.reserve(call, early).unwrap();
         prop_assert_eq!(&answer, &self.model.reserve(call, early));
-        let waits = matches!(&answer, Decision::Refused(refusal) if refusal.retry == Retry::After(Millis(1)));
+        let waits = matches!(&answer, Decision::Refused(refusal, _) if refusal.retry == Retry::After(Millis(1)));
         prop_assert!(waits, "a millisecond early: {:?}", answer);
         let answer = memory.reserve(call, due).unwrap();
         prop_assert_eq!(&answer, &self.model.reserve(call, due));

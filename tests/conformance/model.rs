@@ -157,8 +157,10 @@ impl Model {
         self.note(now, What::Read(names.clone()));
         if holds.open.iter().all(|open| open.hold != call.hold) {
             if let Some(refusal) = self.judge(&call.charges, now) {
+                let standings = call.charges.iter().map(|c| self.answer(c, now).standing);
+                let standings = standings.collect();
                 self.note(now, What::Refused(names));
-                return Decision::Refused(refusal);
+                return Decision::Refused(refusal, standings);
             }
             self.looked.get_or_insert(now);
             let admitted = What::Admitted {
@@ -250,6 +252,7 @@ impl Model {
                     used: answer.standing.used,
                     requested: charge.wanted(),
                     remaining: answer.standing.remaining,
+                    reset_after: answer.standing.reset_after,
                     retry,
                 });
             }

@@ -23,6 +23,8 @@ struct Call {
     /// Where the plan's default cap is written.
     cap_at: &'static str,
     bills: (u64, u64),
+    /// Its body is uploaded as a form.
+    is_form: bool,
 }
 
 fn call(
@@ -39,11 +41,48 @@ fn call(
         stream,
         cap_at,
         bills,
+        is_form: false,
+    }
+}
+
+fn upload(path: &'static str, stream: bool, bills: (u64, u64), body: Value) -> Call {
+    Call {
+        is_form: true,
+        ..call(path, "authorization", (stream, ""), bills, body)
     }
 }
 
 const CONVERSE: &str = "/model/us.amazon.nova-micro-v1%3A0/converse";
 const CONVERSE_STREAM: &str = "/model/us.amazon.nova-micro-v1%3A0/converse-stream";
+const CLAUDE: &str = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/invoke";
+const CLAUDE_STREAM: &str =
+    "/model/anthropic.claude-3-haiku-20240307-v1%3A0/invoke-with-response-stream";
+const NOVA: &str = "/model/us.amazon.nova-micro-v1%3A0/invoke";
+const NOVA_STREAM: &str = "/model/us.amazon.nova-micro-v1%3A0/invoke-with-response-stream";
+const LLAMA: &str = "/model/meta.llama3-1-70b-instruct-v1%3A0/invoke";
+const LLAMA_STREAM: &str = "/model/meta.llama3-1-70b-instruct-v1%3A0/invoke-with-response-stream";
+const TITAN: &str = "/model/amazon.titan-text-lite-v1/invoke";
+const COMMAND: &str = "/model/cohere.command-r-v1%3A0/invoke";
+const COMMAND_STREAM: &str = "/model/cohere.command-r-v1%3A0/invoke-with-response-stream";
+const TITAN_EMBED: &str = "/model/amazon.titan-embed-text-v2%3A0/invoke";
+
+/// Besides those of every test.
+const MODELS: &str = r#"
+  "anthropic.claude-3-haiku-20240307-v1:0": { vocabulary: o200k_base, price: { input: 0.25, output: 1.25 } }
+  "meta.llama3-1-70b-instruct-v1:0": { vocabulary: o200k_base, price: { input: 0.72, output: 0.72 } }
+  amazon.titan-text-lite-v1: { vocabulary: o200k_base, price: { input: 0.15, output: 0.20 } }
+  "amazon.titan-embed-text-v2:0": { max_output_tokens: 0, price: { input: 0.02, output: 0 } }
+  "cohere.command-r-v1:0": { vocabulary: o200k_base, price: { input: 0.50, output: 1.50 } }
+  command-r-plus: { vocabulary: o200k_base, price: { input: 2.50, output: 10 } }
+  embed-v4.0: { vocabulary: o200k_base, price: { input: 0.12, output: 0 } }
+  rerank-v3.5: { vocabulary: o200k_base, price: { input: 0.05, output: 0 } }
+  gpt-4o-transcribe: { max_input_tokens: 16_000, price: { input: 2.50, output: 10 } }
+  gpt-image-1: { image_tokens: 1_000, price: { input: 5, output: 40 } }
+  gpt-4o-mini-tts: { max_output_tokens: 4_000, price: { input: 0.60, output: 12 } }
+  tts-1: { max_output_tokens: 0, price: { input: 15, output: 0 } }
+  omni-moderation-latest: { price: { input: 0, output: 0 } }
+"#;
+
 const GENERATE: &str = "/v1beta/models/gemini-2.5-pro:generateContent";
 const STREAM_GENERATE: &str = "/v1beta/models/gemini-2.5-pro:streamGenerateContent";
 const STREAM_GENERATE_SSE: &str = "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse";
@@ -73,7 +112,7 @@ fn generating() -> Vec<Call> {
     let nova_cap = "/inferenceConfig/maxTokens";
     let (key, bearer) = ("x-goog-api-key", "authorization");
     let ollama = "/options/num_predict";
-    vec![
+    let mut calls = vec![
         call(
             "/v1/responses",
             "api-key",
@@ -155,6 +194,117 @@ fn generating() -> Vec<Call> {
             (9, 2),
             llama(json!({"options": {"num_predict": 2}})),
         ),
+    ];
+    calls.extend(invoking());
+    calls.extend(chatting_with_cohere());
+    calls
+}
+
+/// Each maker's own form, below Bedrock's path.
+fn invoking() -> Vec<Call> {
+    let body = |body: Value| move || body.clone();
+    let of_claude = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 3,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hello you"}]}]});
+    let of_nova = json!({"schemaVersion": "messages-v1",
+        "messages": [{"role": "user", "content": [{"text": "hello you"}]}]});
+    let of_llama = json!({"prompt": "hello you"});
+    let of_titan = json!({"inputText": "hello you"});
+    let of_command = json!({"message": "hello you"});
+    let (claude, nova) = (body(of_claude), body(of_nova));
+    let (llama, command) = (body(of_llama), body(of_command));
+    let bearer = "authorization";
+    let nova_cap = "/inferenceConfig/max_new_tokens";
+    let titan_cap = "/textGenerationConfig/maxTokenCount";
+    let (whole, streamed) = (|cap_at| (false, cap_at), |cap_at| (true, cap_at));
+    vec![
+        call(CLAUDE, bearer, whole(""), (9, 3), claude()),
+        call(CLAUDE_STREAM, bearer, streamed(""), (9, 3), claude()),
+        call(NOVA, bearer, whole(nova_cap), (9, 5), nova()),
+        call(NOVA_STREAM, bearer, streamed(nova_cap), (9, 5), nova()),
+        call(LLAMA, bearer, whole("/max_gen_len"), (9, 5), llama()),
+        // What it used is in Bedrock's last event, or in its headers, alone.
+        call(
+            LLAMA_STREAM,
+            bearer,
+            streamed("/max_gen_len"),
+            (9, 5),
+            llama(),
+        ),
+        call(COMMAND, bearer, whole("/max_tokens"), (9, 5), command()),
+        call(
+            COMMAND_STREAM,
+            bearer,
+            streamed("/max_tokens"),
+            (9, 5),
+            command(),
+        ),
+        call(TITAN, bearer, whole(titan_cap), (9, 5), of_titan),
+    ]
+}
+
+fn chatting_with_cohere() -> Vec<Call> {
+    let said = json!([{"role": "user", "content": "hello you"}]);
+    let chat =
+        |stream: bool| json!({"model": "command-r-plus", "messages": said, "stream": stream});
+    let first =
+        |stream: bool| json!({"model": "command-r-plus", "message": "hello you", "stream": stream});
+    let bearer = "authorization";
+    [
+        ("/v2/chat", chat(false), chat(true)),
+        ("/v1/chat", first(false), first(true)),
+    ]
+    .into_iter()
+    .flat_map(|(path, whole, streamed)| {
+        [
+            call(path, bearer, (false, "/max_tokens"), (9, 5), whole),
+            call(path, bearer, (true, "/max_tokens"), (9, 5), streamed),
+        ]
+    })
+    .collect()
+}
+
+/// Pictures, recordings, and what else isn't a chat.
+fn of_media() -> Vec<Call> {
+    let bearer = "authorization";
+    let picture =
+        |stream: bool| json!({"model": "gpt-image-1", "prompt": "hello you", "stream": stream});
+    let recording = |stream: &str| json!({"model": "gpt-4o-transcribe", "prompt": "hello you", "stream": stream, "file": {"name": "a.mp3"}});
+    let edit = |stream: &str| {
+        json!({"model": "gpt-image-1", "prompt": "hello you", "stream": stream,
+        "image": {"name": "a.png"}, "mask": {"name": "b.png"}})
+    };
+    let speech = json!({"model": "gpt-4o-mini-tts", "input": "hello you", "voice": "alloy", "stream_format": "sse"});
+    let rank = json!({"model": "rerank-v3.5", "query": "hello", "documents": ["you"]});
+    let moderation = json!({"model": "omni-moderation-latest", "input": "hello you"});
+    let plain = (false, "");
+    vec![
+        call(
+            "/v1/images/generations",
+            bearer,
+            plain,
+            (9, 5),
+            picture(false),
+        ),
+        call(
+            "/v1/images/generations",
+            bearer,
+            (true, ""),
+            (9, 5),
+            picture(true),
+        ),
+        upload("/v1/images/edits", false, (9, 5), edit("false")),
+        upload("/v1/images/edits", true, (9, 5), edit("true")),
+        upload(
+            "/v1/audio/transcriptions",
+            false,
+            (9, 5),
+            recording("false"),
+        ),
+        upload("/v1/audio/transcriptions", true, (9, 5), recording("true")),
+        upload("/v1/audio/translations", false, (9, 5), recording("false")),
+        call("/v1/audio/speech", bearer, plain, (9, 5), speech),
+        call("/v1/rerank", bearer, plain, (9, 0), rank),
+        call("/v1/moderations", bearer, plain, (0, 0), moderation),
     ]
 }
 
@@ -163,6 +313,9 @@ fn embedding() -> Vec<Call> {
     let embed = json!({"content": content});
     let batch = json!({"requests": [{"model": "models/gemini-embedding-001", "content": content}]});
     let inputs = json!({"model": "nomic-embed-text", "input": ["hello", "you"]});
+    let cohere = json!({"model": "embed-v4.0", "texts": ["hello", "you"],
+        "input_type": "search_query", "embedding_types": ["float"]});
+    let titan = json!({"inputText": "hello you", "dimensions": 256});
     let google = "x-goog-api-key";
     let plain = (false, "");
     let one = "/v1beta/models/gemini-embedding-001:embedContent";
@@ -171,6 +324,8 @@ fn embedding() -> Vec<Call> {
         call(one, google, plain, (9, 0), embed),
         call(many, google, plain, (9, 0), batch),
         call("/api/embed", "authorization", plain, (9, 0), inputs),
+        call("/v2/embed", "authorization", plain, (9, 0), cohere),
+        call(TITAN_EMBED, "authorization", plain, (9, 0), titan),
     ]
 }
 
@@ -192,7 +347,21 @@ impl Call {
             }
             name => headers.extend([("authorization", ""), (name, key)]),
         }
-        stack.post(&path, self.body.to_string(), &headers)
+        let mut request = stack.post(&path, self.bytes(), &headers);
+        if self.is_form {
+            let form = format!("multipart/form-data; boundary={BOUNDARY}");
+            let headers = request.headers_mut();
+            headers.insert("content-type", form.parse().unwrap());
+        }
+        request
+    }
+
+    /// The body as it is sent.
+    fn bytes(&self) -> Vec<u8> {
+        match self.is_form {
+            true => form(&self.body),
+            false => self.body.to_string().into(),
+        }
     }
 
     async fn send(&self, stack: &Stack, headers: &[(&str, &str)]) -> Answer {
@@ -200,10 +369,38 @@ impl Call {
     }
 }
 
+const BOUNDARY: &str = "----a-boundary-0123456789";
+
+/// Fields that are texts, and files that are no text in any coding.
+fn form(body: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in body.as_object().unwrap() {
+        bytes.extend(
+            format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"").into_bytes(),
+        );
+        match value {
+            Value::String(text) => bytes.extend(format!("\r\n\r\n{text}").into_bytes()),
+            file => {
+                let name = file["name"].as_str().unwrap();
+                let head = format!(
+                    "; filename=\"{name}\"\r\ncontent-type: application/octet-stream\r\n\r\n"
+                );
+                bytes.extend(head.into_bytes());
+                bytes.extend((0..20_000_u32).map(|n| (n * n % 256) as u8));
+                bytes.extend(b"\r\n--\r\n\xff\x00--");
+            }
+        }
+        bytes.extend(b"\r\n");
+    }
+    bytes.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
+    bytes
+}
+
 async fn stack(envoy: &'static str, engine: Engine) -> Stack {
     Stack::start(Setup {
         envoy,
         engine,
+        models: MODELS,
         ..Setup::default()
     })
     .await
@@ -213,7 +410,10 @@ async fn stack(envoy: &'static str, engine: Engine) -> Stack {
 async fn calls_of_every_dialect_are_metered_and_their_answers_pass_unharmed() {
     for engine in [Engine::Memory, Engine::Redis] {
         let stack = stack("unix.yaml", engine).await;
-        for (count, call) in generating().iter().chain(&embedding()).enumerate() {
+        let mut calls = generating();
+        calls.extend(embedding());
+        calls.extend(of_media());
+        for (count, call) in calls.iter().enumerate() {
             let what = call.path;
             let answer = call.send(&stack, &[]).await;
             assert_eq!(answer.status, 200, "{what}: {answer:?}");
@@ -226,27 +426,81 @@ async fn calls_of_every_dialect_are_metered_and_their_answers_pass_unharmed() {
             assert!(!sent.contains(KEY), "{what}: {sent}");
             let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
             assert_eq!((&*received.path, &*received.query), (path, query));
-            let mut body = received.body.clone();
-            if !call.cap_at.is_empty() {
-                let cap = body.pointer_mut(call.cap_at).map(Value::take);
-                assert_eq!(cap, Some(json!(100)), "{what}: the plan's default");
+            match call.cap_at {
+                "" => assert!(received.raw_body == call.bytes(), "{what}: as it came"),
+                cap_at => {
+                    let cap = received.body.pointer(cap_at);
+                    assert_eq!(cap, Some(&json!(100)), "{what}: the plan's default");
+                }
             }
 
             let event = stack.wait_for_events(count + 1).await.pop().unwrap();
             assert_eq!(event.outcome, Outcome::Exact, "{what}: {event:?}");
-            assert_eq!(event.known, Some(Known::Provider), "{what}");
+            let is_free = call.bills == (0, 0);
+            let known = (!is_free).then_some(Known::Provider);
+            assert_eq!(event.known, known, "{what}");
             assert_eq!(event.endpoint, Some(call.endpoint()), "{what}");
             assert_eq!(&*event.dialect, call.endpoint().dialect().as_str());
             assert_eq!(event.stream, call.stream, "{what}");
             let tokens = (
-                event.input_tokens.unwrap(),
+                event.input_tokens.unwrap_or(0),
                 event.output_tokens.unwrap_or(0),
             );
             assert_eq!(tokens, call.bills, "{what}");
-            assert!(event.cost_nanos.is_some(), "{what}");
+            assert_eq!(event.cost_nanos.is_some(), !is_free, "{what}");
         }
         stack.settle_the_books().await;
     }
+}
+
+/// Sound that says nothing, and searches: what is billed isn't tokens, or isn't
+/// told.
+#[tokio::test]
+async fn calls_whose_tokens_nobody_tells_are_estimated() {
+    let stack = stack("unix.yaml", Engine::Memory).await;
+    let speech = |model| json!({"model": model, "input": "hello you", "voice": "alloy"});
+    let rank = json!({"model": "rerank-v3.5", "query": "hello", "documents": ["you"]});
+    let (bearer, plain) = ("authorization", (false, ""));
+    for (count, (call, known, output_tokens)) in [
+        (
+            call("/v1/audio/speech", bearer, plain, (0, 0), speech("tts-1")),
+            Known::Counted,
+            0,
+        ),
+        // It could have produced all that it may.
+        (
+            call(
+                "/v1/audio/speech",
+                bearer,
+                plain,
+                (0, 0),
+                speech("gpt-4o-mini-tts"),
+            ),
+            Known::Reserved,
+            4_000,
+        ),
+        (
+            call("/v2/rerank", bearer, plain, (0, 0), rank),
+            Known::Counted,
+            0,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let what = &call.body;
+        let answer = call.send(&stack, &[]).await;
+        assert_eq!(answer.status, 200, "{what}: {answer:?}");
+        let received = stack.provider.log().pop().unwrap();
+        assert!(answer.body == received.sent, "{what}: unharmed");
+        assert!(received.raw_body == call.bytes(), "{what}: as it came");
+        let event = stack.wait_for_events(count + 1).await.pop().unwrap();
+        assert_eq!(event.outcome, Outcome::Estimated, "{what}");
+        assert_eq!(event.known, Some(known), "{what}");
+        assert_eq!(event.output_tokens.unwrap_or(0), output_tokens, "{what}");
+        assert!(event.input_tokens.unwrap() >= 2, "{what}: {event:?}");
+    }
+    stack.settle_the_books().await;
 }
 
 /// What a provider does badly is metered as well as it can be.
@@ -333,14 +587,16 @@ async fn streams_of_every_dialect_may_be_cut_by_either_side() {
                 assert!(event.stream);
             }
         }
-        assert_eq!(calls.len(), 8);
+        assert_eq!(calls.len(), 14);
         stack.settle_the_books().await;
     }
 }
 
 async fn first_token(open: &mut Open) {
+    // As it is, and in base64, wherever it begins.
+    let apple = ["apple", "YXBwbG", "FwcGxl", "hcHBsZ"];
     let mut text = String::new();
-    while !text.contains("apple") {
+    while !apple.iter().any(|said| text.contains(said)) {
         let chunk = open.chunk().await.unwrap().unwrap();
         text.push_str(&String::from_utf8_lossy(&chunk));
     }

@@ -1,11 +1,12 @@
 //! A fake provider that speaks the dialects of OpenAI, Anthropic, Gemini,
-//! Bedrock and Ollama, and keeps its own log: the oracle that every end-to-end
-//! test compares with.
+//! Bedrock, Cohere and Ollama, and keeps its own log: the oracle that every
+//! end-to-end test compares with.
 //!
 //! What it bills is a simple rule: 7 tokens of input and one for each word of
 //! the prompt; output as the header `x-fake-output` says (5 by default), at most
 //! the call's own cap in its dialect's field. A stream sends one token
-//! (` apple`) a chunk, and about them what the dialect has. Headers steer it:
+//! (` apple`) a chunk, and about them what the dialect has. To a WebSocket it
+//! sends back what it gets. Headers steer it:
 //!
 //! | header | what it does |
 //! |---|---|
@@ -20,11 +21,13 @@
 
 mod anthropic;
 mod bedrock;
+mod cohere;
 mod gemini;
 mod ollama;
 mod openai;
 mod received;
 mod speech;
+mod upgrade;
 
 pub use received::Received;
 
@@ -78,6 +81,7 @@ impl Provider {
                     // An answer that hangs up ends in an error here.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(io, service)
+                        .with_upgrades()
                         .await;
                 });
             }
@@ -102,6 +106,9 @@ impl Provider {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if upgrade::is_asked(&request) {
+            return self.upgraded(request);
+        }
         let (head, body) = request.into_parts();
         let raw_body = body
             .collect()
@@ -125,7 +132,7 @@ impl Provider {
         if received.status != 200 {
             self.finish(index);
             let error = speech.error(received.status).to_string();
-            return plain(received.status, error.into(), None);
+            return plain(received.status, "application/json", error.into());
         }
         if let Some(stream) = speech.stream(&received) {
             return self.stream(index, received, stream);
@@ -137,14 +144,22 @@ impl Provider {
             ]);
             return Response::new(BodyExt::boxed(StreamBody::new(cut)));
         }
-        let bytes = Bytes::from(speech.answer(&received).to_string());
+        let (content_type, bytes) = speech.sound(&received).unwrap_or_else(|| {
+            let answer = speech.answer(&received).to_string();
+            ("application/json", answer.into())
+        });
         let (bytes, encoding) = match received.header("x-fake-encoding") {
             Some("gzip") => (gzip(&bytes), Some("gzip")),
             _ => (bytes, None),
         };
         self.sent(index, &bytes);
         self.finish(index);
-        plain(200, bytes, encoding)
+        let mut response = plain(200, content_type, bytes);
+        let encoding = encoding.map(|of| ("content-encoding", of.to_owned()));
+        for (name, value) in speech.headers(&received).into_iter().chain(encoding) {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
     }
 
     async fn wait_at_gate(&self, received: &Received) {
@@ -228,14 +243,10 @@ impl Provider {
 /// The connection ended before the answer.
 struct Gone;
 
-fn plain(status: u16, body: Bytes, encoding: Option<&str>) -> Response<Body> {
-    let mut response = Response::builder()
+fn plain(status: u16, content_type: &str, body: Bytes) -> Response<Body> {
+    Response::builder()
         .status(status)
-        .header("content-type", "application/json");
-    if let Some(encoding) = encoding {
-        response = response.header("content-encoding", encoding);
-    }
-    response
+        .header("content-type", content_type)
         .body(BodyExt::boxed(
             Full::new(body).map_err(|never| match never {}),
         ))

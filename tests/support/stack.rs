@@ -47,6 +47,8 @@ pub struct Setup {
     pub limits: String,
     /// Fields of the plan's `output` besides its caps.
     pub output: &'static str,
+    /// More models, as YAML.
+    pub models: &'static str,
     /// More top-level fields of `weir.yaml`.
     pub more: String,
     /// weir reaches Redis over a link that can fall.
@@ -55,6 +57,8 @@ pub struct Setup {
     pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
+    /// Of the ledger: `strict` or `relaxed`.
+    pub durability: &'static str,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
     /// Where the ledger is.
@@ -72,11 +76,13 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             output: "",
+            models: "",
             more: String::new(),
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
+            durability: "strict",
             faults: String::new(),
             ledger: None,
             sinks: String::new(),
@@ -409,7 +415,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} {sinks} }}
+ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} {sinks} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -430,7 +436,7 @@ models:
   "{NOVA_ARN}": {{ vocabulary: o200k_base, price: {{ input: 0.035, output: 0.14 }} }}
   llama3.2: {{ vocabulary: o200k_base, price: {{ input: 0, output: 0 }} }}
   nomic-embed-text: {{ price: {{ input: 0, output: 0 }} }}
-plans:
+{models}plans:
   team:
     limits: {limits}
     output: {{ max_tokens: {{ default: 100, cap: 1000 }} {output} }}
@@ -443,6 +449,7 @@ tenants:
         grpc = ports.grpc,
         admin = ports.admin,
         ledger = ledger_path(setup, dir).display(),
+        durability = setup.durability,
         sinks = setup.sinks,
         log = dir.join("usage.jsonl").display(),
         ada = hash(KEY),
@@ -450,6 +457,7 @@ tenants:
         eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
         output = setup.output,
+        models = setup.models,
         more = setup.more,
     )
 }

@@ -1,6 +1,8 @@
 //! What was metered, for people and for programs.
 
 use super::Metered;
+use crate::config::AsDollars;
+use crate::pricing::{CostPart, total_nanos};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -20,12 +22,19 @@ pub(super) fn json(metered: &Metered) -> Value {
         "complete": answer.complete,
         "failed": answer.failed || metered.status >= 400,
         "unreadable": answer.unreadable,
+        "service_tier": answer.service_tier,
         "usage": answer.usage.map(|_| json!({
             "input_tokens": usage.input_tokens,
             "cached_input_tokens": usage.cached_input_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
+            "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+            "input_audio_tokens": usage.input_audio_tokens,
+            "input_image_tokens": usage.input_image_tokens,
             "output_tokens": usage.output_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
+            "output_audio_tokens": usage.output_audio_tokens,
+            "output_image_tokens": usage.output_image_tokens,
+            "searches": usage.searches,
         })),
         "counted": {
             "input_tokens": metered.counted_input_tokens,
@@ -38,8 +47,22 @@ pub(super) fn json(metered: &Metered) -> Value {
             "output_tokens": known(metered.output_tokens()),
             "reasoning_tokens": part(usage.reasoning_tokens),
         },
-        "cost_nanos": metered.cost_nanos,
+        "cost_nanos": metered.cost.as_ref().map(|cost| total_nanos(&cost.parts)),
+        "cost_parts": metered.cost.as_ref().map(|cost| &cost.parts),
+        "price_version": metered.cost.as_ref().map(|cost| &cost.version),
+        "charged_service_tier": metered.cost.as_ref().map(|cost| cost.tier.as_str()),
     })
+}
+
+/// As in "$0.00125 for 1000 cached_input".
+fn part_text(part: CostPart) -> String {
+    let CostPart {
+        kind,
+        units,
+        cost_nanos,
+    } = part;
+    let cost = AsDollars(cost_nanos);
+    format!("${cost} for {units} {}", kind.as_str())
 }
 
 pub(super) fn text(metered: &Metered) -> String {
@@ -52,10 +75,11 @@ pub(super) fn text(metered: &Metered) -> String {
         None => "-".to_owned(),
     };
     let part = |part: Option<u64>| tokens(part.map(|tokens| (tokens, "provider")));
-    let cost = metered.cost_nanos.map_or("-".to_owned(), |nanos| {
+    let cost = metered.cost.as_ref().map_or("-".to_owned(), |cost| {
+        let nanos = total_nanos(&cost.parts);
         format!("${}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
     });
-    let lines = [
+    let mut lines = vec![
         ("endpoint", metered.endpoint.to_owned()),
         ("model", word(&answer.model)),
         ("finish", word(&answer.finish_reason)),
@@ -66,10 +90,27 @@ pub(super) fn text(metered: &Metered) -> String {
         ("input tokens", tokens(metered.input_tokens())),
         ("  cached", part(usage.cached_input_tokens)),
         ("  written to a cache", part(usage.cache_write_tokens)),
+        ("    for an hour", part(usage.cache_write_1h_tokens)),
+        ("  sound", part(usage.input_audio_tokens)),
+        ("  images", part(usage.input_image_tokens)),
         ("output tokens", tokens(metered.output_tokens())),
         ("  reasoning", part(usage.reasoning_tokens)),
-        ("cost", cost),
+        ("  sound", part(usage.output_audio_tokens)),
+        ("  images", part(usage.output_image_tokens)),
+        ("searches", part(usage.searches)),
     ];
+    // What few answers have stays unsaid where it isn't there.
+    let rare = ["    for an hour", "  sound", "  images", "searches"];
+    lines.retain(|(name, value)| !rare.contains(name) || value != "-");
+    let tier = answer.service_tier.unwrap_or("-").to_owned();
+    lines.push(("service tier", tier));
+    lines.push(("cost", cost));
+    let parts = metered.cost.iter().flat_map(|cost| &cost.parts);
+    lines.extend(parts.map(|part| ("  of it", part_text(*part))));
+    if let Some(cost) = &metered.cost {
+        let tier = cost.tier;
+        lines.push(("price", format!("{} ({tier})", cost.version)));
+    }
     lines.iter().fold(String::new(), |mut text, (name, value)| {
         // Writing to a text can't fail.
         let _ = writeln!(text, "{name:22}{value}");

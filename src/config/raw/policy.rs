@@ -1,10 +1,12 @@
 //! Keys, models, plans and tenants as they are written.
 
 use super::limits::{self, RawLimit};
+use super::prices::{self, RawPrice};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
-use crate::policy::{Hold, OutputField, Price, Ratio, Vocabulary};
+use crate::policy::{Hold, OutputField, Ratio, Vocabulary};
+use crate::pricing::ServiceTier;
 use crate::tokens::ratios::{PER_MILLE_MAX, PER_MILLE_MIN};
 use std::sync::Arc;
 
@@ -33,9 +35,12 @@ pub struct RawModel {
     pub name: Name,
     pub tier: Option<Name>,
     pub provider: Option<Name>,
-    pub price: Option<Price>,
+    pub price: Option<RawPrice>,
     /// Whether `price` was left out or could be read.
     pub price_is_read: bool,
+    /// The name that its price is looked up by, if not its own.
+    pub price_as: Option<Name>,
+    pub service_tier: Option<ServiceTier>,
     pub vocabulary: Option<Vocabulary>,
     pub max_input_tokens: Option<u64>,
     pub token_ratio: Option<Ratio>,
@@ -104,26 +109,37 @@ pub fn models(top: &Fields) -> Option<Located<Vec<RawModel>>> {
     })
 }
 
+impl RawModel {
+    /// Of which nothing is read yet.
+    fn unread(name: Name) -> Self {
+        Self {
+            name,
+            tier: None,
+            provider: None,
+            price: None,
+            price_is_read: false,
+            price_as: None,
+            service_tier: None,
+            vocabulary: None,
+            max_input_tokens: None,
+            token_ratio: None,
+            max_output_tokens: None,
+            output_field: None,
+            image_tokens: None,
+            inject_include_usage: None,
+            max_output_is_read: false,
+        }
+    }
+}
+
 fn model((name, item): (Name, Item)) -> RawModel {
-    let mut model = RawModel {
-        name,
-        tier: None,
-        provider: None,
-        price: None,
-        price_is_read: false,
-        vocabulary: None,
-        max_input_tokens: None,
-        token_ratio: None,
-        max_output_tokens: None,
-        output_field: None,
-        image_tokens: None,
-        inject_include_usage: None,
-        max_output_is_read: false,
-    };
+    let mut model = RawModel::unread(name);
     let Some(fields) = item.fields(&[
         "tier",
         "provider",
         "price",
+        "price_as",
+        "service_tier",
         "vocabulary",
         "max_input_tokens",
         "token_ratio",
@@ -145,8 +161,15 @@ fn model((name, item): (Name, Item)) -> RawModel {
     };
     model.tier = fields.optional("tier").and_then(|item| item.name());
     model.provider = fields.optional("provider").and_then(|item| item.name());
-    model.price = fields.optional("price").and_then(|item| price(&item));
+    model.price = fields
+        .optional("price")
+        .and_then(|item| prices::price(&item));
     model.price_is_read = fields.optional("price").is_none() || model.price.is_some();
+    model.price_as = price_as(&fields);
+    model.service_tier = fields
+        .optional("service_tier")
+        .and_then(|item| item.word(prices::SERVICE_TIERS))
+        .map(|tier| tier.value);
     model.vocabulary = vocabulary(&fields);
     model.max_input_tokens = amount("max_input_tokens", 1);
     model.token_ratio = token_ratio(&fields);
@@ -165,6 +188,14 @@ fn model((name, item): (Name, Item)) -> RawModel {
     model
 }
 
+fn price_as(fields: &Fields) -> Option<Name> {
+    let item = fields.optional("price_as")?;
+    match fields.optional("price") {
+        Some(_) => item.report("stands beside price: only one of them may be set"),
+        None => item.name(),
+    }
+}
+
 fn vocabulary(fields: &Fields) -> Option<Vocabulary> {
     const VOCABULARIES: &[(&str, Vocabulary)] = &[
         ("o200k_base", Vocabulary::O200kBase),
@@ -179,30 +210,6 @@ fn token_ratio(fields: &Fields) -> Option<Ratio> {
     let item = fields.optional("token_ratio")?;
     let per_mille = item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into())?;
     Ratio::from_per_mille(per_mille.value)
-}
-
-/// The most that a million tokens may cost: a million dollars.
-const PRICE_MAX: u64 = 1_000_000_000_000_000;
-
-/// Dollars per million tokens.
-fn price(item: &Item) -> Option<Price> {
-    let fields = item.fields(&["input", "cached_input", "output"])?;
-    let dollars = |item: Item| Some(item.dollars(0..=PRICE_MAX)?.value);
-    let input = fields
-        .required("input", "dollars per million input tokens")
-        .and_then(dollars);
-    let output = fields
-        .required("output", "dollars per million output tokens")
-        .and_then(dollars);
-    let cached_input = match fields.optional("cached_input") {
-        Some(item) => dollars(item),
-        None => input,
-    };
-    Some(Price {
-        input: input?,
-        cached_input: cached_input?,
-        output: output?,
-    })
 }
 
 pub fn plans(top: &Fields) -> Option<Located<Vec<RawPlan>>> {

@@ -27,7 +27,7 @@ pub struct Known<'r> {
     /// `None` where the models couldn't be read.
     pub models: Option<&'r [Model]>,
     /// Models whose price couldn't be read, which has been reported.
-    pub unread_prices: &'r HashSet<&'r str>,
+    pub told_prices: &'r HashSet<&'r str>,
 }
 
 /// One limit of a plan, which is each tenant's own; `None` after a problem.
@@ -55,7 +55,7 @@ pub fn of_descriptors(raw: &RawLimit, findings: &Findings) -> Option<Limit> {
     // It speaks of no model.
     let known = Known {
         models: None,
-        unread_prices: &HashSet::new(),
+        told_prices: &HashSet::new(),
     };
     resolve(raw, &known, findings).map(|limit| Limit::clone(&limit.limit))
 }
@@ -164,14 +164,16 @@ fn require_prices(raw: &RawLimit, when: &When, known: &Known, findings: &Finding
         .unwrap_or_default()
         .iter()
         .filter(|model| model.price.is_none() && applies(when, model))
-        .filter(|model| !known.unread_prices.contains(&*model.name))
+        .filter(|model| !known.told_prices.contains(&*model.name))
         .map(|model| &*model.name)
         .collect();
     if unpriced.is_empty() {
         return Some(());
     }
     let list = listed(&unpriced);
-    let text = format!("can't count the cost of {list}: set price of each of these models");
+    let text = format!(
+        "can't count the cost of {list}: set price of each of these models, or keep them out with when"
+    );
     findings.problem(&raw.at, text);
     None
 }

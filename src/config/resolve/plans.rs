@@ -1,10 +1,13 @@
 //! Plans with their limits, and models.
 
 use super::limits::{self, Known};
+use super::prices::Prices;
 use crate::config::model_names;
+use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings};
 use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawModel, RawPlan};
+use crate::config::reader::Located;
 use crate::limits::CHARGES_MAX;
 use crate::policy::{Model, ModelRatio, OutputRule, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
@@ -19,23 +22,20 @@ pub struct Policy {
 }
 
 /// Models, plans and the limits beside them; `None` after a problem.
-pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Policy> {
+pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Policy> {
     let raw_models = raw.models.as_ref();
     let raw_plans = raw.plans.as_ref();
-    for (at, what) in [
-        raw_models
-            .filter(|models| models.value.is_empty())
-            .map(|models| (&models.at, "model")),
-        raw_plans
-            .filter(|plans| plans.value.is_empty())
-            .map(|plans| (&plans.at, "plan")),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        findings.problem(at, format!("must have at least one {what}"));
-    }
-    let models = raw_models.map(|models| models.value.iter().map(model).collect::<Vec<_>>());
+    require_some(raw_models, "model", findings);
+    require_some(raw_plans, "plan", findings);
+    let prices = Prices::of(raw, outside, findings);
+    let models = raw_models.map(|models| {
+        let models = models.value.iter();
+        let priced = models.map(|raw| Model {
+            price: prices.of_model(raw, findings),
+            ..model(raw)
+        });
+        priced.collect::<Vec<_>>()
+    });
     let unbounded = unbounded(raw_models.map_or(&[], |models| &models.value));
     let used: HashSet<&str> = raw
         .tenants
@@ -43,10 +43,12 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Policy> {
         .flat_map(|tenants| &tenants.value)
         .filter_map(|tenant| Some(&*tenant.plan.as_ref()?.value))
         .collect();
-    let unread_prices = unread_prices(raw_models.map_or(&[], |models| &models.value));
+    let written = raw_models.map_or(&[][..], |models| &models.value);
+    let told = written.iter().filter(|raw| prices.is_told(raw));
+    let told_prices: HashSet<&str> = told.map(|raw| &*raw.name.value).collect();
     let known = Known {
         models: models.as_deref(),
-        unread_prices: &unread_prices,
+        told_prices: &told_prices,
     };
     let top = top_limits(raw, &known, findings);
     let mut plans = HashMap::new();
@@ -77,6 +79,12 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Policy> {
     })
 }
 
+fn require_some<T>(written: Option<&Located<Vec<T>>>, what: &str, findings: &Findings) {
+    if let Some(empty) = written.filter(|written| written.value.is_empty()) {
+        findings.problem(&empty.at, format!("must have at least one {what}"));
+    }
+}
+
 type WrittenLimit<'r> = (&'r RawLimit, PlanLimit);
 
 /// The limits beside the plans, which hold for all tenants: shared by them, or
@@ -100,13 +108,15 @@ fn top_limits<'r>(
     whole.then_some(resolved)
 }
 
+/// All but its price.
 fn model(raw: &RawModel) -> Model {
     let name = &raw.name.value;
     Model {
         name: Arc::clone(name),
         tier: raw.tier.as_ref().map(|tier| Arc::clone(&tier.value)),
         provider: raw.provider.as_ref().map(|name| Arc::clone(&name.value)),
-        price: raw.price,
+        price: None,
+        service_tier: raw.service_tier,
         vocabulary: raw
             .vocabulary
             .unwrap_or_else(|| model_names::vocabulary(name)),
@@ -125,12 +135,6 @@ fn model(raw: &RawModel) -> Model {
         image_tokens: raw.image_tokens,
         inject_include_usage: raw.inject_include_usage.unwrap_or(true),
     }
-}
-
-/// The models with a price that couldn't be read.
-fn unread_prices(models: &[RawModel]) -> HashSet<&str> {
-    let unread = models.iter().filter(|raw| !raw.price_is_read);
-    unread.map(|raw| &*raw.name.value).collect()
 }
 
 /// The models whose output nothing bounds but a plan's default.

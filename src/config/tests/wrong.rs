@@ -260,7 +260,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: ledgers: unknown field; did you mean "ledger"?"#,
     ]),
     ("ledger: { path: weir-ledger }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, counters, ledger, holds, identity, models, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
+        "5:1: budgets: unknown field; known here: listen, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
@@ -325,6 +325,12 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"16:22: routes[0].dialect: must be one of openai, anthropic, gemini, bedrock, cohere, ollama (got "anthropics"); did you mean "anthropic"?"#,
         r#"16:57: routes[1].unknown_endpoints: must be one of refuse, pass (got "allow")"#,
         r#"16:78: routes[2].upgrades: must be one of refuse, allow (got "pass")"#,
+    ]),
+    ("plans:\n", "server: { quota_status: 400 }\nplans:\n", &[
+        r#"16:25: server.quota_status: must be one of 402, 403, 429 (got "400"); did you mean "402"?"#,
+    ]),
+    ("plans:\n", "server: { quota_status: [] }\nplans:\n", &[
+        "16:25: server.quota_status: must be one of 402, 403, 429 (got a list)",
     ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",

@@ -4,7 +4,7 @@ use super::Map;
 use super::cells::Name;
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
-use crate::limits::counter::{Counter, Rule, judge};
+use crate::limits::counter::{Counter, Rule, judge, standings};
 use crate::limits::{
     Actual, CHARGES_MAX, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll, toll,
 };
@@ -73,7 +73,7 @@ impl Shard {
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(charges, &counters, now) {
                 slot.adopt(hashes.names(charges), &counters);
-                return Decision::Refused(refusal);
+                return Decision::Refused(refusal, standings(&counters, now));
             }
             let lease = (hold, now + reservation.lease_ttl);
             let taken = charges.iter().zip(hashes.names(charges));
@@ -349,13 +349,6 @@ fn read<'l, 'n>(
         counters.push(slot.read(*rule, name, now));
     }
     counters
-}
-
-fn standings(counters: &[Counter], now: UnixMillis) -> Vec<Standing> {
-    counters
-        .iter()
-        .map(|counter| counter.standing(now))
-        .collect()
 }
 
 /// The slot of this name, made where there is none. Takes the shard's parts, as

@@ -193,6 +193,10 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
 }
 
 /// Both heads and no body: Envoy takes it where `allow_mode_override` is set.
+///
+/// The answer's trailers, which never come, are asked for: with nothing left to
+/// wait for, Envoy would end the stream behind the answer's head, and the call
+/// would be settled while its connection is open.
 fn headers_alone() -> ProcessingMode {
     ProcessingMode {
         request_header_mode: HeaderSendMode::Send.into(),
@@ -200,7 +204,7 @@ fn headers_alone() -> ProcessingMode {
         request_body_mode: BodySendMode::None.into(),
         response_body_mode: BodySendMode::None.into(),
         request_trailer_mode: HeaderSendMode::Skip.into(),
-        response_trailer_mode: HeaderSendMode::Skip.into(),
+        response_trailer_mode: HeaderSendMode::Send.into(),
     }
 }
 

@@ -53,6 +53,7 @@ fn service() -> (RateLimits, Arc<Metrics>) {
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
+        quota_status: None,
         hold_ttl: DAY,
         lease_ttl: DAY,
         handover_max: DAY,

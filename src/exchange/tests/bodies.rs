@@ -1,6 +1,8 @@
 //! What a body asks, what is written into it, and what is refused.
 
 use super::*;
+use crate::protocol::inflate::Encoding;
+use crate::protocol::inflate::encode::{CODED, bare_deflate, bomb, encode};
 
 fn judge(path: &str, bytes: Vec<u8>) -> Step {
     let mut exchange = exchange(Role::Full);
@@ -116,4 +118,103 @@ fn what_is_written_into_the_body() {
         ),
         None
     );
+}
+
+/// A call whose body is in this coding.
+fn encoded(coding: &str, bytes: Vec<u8>) -> Vec<Step> {
+    let mut head = request_head(CHAT);
+    let coding = ("content-encoding".to_owned(), coding.as_bytes().to_vec());
+    head.headers.push(coding);
+    let mut exchange = exchange(Role::Full);
+    let judged = run(
+        &mut exchange,
+        vec![Event::RequestHeaders(head), body(bytes)],
+    );
+    let decided = match judged[1].reply {
+        None => run(&mut exchange, vec![admitted()]),
+        Some(_) => Vec::new(),
+    };
+    judged.into_iter().chain(decided).collect()
+}
+
+fn name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Identity => "identity",
+        Encoding::Gzip => "gzip",
+        Encoding::Deflate => "deflate",
+        Encoding::Brotli => "br",
+        Encoding::Zstd => "zstd",
+    }
+}
+
+/// What goes on is what was read, byte for byte, and not what came: decoders
+/// differ.
+#[test]
+fn a_body_in_a_coding_is_judged_and_sent_on_without_it() {
+    for extra in [
+        "",
+        r#","max_tokens":50"#,
+        r#","max_tokens":5,"stream":true"#,
+    ] {
+        let plain = chat(extra);
+        let expected = sent(CHAT, plain.clone());
+        let mut forms: Vec<_> = CODED.map(|of| (name(of), encode(of, &[&plain]))).to_vec();
+        forms.push(("deflate", bare_deflate(&plain)));
+        for (coding, bytes) in forms {
+            let steps = encoded(coding, bytes);
+            let Some(Reply::RequestHeaders { edits, .. }) = &steps[0].reply else {
+                panic!("{coding}: {:?}", steps[0]);
+            };
+            let removed = edits
+                .remove
+                .iter()
+                .filter(|name| *name == "content-encoding");
+            assert_eq!(removed.count(), 1, "{coding}");
+            assert_eq!(reserved(&steps[1]), reserved(&judge(CHAT, plain.clone())));
+            let Some(Reply::RequestBody {
+                body: Some(body), ..
+            }) = &steps[2].reply
+            else {
+                panic!("{coding}: {:?}", steps[2]);
+            };
+            match &expected {
+                Some(edited) => {
+                    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+                    assert_eq!(body, *edited, "{coding}");
+                }
+                None => assert_eq!(*body, plain, "{coding}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_decoded_is_refused() {
+    let large = format!(
+        "{}{}",
+        " ".repeat(4_096),
+        String::from_utf8(chat("")).unwrap()
+    );
+    for encoding in CODED {
+        let coding = name(encoding);
+        let good = encode(encoding, &[&chat("")]);
+        let refused = |bytes: &[u8]| {
+            let steps = encoded(coding, bytes.to_vec());
+            assert_eq!(records(&steps).len(), 1, "{coding}: one event");
+            refusal(&steps[1])
+        };
+        let malformed = (400, "invalid_request_body".to_owned());
+        assert_eq!(refused(&good[..good.len() - 1]), malformed, "{coding}: cut");
+        assert_eq!(refused(b""), malformed, "{coding}: nothing");
+        let followed = [&good[..], b"{}"].concat();
+        assert_eq!(refused(&followed), malformed, "{coding}: followed");
+        assert_eq!(refused(&[0x77; 40]), malformed, "{coding}: of no coding");
+        assert_eq!(refused(&encode(encoding, &[b"hello"])), malformed);
+        let too_large = (413, "request_too_large".to_owned());
+        let coded = encode(encoding, &[large.as_bytes()]);
+        assert_eq!(refused(&coded), too_large, "{coding}: large");
+        // The first that passes a bound: that on what is coded, here.
+        let bomb = bomb(encoding, 1);
+        assert_eq!(refused(&bomb), too_large, "{coding}: {}", bomb.len());
+    }
 }

@@ -177,8 +177,29 @@ fn heads_that_are_refused() {
             "unsupported_content_type",
         ),
         (
-            "gzip",
-            head(|h| set(h, "content-encoding", "gzip")),
+            "an unknown coding",
+            head(|h| set(h, "content-encoding", "compress")),
+            415,
+            "unsupported_content_encoding",
+        ),
+        (
+            "a coding without a name",
+            head(|h| set(h, "content-encoding", "")),
+            415,
+            "unsupported_content_encoding",
+        ),
+        (
+            "a coding over another",
+            head(|h| set(h, "content-encoding", "gzip, br")),
+            415,
+            "unsupported_content_encoding",
+        ),
+        (
+            "two codings",
+            head(|h| {
+                h.push(("content-encoding".into(), b"gzip".to_vec()));
+                h.push(("content-encoding".into(), b"gzip".to_vec()));
+            }),
             415,
             "unsupported_content_encoding",
         ),
@@ -216,6 +237,10 @@ fn heads_that_pass() {
         head(|h| set(h, "content-type", "application/json; charset=UTF-8")),
         head(|h| set(h, "authorization", &format!("bearer {KEY}"))),
         head(|h| set(h, "content-encoding", "identity")),
+        head(|h| set(h, "content-encoding", "GZIP")),
+        head(|h| set(h, "content-encoding", "deflate")),
+        head(|h| set(h, "content-encoding", "br")),
+        head(|h| set(h, "content-encoding", "zstd")),
     ] {
         let step = first(head.clone());
         assert!(

@@ -213,13 +213,15 @@ fn a_refusal_of_each_limit_is_recorded_and_holds_nothing() {
         (2, Retry::WhenOneEnds, Some("1000")),
     ] {
         let mut exchange = exchange(Role::Full);
-        let refused = Decision::Refused(Refusal {
+        let refusal = Refusal {
             charge,
             used: 10,
             requested: 1,
             remaining: 0,
+            reset_after: Some(Millis(2_000)),
             retry,
-        });
+        };
+        let refused = Decision::Refused(refusal, Vec::new());
         let mut events = chat_call();
         events[2] = Event::Decided(Some(refused));
         let steps = run(&mut exchange, events);
@@ -240,6 +242,16 @@ fn a_refusal_of_each_limit_is_recorded_and_holds_nothing() {
             Some(["rpm", "tpm", "slots"][charge])
         );
         assert_eq!(&*metadata.decision, ["rpm", "tpm", "slots"][charge]);
+        let told = [
+            Some("x-ratelimit-remaining-requests"),
+            Some("x-ratelimit-remaining-tokens"),
+            None,
+        ];
+        for (index, name) in told.into_iter().enumerate() {
+            let left = name.and_then(header);
+            let known = (index == charge && name.is_some()).then_some("0");
+            assert_eq!(left, known, "of the limit that refused: {charge}");
+        }
         assert_eq!(records(&steps).len(), 1);
         assert_eq!(records(&steps)[0].outcome, Outcome::Refused);
         assert_eq!(records(&steps)[0].model.as_deref(), Some("gpt-4o"));

@@ -220,9 +220,13 @@ fn a_refused_call_that_would_pass_unread_is_told_so() {
         used: 10,
         requested: 1,
         remaining: 0,
+        reset_after: Some(Millis(900)),
         retry: crate::limits::Retry::After(Millis(500)),
     };
-    let step = exchange.step(Event::Decided(Some(Decision::Refused(refused))), NOW);
+    let step = exchange.step(
+        Event::Decided(Some(Decision::Refused(refused, Vec::new()))),
+        NOW,
+    );
     assert_eq!(refusal(&step).0, 429);
 }
 

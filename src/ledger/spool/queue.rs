@@ -12,6 +12,9 @@ use tokio::sync::{Notify, oneshot, watch};
 /// What may wait to be written before callers wait: some thousand records.
 const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// So much more where an intent is only to be ended.
+const DROPS_BYTES_MAX: usize = 1024 * 1024;
+
 /// What is asked of the spool.
 #[derive(Debug)]
 pub(super) enum Entry<'a> {
@@ -165,6 +168,11 @@ impl Queue {
         said(answered.await.unwrap_or(Standing::Failed))
     }
 
+    /// Queues an entry if there is room now.
+    pub(super) fn push_now(&self, entry: &Entry) -> Result<bool, SpoolError> {
+        self.try_push(entry, &mut None)
+    }
+
     /// Queues an entry, once there is room.
     pub(super) async fn push(&self, entry: &Entry<'_>) -> Result<(), SpoolError> {
         if self.try_push(entry, &mut None)? {
@@ -198,7 +206,11 @@ impl Queue {
             (Standing::Full, Entry::Intent { .. }) => return Err(SpoolError::Full),
             (Standing::Full | Standing::Well, _) => {}
         }
-        if state.waiting.bytes.len() > QUEUE_BYTES_MAX {
+        let most = match entry {
+            Entry::Intent { .. } | Entry::Outcome { .. } => QUEUE_BYTES_MAX,
+            Entry::Dropped { .. } => QUEUE_BYTES_MAX + DROPS_BYTES_MAX,
+        };
+        if state.waiting.bytes.len() > most {
             return Ok(false);
         }
         state.waiting.add(entry);

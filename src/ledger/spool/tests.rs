@@ -319,6 +319,23 @@ async fn many_writers_share_syncs_and_each_finds_its_record_safe() {
     assert!(rows.iter().all(|row| row.event.outcome == Outcome::Exact));
 }
 
+/// Refused calls come without end while the disk takes nothing.
+#[test]
+fn refused_calls_take_bounded_room_and_their_intents_are_ended_first() {
+    let queue = Queue::default();
+    let message = [7; 1_000];
+    let outcome = |n| Entry::Outcome {
+        id: id(n),
+        message: &message,
+    };
+    let rows = (0..).take_while(|n| queue.push_now(&outcome(*n)).unwrap());
+    let rows = rows.count();
+    assert!((3_500..4_500).contains(&rows), "{rows}");
+    let ends = (0..).take_while(|n| queue.push_now(&Entry::Dropped { id: id(*n) }).unwrap());
+    let ends = ends.count();
+    assert!((25_000..60_000).contains(&ends), "{ends}");
+}
+
 #[tokio::test]
 async fn what_is_too_long_is_refused_and_a_closed_spool_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,8 +9,9 @@ use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _};
 
-/// The rows of a statement with many: a few sizes, so that each is prepared once.
-const CHUNKS: [usize; 3] = [256, 16, 1];
+/// The rows of one of SQLite's statements with many: a few sizes, so that each is
+/// prepared once.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Connections to one engine.
 #[derive(Debug, Clone)]
@@ -149,8 +150,7 @@ impl Tx {
         })
     }
 
-    /// `INSERT INTO table (columns) VALUES rows after`, in chunks; gives what
-    /// `after` returns.
+    /// `INSERT INTO table (columns) rows after`; gives what `after` returns.
     pub async fn insert(
         &mut self,
         into: &str,
@@ -158,6 +158,9 @@ impl Tx {
         after: &str,
         types: &[Type],
     ) -> Result<Vec<Vec<Value>>, StoreError> {
+        if self.dialect() == Dialect::Postgres {
+            return self.insert_arrays(into, rows, after, types).await;
+        }
         let mut returned = Vec::new();
         let mut left = rows.len();
         let mut rows = rows.into_iter();
@@ -180,6 +183,45 @@ impl Tx {
         }
         Ok(returned)
     }
+
+    /// In PostgreSQL every column is one array: a statement of the same text for
+    /// any number of rows, which is planned once.
+    async fn insert_arrays(
+        &mut self,
+        into: &str,
+        rows: Vec<Vec<Value>>,
+        after: &str,
+        types: &[Type],
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
+        let Some(first) = rows.first() else {
+            return Ok(Vec::new());
+        };
+        let mut columns: Vec<(Type, Vec<Value>)> = first
+            .iter()
+            .map(|value| (value.kind(), Vec::with_capacity(rows.len())))
+            .collect();
+        for row in rows {
+            for ((_, column), value) in columns.iter_mut().zip(row) {
+                column.push(value);
+            }
+        }
+        let mut sql = self
+            .sql("INSERT INTO ")
+            .and(into)
+            .and(" SELECT * FROM UNNEST");
+        sql.push_tuple(
+            columns
+                .into_iter()
+                .map(|(kind, column)| Value::Array(kind, column)),
+        );
+        sql.push(" ");
+        sql.push(after);
+        if types.is_empty() {
+            self.execute(sql).await?;
+            return Ok(Vec::new());
+        }
+        self.fetch(sql, types).await
+    }
 }
 
 fn unbound(_: sqlx::error::BoxDynError) -> StoreError {
@@ -196,6 +238,7 @@ fn for_sqlite(values: Vec<Value>) -> Result<SqliteArguments, StoreError> {
             Value::Bool(truth) => arguments.add(i64::from(truth)),
             Value::Text(text) => arguments.add(text),
             Value::Bytes(bytes) => arguments.add(bytes),
+            Value::Array(..) => Err("SQLite has no arrays".into()),
         };
         added.map_err(unbound)?;
     }
@@ -216,10 +259,35 @@ fn for_postgres(values: Vec<Value>) -> Result<PgArguments, StoreError> {
             Value::Bool(truth) => arguments.add(truth),
             Value::Text(text) => arguments.add(text),
             Value::Bytes(bytes) => arguments.add(bytes),
+            Value::Array(kind, values) => array(&mut arguments, kind, values),
         };
         added.map_err(unbound)?;
     }
     Ok(arguments)
+}
+
+fn array(
+    arguments: &mut PgArguments,
+    kind: Type,
+    values: Vec<Value>,
+) -> Result<(), sqlx::error::BoxDynError> {
+    /// The values that are of the array's type; the others are absent.
+    macro_rules! of {
+        ($variant:ident: $kind:ty) => {{
+            let values = values.into_iter().map(|value| match value {
+                Value::$variant(value) => Some(value),
+                _ => None,
+            });
+            arguments.add(values.collect::<Vec<Option<$kind>>>())
+        }};
+    }
+    match kind {
+        Type::Id => of!(Id: uuid::Uuid),
+        Type::Int => of!(Int: i64),
+        Type::Bool => of!(Bool: bool),
+        Type::Text => of!(Text: String),
+        Type::Bytes => of!(Bytes: Vec<u8>),
+    }
 }
 
 /// What isn't of its type is read as absent: whoever needs it says so.

@@ -98,3 +98,23 @@ fn kind(error: &sqlx::Error) -> String {
         _ => "unexpected answer".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_row_is_refused_for_is_told_from_what_ails_the_database() {
+        let away = |code| matches!(of_sqlite(code, "why"), StoreError::Away(_));
+        // Busy, locked, an error of the disk, full, read only, corrupt.
+        assert!([5, 6, 261, 10, 1_034, 13, 8, 11].into_iter().all(away));
+        let data = |code| matches!(of_sqlite(code, "why"), StoreError::Data(_));
+        // Not null, a type that a strict table refuses, too big.
+        assert!([1_299, 3_091, 18].into_iter().all(data));
+        assert!(matches!(of_sqlite(1_555, "why"), StoreError::Taken));
+        assert!(matches!(
+            of_sqlite(1, "integer overflow"),
+            StoreError::Large
+        ));
+    }
+}

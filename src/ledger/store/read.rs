@@ -16,7 +16,7 @@ use crate::ledger::row::{ChainId, Hash, Row};
 use crate::ledger::wire;
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// The rows of a page: some hundred kilobytes.
@@ -68,6 +68,7 @@ pub struct ChainRows {
     chain: ChainId,
     /// The next one to read; `None` after the last.
     next: Option<i64>,
+    seen: Option<Chain>,
 }
 
 pub async fn show(pool: &Pool, id: HoldId) -> Result<Option<Shown>, StoreError> {
@@ -87,21 +88,58 @@ pub async fn show(pool: &Pool, id: HoldId) -> Result<Option<Shown>, StoreError> 
 
 pub async fn chains(pool: &Pool) -> Result<Vec<Chain>, StoreError> {
     let mut tx = pool.read().await?;
-    let sql = tx.sql(
-        "SELECT chain, sequence, hash, dropped_sequence, dropped_hash, written_at_ms \
-         FROM chains ORDER BY chain",
-    );
-    let types = [
-        Type::Id,
-        Type::Int,
-        Type::Bytes,
-        Type::Int,
-        Type::Bytes,
-        Type::Int,
-    ];
-    let rows = tx.fetch(sql, &types).await?;
-    Ok(rows.into_iter().filter_map(chain).collect())
+    let sql = tx.sql(CHAIN).and(" ORDER BY chain");
+    let rows = tx.fetch(sql, &CHAIN_TYPES).await?;
+    let mut chains: Vec<Chain> = rows.into_iter().filter_map(chain).collect();
+    // Rows of a chain without a head were written by somebody else.
+    let known: HashSet<ChainId> = chains.iter().map(|chain| chain.id).collect();
+    let mut found = BTreeSet::new();
+    for table in TABLES {
+        chains_of_rows(&mut tx, table, &mut found).await?;
+    }
+    let headless = found.into_iter().filter(|id| !known.contains(id));
+    chains.extend(headless.map(|id| Chain {
+        id,
+        head: Place::START,
+        dropped: Place::START,
+        written_at: UnixMillis(0),
+    }));
+    Ok(chains)
 }
+
+/// From one chain to the next through the index: as many steps as chains.
+async fn chains_of_rows(
+    tx: &mut Tx,
+    table: &str,
+    found: &mut BTreeSet<ChainId>,
+) -> Result<(), StoreError> {
+    let mut after: Option<ChainId> = None;
+    loop {
+        let mut sql = tx.sql(&format!("SELECT chain FROM {table}"));
+        if let Some(after) = after {
+            sql.push(" WHERE chain > ");
+            sql.push_value(Value::Id(after));
+        }
+        sql.push(" ORDER BY chain LIMIT 1");
+        let row = tx.fetch(sql, &[Type::Id]).await?.pop();
+        let Some(Value::Id(chain)) = row.and_then(|mut row| row.pop()) else {
+            return Ok(());
+        };
+        found.insert(chain);
+        after = Some(chain);
+    }
+}
+
+const CHAIN: &str = "SELECT chain, sequence, hash, dropped_sequence, dropped_hash, written_at_ms \
+                     FROM chains";
+const CHAIN_TYPES: [Type; 6] = [
+    Type::Id,
+    Type::Int,
+    Type::Bytes,
+    Type::Int,
+    Type::Bytes,
+    Type::Int,
+];
 
 fn chain(values: Vec<Value>) -> Option<Chain> {
     let [
@@ -190,11 +228,22 @@ impl Scan {
 
 impl ChainRows {
     pub fn new(pool: Pool, chain: ChainId, from_sequence: u64) -> Self {
+        // No number is below 1, unless somebody else wrote it.
+        let from = match from_sequence {
+            0 => i64::MIN,
+            from => i64::try_from(from).unwrap_or(i64::MAX),
+        };
         Self {
             pool,
             chain,
-            next: Some(i64::try_from(from_sequence).unwrap_or(i64::MAX)),
+            next: Some(from),
+            seen: None,
         }
+    }
+
+    /// The chain as of the moment of the last page.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.seen.as_ref()
     }
 
     /// The next entries, at most [`SCAN_ROWS`] of each table, by sequence; none
@@ -223,7 +272,11 @@ impl ChainRows {
                 entries.entry(at).or_default().push(entry);
             }
         }
+        let sql = tx.sql(CHAIN).and(" WHERE chain = ");
+        let sql = sql.bind(Value::Id(self.chain));
+        let seen = tx.fetch(sql, &CHAIN_TYPES).await?.pop();
         tx.rollback().await?;
+        self.seen = seen.and_then(chain);
         self.next = (known_to < i64::MAX).then_some(known_to.saturating_add(1));
         let known = entries.into_iter().filter(|(at, _)| *at <= known_to);
         Ok(known.flat_map(|(_, entries)| entries).collect())

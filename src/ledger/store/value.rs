@@ -22,9 +22,22 @@ pub enum Value {
     Bool(bool),
     Text(String),
     Bytes(Vec<u8>),
+    /// Of PostgreSQL: many of one type.
+    Array(Type, Vec<Value>),
 }
 
 impl Value {
+    pub fn kind(&self) -> Type {
+        match self {
+            Value::Null(kind) | Value::Array(kind, _) => *kind,
+            Value::Id(_) => Type::Id,
+            Value::Int(_) => Type::Int,
+            Value::Bool(_) => Type::Bool,
+            Value::Text(_) => Type::Text,
+            Value::Bytes(_) => Type::Bytes,
+        }
+    }
+
     /// Text, or its absence.
     pub fn text(text: Option<&str>) -> Self {
         text.map_or(Value::Null(Type::Text), |text| Value::Text(text.to_owned()))

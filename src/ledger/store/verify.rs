@@ -4,8 +4,9 @@
 //! where a row was changed, removed or inserted, or that the end was cut.
 //!
 //! What can't be found here: that somebody wrote a chain anew from some place
-//! on, its head too. Only a head kept elsewhere tells (a spool, a file, a
-//! collector that gets the rows as well).
+//! on, its head too: only a head kept elsewhere tells (a spool, a file, a
+//! collector that gets the rows as well). Nor rows numbered below those that
+//! retention dropped: what they followed is gone.
 
 use crate::ledger::row::{Hash, NO_HASH, chained};
 
@@ -56,6 +57,7 @@ pub enum Fault {
 /// Walks along a chain.
 #[derive(Debug, Clone)]
 pub struct Verifier {
+    trusted: Place,
     last: Place,
     /// The hash before `last`'s.
     before: Option<Hash>,
@@ -67,9 +69,23 @@ impl Verifier {
     /// ended) to the chain's head.
     pub fn new(trusted: Place, head: Place) -> Self {
         Self {
+            trusted,
             last: trusted,
             before: None,
             head,
+        }
+    }
+
+    /// The chain has grown, or retention has dropped more of it, since the walk
+    /// began: what is said of it as of the rows that come next.
+    pub fn see(&mut self, trusted: Place, head: Place) {
+        self.head = head;
+        if trusted.sequence > self.trusted.sequence {
+            self.trusted = trusted;
+        }
+        if trusted.sequence > self.last.sequence {
+            self.last = trusted;
+            self.before = None;
         }
     }
 
@@ -79,6 +95,13 @@ impl Verifier {
     /// [`Fault`]: the chain is broken here.
     pub fn step(&mut self, entry: &Entry) -> Result<(), Fault> {
         let sequence = entry.place.sequence;
+        if sequence == 0 {
+            return Err(Fault::Inserted(0));
+        }
+        if sequence <= self.trusted.sequence {
+            // One of those that retention hasn't got to.
+            return Ok(());
+        }
         let expected = self.last.sequence.saturating_add(1);
         if sequence < expected || sequence > self.head.sequence {
             return Err(Fault::Inserted(sequence));
@@ -196,6 +219,11 @@ mod tests {
         longer.push(Entry { place, message });
         assert_eq!(check(&longer), Err(Fault::Inserted(6)));
 
+        let mut zeroth = good.clone();
+        zeroth.insert(0, good[0].clone());
+        zeroth[0].place.sequence = 0;
+        assert_eq!(check(&zeroth), Err(Fault::Inserted(0)));
+
         assert_eq!(check(&good[..3]), Err(Fault::Cut(3)));
         assert_eq!(check(&[]), Err(Fault::Cut(0)));
         let other = Place {
@@ -203,6 +231,19 @@ mod tests {
             ..head
         };
         assert_eq!(verify(Place::START, other, &good), Err(Fault::Head(5)));
+    }
+
+    #[test]
+    fn a_chain_may_grow_and_be_dropped_from_while_it_is_walked_along() {
+        let good = chain(&["a", "b", "c", "d", "e"]);
+        let mut verifier = Verifier::new(Place::START, good[1].place);
+        assert_eq!(verifier.step(&good[0]), Ok(()));
+        // Rows 2 and 3 went, 3 to 5 came.
+        verifier.see(good[2].place, good[4].place);
+        for entry in &good[1..] {
+            assert_eq!(verifier.step(entry), Ok(()));
+        }
+        assert_eq!(verifier.finish(), Ok(good[4].place));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::ledger::faults::die;
 use crate::ledger::row::{ChainId, Hash, Link, Row};
 use crate::ledger::wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Why a row that lost its id to another is set aside.
@@ -30,16 +31,21 @@ const SAME_ID: &str = "another row has its id";
 pub const TABLES: [&str; 2] = ["calls", "refusals"];
 
 /// Writes a batch, and commits it if it is meant.
-pub async fn write(pool: &Pool, rows: &[Row], commit: bool) -> Result<(), StoreError> {
-    let done = match attempt(pool, rows, Manner::AllNew, commit).await {
+pub async fn write(
+    pool: &Pool,
+    known: &Known,
+    rows: &[Row],
+    commit: bool,
+) -> Result<(), StoreError> {
+    let done = match attempt(pool, known, rows, Manner::AllNew, commit).await {
         Err(StoreError::Unpartitioned) => {
             partitions::ensure(pool, rows.iter().map(|row| row.event.id)).await?;
-            attempt(pool, rows, Manner::AllNew, commit).await
+            attempt(pool, known, rows, Manner::AllNew, commit).await
         }
         done => done,
     };
     match done {
-        Err(StoreError::Taken) => attempt(pool, rows, Manner::SomeNew, commit).await,
+        Err(StoreError::Taken) => attempt(pool, known, rows, Manner::SomeNew, commit).await,
         done => done,
     }
 }
@@ -60,6 +66,7 @@ enum Manner {
 
 async fn attempt(
     pool: &Pool,
+    known: &Known,
     rows: &[Row],
     manner: Manner,
     commit: bool,
@@ -85,11 +92,15 @@ async fn attempt(
             deltas.add(&row.event, &Sums::of(&row.event));
         }
     }
+    let groups = known.retain_new(&deltas);
+    add_groups(&mut tx, &deltas, &groups).await?;
     add_up(&mut tx, &deltas).await?;
     move_heads(&mut tx, rows).await?;
     if commit {
         die("die::uncommitted");
-        tx.commit().await
+        tx.commit().await?;
+        known.add(groups);
+        Ok(())
     } else {
         tx.rollback().await
     }
@@ -204,16 +215,50 @@ async fn insert_aside(tx: &mut Tx, rows: &[&Row], why: &str) -> Result<(), Store
     Ok(())
 }
 
-/// Adds to the rollups.
-pub async fn add_up(tx: &mut Tx, deltas: &Deltas) -> Result<(), StoreError> {
-    let groups = deltas.groups.iter();
-    let groups: Vec<_> = groups
-        .map(|(key, names)| rollup::group_values(*key, names))
-        .collect();
+/// The groups that are surely in the database, so that their names needn't be
+/// written with every batch.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<HashSet<Uuid>>>);
+
+impl Known {
+    /// Some megabytes. Past that it begins anew.
+    const GROUPS_MAX: usize = 100_000;
+
+    fn retain_new(&self, deltas: &Deltas) -> Vec<Uuid> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = deltas.groups.keys().copied();
+        keys.filter(|key| !known.contains(key)).collect()
+    }
+
+    /// Only what was committed.
+    fn add(&self, groups: Vec<Uuid>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + groups.len() > Self::GROUPS_MAX {
+            known.clear();
+        }
+        known.extend(groups);
+    }
+
+    /// After the database was away it may be another one, such as one of
+    /// yesterday that was restored.
+    pub fn forget(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+    }
+}
+
+/// Writes these groups' names, unless they are there.
+pub async fn add_groups(tx: &mut Tx, deltas: &Deltas, keys: &[Uuid]) -> Result<(), StoreError> {
+    let row = |key: &Uuid| Some(rollup::group_values(*key, deltas.groups.get(key)?));
+    let groups = keys.iter().filter_map(row).collect();
     let names: Vec<&str> = Dimension::OF_ROLLUPS.iter().map(|d| d.column()).collect();
     let into = format!("usage_group (group_key, {})", names.join(", "));
-    tx.insert(&into, groups, "ON CONFLICT (group_key) DO NOTHING", &[])
-        .await?;
+    let after = "ON CONFLICT (group_key) DO NOTHING";
+    tx.insert(&into, groups, after, &[]).await.map(drop)
+}
+
+/// Adds to the rollups.
+pub async fn add_up(tx: &mut Tx, deltas: &Deltas) -> Result<(), StoreError> {
     add_to(tx, "usage_quarter", &deltas.quarters).await?;
     add_to(tx, "usage_day", &deltas.days()).await
 }

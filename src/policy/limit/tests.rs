@@ -22,6 +22,7 @@ fn model(name: &str, tier: Option<&str>) -> Model {
         tier: tier.map(Arc::from),
         provider: Some("openai".into()),
         price: None,
+        service_tier: None,
         vocabulary: Vocabulary::O200kBase,
         max_input_tokens: None,
         token_ratio: crate::policy::ModelRatio::EXACT,

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub struct Heard<'a> {
     pub model: Option<Cow<'a, str>>,
+    pub service_tier: Option<Cow<'a, str>>,
     /// `choices` was there, an array, and empty.
     pub no_choices: bool,
     pub choices_seen: u128,

@@ -9,7 +9,7 @@ use super::text::Text;
 use super::usage::Report;
 use crate::protocol::condense::{Condensed, Cuts};
 use crate::protocol::sse::{Event, LongData, Piece};
-use crate::protocol::{Answer, event_stream, json_stream};
+use crate::protocol::{Answer, event_stream, json_stream, service_tier};
 use base64::Engine;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -194,6 +194,8 @@ impl Reading {
                 .filter(|model| (1..=MODEL_BYTES_MAX).contains(&model.len()))
                 .map(Into::into);
         }
+        let tier = heard.service_tier.as_deref().and_then(service_tier::known);
+        answer.service_tier = tier.or(answer.service_tier);
         self.choices_seen |= heard.choices_seen;
         self.choices_finished |= heard.choices_finished;
         self.choices_beyond |= heard.choices_beyond;

@@ -5,6 +5,7 @@
 //! being built. An array means what each of its items means.
 
 use super::heard::{Hearing, JsonReader};
+use super::modality::{ByModality, Modalities};
 use super::spoken::Spoken;
 use super::usage::{Count, Figure, Report};
 use super::value::{Flag, Number, Word, pass_over};
@@ -22,6 +23,8 @@ pub enum Node {
     Within(Table),
     /// Alternative answers, each with its index and reason to end.
     Choices(Table),
+    /// Counts of tokens, each beside what they are of.
+    ByModality(Modalities),
 }
 
 /// What a value means.
@@ -32,6 +35,8 @@ pub enum Mark {
     /// What it calls a tool with: JSON, or a string of it.
     Arguments,
     Model,
+    /// The tier of service that it was served in.
+    ServiceTier,
     /// Which of the choices this is.
     Index,
     /// Why the answer ended.
@@ -120,6 +125,13 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
                     choice: self.choice.as_deref_mut(),
                 })?,
                 Node::Choices(table) => map.next_value_seed(Choices { table, hearing })?,
+                Node::ByModality(modalities) => {
+                    let report = of(&mut hearing.heard.usage);
+                    map.next_value_seed(ByModality {
+                        modalities: *modalities,
+                        report,
+                    })?;
+                }
             }
         }
         Ok(())
@@ -152,6 +164,7 @@ impl<'de> Members<'_, '_, 'de> {
             Mark::Text => map.next_value_seed(Spoken::text(text, strings))?,
             Mark::Arguments => map.next_value_seed(Spoken::arguments(text, strings))?,
             Mark::Model => heard.model = map.next_value::<Word<'de>>()?.0,
+            Mark::ServiceTier => heard.service_tier = map.next_value::<Word<'de>>()?.0,
             Mark::Index => {
                 let index = map.next_value::<Number>()?.0;
                 if let Some(choice) = &mut self.choice {

@@ -636,3 +636,67 @@ fn a_reader_may_move_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<AnswerReader>();
 }
+
+/// (dialect's rules, answer, what it says besides)
+#[test]
+fn kinds_that_have_prices_of_their_own_are_read() {
+    use crate::protocol::{anthropic, gemini, openai};
+    let besides = |usage: Usage| {
+        [
+            usage.cache_write_1h_tokens,
+            usage.input_audio_tokens,
+            usage.input_image_tokens,
+            usage.output_audio_tokens,
+            usage.output_image_tokens,
+            usage.searches,
+        ]
+    };
+    for (rules, body, said, tier) in [
+        (
+            &openai::answers::CHOICES,
+            r#"{"service_tier":"flex","choices":[],"usage":{"prompt_tokens":100,"completion_tokens":50,
+            "prompt_tokens_details":{"cached_tokens":5,"audio_tokens":40,"image_tokens":7},
+            "completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":30,"image_tokens":8},
+            "server_tool_use":{"web_search_requests":2}}}"#,
+            [None, Some(40), Some(7), Some(30), Some(8), Some(2)],
+            Some("flex"),
+        ),
+        (
+            &openai::answers::CHOICES,
+            r#"{"service_tier":"auto","usage":{"prompt_tokens":10,"completion_tokens":5,
+            "prompt_tokens_details":{"audio_tokens":11}}}"#,
+            [None; 6],
+            None,
+        ),
+        (
+            &openai::answers::RESPONSES,
+            r#"{"service_tier":"priority","usage":{"input_tokens":10,"output_tokens":5,
+            "input_tokens_details":{"image_tokens":4},"output_tokens_details":{"image_tokens":5}}}"#,
+            [None, None, Some(4), None, Some(5), None],
+            Some("priority"),
+        ),
+        (
+            &anthropic::answers::MESSAGES,
+            r#"{"usage":{"input_tokens":10,"output_tokens":5,"cache_creation_input_tokens":30,
+            "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":10},
+            "server_tool_use":{"web_search_requests":1},"service_tier":"standard"}}"#,
+            [Some(10), None, None, None, None, Some(1)],
+            Some("default"),
+        ),
+        (
+            &gemini::answers::GENERATE,
+            r#"{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":30,"candidatesTokenCount":50,
+            "promptTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"AUDIO","tokenCount":60},{"tokenCount":20,"modality":"IMAGE"}],
+            "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":30}],
+            "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":45}],"trafficType":"ON_DEMAND_FLEX"}}"#,
+            [None, Some(30), Some(20), None, Some(45), None],
+            Some("flex"),
+        ),
+    ] {
+        let mut reader = AnswerReader::new(rules, AnswerKind::Json, Encoding::Identity, false);
+        reader.push(body.as_bytes(), true);
+        let answer = reader.answer();
+        assert_eq!(besides(answer.usage.unwrap()), said, "{body}");
+        assert_eq!(answer.service_tier, tier, "{body}");
+    }
+}

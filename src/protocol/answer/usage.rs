@@ -64,6 +64,13 @@ pub enum Figure {
     CacheWrite,
     /// The same number again under another name.
     CacheWriteAgain,
+    /// Of what was written, kept for an hour.
+    CacheWrite1h,
+    /// Of the prompt, sound and images; of what was cached of it, the same.
+    PromptAudio,
+    PromptImage,
+    CachedAudio,
+    CachedImage,
     /// All output tokens; from some, without the reasoning.
     Completion,
     /// Output tokens without the reasoning, always.
@@ -74,6 +81,11 @@ pub enum Figure {
     Reasoning,
     /// The same number again under another name.
     ReasoningAgain,
+    /// Of the output, sound and images.
+    CompletionAudio,
+    CompletionImage,
+    /// Searches of the web.
+    Searches,
     Total,
 }
 
@@ -163,8 +175,14 @@ impl Report {
             input_tokens: prompt.filter(believed),
             cached_input_tokens: cached.said(),
             cache_write_tokens: written.said(),
+            cache_write_1h_tokens: self.get(Figure::CacheWrite1h).said(),
+            input_audio_tokens: self.uncached(Figure::PromptAudio, Figure::CachedAudio),
+            input_image_tokens: self.uncached(Figure::PromptImage, Figure::CachedImage),
             output_tokens: output.filter(believed),
             reasoning_tokens: reasoning.said(),
+            output_audio_tokens: self.get(Figure::CompletionAudio).said(),
+            output_image_tokens: self.get(Figure::CompletionImage).said(),
+            searches: self.get(Figure::Searches).said(),
         };
         let mut judged = Judged {
             usage,
@@ -174,6 +192,12 @@ impl Report {
         };
         judged.drop_parts_beyond_their_whole();
         judged
+    }
+
+    /// A part of the prompt without what was cached of it.
+    fn uncached(&self, part: Figure, cached: Figure) -> Option<u64> {
+        let cached = self.get(cached).said().unwrap_or(0);
+        Some(self.get(part).said()?.saturating_sub(cached))
     }
 
     fn prompt(&self, parts: [Option<u64>; 2], no_output: bool) -> Option<u64> {
@@ -226,6 +250,23 @@ impl Judged {
             usage.reasoning_tokens = None;
             self.odd = true;
         }
+        let (input, output, written) = (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_write_tokens.or(Some(0)),
+        );
+        for (part, whole) in [
+            (&mut usage.cache_write_1h_tokens, written),
+            (&mut usage.input_audio_tokens, input),
+            (&mut usage.input_image_tokens, input),
+            (&mut usage.output_audio_tokens, output),
+            (&mut usage.output_image_tokens, output),
+        ] {
+            if part.is_some_and(|part| whole.is_some_and(|whole| part > whole)) {
+                *part = None;
+                self.odd = true;
+            }
+        }
     }
 
     /// What is known after this report, given what was known before it. The
@@ -247,9 +288,17 @@ impl Judged {
         self
     }
 
-    /// Whether the report says nothing at all.
+    /// Whether the report says nothing of tokens.
     pub fn is_empty(&self) -> bool {
-        self.usage == Usage::default()
+        let usage = &self.usage;
+        let said = [
+            usage.input_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+        ];
+        said == [None; 5]
     }
 }
 

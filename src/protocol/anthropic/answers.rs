@@ -17,6 +17,18 @@ const USAGE: Table = &[
         "cache_creation_input_tokens",
         Mark::Count(Figure::CacheWrite),
     ),
+    within(
+        "cache_creation",
+        &[is(
+            "ephemeral_1h_input_tokens",
+            Mark::Count(Figure::CacheWrite1h),
+        )],
+    ),
+    within(
+        "server_tool_use",
+        &[is("web_search_requests", Mark::Count(Figure::Searches))],
+    ),
+    is("service_tier", Mark::ServiceTier),
     is("output_tokens", Mark::Count(Figure::Completion)),
     within(
         "output_tokens_details",

@@ -18,7 +18,7 @@ pub fn render(said: &Said) -> Rendered {
         "request_id": said.id,
     });
     Rendered {
-        status: said.fault.status(),
+        status: said.status(said.fault.status()),
         headers: vec![("request-id", said.id.to_owned())],
         body: body.to_string().into_bytes(),
     }

@@ -37,6 +37,8 @@ const CONTENT: Table = &[
     ),
 ];
 
+const SERVICE_TIER: Table = &[is("type", Mark::ServiceTier)];
+
 const OUTPUT: Table = &[within("message", &[within("content", CONTENT)])];
 
 const ENDS: Ends = Ends {
@@ -50,11 +52,13 @@ pub static CONVERSE: Rules = Rules::new(
         within("output", OUTPUT),
         is("stopReason", Mark::Finish),
         within("usage", USAGE),
+        within("serviceTier", SERVICE_TIER),
     ]),
     Object::Of(&[
         within("delta", CONTENT),
         is("stopReason", Mark::Finish),
         within("usage", USAGE),
+        within("serviceTier", SERVICE_TIER),
     ]),
     StreamEnd::Finished,
     ENDS,
@@ -76,6 +80,13 @@ const INVOKE_USAGE: Table = &[
     is(
         "cache_creation_input_tokens",
         Mark::Count(Figure::CacheWrite),
+    ),
+    within(
+        "cache_creation",
+        &[is(
+            "ephemeral_1h_input_tokens",
+            Mark::Count(Figure::CacheWrite1h),
+        )],
     ),
     is("output_tokens", Mark::Count(Figure::Completion)),
     is("prompt_tokens", Mark::Count(Figure::Prompt)),

@@ -21,7 +21,7 @@ pub fn render(said: &Said) -> Rendered {
         headers.push(("x-amz-retry-after", ms.to_string()));
     }
     Rendered {
-        status,
+        status: said.status(status),
         headers,
         body: json!({"message": said.message}).to_string().into_bytes(),
     }

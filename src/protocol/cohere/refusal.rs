@@ -11,7 +11,7 @@ use serde_json::json;
 pub fn render(said: &Said) -> Rendered {
     let body = json!({"id": said.id, "message": said.message});
     Rendered {
-        status: said.fault.status(),
+        status: said.status(said.fault.status()),
         headers: Vec::new(),
         body: body.to_string().into_bytes(),
     }

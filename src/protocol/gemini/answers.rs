@@ -7,6 +7,7 @@
 //! Source: the Gemini API's reference, `GenerateContentResponse` and its
 //! `UsageMetadata`.
 
+use crate::protocol::answer::modality::Modalities;
 use crate::protocol::answer::rules::{Ends, Object, Rules};
 use crate::protocol::answer::table::{Mark, Node, Table, is, within};
 use crate::protocol::answer::usage::Figure;
@@ -18,6 +19,29 @@ const USAGE: Table = &[
     is("candidatesTokenCount", Mark::Count(Figure::Spoken)),
     is("thoughtsTokenCount", Mark::Count(Figure::Thoughts)),
     is("totalTokenCount", Mark::Count(Figure::Total)),
+    (
+        "promptTokensDetails",
+        Node::ByModality(Modalities {
+            audio: Figure::PromptAudio,
+            image: Figure::PromptImage,
+        }),
+    ),
+    (
+        "cacheTokensDetails",
+        Node::ByModality(Modalities {
+            audio: Figure::CachedAudio,
+            image: Figure::CachedImage,
+        }),
+    ),
+    (
+        "candidatesTokensDetails",
+        Node::ByModality(Modalities {
+            audio: Figure::CompletionAudio,
+            image: Figure::CompletionImage,
+        }),
+    ),
+    is("serviceTier", Mark::ServiceTier),
+    is("trafficType", Mark::ServiceTier),
 ];
 
 const PART: Table = &[

@@ -20,6 +20,7 @@ pub fn render(said: &Said, array: bool) -> Rendered {
         Fault::Quota => 429,
         other => other.status(),
     };
+    let status = said.status(status);
     let mut error = json!({
         "code": status,
         "message": said.message,

@@ -3,7 +3,7 @@
 //! Always holds: which of the two it is, is decided by the first two bytes
 //! alone, so it can't depend on how the stream was split.
 
-use super::{InflateError, Step};
+use super::{InflateError, Rest, Step};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// A decoder of zlib or bare deflate.
@@ -12,7 +12,7 @@ pub(super) enum Deflate {
     Start(Option<u8>),
     Body(Decompress),
     /// The stream came to its end; what follows is no part of it.
-    End,
+    End(Rest),
 }
 
 impl Deflate {
@@ -37,7 +37,7 @@ impl Deflate {
                 let mut body = Decompress::new(is_zlib(lead));
                 let (step, ended) = inflate(&mut body, &lead, out)?;
                 *self = if ended {
-                    Deflate::End
+                    Deflate::End(Rest::None)
                 } else {
                     Deflate::Body(body)
                 };
@@ -49,14 +49,18 @@ impl Deflate {
             Deflate::Body(body) => {
                 let (step, ended) = inflate(body, input, out)?;
                 if ended {
-                    *self = Deflate::End;
+                    *self = Deflate::End(Rest::None);
                 }
                 Ok(step)
             }
-            Deflate::End => Ok(Step {
-                read: input.len(),
-                wrote: 0,
-            }),
+            Deflate::End(rest) => Ok(rest.pass(input)),
+        }
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        match self {
+            Deflate::Start(_) | Deflate::Body(_) => Rest::Due,
+            Deflate::End(rest) => *rest,
         }
     }
 }

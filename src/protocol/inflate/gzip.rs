@@ -5,7 +5,7 @@
 //! follows the last member and isn't one is ignored, as `gzip -d` does.
 
 use super::deflate::inflate;
-use super::{InflateError, Step};
+use super::{InflateError, Rest, Step};
 use flate2::{Crc, Decompress};
 
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
@@ -68,6 +68,14 @@ impl Gzip {
             read += 1;
         }
         Ok(Step { read, wrote: 0 })
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        match self.part {
+            Part::Fixed(0) if self.members_done => Rest::None,
+            Part::Junk => Rest::Junk,
+            _ => Rest::Due,
+        }
     }
 
     fn body_step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, InflateError> {

@@ -230,3 +230,99 @@ fn chunks<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     }
     chunks
 }
+
+fn coded(encoding: Encoding, plain: &[u8]) -> Vec<u8> {
+    encode(encoding, &[plain])
+}
+
+#[test]
+fn a_whole_stream_is_decoded_at_once() {
+    let texts = [&b""[..], b"x", BROTLI_EVENTS_TEXT.as_bytes(), &[7; 300_000]];
+    for plain in texts {
+        let mut forms: Vec<_> = CODED.map(|of| (of, coded(of, plain))).to_vec();
+        forms.push((Encoding::Deflate, bare_deflate(plain)));
+        forms.push((Encoding::Identity, plain.to_vec()));
+        for (encoding, coded) in forms {
+            let out = whole(encoding, &coded, plain.len());
+            assert_eq!(out.as_deref(), Ok(plain), "{encoding:?}");
+            if let Some(less) = plain.len().checked_sub(1) {
+                let out = whole(encoding, &coded, less);
+                assert_eq!(out, Err(WholeError::TooLarge), "{encoding:?}");
+            }
+        }
+    }
+    let real = whole(Encoding::Brotli, &unhex(BROTLI_EVENTS), 1 << 20);
+    assert_eq!(real.as_deref(), Ok(BROTLI_EVENTS_TEXT.as_bytes()));
+}
+
+/// Of a part of a stream, and of one with anything behind it, nothing is given.
+#[test]
+fn a_stream_that_is_cut_or_followed_is_refused() {
+    let mut streams: Vec<_> = CODED
+        .map(|of| (of, coded(of, b"{\"model\":\"m\"}")))
+        .to_vec();
+    streams.push((Encoding::Deflate, bare_deflate(b"some text")));
+    streams.push((Encoding::Brotli, unhex(BROTLI_EVENTS)));
+    for (encoding, stream) in streams {
+        assert!(whole(encoding, &stream, 1_000).is_ok(), "{encoding:?}");
+        for len in 0..stream.len() {
+            let out = whole(encoding, &stream[..len], 1_000);
+            assert_eq!(out, Err(WholeError::Malformed), "{encoding:?} {len}");
+        }
+        for junk in [&b"\0"[..], b"x", b"\x1f\x8b", b"{}"] {
+            let out = whole(encoding, &[&stream, junk].concat(), 1_000);
+            assert_eq!(out, Err(WholeError::Malformed), "{encoding:?} {junk:?}");
+        }
+    }
+}
+
+/// Members and frames may follow each other, as their standards say.
+#[test]
+fn streams_of_several_parts_are_one() {
+    for encoding in [Encoding::Gzip, Encoding::Zstd] {
+        let both = [coded(encoding, b"some "), coded(encoding, b"text")].concat();
+        let out = whole(encoding, &both, 100);
+        assert_eq!(out.as_deref(), Ok(&b"some text"[..]), "{encoding:?}");
+    }
+}
+
+#[test]
+fn a_bomb_yields_nothing_and_is_soon_known() {
+    for encoding in CODED {
+        let bomb = bomb(encoding, 64);
+        let bytes_max = 10 << 20;
+        let begun = std::time::Instant::now();
+        let out = whole(encoding, &bomb, bytes_max);
+        assert!(
+            matches!(out, Err(WholeError::Expands | WholeError::TooLarge)),
+            "{encoding:?}"
+        );
+        assert!(begun.elapsed().as_secs() < 2, "{encoding:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever bytes are damaged, no more than is allowed comes out; and nothing
+    /// but what went in, where a checksum tells.
+    #[test]
+    fn damaged_streams_are_known(
+        plain in vec(any::<u8>(), 0..600),
+        damage in vec((any::<prop::sample::Index>(), 1..=255u8), 1..4),
+        bytes_max in 0usize..2_000,
+    ) {
+        for encoding in CODED {
+            let mut stream = coded(encoding, &plain);
+            for (at, bits) in &damage {
+                let at = at.index(stream.len());
+                stream[at] ^= bits;
+            }
+            if let Ok(out) = whole(encoding, &stream, bytes_max) {
+                prop_assert!(out.len() <= bytes_max);
+                // A damaged header may still say the same.
+                prop_assert!(encoding != Encoding::Gzip || out == plain);
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 
 pub fn render(said: &Said) -> Rendered {
     Rendered {
-        status: said.fault.status(),
+        status: said.status(said.fault.status()),
         headers: Vec::new(),
         body: json!({"error": said.message}).to_string().into_bytes(),
     }

@@ -53,11 +53,17 @@ const USAGE: Table = &[
         &[
             is("cached_tokens", Mark::Count(Figure::Cached)),
             is("cache_write_tokens", Mark::Count(Figure::CacheWrite)),
+            is("audio_tokens", Mark::Count(Figure::PromptAudio)),
+            is("image_tokens", Mark::Count(Figure::PromptImage)),
         ],
     ),
     within(
         "output_tokens_details",
-        &[is("reasoning_tokens", Mark::Count(Figure::Reasoning))],
+        &[
+            is("reasoning_tokens", Mark::Count(Figure::Reasoning)),
+            is("audio_tokens", Mark::Count(Figure::CompletionAudio)),
+            is("image_tokens", Mark::Count(Figure::CompletionImage)),
+        ],
     ),
 ];
 
@@ -65,6 +71,7 @@ const RESPONSE_ENDED: Table = &[is("reason", Mark::FinishDetail)];
 
 const RESPONSE: Table = &[
     is("model", Mark::Model),
+    is("service_tier", Mark::ServiceTier),
     is("status", Mark::Finish),
     within("incomplete_details", RESPONSE_ENDED),
     within("usage", USAGE),
@@ -93,6 +100,7 @@ const RESPONSE_EVENT: Table = &[
         "response",
         &[
             is("model", Mark::Model),
+            is("service_tier", Mark::ServiceTier),
             is("status", Mark::Finish),
             within("incomplete_details", RESPONSE_ENDED),
             within("usage", USAGE),
@@ -137,6 +145,10 @@ pub static IMAGES: Rules = Rules {
 const TRANSCRIPTION_USAGE: Table = &[
     is("input_tokens", Mark::Count(Figure::Prompt)),
     is("output_tokens", Mark::Count(Figure::Completion)),
+    within(
+        "input_token_details",
+        &[is("audio_tokens", Mark::Count(Figure::PromptAudio))],
+    ),
     is("prompt_tokens", Mark::Beside(Figure::Prompt)),
     is("completion_tokens", Mark::Beside(Figure::Completion)),
 ];

@@ -46,6 +46,7 @@ struct Object<'h, 'de>(Hearing<'h, 'de>);
 #[serde(field_identifier, rename_all = "snake_case")]
 enum Member {
     Model,
+    ServiceTier,
     Choices,
     Usage,
     XGroq,
@@ -71,6 +72,7 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
         while let Some(member) = map.next_key()? {
             match member {
                 Member::Model => heard.model = map.next_value::<Word<'de>>()?.0,
+                Member::ServiceTier => heard.service_tier = map.next_value::<Word<'de>>()?.0,
                 Member::Choices => map.next_value_seed(Choices(Hearing {
                     heard,
                     text,

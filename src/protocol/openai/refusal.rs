@@ -13,6 +13,7 @@ pub fn render(said: &Said) -> Rendered {
         Fault::Quota | Fault::NeverFits => 429,
         other => other.status(),
     };
+    let status = said.status(status);
     let (kind, code) = kind_and_code(said);
     let param = match said.fault {
         Fault::UnknownModel => Some("model"),

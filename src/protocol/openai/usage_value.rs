@@ -77,6 +77,8 @@ enum UsageMember {
     PromptCacheHitTokens,
     /// At the top for models of others on Azure.
     ReasoningTokens,
+    /// OpenRouter's.
+    ServerToolUse,
     #[serde(other)]
     Other,
 }
@@ -90,8 +92,24 @@ fn usage_members<'de, A: MapAccess<'de>>(mut map: A) -> Result<Report, A::Error>
             UsageMember::TotalTokens => Figure::Total,
             UsageMember::PromptCacheHitTokens => Figure::CachedAgain,
             UsageMember::ReasoningTokens => Figure::ReasoningAgain,
-            UsageMember::PromptTokensDetails | UsageMember::CompletionTokensDetails => {
-                map.next_value_seed(Details(&mut report))?;
+            UsageMember::PromptTokensDetails => {
+                map.next_value_seed(Details {
+                    report: &mut report,
+                    audio: Figure::PromptAudio,
+                    image: Figure::PromptImage,
+                })?;
+                continue;
+            }
+            UsageMember::CompletionTokensDetails => {
+                map.next_value_seed(Details {
+                    report: &mut report,
+                    audio: Figure::CompletionAudio,
+                    image: Figure::CompletionImage,
+                })?;
+                continue;
+            }
+            UsageMember::ServerToolUse => {
+                map.next_value_seed(ServerTools(&mut report))?;
                 continue;
             }
             UsageMember::Other => {
@@ -105,7 +123,11 @@ fn usage_members<'de, A: MapAccess<'de>>(mut map: A) -> Result<Report, A::Error>
 }
 
 /// The details of prompt or completion tokens.
-struct Details<'r>(&'r mut Report);
+struct Details<'r> {
+    report: &'r mut Report,
+    audio: Figure,
+    image: Figure,
+}
 
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
@@ -113,6 +135,8 @@ enum DetailsMember {
     CachedTokens,
     CacheWriteTokens,
     ReasoningTokens,
+    AudioTokens,
+    ImageTokens,
     #[serde(other)]
     Other,
 }
@@ -138,12 +162,58 @@ impl<'de> Visitor<'de> for Details<'_> {
                 DetailsMember::CachedTokens => Figure::Cached,
                 DetailsMember::CacheWriteTokens => Figure::CacheWrite,
                 DetailsMember::ReasoningTokens => Figure::Reasoning,
+                DetailsMember::AudioTokens => self.audio,
+                DetailsMember::ImageTokens => self.image,
                 DetailsMember::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
             };
-            self.0.say(figure, map.next_value::<Number>()?.0);
+            self.report.say(figure, map.next_value::<Number>()?.0);
+        }
+        Ok(())
+    }
+
+    pass_over!((); nulls bools numbers strings arrays);
+}
+
+/// What the provider's own tools did.
+struct ServerTools<'r>(&'r mut Report);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum ServerToolsMember {
+    WebSearchRequests,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> DeserializeSeed<'de> for ServerTools<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ServerTools<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("counts of tools")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(member) = map.next_key()? {
+            match member {
+                ServerToolsMember::WebSearchRequests => {
+                    let count = map.next_value::<Number>()?.0;
+                    self.0.say(Figure::Searches, count);
+                }
+                ServerToolsMember::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ mod dialects;
 
 use super::*;
 use crate::protocol::BodyError;
-use crate::protocol::denial::{Credential, RateDenial, RateRetry, RateUnit};
+use crate::protocol::denial::{Credential, EncodingFault, RateDenial, RateRetry, RateUnit};
 use serde_json::Value;
 
 const ID: &str = "0190c0ffee";
@@ -87,7 +87,9 @@ fn all() -> Vec<(Denial, bool)> {
         (Denial::UnknownEndpoint, false),
         (Denial::MethodNotAllowed, false),
         (Denial::UnsupportedMediaType { form: false }, false),
-        (Denial::UnsupportedEncoding, false),
+        (Denial::Encoding(EncodingFault::Unsupported), false),
+        (Denial::Encoding(EncodingFault::Malformed), false),
+        (Denial::Encoding(EncodingFault::Expands), false),
         (Denial::BodyTooLarge { bytes_max: 10 }, false),
         (bad_field(), false),
         (Denial::UnknownModel, false),
@@ -105,7 +107,7 @@ fn all() -> Vec<(Denial, bool)> {
 fn refuse(dialect: Dialect, denial: &Denial) -> Rendered {
     let form = Form {
         dialect,
-        array: false,
+        ..Form::default()
     };
     render(form, denial, ID)
 }
@@ -184,6 +186,38 @@ fn no_sdk_is_sent_to_sleep_for_long() {
     }
 }
 
+/// What is configured changes the status of quotas, and nothing else.
+#[test]
+fn a_quotas_status_may_be_configured() {
+    for dialect in DIALECTS {
+        for status in [
+            QuotaStatus::PaymentRequired,
+            QuotaStatus::Forbidden,
+            QuotaStatus::TooManyRequests,
+        ] {
+            let form = Form {
+                dialect,
+                quota_status: Some(status),
+                ..Form::default()
+            };
+            for (denial, _) in all() {
+                let is_quota = denial == quota() || denial == budget();
+                let (own, mut told) = (refuse(dialect, &denial), render(form, &denial, ID));
+                let expected = if is_quota { status.code() } else { own.status };
+                assert_eq!(told.status, expected, "{dialect:?} {denial:?}");
+                let mut body = body(&told);
+                if dialect == Dialect::Gemini {
+                    assert_eq!(body["error"]["code"], expected);
+                    body["error"]["code"] = own.status.into();
+                    told.body = body.to_string().into_bytes();
+                }
+                told.status = own.status;
+                assert_eq!(told, own, "{dialect:?} {denial:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_exact_wait_is_told_beside_whole_seconds() {
     for dialect in DIALECTS {
@@ -236,6 +270,23 @@ fn a_limit_is_told_with_its_numbers() {
     }
 }
 
+/// As RFC 7694 has it.
+#[test]
+fn who_sent_an_unknown_coding_is_told_of_those_that_are_known() {
+    for dialect in DIALECTS {
+        let told = |denial| {
+            let rendered = refuse(dialect, &denial);
+            header(&rendered, "accept-encoding").map(str::to_owned)
+        };
+        let codings = told(Denial::Encoding(EncodingFault::Unsupported)).unwrap();
+        for coding in codings.split(", ") {
+            let known = crate::protocol::inflate::Encoding::from_header(coding);
+            assert!(known.is_some(), "{coding}");
+        }
+        assert_eq!(told(Denial::Encoding(EncodingFault::Malformed)), None);
+    }
+}
+
 #[test]
 fn no_dialect_is_told_of_anothers_ways() {
     let of_openai = ["bearer", "/v1/chat/completions", "openai"];
@@ -279,10 +330,15 @@ fn a_known_endpoint_says_the_dialect() {
     let guessed = Form {
         dialect: Dialect::Anthropic,
         array: true,
+        quota_status: Some(QuotaStatus::Forbidden),
     };
     assert_eq!(guessed.at(None), guessed);
     let known = guessed.at(Some(Endpoint::StreamGenerateContent));
     assert_eq!(known.dialect, Dialect::Gemini);
-    assert!(known.array);
+    assert_eq!(
+        (known.array, known.quota_status),
+        (true, guessed.quota_status)
+    );
+    assert_eq!(guessed.at(Some(Endpoint::Other)), guessed, "of no dialect");
     assert_eq!(Form::default().dialect, Dialect::OpenAi);
 }

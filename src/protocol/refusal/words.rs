@@ -1,8 +1,8 @@
 //! What a refusal says, in words that fit every dialect, and whether the same
 //! call is worth another try.
 
-use super::WAIT_MAX_MS;
-use crate::protocol::denial::{Credential, Denial, RateDenial, RateRetry, RateUnit};
+use super::{Form, QuotaStatus, WAIT_MAX_MS};
+use crate::protocol::denial::{Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit};
 use crate::protocol::openai::rate_headers::{duration, seconds};
 use crate::protocol::{Dialect, Endpoint};
 
@@ -49,6 +49,7 @@ pub(in crate::protocol) struct Said<'d> {
     pub rate: Option<&'d RateDenial>,
     /// weir's id of the call.
     pub id: &'d str,
+    quota_status: Option<QuotaStatus>,
 }
 
 impl Fault {
@@ -80,8 +81,8 @@ impl Fault {
 }
 
 impl<'d> Said<'d> {
-    pub fn of(denial: &'d Denial, dialect: Dialect, id: &'d str) -> Self {
-        let (fault, message) = words(denial, dialect);
+    pub fn of(denial: &'d Denial, form: Form, id: &'d str) -> Self {
+        let (fault, message) = words(denial, form.dialect);
         let wait_ms = match (fault, denial) {
             (Fault::Unavailable, _) => Some(UNAVAILABLE_WAIT_MS),
             (Fault::RateSoon, Denial::Rate(rate)) => match rate.retry {
@@ -103,6 +104,15 @@ impl<'d> Said<'d> {
                 _ => None,
             },
             id,
+            quota_status: form.quota_status,
+        }
+    }
+
+    /// The HTTP status: the dialect's `own`, unless configuration says another.
+    pub fn status(&self, own: u16) -> u16 {
+        match (self.fault, self.quota_status) {
+            (Fault::Quota, Some(configured)) => configured.code(),
+            _ => own,
         }
     }
 }
@@ -146,10 +156,7 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             "The request needs exactly one Content-Type, which must be multipart/form-data with \
              its boundary.",
         ),
-        Denial::UnsupportedEncoding => (
-            Fault::Encoding,
-            "The request body must be sent without Content-Encoding.",
-        ),
+        Denial::Encoding(encoding) => of_encoding(*encoding),
         Denial::UnknownModel => (
             Fault::UnknownModel,
             "The model does not exist or is not available here.",
@@ -165,6 +172,23 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
         ),
     };
     (fault, fixed.to_owned())
+}
+
+fn of_encoding(fault: EncodingFault) -> (Fault, &'static str) {
+    match fault {
+        EncodingFault::Unsupported => (
+            Fault::Encoding,
+            "The request body may have one Content-Encoding: gzip, deflate, br or zstd.",
+        ),
+        EncodingFault::Malformed => (
+            Fault::Body,
+            "The request body is not whole, or not in the coding that its Content-Encoding says.",
+        ),
+        EncodingFault::Expands => (
+            Fault::TooLarge,
+            "The request body expands more than this gateway allows; send it uncompressed.",
+        ),
+    }
 }
 
 /// How a dialect's clients send their key.

@@ -5,24 +5,10 @@ use super::{
     Fault, Field, Fields, Integer, MESSAGES_MAX, MODEL_BYTES_MAX, Member, Place, Reading, member,
 };
 use crate::protocol::json::Kind;
-use crate::protocol::{OutputMax, Slot};
+use crate::protocol::{OutputMax, Slot, service_tier};
 
 const MODEL_RULE: &str = "must be a model's name: 1 to 256 bytes without control characters";
 const ONE_CAP: &str = "can't be set together with the other cap on the output; set one";
-
-/// Service tiers that are known by name, of all providers.
-const SERVICE_TIERS: [&str; 10] = [
-    "auto",
-    "default",
-    "flex",
-    "priority",
-    "scale",
-    "batch",
-    "standard_only",
-    "on_demand",
-    "performance",
-    "reserved",
-];
 
 const STREAM_OPTIONS: &[Member] = &[member("include_usage", |reading, place| {
     reading.include_usage(place)
@@ -179,8 +165,7 @@ impl Reading<'_> {
         }
         let span = self.json.string()?;
         let tier = self.json.text(&span);
-        let mut known = SERVICE_TIERS.into_iter();
-        self.service_tier = known.find(|known| tier.eq_ignore_ascii_case(known));
+        self.service_tier = service_tier::asked(&tier);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use weir::ledger::store::verify::Fault;
 on_each_ledger!(
     tampering_is_found_and_placed,
     a_long_chain_is_walked_in_pages,
+    a_chain_is_verified_while_it_grows,
 );
 
 const MARCH: u64 = 1_772_323_200_000;
@@ -92,6 +93,11 @@ async fn tampering_is_found_and_placed(ledger: Ledger) {
             "UPDATE calls SET sequence = 30 WHERE sequence = 23 AND C",
             Fault::Removed(23, 23),
         ),
+        (
+            "UPDATE calls SET sequence = -3 WHERE sequence = 22 AND C",
+            Fault::Inserted(0),
+        ),
+        ("DELETE FROM chains WHERE C", Fault::Inserted(1)),
         ("UPDATE chains SET sequence = 25 WHERE C", Fault::Cut(24)),
         (
             "UPDATE chains SET sequence = 20 WHERE C",
@@ -153,4 +159,27 @@ async fn a_long_chain_is_walked_in_pages(ledger: Ledger) {
         }
     }
     assert_eq!(next, 2_601);
+}
+
+async fn a_chain_is_verified_while_it_grows(ledger: Ledger) {
+    let mut dice = Dice(13);
+    let mut chain = Chain::new(&mut dice);
+    ledger.deliver(&chain.calls(&mut dice, MARCH, 1_500)).await;
+    let known = ledger.store.chains().await.unwrap()[0];
+    // After it was told of, and while it is walked along.
+    ledger.deliver(&chain.calls(&mut dice, MARCH, 100)).await;
+    assert_eq!(ledger.store.verify(&known).await.unwrap(), Ok(chain.last));
+    let grow = async {
+        for _ in 0..40 {
+            ledger.deliver(&chain.calls(&mut dice, MARCH, 5)).await;
+        }
+    };
+    let verify = async {
+        for _ in 0..10 {
+            let end = ledger.store.verify(&known).await.unwrap();
+            assert!(end.unwrap().sequence >= 1_600);
+        }
+    };
+    tokio::join!(grow, verify);
+    assert_eq!(ledger.store.verify(&known).await.unwrap(), Ok(chain.last));
 }

@@ -408,9 +408,12 @@ async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
 #[tokio::test]
 async fn a_server_that_is_gone_is_away_and_comes_back() {
     let mut server = crate::postgres::Server::start(&[]).await;
-    let mut config = PostgresConfig::new(server.database().await);
+    // Anybody is let in, with a password too.
+    let url = server.database().await.replace("weir@", "weir:hunter2@");
+    let mut config = PostgresConfig::new(url);
     config.connect_timeout = Millis(300);
     let mut store = Store::open(&StoreConfig::Postgres(config)).await.unwrap();
+    assert!(!format!("{store:?}").contains("hunter2"));
     let mut dice = Dice(9);
     let mut chain = Chain::new(&mut dice);
     let rows = chain.calls(&mut dice, MARCH, 100);
@@ -455,4 +458,30 @@ async fn addresses_are_checked_and_never_shown() {
         Store::open(&config).await,
         Err(StoreError::Away(_))
     ));
+}
+
+#[tokio::test]
+async fn a_file_that_another_holds_is_away_until_it_lets_go() {
+    let ledger = Ledger::sqlite().await;
+    let StoreConfig::Sqlite { path } = &ledger.config else {
+        panic!("a file");
+    };
+    let url = format!("sqlite://{}", path.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let mut dice = Dice(12);
+    let rows = Chain::new(&mut dice).calls(&mut dice, MARCH, 3);
+    let mut sink = ledger.store.clone();
+    match sink.deliver(&rows).await {
+        Err(SinkError::Away(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    // Reading goes on meanwhile.
+    assert_eq!(calls(&ledger).await, 0);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    ledger.deliver(&rows).await;
+    assert_eq!(calls(&ledger).await, 3);
 }

@@ -137,9 +137,25 @@ fn sound(outcome: &Outcome, body: &[u8], strips: bool) {
         input_tokens,
         cached_input_tokens: cached,
         cache_write_tokens: written,
+        cache_write_1h_tokens: hour,
+        input_audio_tokens,
+        input_image_tokens,
         output_tokens,
         reasoning_tokens: reasoning,
+        output_audio_tokens,
+        output_image_tokens,
+        searches: _,
     } = usage;
+    for (part, whole) in [
+        (hour, written.or(Some(0))),
+        (input_audio_tokens, input_tokens),
+        (input_image_tokens, input_tokens),
+        (output_audio_tokens, output_tokens),
+        (output_image_tokens, output_tokens),
+    ] {
+        let whole = whole.unwrap_or(u64::MAX);
+        assert!(part.unwrap_or(0) <= whole, "{usage:?}");
+    }
     let parts = cached.unwrap_or(0) + written.unwrap_or(0);
     assert!(input_tokens.is_none_or(|input| parts <= input), "{usage:?}");
     let reasoning = reasoning.unwrap_or(0);

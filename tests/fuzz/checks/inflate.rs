@@ -5,7 +5,7 @@ use super::{choices, cut, expanded};
 use std::io::Write;
 use weir::protocol::inflate::{
     EXPANSION_FREE_BYTES, EXPANSION_MAX, Encoding, Inflate, InflateError, STEP_BYTES,
-    STREAM_OUTPUT_BYTES_MAX,
+    STREAM_OUTPUT_BYTES_MAX, WholeError, whole,
 };
 
 pub const CODED: [Encoding; 4] = [
@@ -15,13 +15,20 @@ pub const CODED: [Encoding; 4] = [
     Encoding::Zstd,
 ];
 
+/// The most that is taken at once: more than any input here expands to.
+const BYTES_MAX: usize = 64 << 20;
+
 pub fn check(data: &[u8]) {
     let Some(([encoding, form, seed], rest)) = choices(data) else {
         return;
     };
     let encoding = CODED[usize::from(encoding) % CODED.len()];
     if form % 2 == 0 {
-        let _ = decoded_alike(encoding, rest, seed);
+        let (out, result) = decoded_alike(encoding, rest, seed);
+        let taken = whole(encoding, rest, BYTES_MAX);
+        // Of what can't be streamed nothing is taken, and of a stream all.
+        assert!(result.is_ok() || taken.is_err(), "{result:?} {encoding:?}");
+        assert!(taken.is_err() || taken == Ok(out), "{encoding:?}");
         return;
     }
     let plain = expanded(rest);
@@ -34,6 +41,15 @@ pub fn check(data: &[u8]) {
         !in_bounds || (result.is_ok() && out == plain),
         "what was coded comes back"
     );
+    let taken = whole(encoding, &coded, plain.len());
+    assert!(!in_bounds || taken == Ok(plain), "all at once, too");
+    if let Some(less) = coded.len().checked_sub(1) {
+        let cut = whole(encoding, &coded[..less], BYTES_MAX);
+        assert!(matches!(
+            cut,
+            Err(WholeError::Malformed | WholeError::Expands)
+        ));
+    }
 }
 
 type Decoded = (Vec<u8>, Result<(), InflateError>);

@@ -1,8 +1,10 @@
-//! Bedrock's dialect: `converse`, plain and as an AWS event stream.
+//! Bedrock's dialect: `converse` and `invoke`, plain and as an AWS event stream.
 //!
 //! A frame is its length, the length of its headers and a CRC of both; headers
 //! and payload; and a CRC of all before it. Source: the Smithy specification,
 //! "Amazon Event Stream Specification".
+
+mod invoke;
 
 use super::received::Received;
 use super::speech::{Speech, Stream, TOKEN, Task, pieces, text};
@@ -12,19 +14,32 @@ use serde_json::{Value, json};
 pub struct Bedrock;
 
 impl Speech for Bedrock {
-    fn task(&self, _: &Received) -> Task {
-        Task::Generate
+    fn task(&self, call: &Received) -> Task {
+        match call.path.contains("-embed-") {
+            true => Task::Embed,
+            false => Task::Generate,
+        }
     }
 
     fn prompts(&self) -> &'static [&'static str] {
-        &["messages", "system"]
+        &["messages", "system", "prompt", "inputText", "message"]
     }
 
     fn caps<'c>(&self, call: &'c Received) -> Vec<&'c Value> {
-        vec![&call.body["inferenceConfig"]["maxTokens"]]
+        let body = &call.body;
+        vec![
+            &body["inferenceConfig"]["maxTokens"],
+            &body["inferenceConfig"]["max_new_tokens"],
+            &body["textGenerationConfig"]["maxTokenCount"],
+            &body["max_tokens"],
+            &body["max_gen_len"],
+        ]
     }
 
     fn answer(&self, call: &Received) -> Value {
+        if let Some(maker) = invoke::maker(call) {
+            return maker.answer(call);
+        }
         let message = json!({"role": "assistant", "content": [{"text": text(call)}]});
         let mut answer = json!({"output": {"message": message}, "stopReason": "end_turn",
             "metrics": {"latencyMs": 1}});
@@ -34,7 +49,17 @@ impl Speech for Bedrock {
         answer
     }
 
+    fn headers(&self, call: &Received) -> Vec<(&'static str, String)> {
+        match invoke::maker(call) {
+            Some(_) => invoke::headers(call),
+            None => Vec::new(),
+        }
+    }
+
     fn stream(&self, call: &Received) -> Option<Stream> {
+        if call.path.ends_with("/invoke-with-response-stream") {
+            return invoke::maker(call).map(|maker| maker.stream(call));
+        }
         if !call.path.ends_with("/converse-stream") {
             return None;
         }
@@ -43,7 +68,7 @@ impl Speech for Bedrock {
             metadata["usage"] = usage(call);
         }
         Some(Stream {
-            content_type: "application/vnd.amazon.eventstream",
+            content_type: EVENT_STREAM,
             before: vec![frame("messageStart", &json!({"role": "assistant"}))],
             tokens: pieces(call, |_| {
                 frame(
@@ -63,6 +88,8 @@ impl Speech for Bedrock {
         json!({"message": "made to fail"})
     }
 }
+
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 fn usage(call: &Received) -> Value {
     let (input, output) = call.bills;

@@ -1,5 +1,8 @@
-//! OpenAI's dialect: chat completions, completions, embeddings, responses. The
-//! answer to any other path is a completion's.
+//! OpenAI's dialect: chat completions, completions, embeddings, responses; and
+//! pictures, recordings and the rest. The answer to any other path is a
+//! completion's.
+
+mod media;
 
 use super::received::Received;
 use super::speech::{self, Speech, Stream, TOKEN, Task, pieces, text};
@@ -12,8 +15,10 @@ pub struct OpenAi;
 impl Speech for OpenAi {
     fn task(&self, call: &Received) -> Task {
         let ends = |end| call.path.ends_with(end);
-        if ends("/embeddings") {
+        if ends("/embeddings") || ends("/rerank") {
             Task::Embed
+        } else if ends("/moderations") || media::is_silent(call) {
+            Task::NoTokens
         } else if ends("/responses/input_tokens") {
             Task::CountTokens
         } else {
@@ -22,7 +27,14 @@ impl Speech for OpenAi {
     }
 
     fn prompts(&self) -> &'static [&'static str] {
-        &["messages", "prompt", "input", "instructions"]
+        &[
+            "messages",
+            "prompt",
+            "input",
+            "instructions",
+            "query",
+            "documents",
+        ]
     }
 
     fn caps<'c>(&self, call: &'c Received) -> Vec<&'c Value> {
@@ -38,6 +50,8 @@ impl Speech for OpenAi {
             json!({"object": "response.input_tokens", "input_tokens": speech::input_tokens(call)})
         } else if ends("/responses") {
             response(call, "completed")
+        } else if let Some(answer) = media::answer(call) {
+            answer
         } else {
             choices(call)
         };
@@ -47,7 +61,14 @@ impl Speech for OpenAi {
         answer
     }
 
+    fn sound(&self, call: &Received) -> Option<(&'static str, Bytes)> {
+        media::sound(call)
+    }
+
     fn stream(&self, call: &Received) -> Option<Stream> {
+        if let Some(stream) = media::stream(call) {
+            return Some(stream);
+        }
         if call.body["stream"] != true {
             return None;
         }

@@ -11,6 +11,7 @@ pub struct Received {
     /// What followed the path, without its `?`.
     pub query: String,
     pub headers: Vec<(String, String)>,
+    /// Of a form its fields, as texts; its files are left out.
     pub body: Value,
     pub raw_body: Bytes,
     /// What it bills if the answer is whole: input and output.
@@ -36,7 +37,10 @@ impl Received {
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or("").to_owned(),
             headers: headers.collect(),
-            body: serde_json::from_slice(&raw_body).unwrap_or_default(),
+            body: match boundary(head) {
+                Some(boundary) => form(&boundary, &raw_body),
+                None => serde_json::from_slice(&raw_body).unwrap_or_default(),
+            },
             raw_body,
             bills: (0, 0),
             chunks_sent: 0,
@@ -61,4 +65,28 @@ impl Received {
     pub(super) fn says_usage(&self) -> bool {
         self.header("x-fake-no-usage").is_none()
     }
+}
+
+/// What stands between the parts of a form.
+fn boundary(head: &Parts) -> Option<String> {
+    let content_type = head.headers.get("content-type")?.to_str().ok()?;
+    let (_, boundary) = content_type.split_once("multipart/form-data; boundary=")?;
+    Some(boundary.to_owned())
+}
+
+fn form(boundary: &str, bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    let between = format!("--{boundary}\r\n");
+    let parts = text.split(&between).skip(1);
+    let fields = parts.filter_map(|part| {
+        let (head, content) = part.split_once("\r\n\r\n")?;
+        let (_, name) = head.split_once("name=\"")?;
+        let (name, rest) = name.split_once('"')?;
+        // Of the last part, up to where the form ends.
+        let content = content.split(&format!("\r\n--{boundary}--")).next()?;
+        let content = content.strip_suffix("\r\n").unwrap_or(content);
+        let is_file = rest.contains("filename=");
+        (!is_file).then(|| (name.to_owned(), Value::from(content)))
+    });
+    Value::Object(fields.collect())
 }

@@ -2,7 +2,7 @@
 //! how words are counted, what is billed.
 
 use super::received::Received;
-use super::{anthropic, bedrock, gemini, ollama, openai};
+use super::{anthropic, bedrock, cohere, gemini, ollama, openai};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ pub enum Task {
     Embed,
     /// How many tokens a prompt has; nothing is billed.
     CountTokens,
+    /// Billed by something else than tokens, or not at all.
+    NoTokens,
 }
 
 /// How a dialect's calls are understood and answered.
@@ -28,6 +30,16 @@ pub trait Speech: Sync {
 
     /// A whole answer in one JSON object.
     fn answer(&self, call: &Received) -> Value;
+
+    /// A whole answer that isn't JSON: its content type and its bytes.
+    fn sound(&self, _: &Received) -> Option<(&'static str, Bytes)> {
+        None
+    }
+
+    /// Headers of a whole answer, besides its content type.
+    fn headers(&self, _: &Received) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// The answer in pieces, where the call asks for that.
     fn stream(&self, call: &Received) -> Option<Stream>;
@@ -70,6 +82,8 @@ pub fn of(path: &str) -> &'static dyn Speech {
         &bedrock::Bedrock
     } else if ends(&["/api/chat", "/api/generate", "/api/embed"]) {
         &ollama::Ollama
+    } else if ends(&["/v1/chat", "/v2/chat", "/v2/embed", "/v2/rerank"]) {
+        &cohere::Cohere
     } else {
         &openai::OpenAi
     }
@@ -79,7 +93,7 @@ pub fn of(path: &str) -> &'static dyn Speech {
 pub fn bills(call: &Received) -> (u64, u64) {
     let speech = of(&call.path);
     match speech.task(call) {
-        Task::CountTokens => (0, 0),
+        Task::CountTokens | Task::NoTokens => (0, 0),
         Task::Embed => (input_tokens(call), 0),
         Task::Generate => {
             let asked = call.number("x-fake-output").unwrap_or(5);

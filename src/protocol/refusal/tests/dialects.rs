@@ -52,9 +52,19 @@ fn openai() {
             "invalid_request_error unsupported_content_type",
         ),
         (
-            Denial::UnsupportedEncoding,
+            Denial::Encoding(EncodingFault::Unsupported),
             415,
             "invalid_request_error unsupported_content_encoding",
+        ),
+        (
+            Denial::Encoding(EncodingFault::Malformed),
+            400,
+            "invalid_request_error invalid_request_body",
+        ),
+        (
+            Denial::Encoding(EncodingFault::Expands),
+            413,
+            "invalid_request_error request_too_large",
         ),
         (
             Denial::BodyTooLarge { bytes_max },
@@ -113,7 +123,11 @@ fn anthropic() {
             415,
             "invalid_request_error",
         ),
-        (Denial::UnsupportedEncoding, 415, "invalid_request_error"),
+        (
+            Denial::Encoding(EncodingFault::Unsupported),
+            415,
+            "invalid_request_error",
+        ),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
             413,
@@ -151,7 +165,11 @@ fn gemini() {
             415,
             "INVALID_ARGUMENT",
         ),
-        (Denial::UnsupportedEncoding, 415, "INVALID_ARGUMENT"),
+        (
+            Denial::Encoding(EncodingFault::Unsupported),
+            415,
+            "INVALID_ARGUMENT",
+        ),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
             413,
@@ -243,6 +261,7 @@ fn a_stream_that_is_an_array_is_refused_in_one() {
     let form = Form {
         dialect: Dialect::Gemini,
         array: true,
+        ..Form::default()
     };
     for (denial, _) in all() {
         let alone = refuse(Dialect::Gemini, &denial);
@@ -275,7 +294,11 @@ fn bedrock() {
             400,
             "ValidationException",
         ),
-        (Denial::UnsupportedEncoding, 400, "ValidationException"),
+        (
+            Denial::Encoding(EncodingFault::Unsupported),
+            400,
+            "ValidationException",
+        ),
         (
             Denial::BodyTooLarge { bytes_max: 10 },
             413,
@@ -307,7 +330,7 @@ fn by_status() -> Vec<(Denial, u16, &'static str)> {
         (Denial::UnknownEndpoint, 404, ""),
         (Denial::MethodNotAllowed, 405, ""),
         (Denial::UnsupportedMediaType { form: false }, 415, ""),
-        (Denial::UnsupportedEncoding, 415, ""),
+        (Denial::Encoding(EncodingFault::Unsupported), 415, ""),
         (Denial::BodyTooLarge { bytes_max: 10 }, 413, ""),
         (bad_field(), 400, ""),
         (Denial::UnknownModel, 404, ""),

@@ -1,0 +1,194 @@
+//! The price that a call keeps from its admission to its end, whatever becomes
+//! of prices meanwhile.
+//!
+//! It travels with the hold as text, so it holds only what settling needs.
+
+use super::date;
+use super::notation;
+use super::price::{self, Price, ServiceTier};
+use super::schedule::{Dated, Schedule};
+use super::used::Used;
+use super::{CostPart, Kind};
+use crate::units::UnixMillis;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::sync::Arc;
+
+/// What a call may have that its price differs by. What isn't known to be
+/// missing may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct May {
+    /// The most input tokens.
+    pub input_tokens: u64,
+    /// Tokens written to a cache.
+    pub write_cache: bool,
+    /// For an hour.
+    pub write_cache_1h: bool,
+    pub read_audio: bool,
+    pub read_images: bool,
+    /// The tier of service that it asks for; `None`: it leaves that to the
+    /// provider.
+    pub service_tier: Option<ServiceTier>,
+}
+
+/// What a model costs over time, and by which name the ledger knows each price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPrice {
+    schedule: Schedule,
+    /// Of each price, in their order.
+    versions: Vec<Arc<str>>,
+}
+
+impl ModelPrice {
+    /// `name` says which prices these are: of a catalogue, of a configuration.
+    pub fn new(schedule: Schedule, name: &str) -> Self {
+        let version = |dated: &Dated| match dated.from.0 {
+            0 => Arc::from(name),
+            _ => format!("{name}@{}", date::Written(dated.from)).into(),
+        };
+        Self {
+            versions: schedule.iter().map(version).collect(),
+            schedule,
+        }
+    }
+
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The price of a call that begins at that time.
+    pub fn pin(&self, at: UnixMillis, may: May) -> PinnedPrice {
+        let dated = self.schedule.at(at);
+        let mut named = self.schedule.iter().zip(&self.versions);
+        let named = named.find(|(known, _)| known.from == dated.from);
+        let version = named.map_or_else(|| Arc::from(""), |(_, version)| Arc::clone(version));
+        PinnedPrice::of(dated, version, may)
+    }
+}
+
+/// A call's price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedPrice {
+    #[serde(serialize_with = "write_price", deserialize_with = "read_price")]
+    price: Price,
+    /// What each input token is held at, in nano-dollars per million.
+    input: u64,
+    /// The same of each output token.
+    output: u64,
+    /// The tier that is charged where the provider names none.
+    #[serde(
+        default,
+        skip_serializing_if = "is_standard",
+        serialize_with = "write_tier",
+        deserialize_with = "read_tier"
+    )]
+    tier: ServiceTier,
+    /// Which price it is, for the ledger.
+    version: Arc<str>,
+}
+
+impl PinnedPrice {
+    /// The price for a call that may have so much. Its hold is at the dearest of
+    /// what the call may meet.
+    pub fn of(dated: &Dated, version: Arc<str>, may: May) -> Self {
+        let (input, output) = dearest(&dated.price, may);
+        let mut price = dated.price.clone();
+        // Batches are asked for, not chosen by the provider.
+        price
+            .tiers
+            .retain(|(tier, _)| *tier != ServiceTier::Batch || may.service_tier == Some(*tier));
+        Self {
+            price,
+            input,
+            output,
+            tier: may.service_tier.unwrap_or_default(),
+            version,
+        }
+    }
+
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// What is held for a call: no call of so many tokens costs more.
+    pub fn hold(&self, input_tokens: u64, output_tokens: u64) -> Vec<CostPart> {
+        let request = self.price.standard.rates.get(Kind::Request);
+        price::parts([
+            (Kind::Input, input_tokens, self.input),
+            (Kind::Output, output_tokens, self.output),
+            (
+                Kind::Request,
+                u64::from(request.is_some()),
+                request.unwrap_or(0),
+            ),
+        ])
+    }
+
+    /// The tier that a call is charged by which the provider said this of.
+    pub fn charged_tier(&self, said: Option<ServiceTier>) -> ServiceTier {
+        said.unwrap_or(self.tier)
+    }
+
+    /// What was used costs this, in the tier that the provider said.
+    pub fn cost(&self, said: Option<ServiceTier>, used: &Used) -> Vec<CostPart> {
+        self.price.cost(self.charged_tier(said), used)
+    }
+}
+
+/// The dearest input and output token that a call may meet.
+fn dearest(price: &Price, may: May) -> (u64, u64) {
+    let tiers: &[ServiceTier] = match &may.service_tier {
+        Some(asked) => std::slice::from_ref(asked),
+        // The provider chooses by what the account is set to. Batches have
+        // endpoints of their own, and flex is cheaper than standard.
+        None => &[ServiceTier::Standard, ServiceTier::Priority],
+    };
+    let mut input = vec![Kind::Input, Kind::CachedInput];
+    input.extend(may.write_cache.then_some(Kind::CacheWrite));
+    input.extend((may.write_cache && may.write_cache_1h).then_some(Kind::CacheWrite1h));
+    input.extend(may.read_audio.then_some(Kind::InputAudio));
+    input.extend(may.read_images.then_some(Kind::InputImage));
+    let output = [
+        Kind::Output,
+        Kind::Reasoning,
+        Kind::OutputAudio,
+        Kind::OutputImage,
+    ];
+    let mut most = (0, 0);
+    for tier in tiers {
+        // The provider may count fewer tokens, and so meet each shorter length.
+        let shorter = price
+            .lengths()
+            .into_iter()
+            .filter(|l| *l < may.input_tokens);
+        for length in shorter.chain([may.input_tokens]) {
+            let rates = price.rates(*tier, length);
+            let rate = |kinds: &[Kind]| kinds.iter().map(|kind| rates.of(*kind)).max();
+            most.0 = most.0.max(rate(&input).unwrap_or(0));
+            most.1 = most.1.max(rate(&output).unwrap_or(0));
+        }
+    }
+    most
+}
+
+fn is_standard(tier: &ServiceTier) -> bool {
+    *tier == ServiceTier::Standard
+}
+
+fn write_price<S: Serializer>(price: &Price, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(price)
+}
+
+fn read_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    notation::read(&text).map_err(serde::de::Error::custom)
+}
+
+fn write_tier<S: Serializer>(tier: &ServiceTier, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(tier)
+}
+
+fn read_tier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServiceTier, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let tier = ServiceTier::of_word(&word);
+    tier.ok_or_else(|| serde::de::Error::custom("not a tier of service"))
+}
