@@ -2,6 +2,7 @@
 
 use crate::support::dice::Dice;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -77,8 +78,8 @@ impl Sinks {
         let mut owed: BTreeMap<HoldId, Row> = BTreeMap::new();
         let mut in_order = Vec::new();
         for row in rows {
-            if !owed.contains_key(&row.event.id) {
-                owed.insert(row.event.id, row.clone());
+            if let Entry::Vacant(first) = owed.entry(row.event.id) {
+                first.insert(row.clone());
                 in_order.push(&row.event);
             }
         }
