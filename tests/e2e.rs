@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/backlog.rs"]
+mod backlog;
 #[path = "e2e/calls.rs"]
 mod calls;
 #[path = "e2e/configurations.rs"]
@@ -20,6 +22,8 @@ mod dialects;
 mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/kills.rs"]
+mod kills;
 #[path = "e2e/ledger.rs"]
 mod ledger;
 #[path = "e2e/ledger_sinks.rs"]
@@ -42,6 +46,8 @@ mod refusals;
 mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
+#[path = "e2e/sinks.rs"]
+mod sinks;
 mod support;
 #[path = "e2e/upgrades.rs"]
 mod upgrades;

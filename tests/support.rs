@@ -5,7 +5,9 @@
 
 pub mod books;
 pub mod client;
+pub mod dice;
 pub mod link;
+pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod stack;

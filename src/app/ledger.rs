@@ -9,6 +9,7 @@ use crate::config::{LedgerConfig, LedgerDurability};
 use crate::driver::Driver;
 use crate::driver::clock::{self, Clock};
 use crate::exchange::OpenCall;
+use crate::ledger::faults::{self, die};
 use crate::ledger::relay::{Relay, Watch};
 use crate::ledger::sink::Sink;
 use crate::ledger::sinks::file::{FileConfig, FileSink};
@@ -108,7 +109,10 @@ impl Ledger {
         for call in interrupted {
             let context = std::str::from_utf8(&call.context).ok();
             match context.and_then(OpenCall::from_json) {
-                Some(open) => driver.settle_interrupted(&open),
+                Some(open) => {
+                    driver.settle_interrupted(&open);
+                    die("die::interrupted");
+                }
                 None => {
                     tracing::error!(id = %call.id, "an open call in the ledger can't be read; it is dropped");
                     driver.recorder().forget(call.id);
@@ -144,7 +148,7 @@ fn open_spool(
             LedgerDurability::Relaxed => Durability::Relaxed,
         },
         bytes_max: config.spool_bytes_max,
-        segment_bytes: SEGMENT_BYTES,
+        segment_bytes: faults::segment_bytes(SEGMENT_BYTES),
         sinks: config.sinks(),
     };
     let (readiness, failed) = (Arc::clone(readiness), failed.clone());

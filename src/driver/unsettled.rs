@@ -15,6 +15,7 @@ use super::Driver;
 use super::settle::conclude;
 use crate::counters::CounterError;
 use crate::exchange::Settlement;
+use crate::ledger::faults::die;
 use crate::limits::{HoldId, Settled};
 use crate::units::UnixMillis;
 use answer::heard;
@@ -168,6 +169,7 @@ impl Unsettled {
 
 /// Asks for the first time, for all parts of the hold at once.
 pub(super) async fn settle(driver: &Driver, settlement: Settlement) {
+    die("die::over");
     match settlement.shared_part() {
         Some(shared) => {
             let own = settle_part(driver, settlement);

@@ -113,6 +113,7 @@ impl<S: Sink> Relay<S> {
             self.gone(&error);
             pause = rest(pause).await;
         }
+        die("die::aside");
         self.watch.set_aside(sink);
     }
 

@@ -11,6 +11,7 @@
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
 //! | `migrations` | the tables, by version |
 //! | `write`, `copy`, `partitions` | batches in |
+//! | `told_twice` | a call that is told of as refused and as let through |
 //! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows |
 //!
 //! Always holds:
@@ -39,6 +40,7 @@ mod migrations;
 mod partitions;
 mod read;
 mod retention;
+mod told_twice;
 mod usage;
 mod value;
 mod write;

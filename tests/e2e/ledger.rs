@@ -5,6 +5,10 @@ use crate::support::client;
 use crate::support::stack::{SOON, Setup, Stack};
 use crate::support::until;
 use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use weir::exchange::event::Outcome;
 
@@ -50,6 +54,103 @@ async fn a_disk_without_room_stops_admissions_until_it_has_some_and_loses_no_row
     assert_eq!(status(stack).await, 200);
     assert_eq!(stack.provider.received(), passed + 1);
     stack.settle_the_books().await;
+}
+
+/// A small disk of its own.
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// `None` where nothing can be mounted.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        let mounted = mount.arg(folder.path()).output();
+        mounted
+            .is_ok_and(|done| done.status.success())
+            .then_some(Self { folder })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Until it takes no more.
+    fn fill(&self) {
+        let mut ballast = File::create(self.path().join("ballast")).unwrap();
+        let full = loop {
+            if let Err(error) = ballast.write_all(&[1; 4_096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_admissions_says_so_and_loses_nothing_though_weir_dies_then() {
+    let Some(disk) = Disk::mount("2m") else {
+        println!("nothing can be mounted here; the fail point's test stands for it");
+        return;
+    };
+    let mut stack = Stack::start(Setup {
+        ledger: Some(disk.path().join("ledger")),
+        faults: "spool::segment_bytes=return(65536)".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut passed = 0;
+    for dies in [false, true] {
+        assert_eq!(status(&stack).await, 200);
+        passed += 1;
+        disk.fill();
+        while status(&stack).await == 200 {
+            passed += 1;
+            assert!(passed < 500, "the disk was never full");
+        }
+        assert_eq!(ready(&stack).await, (503, json!(false)));
+        assert_eq!(status(&stack).await, 503, "it is refused at once");
+        if dies {
+            stack.kill_weir();
+            stack.start_weir();
+            until("weir to say that it can't begin", SOON, || {
+                let ended = stack.weir.ended();
+                async move { ended }
+            })
+            .await;
+            let log = stack.weir.tail();
+            assert!(log.contains("No space left on device"), "{log}");
+        }
+        disk.make_room();
+        if dies {
+            stack.start_weir();
+        }
+        let stack = &stack;
+        until("weir to be ready", SOON, || async {
+            stack.weir_is_ready().await.then_some(())
+        })
+        .await;
+    }
+    // Envoy may have to find it.
+    let stack = &stack;
+    until("a call to pass", SOON, || async {
+        (status(stack).await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(stack.provider.received(), passed + 1);
+    stack.log_and_events_agree().await;
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn start(collector: &Receiver, meter: &Receiver) -> (Stack, tempfile::Temp
     let receiver = format!("token: {{ file: \"{}\" }}, timeout: 3s", token.display());
     let (otlp, cloudevents) = (collector.address(), meter.address());
     let stack = Stack::start(Setup {
-        ledger: format!(
+        sinks: format!(
             ", otlp: {{ endpoint: \"http://{otlp}\", {receiver} }}\
              , cloudevents: {{ url: \"http://{cloudevents}/in?key={URL_KEY}\", {receiver} }}"
         ),

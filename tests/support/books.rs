@@ -249,8 +249,9 @@ pub fn was_sent(event: &UsageEvent) -> bool {
     }
 }
 
-/// What the exact limits hold in Redis, and one of each for asking.
-async fn audited(redis: &Redis) -> Vec<u64> {
+/// What `acme`'s exact limits hold in Redis, and one of each for asking:
+/// requests, tokens, nano-dollars.
+pub async fn audited(redis: &Redis) -> Vec<u64> {
     let now = UnixMillis(unix_ms());
     let hold = HoldId::new(now, &[0xbb; 10]);
     let charges = AUDITED.map(|(name, unit, amount)| {

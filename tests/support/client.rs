@@ -10,6 +10,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -48,8 +49,11 @@ pub struct Open {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     body: Incoming,
-    connection: AbortHandle,
+    _connection: Connection,
 }
+
+/// Ends with whoever waits for its answer.
+struct Connection(AbortHandle);
 
 impl Open {
     /// The next bytes; `None` at the end. An error is a connection that broke.
@@ -81,25 +85,34 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.connection.abort();
+        self.0.abort();
     }
 }
 
 /// Sends one request and gives back its answer as it begins.
 pub async fn open(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
+    try_open(address, request).await.expect("an answer")
+}
+
+/// The same, of a server that may be dying.
+pub async fn try_open(address: SocketAddr, request: Request<Full<Bytes>>) -> io::Result<Open> {
     tokio::time::timeout(CALL_MAX, open_now(address, request))
         .await
         .expect("an answer in time")
 }
 
-async fn open_now(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection).abort_handle();
-    let response: Response<Incoming> = sender.send_request(request).await.expect("an answer");
+async fn open_now(address: SocketAddr, request: Request<Full<Bytes>>) -> io::Result<Open> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(io::Error::other)?;
+    let connection = Connection(tokio::spawn(connection).abort_handle());
+    let response: Response<Incoming> = sender
+        .send_request(request)
+        .await
+        .map_err(io::Error::other)?;
     let (head, body) = response.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
         (
@@ -107,12 +120,12 @@ async fn open_now(address: SocketAddr, request: Request<Full<Bytes>>) -> Open {
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
         )
     });
-    Open {
+    Ok(Open {
         status: head.status.as_u16(),
         headers: headers.collect(),
         body,
-        connection,
-    }
+        _connection: connection,
+    })
 }
 
 /// Sends one request and reads the whole answer.

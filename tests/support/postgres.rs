@@ -7,7 +7,7 @@
 #![allow(dead_code, reason = "each user needs a part of it")]
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -108,6 +108,21 @@ impl Server {
         self.child = Some(command.spawn().unwrap());
     }
 
+    /// Runs it again after [`Server::kill`], and waits until it answers. What the
+    /// old one forked may hold its memory for a moment: a new one ends at once
+    /// then.
+    pub async fn restart(&mut self) {
+        let until = Instant::now() + DEADLINE;
+        while PgConnection::connect(&self.url("postgres")).await.is_err() {
+            assert!(Instant::now() < until, "PostgreSQL did not come up");
+            let child = self.child.as_mut();
+            if child.is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+                self.run();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// At once, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -118,6 +133,10 @@ impl Server {
 
     pub fn url(&self, database: &str) -> String {
         format!("postgres://weir@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// The URL of a new database.

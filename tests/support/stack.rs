@@ -61,8 +61,12 @@ pub struct Setup {
     pub durability: &'static str,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
+    /// Where the ledger is.
+    pub ledger: Option<PathBuf>,
     /// Fields of `ledger` besides its path and its file, each behind a comma.
-    pub ledger: String,
+    pub sinks: String,
+    /// Redis writes down what it is told, and knows it again after a crash.
+    pub redis_keeps: bool,
 }
 
 impl Default for Setup {
@@ -80,7 +84,9 @@ impl Default for Setup {
             envoy_edits: Vec::new(),
             durability: "strict",
             faults: String::new(),
-            ledger: String::new(),
+            ledger: None,
+            sinks: String::new(),
+            redis_keeps: false,
         }
     }
 }
@@ -124,7 +130,7 @@ impl Stack {
             Engine::Memory => (None, "{ memory: {} }".to_owned()),
             Engine::Redis => {
                 let port = free_port();
-                let redis = start_redis(dir.path(), port).await;
+                let redis = run_redis(dir.path(), port, setup.redis_keeps).await;
                 let mut address = loopback(port);
                 if setup.link {
                     address = link.insert(Link::start(address).await).address;
@@ -247,11 +253,34 @@ impl Stack {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    /// Starts Redis anew, empty, where the old one was.
+    /// Starts Redis anew where the old one was; empty, unless it keeps what it is
+    /// told.
     pub async fn restart_redis(&mut self) {
         let (_, port) = self.redis.take().expect("a stack with Redis");
-        self.counting_since_ms = unix_ms();
-        self.redis = Some((start_redis(self.dir.path(), port).await, port));
+        let keeps = self.setup.redis_keeps;
+        if !keeps {
+            self.counting_since_ms = unix_ms();
+        }
+        self.redis = Some((run_redis(self.dir.path(), port, keeps).await, port));
+    }
+
+    /// Starts weir anew, as a supervisor does: it may not come up.
+    pub fn start_weir(&mut self) {
+        self.was_killed = true;
+        self.weir = start_weir(self.dir.path(), &self.setup.faults);
+    }
+
+    /// Whether weir says so; false where there is none.
+    pub async fn weir_is_ready(&self) -> bool {
+        let request = Request::get("/readyz").header("host", "test");
+        let request = request.body(Full::default()).unwrap();
+        let ready = client::try_open(self.admin, request).await;
+        ready.is_ok_and(|ready| ready.status == 200)
+    }
+
+    /// The spool's folder.
+    pub fn ledger(&self) -> PathBuf {
+        ledger_path(&self.setup, self.dir.path())
     }
 
     /// A chat call's request.
@@ -373,6 +402,10 @@ fn with_audit(limits: &str) -> String {
     }
 }
 
+fn ledger_path(setup: &Setup, dir: &Path) -> PathBuf {
+    setup.ledger.clone().unwrap_or_else(|| dir.join("ledger"))
+}
+
 fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String {
     let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
     let hash = |key: &str| pepper.digest(key.as_bytes());
@@ -415,10 +448,10 @@ tenants:
         socket = dir.join("weir.sock").display(),
         grpc = ports.grpc,
         admin = ports.admin,
-        ledger = dir.join("ledger").display(),
+        ledger = ledger_path(setup, dir).display(),
         durability = setup.durability,
+        sinks = setup.sinks,
         log = dir.join("usage.jsonl").display(),
-        sinks = setup.ledger,
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
@@ -527,6 +560,12 @@ pub fn envoy_binary() -> PathBuf {
 
 /// A Redis of its own, without persistence.
 pub async fn start_redis(dir: &Path, port: u16) -> Process {
+    run_redis(dir, port, false).await
+}
+
+/// What `keeps` says is with the system before it is answered, so a kill loses
+/// nothing of it.
+async fn run_redis(dir: &Path, port: u16, keeps: bool) -> Process {
     let mut command = Command::new("redis-server");
     command.args([
         "--bind",
@@ -536,14 +575,29 @@ pub async fn start_redis(dir: &Path, port: u16) -> Process {
         "--save",
         "",
         "--appendonly",
-        "no",
+        if keeps { "yes" } else { "no" },
     ]);
     command.arg("--dir").arg(dir);
-    let redis = Process::start("redis", command, dir);
+    let server = Process::start("redis", command, dir);
     let address = loopback(port);
     until("Redis to listen", READY_MAX, || async move {
         client::accepts(address).await.then_some(())
     })
     .await;
-    redis
+    if keeps {
+        // It listens before it has read what it kept.
+        let client = redis::Client::open(format!("redis://{address}")).unwrap();
+        let client = &client;
+        until(
+            "Redis to have read what it kept",
+            READY_MAX,
+            || async move {
+                let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+                let pong: Result<String, _> = redis::cmd("PING").query_async(&mut connection).await;
+                pong.is_ok().then_some(())
+            },
+        )
+        .await;
+    }
+    server
 }

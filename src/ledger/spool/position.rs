@@ -4,6 +4,7 @@
 //! old makes its relay offer rows again, which sinks take once.
 
 use super::SpoolError;
+use crate::ledger::faults::die;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,10 @@ pub(super) fn write(spool: &Path, sink: &str, position: Position) -> Result<(), 
     let new_path = path.with_extension("new");
     let text = format!("{:016x} {}\n", position.segment, position.offset);
     fs::write(&new_path, text)
-        .and_then(|()| fs::rename(&new_path, &path))
+        .and_then(|()| {
+            die("die::position");
+            fs::rename(&new_path, &path)
+        })
         .map_err(SpoolError::file(&path))
 }
 

@@ -5,11 +5,11 @@ use super::queue::{Batch, Entry, Queue, Standing};
 use super::recovery::Recovered;
 use super::segment::{self, Chain, Open};
 use super::{Position, SYNC_EVERY, SpoolConfig, SpoolError};
-use crate::ledger::faults::die;
+use crate::ledger::faults::{self, die};
 use crate::ledger::row::{Link, chained};
 use crate::ledger::wire;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,6 +80,7 @@ impl Writer {
         let path = segment::path(&config.path, number);
         let begun = segment::begin(&config.path, number, &chain, &open);
         let (file, len) = begun.map_err(SpoolError::file(&path))?;
+        die("die::begun");
         let mut writer = Writer {
             queue,
             config: config.clone(),
@@ -121,7 +122,6 @@ impl Writer {
         let mut spare = Batch::default();
         while let Some(mut batch) = self.queue.take(std::mem::take(&mut spare), self.patience()) {
             let written = self.write(&mut batch);
-            die("die::written");
             let over = self
                 .dirty_since
                 .is_some_and(|since| since.elapsed() >= SYNC_EVERY);
@@ -187,6 +187,7 @@ impl Writer {
         }
         self.out = out;
         self.out.clear();
+        die("die::written");
         batch.answer(Standing::Well, false);
         true
     }
@@ -288,13 +289,14 @@ impl Writer {
             && number < read
         {
             let path = segment::path(&self.config.path, number);
-            match fs::remove_file(&path) {
+            match faults::remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(%error, path = %path.display(), "a segment can't be removed");
                     break;
                 }
                 _ => self.sealed.remove(&number),
             };
+            die("die::removed");
         }
         let bytes = self.sealed.values().sum::<u64>() + self.len;
         if bytes > self.config.bytes_max {
@@ -334,6 +336,7 @@ fn now() -> Instant {
 
 fn append(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
     fail::fail_point!("spool::write", |_| Err(io::ErrorKind::StorageFull.into()));
+    faults::tear("die::torn", bytes, |half| drop(file.write(half)));
     file.write(bytes)
 }
 

@@ -14,8 +14,10 @@ use super::error::StoreError;
 use super::measure::{Dimension, Measure, Sums};
 use super::partitions;
 use super::rollup::{self, Deltas};
+use super::told_twice;
 use super::value::{Type, Value};
 use crate::exchange::event::Outcome;
+use crate::ledger::faults::die;
 use crate::ledger::row::{ChainId, Hash, Link, Row};
 use crate::ledger::wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -71,9 +73,11 @@ async fn attempt(
 ) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
     let mut deltas = Deltas::default();
+    let (told, lost) = told_twice::part(&mut tx, rows).await?;
+    insert_aside(&mut tx, &lost, SAME_ID).await?;
     for table in TABLES {
         let of_table = |row: &&Row| table_of(row) == table;
-        let rows: Vec<&Row> = rows.iter().filter(of_table).collect();
+        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
         if rows.is_empty() {
             continue;
         }
@@ -93,6 +97,7 @@ async fn attempt(
     add_up(&mut tx, &deltas).await?;
     move_heads(&mut tx, rows).await?;
     if commit {
+        die("die::uncommitted");
         tx.commit().await?;
         known.add(groups);
         Ok(())
@@ -101,7 +106,8 @@ async fn attempt(
     }
 }
 
-fn table_of(row: &Row) -> &'static str {
+/// Where a row goes.
+pub fn table_of(row: &Row) -> &'static str {
     let [calls, refusals] = TABLES;
     if row.event.outcome == Outcome::Refused {
         refusals

@@ -15,6 +15,7 @@ on_each_ledger!(
     a_batch_that_was_committed_unheard_is_counted_once,
     writers_at_once_lose_nothing,
     of_two_rows_with_one_id_the_first_counts,
+    of_a_refusal_and_a_call_with_one_id_the_first_counts,
     a_poison_row_is_named_and_set_aside,
     a_sum_that_does_not_fit_is_poison,
     rows_at_the_edges_of_months,
@@ -178,6 +179,49 @@ async fn of_two_rows_with_one_id_the_first_counts(ledger: Ledger) {
     for chain in ledger.store.chains().await.unwrap() {
         assert!(ledger.store.verify(&chain).await.unwrap().is_ok());
     }
+}
+
+/// A counter store that did not answer in time may have taken what was refused
+/// then, and hands it over when it expires.
+async fn of_a_refusal_and_a_call_with_one_id_the_first_counts(ledger: Ledger) {
+    let mut dice = Dice(14);
+    let mut chain = Chain::new(&mut dice);
+    let mut refused = call(&mut dice, MARCH);
+    refused.outcome = Outcome::Refused;
+    refused.known = None;
+    refused.cost_nanos = None;
+    let mut expired = call(&mut dice, MARCH);
+    expired.outcome = Outcome::Estimated;
+    expired.known = Some(Known::Reserved);
+    expired.id = refused.id;
+    let (mut early, mut late) = (expired.clone(), refused.clone());
+    early.id = dice.id(MARCH + 1);
+    late.id = early.id;
+    let rows = [refused, expired, early, late].map(|event| chain.link(event));
+    // One by one, and all at once; again, as after a crash.
+    for row in &rows {
+        ledger.deliver(std::slice::from_ref(row)).await;
+    }
+    ledger.deliver(&rows).await;
+    let [refused, expired, ..] = rows.map(|row| row.event);
+    let again = [refused, expired].map(|mut event| {
+        event.id = HoldId::new(UnixMillis(MARCH + 2), &[7; 10]);
+        chain.link(event)
+    });
+    ledger.deliver(&again).await;
+    ledger.deliver(&again).await;
+    let total = total(&ledger).await;
+    assert_eq!(total.sums.get(Measure::Refused), 2);
+    assert_eq!(total.sums.get(Measure::Calls), 1);
+    assert_eq!(total.sums.get(Measure::CostNanos), 100);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM calls").await, 1);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM refusals").await, 2);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 3);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
 }
 
 async fn a_poison_row_is_named_and_set_aside(ledger: Ledger) {

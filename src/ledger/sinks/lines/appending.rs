@@ -1,5 +1,6 @@
 //! Appending whole batches.
 
+use crate::ledger::faults;
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -75,6 +76,9 @@ impl<M: Medium> Appender<M> {
         if batch.is_empty() {
             return Ok(());
         }
+        faults::tear("die::torn_line", &batch, |half| {
+            let _ = write_all(&mut self.medium, half, &mut 0);
+        });
         let mut written = 0;
         let mut outcome = write_all(&mut self.medium, &batch, &mut written);
         if outcome.is_ok() && self.sync {
