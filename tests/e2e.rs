@@ -35,3 +35,5 @@ mod routes;
 #[path = "e2e/sdk.rs"]
 mod sdk;
 mod support;
+#[path = "e2e/usage.rs"]
+mod usage;

@@ -55,6 +55,8 @@ pub struct Setup {
     pub redis: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
+    /// The ledger goes to a database too: `weir.db`.
+    pub sqlite: bool,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
 }
@@ -71,6 +73,7 @@ impl Default for Setup {
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
+            sqlite: false,
             faults: String::new(),
         }
     }
@@ -373,7 +376,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
+ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} {sqlite} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -408,6 +411,13 @@ tenants:
         admin = ports.admin,
         ledger = dir.join("ledger").display(),
         log = dir.join("usage.jsonl").display(),
+        sqlite = match setup.sqlite {
+            true => format!(
+                ", sqlite: {{ path: \"{}\" }}",
+                dir.join("weir.db").display()
+            ),
+            false => String::new(),
+        },
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
