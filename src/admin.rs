@@ -6,6 +6,8 @@
 //! | `GET /readyz` | 200, or 503 while any part is not as it should be; the parts as JSON |
 //! | `GET /metrics` | all metrics, as OpenMetrics text |
 //! | `/v1/limits` | a tenant's limits, for who brings the token: see `limits` |
+//! | `/v1/usage`, `/v1/usage/top`, `/v1/usage/calls/{id}` | reports, for the same: see `usage` |
+//! | `GET /openapi.json` | all of this, as an OpenAPI document |
 //!
 //! Anything else is 404 or 405, as JSON. Nothing secret is shown.
 //!
@@ -17,8 +19,11 @@
 //! call.
 
 mod limits;
+mod openapi;
+mod usage;
 
 pub use limits::LimitsApi;
+pub use usage::UsageApi;
 
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::readiness::Readiness;
@@ -35,6 +40,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+/// The paths of [`router`], as OpenAPI writes them.
+const PAGES: [&str; 8] = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/limits",
+    "/v1/usage",
+    "/v1/usage/top",
+    "/v1/usage/calls/{id}",
+    "/openapi.json",
+];
 
 /// Probes and scrapers are few.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -57,6 +74,7 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
     pub limits: LimitsApi,
+    pub usage: UsageApi,
 }
 
 /// The pages.
@@ -66,6 +84,10 @@ pub fn router(state: AdminState) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .route("/v1/limits", get(limits::show).delete(limits::reset))
+        .route("/v1/usage", get(usage::report))
+        .route("/v1/usage/top", get(usage::top))
+        .route("/v1/usage/calls/{id}", get(usage::call))
+        .route("/openapi.json", get(openapi::document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -152,10 +174,9 @@ async fn scrape(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> Response {
-    let pages = ["/healthz", "/readyz", "/metrics", "/v1/limits"];
     json_response(
         StatusCode::NOT_FOUND,
-        &json!({ "error": "no such page", "pages": pages }),
+        &json!({ "error": "no such page", "pages": PAGES }),
     )
 }
 

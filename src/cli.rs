@@ -1,5 +1,5 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir import`, `weir meter`, `weir prices`.
+//! `weir limits`, `weir usage`, `weir import`, `weir meter`, `weir prices`.
 
 pub mod check;
 pub mod import;
@@ -8,6 +8,7 @@ pub mod limits;
 pub mod meter;
 pub mod prices;
 mod serve;
+pub mod usage;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// See how a tenant's limits stand in a running weir, or reset them.
     Limits(limits::LimitsArgs),
+    /// See what was used and what it cost, from the ledger.
+    Usage(Box<usage::UsageArgs>),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),
     /// Print what weir reads from a captured answer of a provider.
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
         Command::Limits(args) => limits::run(&args),
+        Command::Usage(args) => usage::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),
         Command::Prices(args) => prices::run(&args),

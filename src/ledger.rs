@@ -9,6 +9,7 @@
 //! | [`relay`] | carries rows from the spool to a sink |
 //! | [`sink`] | what every place that rows go to promises |
 //! | [`sinks`] | a file, a collector, an HTTP endpoint |
+//! | [`reports`] | reports in words: how they are asked for and told |
 //! | [`store`] | rows in SQLite or PostgreSQL: reports, corrections, verification |
 //!
 //! Always holds: a row, once written, is never changed; a place that rows go to
@@ -18,6 +19,7 @@
 
 pub mod faults;
 pub mod relay;
+pub mod reports;
 pub mod row;
 pub mod sink;
 pub mod sinks;

@@ -73,8 +73,16 @@ const HOUSE: House = House {
             modules: &["cli"],
         },
         Owner {
+            dependency: "csv",
+            modules: &["cli"],
+        },
+        Owner {
             dependency: "envoy_types",
             modules: &["envoy"],
+        },
+        Owner {
+            dependency: "indicatif",
+            modules: &["cli"],
         },
         Owner {
             dependency: "opentelemetry",
@@ -91,6 +99,10 @@ const HOUSE: House = House {
         Owner {
             dependency: "opentelemetry_sdk",
             modules: &["telemetry"],
+        },
+        Owner {
+            dependency: "parquet",
+            modules: &["cli"],
         },
         Owner {
             dependency: "prometheus_client",

@@ -51,3 +51,5 @@ mod sinks;
 mod support;
 #[path = "e2e/upgrades.rs"]
 mod upgrades;
+#[path = "e2e/usage.rs"]
+mod usage;

@@ -46,8 +46,8 @@ impl LimitsApi {
         }
     }
 
-    /// Who asks, if they may; else the answer.
-    fn driver(&self, headers: &HeaderMap) -> Result<&Driver, Refusal> {
+    /// Whether who asks may; else the answer.
+    pub(super) fn permit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.token else {
             let error = "this is switched off: set listen.admin_token to switch it on";
             return Err((StatusCode::FORBIDDEN, error.to_owned()));
@@ -63,6 +63,12 @@ impl LimitsApi {
             let error = "listen.admin_token is needed, as authorization: Bearer";
             return Err((StatusCode::UNAUTHORIZED, error.to_owned()));
         }
+        Ok(())
+    }
+
+    /// Who asks, if they may; else the answer.
+    fn driver(&self, headers: &HeaderMap) -> Result<&Driver, Refusal> {
+        self.permit(headers)?;
         let driver = self.driver.get().map(|driver| &**driver);
         let starting = || {
             (
@@ -110,7 +116,7 @@ pub(super) async fn reset(
 }
 
 /// What is wrong, and whose fault it is.
-type Refusal = (StatusCode, String);
+pub(super) type Refusal = (StatusCode, String);
 
 fn answer(done: Result<Value, Refusal>) -> Response {
     match done {

@@ -23,6 +23,7 @@ async fn start_within(request_max: Duration) -> Server {
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::default(),
         limits: LimitsApi::new(None, Arc::default()),
+        usage: UsageApi::new(None),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
@@ -223,3 +224,6 @@ async fn it_stops_when_told_to() {
     stopped.expect("a silent peer doesn't keep it").unwrap();
     drop(silent);
 }
+
+#[path = "tests/usage.rs"]
+mod usage;

@@ -1,6 +1,7 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces.
 
-use crate::admin::{self, AdminState, LimitsApi};
+use super::reports::database;
+use crate::admin::{self, AdminState, LimitsApi, UsageApi};
 use crate::config::{Config, Secret};
 use crate::driver::Driver;
 use crate::telemetry::metrics::Metrics;
@@ -9,8 +10,12 @@ use crate::telemetry::traces::Traces;
 use anyhow::Context;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// How long reports that are being made may take once the thread ends.
+const REPORTS_END_MAX: Duration = Duration::from_secs(1);
 
 /// A running admin runtime.
 pub(super) struct AdminThread {
@@ -52,13 +57,18 @@ impl AdminThread {
         let state = AdminState {
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
+            usage: UsageApi::new(config.ledger.as_ref().and_then(database)),
             limits: LimitsApi::new(token.map(Secret::expose), Arc::clone(&driver)),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let thread = std::thread::Builder::new()
             .name("weir-admin".into())
-            .spawn(move || runtime.block_on(admin::serve(listener, state, stopped)))
+            .spawn(move || {
+                runtime.block_on(admin::serve(listener, state, stopped));
+                // A report may still be made; nobody waits for it any more.
+                runtime.shutdown_timeout(REPORTS_END_MAX);
+            })
             .context("can't start the admin thread")?;
         Ok(Self {
             traces,

@@ -86,6 +86,18 @@ impl Store {
         Ok(Self { pool, known })
     }
 
+    /// Connects to read: nothing is made and nothing is changed, and what isn't
+    /// there isn't made.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLedger`], [`StoreError::Older`], and as [`Store::open`].
+    pub async fn open_to_read(config: &StoreConfig) -> Result<Self, StoreError> {
+        let pool = connect::connect_to_read(config).await?;
+        migrations::check(&pool).await?;
+        let known = write::Known::default();
+        Ok(Self { pool, known })
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -135,6 +147,23 @@ impl Store {
             ..Query::of(since, until)
         };
         Ok(usage::parts(&self.pool, &query).await?.rows(query.order))
+    }
+
+    /// A report without pages: all of its groups, in its order, as of one moment.
+    /// The query's `limit` and `after` count for nothing.
+    ///
+    /// # Errors
+    /// As [`Store::usage`].
+    pub async fn groups(&self, query: &Query) -> Result<Vec<UsageRow>, StoreError> {
+        Ok(usage::parts(&self.pool, query).await?.rows(query.order))
+    }
+
+    /// The corrections of some calls, by call, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub async fn corrections(&self, events: &[HoldId]) -> Result<Vec<Adjustment>, StoreError> {
+        adjust::of_events(&self.pool, events).await
     }
 
     /// A call, by its id, and its corrections.

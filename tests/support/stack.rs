@@ -59,6 +59,8 @@ pub struct Setup {
     pub envoy_edits: Vec<(&'static str, &'static str)>,
     /// Of the ledger: `strict` or `relaxed`.
     pub durability: &'static str,
+    /// The ledger goes to a database too: `weir.db`.
+    pub sqlite: bool,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
     /// Where the ledger is.
@@ -83,6 +85,7 @@ impl Default for Setup {
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
             durability: "strict",
+            sqlite: false,
             faults: String::new(),
             ledger: None,
             sinks: String::new(),
@@ -415,7 +418,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} {sinks} }}
+ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} {sqlite} {sinks} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -452,6 +455,13 @@ tenants:
         durability = setup.durability,
         sinks = setup.sinks,
         log = dir.join("usage.jsonl").display(),
+        sqlite = match setup.sqlite {
+            true => format!(
+                ", sqlite: {{ path: \"{}\" }}",
+                dir.join("weir.db").display()
+            ),
+            false => String::new(),
+        },
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),

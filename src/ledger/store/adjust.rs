@@ -20,6 +20,9 @@ use uuid::Uuid;
 /// The most corrections of one transaction.
 pub const ADJUSTMENTS_MAX: usize = 1_000;
 
+/// The most ids of one statement.
+const IDS: usize = 256;
+
 /// One correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adjustment {
@@ -116,7 +119,6 @@ async fn events(
 ) -> Result<HashMap<HoldId, crate::exchange::UsageEvent>, StoreError> {
     let types = columns::COLUMNS.map(|(_, kind)| kind);
     let mut events = HashMap::new();
-    const IDS: usize = 256;
     for some in some.chunks(IDS) {
         let mut sql = tx.sql(&format!("SELECT {} FROM calls WHERE id IN ", names()));
         sql.push_tuple(some.iter().map(|adjustment| Value::Id(adjustment.event.0)));
@@ -143,6 +145,35 @@ pub async fn of_event(tx: &mut Tx, event: HoldId) -> Result<Vec<Adjustment>, Sto
         .into_iter()
         .filter_map(|row| read(event, row))
         .collect())
+}
+
+/// The corrections of some calls, by call, the oldest first.
+pub async fn of_events(pool: &Pool, events: &[HoldId]) -> Result<Vec<Adjustment>, StoreError> {
+    let mut tx = pool.read().await?;
+    let mut all = Vec::new();
+    for some in events.chunks(IDS) {
+        let mut sql = tx.sql(
+            "SELECT event_id, run_id, adjusted_at_ms, delta_nanos, price_version, reason \
+             FROM adjustments WHERE event_id IN ",
+        );
+        sql.push_tuple(some.iter().map(|event| Value::Id(event.0)));
+        sql.push(" ORDER BY event_id, adjusted_at_ms, run_id");
+        let types = [
+            Type::Id,
+            Type::Id,
+            Type::Int,
+            Type::Int,
+            Type::Text,
+            Type::Text,
+        ];
+        for mut row in tx.fetch(sql, &types).await? {
+            if let Value::Id(event) = row.remove(0) {
+                all.extend(read(HoldId(event), row));
+            }
+        }
+    }
+    tx.rollback().await?;
+    Ok(all)
 }
 
 fn read(event: HoldId, values: Vec<Value>) -> Option<Adjustment> {

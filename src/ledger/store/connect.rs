@@ -67,6 +67,25 @@ pub async fn connect(config: &StoreConfig) -> Result<Pool, StoreError> {
     }
 }
 
+/// Connects to read: a file that isn't there isn't made, one that is isn't
+/// changed. PostgreSQL's transactions that read say so themselves.
+pub async fn connect_to_read(config: &StoreConfig) -> Result<Pool, StoreError> {
+    let path = match config {
+        StoreConfig::Sqlite { path } => path,
+        StoreConfig::Postgres(config) => return postgres(config).await,
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(LOCK_TIMEOUT.into())
+        .pragma("cache_size", "-32768")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        .max_connections(SQLITE_CONNECTIONS_MAX)
+        .acquire_timeout(LOCK_TIMEOUT.into());
+    Ok(Pool::Sqlite(pool.connect_with(options).await?))
+}
+
 /// `synchronous = FULL`: with a write-ahead log `NORMAL` may lose the last
 /// commits when power fails, and the relay moves on after a commit. A batch is
 /// one commit, so the sync is shared by its rows.

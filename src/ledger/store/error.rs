@@ -23,6 +23,13 @@ pub enum StoreError {
          use a newer program, or another database"
     )]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the ledger is of version {found}, this program needs {known}: \
+         `weir serve` of this version brings it there"
+    )]
+    Older { found: i64, known: i64 },
+    #[error("the database holds no ledger of weir")]
+    NoLedger,
     #[error("rows before {} ms (Unix time) are no longer kept; begin on a quarter of an hour, or later", .0.0)]
     NotKept(UnixMillis),
     #[error("sums don't fit 64 bits; ask for a shorter time")]

@@ -9,6 +9,7 @@
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
 use super::value::{Dialect, Value};
+use std::cmp::Ordering;
 
 /// For both engines, the oldest first: version 1, 2, ...
 const VERSIONS: [Version; 1] = [Version {
@@ -55,6 +56,34 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
         tx.execute(applied).await?;
     }
     tx.commit().await
+}
+
+/// Whether the database is of the version that this program knows. Changes
+/// nothing.
+///
+/// # Errors
+/// [`StoreError::NoLedger`], [`StoreError::Older`], [`StoreError::Newer`], or it
+/// can't be reached.
+pub async fn check(pool: &Pool) -> Result<(), StoreError> {
+    let mut tx = pool.read().await?;
+    let there = tx.sql(match tx.dialect() {
+        Dialect::Sqlite => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'ledger_version'"
+        }
+        Dialect::Postgres => "SELECT COUNT(to_regclass('ledger_version'))",
+    });
+    if tx.number(there).await? == 0 {
+        return Err(StoreError::NoLedger);
+    }
+    let found = tx.sql("SELECT COALESCE(MAX(version), 0) FROM ledger_version");
+    let found = tx.number(found).await?;
+    tx.rollback().await?;
+    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+    match found.cmp(&known) {
+        Ordering::Less => Err(StoreError::Older { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { found, known }),
+    }
 }
 
 /// Keeps others from changing tables until the transaction ends. A writing

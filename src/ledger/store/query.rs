@@ -47,6 +47,10 @@ pub enum Order {
     Groups,
     /// The largest first, then as by [`Order::Groups`].
     Most(Measure),
+    /// The same by input and output tokens together.
+    MostTokens,
+    /// The same by what calls cost after corrections.
+    MostNet,
 }
 
 /// Where a page ended.

@@ -98,12 +98,17 @@ impl Parts {
 
 fn compare(a: &UsageRow, b: &UsageRow, order: Order) -> Ordering {
     let by_group = || (a.period, &a.names).cmp(&(b.period, &b.names));
+    let largest = ranked_by(&b.sums, order).cmp(&ranked_by(&a.sums, order));
+    largest.then_with(by_group)
+}
+
+/// What the largest comes first of; nothing where names order the rows.
+fn ranked_by(sums: &Sums, order: Order) -> i128 {
     match order {
-        Order::Groups => by_group(),
-        Order::Most(measure) => {
-            let largest = b.sums.get(measure).cmp(&a.sums.get(measure));
-            largest.then_with(by_group)
-        }
+        Order::Groups => 0,
+        Order::Most(measure) => sums.get(measure),
+        Order::MostTokens => sums.total_tokens(),
+        Order::MostNet => sums.net_nanos(),
     }
 }
 
@@ -111,10 +116,7 @@ fn compare(a: &UsageRow, b: &UsageRow, order: Order) -> Ordering {
 type Held = (Option<(u64, u64)>, Vec<Option<String>>, String);
 
 fn cursor(row: &UsageRow, order: Order) -> Cursor {
-    let value = match order {
-        Order::Groups => 0,
-        Order::Most(measure) => row.sums.get(measure),
-    };
+    let value = ranked_by(&row.sums, order);
     let period = row.period.map(|period| (period.from.0, period.until.0));
     // As text, since JSON's numbers are narrower.
     let held: Held = (period, row.names.clone(), value.to_string());
@@ -130,7 +132,14 @@ fn last_row(cursor: &Cursor, query: &Query) -> Option<UsageRow> {
         return None;
     }
     let mut sums = Sums::default();
-    if let Order::Most(measure) = query.order {
+    let measure = match query.order {
+        Order::Groups => None,
+        Order::Most(measure) => Some(measure),
+        // Of a sum of two it doesn't matter which has it.
+        Order::MostTokens => Some(Measure::InputTokens),
+        Order::MostNet => Some(Measure::CostNanos),
+    };
+    if let Some(measure) = measure {
         sums.add(measure, value.parse().ok()?);
     }
     let period = period.map(|(from, until)| Period {

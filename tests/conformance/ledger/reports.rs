@@ -295,6 +295,8 @@ async fn pages_follow_each_other(ledger: Ledger) {
     for order in [
         Order::Groups,
         Order::Most(Measure::CostNanos),
+        Order::MostTokens,
+        Order::MostNet,
         Order::Most(Measure::Calls),
     ] {
         let mut query = Query::of(UnixMillis(MARCH), UnixMillis(MARCH + 60 * DAY));
