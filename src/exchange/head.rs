@@ -196,7 +196,8 @@ fn endpoint(
         let method = single(headers, ":method").ok().flatten();
         let allowed = route.is_some_and(|route| route.allow_upgrades)
             && matches!(method, Some("GET" | "CONNECT"))
-            && !Endpoint::resembles_a_known_path(path);
+            && !Endpoint::resembles_a_known_path(path)
+            && !Endpoint::may_not_pass(path);
         let denied = Err(Denial::Upgrade);
         return allowed
             .then_some((Endpoint::Other, None))

@@ -119,6 +119,9 @@ impl Rest {
 pub struct Inflate {
     codec: Codec,
     bytes_in: u64,
+    /// How long the stream is, where that is known before its bytes go in: the
+    /// ratio is of the whole, whichever part of it shrank the most.
+    bytes_due: u64,
     bytes_out: u64,
     failed: Option<InflateError>,
 }
@@ -145,6 +148,7 @@ impl Inflate {
         Self {
             codec,
             bytes_in: 0,
+            bytes_due: 0,
             bytes_out: 0,
             failed: None,
         }
@@ -203,7 +207,8 @@ impl Inflate {
         if matches!(self.codec, Codec::Identity) {
             return u64::MAX;
         }
-        let in_proportion = self.bytes_in.saturating_mul(EXPANSION_MAX);
+        let bytes_in = self.bytes_in.max(self.bytes_due);
+        let in_proportion = bytes_in.saturating_mul(EXPANSION_MAX);
         in_proportion.clamp(EXPANSION_FREE_BYTES, STREAM_OUTPUT_BYTES_MAX)
     }
 

@@ -331,6 +331,10 @@ fn an_upgrade_of_a_call_that_can_be_metered_is_refused_even_where_they_are_allow
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/realtime"),
         ("GET", "/v1/chat/completions"),
+        // Nor does what never passes unread pass by saying so.
+        ("GET", "/v1/realtime/sessions"),
+        ("GET", "/v1/batches/b1"),
+        ("CONNECT", "/v1beta/models/m:batchGenerateContent"),
     ] {
         let event = head(method, path, &[("upgrade", "websocket")], false);
         let mut exchange = exchange_with(Role::Full, pass_and_allow());

@@ -326,3 +326,58 @@ proptest! {
         }
     }
 }
+
+/// Letters that compress badly, differently by `seed`.
+fn noise(bytes: usize, seed: u64, letters: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b'a' + u8::try_from(state % letters).unwrap()
+    };
+    (0..bytes).map(letter).collect()
+}
+
+/// The ratio is of the whole body: a long blank part of it, as of a picture or a
+/// silence, may shrink as far as it can.
+#[test]
+fn a_part_that_shrinks_a_lot_is_no_bomb() {
+    let (blank, rest) = (vec![b'A'; 2 << 20], noise(2 << 20, 3, 26));
+    for plain in [[&blank[..], &rest].concat(), [&rest[..], &blank].concat()] {
+        for encoding in CODED {
+            let coded = coded(encoding, &plain);
+            assert!(as_u64(plain.len() / coded.len()) < EXPANSION_MAX / 10);
+            let out = whole(encoding, &coded, plain.len());
+            assert!(
+                out.as_deref() == Ok(&plain),
+                "{encoding:?}: {:?}",
+                out.err()
+            );
+        }
+    }
+}
+
+/// A decoder whose window or piece is full just where the stream ends says so
+/// without having read or written anything.
+#[test]
+fn a_stream_whose_end_comes_alone_is_whole() {
+    for bytes in [STEP_BYTES, 32 << 10, 64 << 10, 96 << 10] {
+        for bytes in [bytes - 1, bytes, bytes + 1] {
+            for letters in [1, 3, 26] {
+                for seed in 0..2 {
+                    let plain = noise(bytes, seed, letters);
+                    let mut forms: Vec<_> = CODED.map(|of| (of, coded(of, &plain))).to_vec();
+                    forms.push((Encoding::Deflate, bare_deflate(&plain)));
+                    for (encoding, coded) in forms {
+                        let out = whole(encoding, &coded, plain.len());
+                        let what = format!("{encoding:?} {bytes} of {letters}, {seed}");
+                        assert!(out.as_deref() == Ok(&plain[..]), "{what}: {:?}", out.err());
+                        let junk = whole(encoding, &[&coded[..], b"junk"].concat(), plain.len());
+                        assert_eq!(junk, Err(WholeError::Malformed), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}

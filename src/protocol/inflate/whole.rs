@@ -4,10 +4,10 @@
 //! stream that was cut, or has anything behind its end, is an error, as servers
 //! differ in what they make of either.
 
-use super::{Encoding, Inflate, InflateError, Rest};
+use super::{Encoding, Inflate, InflateError, Rest, as_u64};
 
 /// How much is decoded before the bound is looked at again: what is decoded in
-/// vain stays near this times [`super::EXPANSION_MAX`], 1 MiB.
+/// vain, and kept by nobody, stays near this times a thousand, 4 MiB.
 const SLICE_BYTES: usize = 4 << 10;
 
 /// Why bytes can't be decoded.
@@ -29,6 +29,7 @@ pub enum WholeError {
 /// they hold.
 pub fn whole(encoding: Encoding, coded: &[u8], bytes_max: usize) -> Result<Vec<u8>, WholeError> {
     let mut inflate = Inflate::new(encoding);
+    inflate.bytes_due = as_u64(coded.len());
     let mut out = Vec::new();
     let mut fits = true;
     for slice in coded.chunks(SLICE_BYTES) {
