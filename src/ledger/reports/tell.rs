@@ -2,7 +2,7 @@
 
 use super::instant::told;
 use crate::ledger::store::Shown;
-use crate::ledger::store::measure::{Dimension, Measure, Sums};
+use crate::ledger::store::measure::{Measure, Sums};
 use crate::ledger::store::period::{Period, Unit};
 use crate::ledger::store::query::Query;
 use crate::ledger::store::report::UsageRow;
@@ -129,10 +129,4 @@ pub fn net_nanos(shown: &Shown) -> Option<i128> {
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The name of a row's dimension, where the row has one.
-pub fn name<'r>(row: &'r UsageRow, query: &Query, of: Dimension) -> Option<&'r str> {
-    let at = query.group_by.iter().position(|one| *one == of)?;
-    row.names.get(at)?.as_deref()
 }
