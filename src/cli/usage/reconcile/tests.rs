@@ -11,8 +11,11 @@ use serde_json::json;
 /// 2025-08-01.
 const DAY: u64 = 1_754_006_400;
 
-/// Day, model and figures of each line.
-fn lines(bill: &Bill) -> Vec<(String, &str, Vec<(Figure, i128)>)> {
+/// Day, model and figures.
+type Told<'b> = (String, &'b str, Vec<(Figure, i128)>);
+
+/// Each line of a bill.
+fn lines(bill: &Bill) -> Vec<Told<'_>> {
     let of = |figures: &bill::Figures| {
         let all = Figure::ALL.into_iter();
         all.filter_map(|figure| Some((figure, figures.get(figure)?)))
