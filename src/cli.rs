@@ -1,9 +1,10 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir import`, `weir meter`.
+//! `weir limits`, `weir ledger`, `weir import`, `weir meter`.
 
 pub mod check;
 pub mod import;
 pub mod keys;
+pub mod ledger;
 pub mod limits;
 pub mod meter;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// See how a tenant's limits stand in a running weir, or reset them.
     Limits(limits::LimitsArgs),
+    /// Prove that the ledger is as it was written, or see what is in a spool.
+    Ledger(ledger::LedgerArgs),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),
     /// Print what weir reads from a captured answer of a provider.
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
         Command::Limits(args) => limits::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),
     }

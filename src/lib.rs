@@ -35,7 +35,7 @@
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import`, `meter` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `ledger`, `import`, `meter` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

@@ -74,6 +74,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod segment;
+pub mod survey;
 mod writer;
 
 pub use position::Position;

@@ -166,17 +166,32 @@ impl Store {
         ChainRows::new(self.pool.clone(), chain, from_sequence)
     }
 
-    /// Walks along a chain, from where retention ended, to its head.
+    /// Walks along a chain, from where retention ended, to its head; to where it
+    /// ends by then, where it is written to meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Away`]. That the chain is broken is an answer.
     pub async fn verify(&self, chain: &Chain) -> Result<Result<Place, Fault>, StoreError> {
         let mut verifier = Verifier::new(chain.dropped, chain.head);
         let mut rows = self.chain_rows(chain.id, chain.dropped.sequence.saturating_add(1));
+        let mut has_grown = false;
         loop {
             let entries = rows.next_entries().await?;
             if entries.is_empty() {
-                return Ok(verifier.finish());
+                if !std::mem::take(&mut has_grown) {
+                    return Ok(verifier.finish());
+                }
+                rows = self.chain_rows(chain.id, verifier.last().sequence.saturating_add(1));
+                continue;
+            }
+            let last = entries.last().map_or(0, |entry| entry.place.sequence);
+            if last > verifier.head().sequence {
+                let now = self.chains().await?;
+                let now = now.into_iter().find(|now| now.id == chain.id);
+                if let Some(now) = now.filter(|now| now.head.sequence >= last) {
+                    verifier.goes_on_to(now.head);
+                    has_grown = true;
+                }
             }
             for entry in &entries {
                 if let Err(fault) = verifier.step(entry) {

@@ -73,6 +73,21 @@ impl Verifier {
         }
     }
 
+    /// The last row that was taken.
+    pub fn last(&self) -> Place {
+        self.last
+    }
+
+    /// The chain's head, as far as it is known.
+    pub fn head(&self) -> Place {
+        self.head
+    }
+
+    /// The chain was written to meanwhile, up to this head.
+    pub fn goes_on_to(&mut self, head: Place) {
+        self.head = head;
+    }
+
     /// Takes the next row, by sequence.
     ///
     /// # Errors
