@@ -41,7 +41,8 @@ enum Command {
     },
     /// Make API keys and the hashes that configuration keeps of them.
     Keys(keys::KeysArgs),
-    /// See how a tenant's limits stand in a running weir, or reset them.
+    /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
+    /// its counter store lost.
     Limits(limits::LimitsArgs),
     /// Prove that the ledger is as it was written, or see what is in a spool.
     Ledger(ledger::LedgerArgs),

@@ -20,6 +20,8 @@ mod dialects;
 mod failures;
 #[path = "e2e/ledger.rs"]
 mod ledger;
+#[path = "e2e/ledger_command.rs"]
+mod ledger_command;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/limits_command.rs"]
@@ -30,6 +32,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/rebuild.rs"]
+mod rebuild;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]

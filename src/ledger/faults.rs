@@ -12,6 +12,7 @@
 //! | `die::decided` | a call is noted and admitted, its answer unsent |
 //! | `die::settled` | the store has ended a hold, its row is unwritten |
 //! | `die::expired` | the store has handed over an expired hold, its row is unwritten |
+//! | `die::rebuilt` | a counter has what the ledger says, which is not settled yet |
 //! | `die::delivered` | a sink has taken rows, the position stands before them |
 //! | `die::committed` | and after them |
 

@@ -57,6 +57,9 @@ pub struct Setup {
     pub envoy_edits: Vec<(&'static str, &'static str)>,
     /// Where weir dies or its disk fails: see `ledger::faults`.
     pub faults: String,
+    /// Fields of `ledger` besides its folder and its file; `DIR` is the stack's own. With
+    /// a comma before.
+    pub ledger: &'static str,
 }
 
 impl Default for Setup {
@@ -72,6 +75,7 @@ impl Default for Setup {
             redis: "response_timeout: 500ms, on_failure: deny",
             envoy_edits: Vec::new(),
             faults: String::new(),
+            ledger: "",
         }
     }
 }
@@ -196,6 +200,11 @@ impl Stack {
     pub fn kill_weir(&mut self) {
         self.weir.kill();
         self.was_killed = true;
+    }
+
+    /// Starts weir anew, and doesn't wait for it.
+    pub fn start_weir_anew(&mut self) {
+        self.weir = start_weir(self.dir.path(), &self.setup.faults);
     }
 
     /// Starts weir anew on the same configuration.
@@ -373,7 +382,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
-ledger: {{ path: "{ledger}", file: {{ path: "{log}" }} }}
+ledger: {{ path: "{ledger}", file: {{ path: "{log}" }}{more_of_ledger} }}
 identity:
   pepper: {{ env: WEIR_PEPPER }}
   keys:
@@ -408,6 +417,7 @@ tenants:
         admin = ports.admin,
         ledger = dir.join("ledger").display(),
         log = dir.join("usage.jsonl").display(),
+        more_of_ledger = setup.ledger.replace("DIR", &dir.display().to_string()),
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),

@@ -2,7 +2,7 @@
 
 use super::Told;
 use crate::exchange::OpenCall;
-use crate::ledger::spool::survey::{Survey, survey};
+use crate::ledger::spool::survey::{Segment, Survey, survey};
 use anyhow::Context;
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -24,21 +24,7 @@ fn told(found: &Survey) -> Result<String, fmt::Error> {
         writeln!(text, "no segment: nothing was written here")?;
     }
     for segment in &found.segments {
-        write!(text, "segment {:016x}: {} bytes, ", segment.number, segment.bytes)?;
-        match &segment.chain {
-            None => writeln!(text, "UNREADABLE: its header is none")?,
-            Some(chain) => {
-                write!(text, "{} rows", segment.rows)?;
-                if let Some((first, last)) = segment.sequences {
-                    write!(text, " ({first} to {last})")?;
-                }
-                write!(text, " of chain {chain}")?;
-                if segment.damaged_bytes > 0 {
-                    write!(text, ", {} bytes that are no records", segment.damaged_bytes)?;
-                }
-                writeln!(text)?;
-            }
-        }
+        tell_segment(segment, &mut text)?;
     }
     if let Some(chain) = &found.head {
         let (sequence, id) = (chain.sequence, chain.chain);
@@ -73,4 +59,31 @@ fn told(found: &Survey) -> Result<String, fmt::Error> {
         writeln!(text, "  {name}: {bytes} bytes")?;
     }
     Ok(text)
+}
+
+fn tell_segment(segment: &Segment, text: &mut String) -> fmt::Result {
+    write!(
+        text,
+        "segment {:016x}: {} bytes, ",
+        segment.number, segment.bytes
+    )?;
+    match &segment.chain {
+        None => writeln!(text, "UNREADABLE: its header is none")?,
+        Some(chain) => {
+            write!(text, "{} rows", segment.rows)?;
+            if let Some((first, last)) = segment.sequences {
+                write!(text, " ({first} to {last})")?;
+            }
+            write!(text, " of chain {chain}")?;
+            if segment.damaged_bytes > 0 {
+                write!(
+                    text,
+                    ", {} bytes that are no records",
+                    segment.damaged_bytes
+                )?;
+            }
+            writeln!(text)?;
+        }
+    }
+    Ok(())
 }

@@ -106,7 +106,8 @@ async fn tell(store: &Store, args: &VerifyArgs) -> anyhow::Result<Told> {
     for head in &args.head {
         kept.push((*head, lost(store, head).await?));
     }
-    let fine = walked.iter().all(|(_, end)| end.is_ok()) && kept.iter().all(|(_, why)| why.is_none());
+    let fine =
+        walked.iter().all(|(_, end)| end.is_ok()) && kept.iter().all(|(_, why)| why.is_none());
     let text = match args.json {
         true => format!("{:#}\n", as_json(fine, &walked, &kept)),
         false => as_text(&walked, &kept).context("this can't be printed")?,
@@ -123,8 +124,8 @@ async fn walk(store: &Store, mut chain: Chain) -> anyhow::Result<Walked> {
         if end.is_ok() {
             return Ok((chain, end));
         }
-        let now = store.chains().await?.into_iter();
-        match now.into_iter().find(|now| now.id == chain.id) {
+        let mut now = store.chains().await?.into_iter();
+        match now.find(|now| now.id == chain.id) {
             Some(now) if now.dropped != chain.dropped => chain = now,
             _ => return Ok((chain, end)),
         }
@@ -208,9 +209,9 @@ fn as_json(fine: bool, walked: &[Walked], kept: &[(Head, Option<String>)]) -> Va
             "head": head,
         })
     });
-    let kept = kept.iter().map(|(head, why)| {
-        json!({ "head": head.to_string(), "still_there": why.is_none(), "why": why })
-    });
+    let kept = kept.iter().map(
+        |(head, why)| json!({ "head": head.to_string(), "still_there": why.is_none(), "why": why }),
+    );
     json!({
         "whole": fine,
         "chains": chains.collect::<Vec<_>>(),
