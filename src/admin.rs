@@ -31,7 +31,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
@@ -88,6 +88,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/usage/top", get(usage::top))
         .route("/v1/usage/calls/{id}", get(usage::call))
         .route("/openapi.json", get(openapi::document))
+        .route("/v1/limits/rebuild", post(limits::rebuild))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

@@ -23,7 +23,7 @@ use crate::config::{Config, CountersConfig, RedisServers, Secret, UpstreamAuthor
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::counters::redis::{Redis, RedisConfig, Servers};
-use crate::driver::{Driver, Leases, Merge, Recorder, Upkeep};
+use crate::driver::{Driver, Leases, Merge, Rebuild, Recorder, Upkeep};
 use crate::exchange::Settings;
 use crate::limits::share::OnCounterFailure;
 use crate::telemetry::metrics::Metrics;
@@ -103,10 +103,8 @@ async fn run(
     );
     let keeper = config.learned_path.map(|path| Keeper::start(path, &driver));
     driver.join().await.context("counters.redis")?;
-    let failed = ledger.map_or_else(CancellationToken::new, |ledger| {
-        ledger.record_interrupted(&driver);
-        ledger.failed()
-    });
+    let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
+    driver.begin_counting().await.context("counters.redis")?;
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
@@ -152,12 +150,14 @@ fn start_upkeep(
     let upkeep = Upkeep::new(Arc::clone(driver), Arc::clone(readiness), renew_every);
     let upkeep = upkeep.run(stop.clone());
     let merge = Merge::new(Arc::clone(driver)).run(stop.clone());
+    let rebuild = Rebuild::new(Arc::clone(driver)).run(stop.clone());
     let stop = stop.clone();
     tokio::spawn(async move {
         // On tasks of their own: none waits for another.
         let mut all = tokio::task::JoinSet::new();
         all.spawn(upkeep);
         all.spawn(merge);
+        all.spawn(rebuild);
         if let Some(keeper) = keeper {
             all.spawn(keeper.run(stop.clone()));
         }

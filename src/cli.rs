@@ -1,9 +1,11 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir usage`, `weir import`, `weir meter`, `weir prices`.
+//! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`,
+//! `weir prices`.
 
 pub mod check;
 pub mod import;
 pub mod keys;
+pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod prices;
@@ -42,10 +44,13 @@ enum Command {
     },
     /// Make API keys and the hashes that configuration keeps of them.
     Keys(keys::KeysArgs),
-    /// See how a tenant's limits stand in a running weir, or reset them.
+    /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
+    /// its counter store lost.
     Limits(limits::LimitsArgs),
     /// See what was used and what it cost, from the ledger.
     Usage(Box<usage::UsageArgs>),
+    /// Prove that the ledger is as it was written, or see what is in a spool.
+    Ledger(ledger::LedgerArgs),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),
     /// Print what weir reads from a captured answer of a provider.
@@ -62,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),
         Command::Prices(args) => prices::run(&args),

@@ -25,8 +25,11 @@
 //! Left to others: which charges a call has (`policy`), what is done when an
 //! engine fails (`driver`), the algorithms (`limits`).
 
+mod epoch;
 pub mod memory;
 pub mod redis;
+
+pub use epoch::Epoch;
 
 use crate::limits::counter::Unfit;
 use crate::limits::{Actual, Charge, Decision, HoldId, Paid, Reservation, Settled, Standing, Toll};
@@ -178,6 +181,24 @@ impl Counters {
         }
     }
 
+    /// [`Counters::settle`] of a hold whose name must not be taken again for two
+    /// weeks, where the store outlives its process.
+    pub async fn settle_long(
+        &self,
+        slot: &str,
+        hold: HoldId,
+        actual: Actual,
+        now: UnixMillis,
+    ) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(memory) => {
+                memory.settle(slot, hold, actual, now);
+                Ok(())
+            }
+            Counters::Redis(redis) => redis.settle_long(slot, hold, actual).await,
+        }
+    }
+
     /// Moves an open hold's expiry, and that of its leases, to at least the given
     /// time from now. Says whether it is open.
     pub async fn renew(
@@ -254,6 +275,15 @@ impl Counters {
         match self {
             Counters::Memory(_) => Ok(1),
             Counters::Redis(redis) => redis.beat(lane, sidecar, alive_for).await,
+        }
+    }
+
+    /// Since when a lane has kept what it was told; from now on `fresh`, where that
+    /// isn't known. Memory is there for as long as its process.
+    pub async fn epoch(&self, lane: usize, fresh: Epoch) -> Result<Epoch, CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(fresh),
+            Counters::Redis(redis) => redis.epoch(lane, fresh).await,
         }
     }
 

@@ -6,7 +6,8 @@
 //!
 //! A remote store that fails is left alone (`breaker`) while this sidecar gives
 //! out its share of each limit (`local`, from what is `known`); it is told of
-//! that when it is back (`merge`).
+//! that when it is back (`merge`). One that lost what it knew is told again, from
+//! the ledger and from here (`losses`, `rebuild`).
 //!
 //! Always holds: a settlement, once begun, is never cancelled, and is asked
 //! again until the store has answered; an event is recorded only by whoever
@@ -23,7 +24,9 @@ mod known;
 mod learning;
 mod leases;
 mod local;
+mod losses;
 mod merge;
+mod rebuild;
 mod record;
 mod refused_tolls;
 mod renewal;
@@ -36,6 +39,7 @@ mod upkeep;
 pub use inspect::{COUNTERS_MAX, InspectError, Inspected, Page, Reset, Standings};
 pub use leases::Leases;
 pub use merge::Merge;
+pub use rebuild::{LedgerSource, LeftOut, Outcome, Rebuild, RebuildError, Rebuilt, RebuiltLimit};
 pub use record::Recorder;
 pub use session::Session;
 pub use upkeep::Upkeep;
@@ -54,9 +58,10 @@ use denials::Denials;
 use known::Known;
 use learning::Learning;
 use local::Local;
+use losses::Losses;
 use refused_tolls::RefusedTolls;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use unsettled::Unsettled;
@@ -76,6 +81,10 @@ pub struct Driver {
     breaker: Breaker,
     known: Known,
     local: Local,
+    losses: Losses,
+    /// What counters are rebuilt from, and who waits to hear that they were.
+    ledger: OnceLock<LedgerSource>,
+    asks: rebuild::Asks,
     /// This process's name among the sidecars of the store.
     sidecar: String,
     clock: Clock,
@@ -106,6 +115,9 @@ impl Driver {
             breaker: Breaker::new(counters.lanes()),
             known: Known::new(counters.is_remote() && on_failure == OnCounterFailure::Share),
             local: Local::new(on_failure),
+            losses: Losses::default(),
+            ledger: OnceLock::new(),
+            asks: rebuild::Asks::default(),
             sidecar: HoldId::new(clock.now(), &clock::random().id).to_string(),
             snapshot: ArcSwap::from(snapshot),
             settings,

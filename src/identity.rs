@@ -27,9 +27,14 @@ impl Principal {
     /// its own, so that no limit is an open tap. The prefix keeps a key from
     /// sharing a counter with a user of the same name.
     pub fn user_or_key(&self) -> String {
-        match &self.user {
-            Some(user) => format!("user={user}"),
-            None => format!("key={}", self.key_id),
-        }
+        user_or_key(self.user.as_deref(), &self.key_id)
+    }
+}
+
+/// [`Principal::user_or_key`] of one who isn't at hand.
+pub fn user_or_key(user: Option<&str>, key_id: &str) -> String {
+    match user {
+        Some(user) => format!("user={user}"),
+        None => format!("key={key_id}"),
     }
 }

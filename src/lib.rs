@@ -31,11 +31,11 @@
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
-//! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
+//! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `import`, `meter`, `prices` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

@@ -26,6 +26,8 @@ mod failures;
 mod kills;
 #[path = "e2e/ledger.rs"]
 mod ledger;
+#[path = "e2e/ledger_command.rs"]
+mod ledger_command;
 #[path = "e2e/ledger_sinks.rs"]
 mod ledger_sinks;
 #[path = "e2e/limits.rs"]
@@ -38,6 +40,8 @@ mod outages;
 mod program;
 #[path = "e2e/rate_limits.rs"]
 mod rate_limits;
+#[path = "e2e/rebuild.rs"]
+mod rebuild;
 #[path = "e2e/receivers.rs"]
 mod receivers;
 #[path = "e2e/refusals.rs"]

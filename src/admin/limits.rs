@@ -4,15 +4,16 @@
 //! |---|---|
 //! | `GET /v1/limits?tenant=acme[&limit=NAME][&after=NEXT]` | tells of the tenant's counters |
 //! | `DELETE /v1/limits?tenant=acme[&limit=NAME][&after=NEXT]` | puts them at rest, but those of calls in flight |
+//! | `POST /v1/limits/rebuild` | rebuilds from the ledger what the store lost, whosever it is |
 //!
-//! Both do so for a page of them: where there are more, `next` of the answer is
+//! The first two do so for a page of them: where there are more, `next` of the answer is
 //! what to ask `after` for the page that follows.
 //!
 //! Always holds: without the configured token, as `authorization: Bearer`,
 //! nothing is told and nothing done; where none is configured, nobody may.
 
 use super::{AdminState, json_response};
-use crate::driver::{Driver, InspectError, Inspected, Page};
+use crate::driver::{Driver, InspectError, Inspected, Page, RebuildError, Rebuilt};
 use crate::policy::standing::NotListed;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,7 +22,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use subtle::ConstantTimeEq;
+
+/// How long who asks to rebuild waits for it: less than a request may take. It goes
+/// on all the same.
+const REBUILD_MAX: Duration = Duration::from_secs(8);
 
 /// Who may ask, and whom.
 #[derive(Clone)]
@@ -113,6 +119,45 @@ pub(super) async fn reset(
     headers: HeaderMap,
 ) -> Response {
     answer(put_at_rest(&state, query, &headers).await)
+}
+
+/// `POST`.
+pub(super) async fn rebuild(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    let driver = match state.limits.driver(&headers) {
+        Ok(driver) => driver,
+        Err(refusal) => return answer(Err(refusal)),
+    };
+    let Ok(outcome) = tokio::time::timeout(REBUILD_MAX, driver.rebuild()).await else {
+        let error = "it takes long, and goes on; weir's log tells when it is done";
+        return json_response(StatusCode::ACCEPTED, &json!({ "error": error }));
+    };
+    answer(match &*outcome {
+        Ok(None) => Ok(json!({ "lost": false })),
+        Ok(Some(rebuilt)) => Ok(rebuilt_row(rebuilt)),
+        Err(error @ RebuildError::NoLedger) => Err((StatusCode::CONFLICT, error.to_string())),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    })
+}
+
+fn rebuilt_row(rebuilt: &Rebuilt) -> Value {
+    let limits = rebuilt.limits.iter().map(|of| {
+        json!({
+            "limit": of.limit,
+            "plan": of.plan,
+            "unit": of.unit.as_str(),
+            "counters": of.counters,
+            "amount": of.amount,
+        })
+    });
+    let left_out = rebuilt.left_out.iter();
+    let left_out = left_out.map(|of| json!({ "limit": of.limit, "plan": of.plan, "why": of.why }));
+    json!({
+        "lost": true,
+        "limits": limits.collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
+        "already": rebuilt.already,
+        "may_lack": rebuilt.may_lack,
+    })
 }
 
 /// What is wrong, and whose fault it is.

@@ -5,9 +5,9 @@ mod postgres;
 mod retention;
 
 use super::receivers;
-use crate::config::{LedgerConfig, LedgerDurability};
-use crate::driver::Driver;
+use crate::config::{LedgerConfig, LedgerDurability, SqliteSettings};
 use crate::driver::clock::{self, Clock};
+use crate::driver::{Driver, LedgerSource};
 use crate::exchange::OpenCall;
 use crate::ledger::faults::{self, die};
 use crate::ledger::relay::{Relay, Watch};
@@ -35,6 +35,8 @@ const RELAYS_END_MAX: Duration = Duration::from_secs(5);
 /// A running ledger.
 pub(super) struct Ledger {
     spool: Arc<Spool>,
+    sqlite: Option<StoreConfig>,
+    postgres: Option<StoreConfig>,
     interrupted: Vec<Interrupted>,
     /// Cancelled when the disk failed: the process must end.
     failed: CancellationToken,
@@ -79,6 +81,11 @@ impl Ledger {
             .context("can't start the ledger's thread")?;
         Ok(Self {
             spool: Arc::new(spool),
+            sqlite: config.sqlite.as_ref().map(sqlite),
+            postgres: config
+                .postgres
+                .as_ref()
+                .map(|settings| StoreConfig::Postgres(postgres::config(settings))),
             interrupted,
             failed,
             stop,
@@ -90,14 +97,33 @@ impl Ledger {
         Arc::clone(&self.spool)
     }
 
-    /// Resolves when the disk has failed.
-    pub fn failed(&self) -> CancellationToken {
+    /// Records what the last process left open, and tells the driver where counters
+    /// are rebuilt from. Resolved when the disk has failed.
+    pub fn go_on(&mut self, driver: &Arc<Driver>) -> CancellationToken {
+        self.record_interrupted(driver);
+        if let Some(source) = self.source(driver.counters().is_remote()) {
+            driver.rebuild_from(source);
+        }
         self.failed.clone()
+    }
+
+    /// Where counters are rebuilt from: the rows of those who count in the same store.
+    /// Of memory these are this sidecar's own; of a store in common, everybody's
+    /// where they are in one database, else each tells of its own.
+    fn source(&self, counters_in_common: bool) -> Option<LedgerSource> {
+        let store = match counters_in_common {
+            true => self.postgres.as_ref().or(self.sqlite.as_ref()),
+            false => self.sqlite.as_ref(),
+        };
+        store.map(|store| LedgerSource {
+            store: store.clone(),
+            spool: Arc::clone(&self.spool),
+        })
     }
 
     /// Records the calls that were open when the last process died: what they used
     /// is not known, so the most that they could use is charged.
-    pub fn record_interrupted(&mut self, driver: &Arc<Driver>) {
+    fn record_interrupted(&mut self, driver: &Arc<Driver>) {
         let interrupted = std::mem::take(&mut self.interrupted);
         if !interrupted.is_empty() {
             let calls = interrupted.len();
@@ -133,6 +159,12 @@ impl Ledger {
         if self.thread.join().is_err() {
             tracing::error!("the ledger's thread failed");
         }
+    }
+}
+
+fn sqlite(settings: &SqliteSettings) -> StoreConfig {
+    StoreConfig::Sqlite {
+        path: settings.path.clone(),
     }
 }
 
@@ -195,9 +227,7 @@ impl Relays<'_> {
     fn start(&self) -> anyhow::Result<(JoinSet<()>, JoinSet<()>)> {
         let (mut relays, mut upkeep) = (JoinSet::new(), JoinSet::new());
         if let Some(sqlite) = &self.config.sqlite {
-            let path = sqlite.path.clone();
-            let config = StoreConfig::Sqlite { path };
-            let store = self.runtime.block_on(Store::open(&config));
+            let store = self.runtime.block_on(Store::open(&self::sqlite(sqlite)));
             let store = store.context("ledger.sqlite")?;
             if let Some(retention) = sqlite.retention {
                 upkeep.spawn_on(

@@ -1,6 +1,7 @@
-//! `weir limits`: how a tenant's limits stand in a running weir, and putting
-//! them at rest. It asks the admin address of the configuration, with its token.
+//! `weir limits`: how a tenant's limits stand in a running weir, putting them at
+//! rest, and rebuilding what its counter store lost. It asks the admin address of the configuration, with its token.
 
+mod rebuilt;
 mod table;
 
 use crate::config::{self, Config, Process, Secret};
@@ -53,22 +54,36 @@ enum LimitsCommand {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Rebuild from the ledger what the counter store lost, of all tenants. weir does
+    /// so by itself; this says at once what came of it, and changes nothing where
+    /// nothing was lost or all is rebuilt.
+    Rebuild {
+        #[command(flatten)]
+        weir: Where,
+    },
+}
+
+/// Which weir is asked.
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// The configuration that weir serves with; listen.admin_token must be set.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where weir's admin port is reached, if not where the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]
 struct Asked {
-    /// The configuration that weir serves with; listen.admin_token must be set.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    weir: Where,
     /// Whose limits.
     #[arg(long, value_name = "NAME")]
     tenant: String,
     /// Only this limit.
     #[arg(long, value_name = "NAME")]
     limit: Option<String>,
-    /// Where weir's admin port is reached, if not where the configuration says.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    admin: Option<SocketAddr>,
 }
 
 /// Exit code 0 if weir answered as asked, else 1.
@@ -76,6 +91,7 @@ pub fn run(args: &LimitsArgs) -> ExitCode {
     let printed = match &args.command {
         LimitsCommand::Show { asked, after, json } => show(asked, after.as_deref(), *json),
         LimitsCommand::Reset { asked } => reset(asked),
+        LimitsCommand::Rebuild { weir } => rebuild(weir),
     };
     match printed {
         // Nobody is left to tell where the output is gone.
@@ -91,7 +107,7 @@ pub fn run(args: &LimitsArgs) -> ExitCode {
 }
 
 fn show(asked: &Asked, after: Option<&str>, json: bool) -> anyhow::Result<String> {
-    let answer = Weir::of(asked)?.ask(asked, Method::GET, after)?;
+    let answer = Weir::of(&asked.weir)?.of_tenant(asked, Method::GET, after)?;
     match json {
         true => Ok(format!("{answer:#}\n")),
         false => table::of(&answer).context("weir's answer can't be read"),
@@ -100,11 +116,11 @@ fn show(asked: &Asked, after: Option<&str>, json: bool) -> anyhow::Result<String
 
 /// Goes on until all are done, a page at a time.
 fn reset(asked: &Asked) -> anyhow::Result<String> {
-    let weir = Weir::of(asked)?;
+    let weir = Weir::of(&asked.weir)?;
     let mut done = Done::default();
     let mut after: Option<String> = None;
     for _ in 0..PAGES_MAX {
-        let answer = weir.ask(asked, Method::DELETE, after.as_deref());
+        let answer = weir.of_tenant(asked, Method::DELETE, after.as_deref());
         let answer = answer.with_context(|| done.so_far())?;
         done.add(&answer).context("weir's answer can't be read")?;
         match answer["next"].as_str() {
@@ -113,6 +129,11 @@ fn reset(asked: &Asked) -> anyhow::Result<String> {
         }
     }
     bail!("{}: there is no end to them", done.so_far())
+}
+
+fn rebuild(weir: &Where) -> anyhow::Result<String> {
+    let answer = Weir::of(weir)?.ask(Method::POST, "/v1/limits/rebuild")?;
+    rebuilt::of(&answer).context("weir's answer can't be read")
 }
 
 /// Counters that a reset came to.
@@ -172,7 +193,7 @@ struct Weir {
 }
 
 impl Weir {
-    fn of(asked: &Asked) -> anyhow::Result<Self> {
+    fn of(asked: &Where) -> anyhow::Result<Self> {
         let config = config::load_file(&asked.config, &Process).map_err(|e| anyhow!("{e}"))?;
         let address = address(asked, &config);
         let Some(token) = config.listen.admin_token else {
@@ -187,9 +208,13 @@ impl Weir {
         })
     }
 
-    /// weir's answer, where it is a good one.
-    fn ask(&self, asked: &Asked, method: Method, after: Option<&str>) -> anyhow::Result<Value> {
-        let address = self.address;
+    /// What it answers about a tenant's limits.
+    fn of_tenant(
+        &self,
+        asked: &Asked,
+        method: Method,
+        after: Option<&str>,
+    ) -> anyhow::Result<Value> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("tenant", &asked.tenant);
         let optional = [("limit", asked.limit.as_deref()), ("after", after)];
@@ -198,7 +223,13 @@ impl Weir {
                 query.append_pair(name, value);
             }
         }
-        let request = request(method, address, &query.finish(), &self.token)?;
+        self.ask(method, &format!("/v1/limits?{}", query.finish()))
+    }
+
+    /// weir's answer, where it is a good one.
+    fn ask(&self, method: Method, target: &str) -> anyhow::Result<Value> {
+        let address = self.address;
+        let request = request(method, address, target, &self.token)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -218,7 +249,7 @@ impl Weir {
     }
 }
 
-fn address(asked: &Asked, config: &Config) -> anyhow::Result<SocketAddr> {
+fn address(asked: &Where, config: &Config) -> anyhow::Result<SocketAddr> {
     let mut address = asked.admin.unwrap_or(config.listen.admin);
     if address.port() == 0 {
         bail!("listen.admin takes any free port: say which it is with --admin");
@@ -232,12 +263,12 @@ fn address(asked: &Asked, config: &Config) -> anyhow::Result<SocketAddr> {
 fn request(
     method: Method,
     address: SocketAddr,
-    query: &str,
+    target: &str,
     token: &Secret,
 ) -> anyhow::Result<Request<Empty<Bytes>>> {
     Request::builder()
         .method(method)
-        .uri(format!("/v1/limits?{query}"))
+        .uri(target)
         .header("host", address.to_string())
         .header("authorization", format!("Bearer {}", token.expose()))
         .body(Empty::new())

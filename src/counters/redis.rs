@@ -15,6 +15,7 @@
 
 mod config;
 mod connect;
+mod epoch;
 mod inspect;
 pub mod keys;
 mod link;
@@ -32,7 +33,7 @@ pub use config::{RedisConfig, Servers};
 use futures_util::{StreamExt, stream};
 use keys::Bucket;
 use link::Link;
-use scripts::{Attempts, Parts, Reserved, Scripts};
+use scripts::{Attempts, Parts, Remembered, Reserved, Scripts};
 use server_clock::{ServerClock, jumping_clock};
 use std::fmt;
 use std::future::Future;
@@ -212,9 +213,8 @@ impl Redis {
         hold: HoldId,
         actual: Actual,
     ) -> Result<At<Settled>, CounterError> {
-        let call = self
-            .scripts
-            .settle(slot, hold, actual, self.attempts.next());
+        let attempt = (self.attempts.next(), Remembered::Shortly);
+        let call = self.scripts.settle(slot, hold, actual, attempt);
         let parts = self.run(1, &call).await?;
         let (answer, now) = scripts::settled(&parts)?;
         Ok(At { answer, now })

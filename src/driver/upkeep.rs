@@ -94,6 +94,10 @@ impl Upkeep {
                 break;
             }
         }
+        if let Err(error) = driver.look_for_losses().await {
+            driver.recorder.counter_error(&error);
+            tracing::debug!(%error, "the counter store can't be asked whether it lost anything");
+        }
         let away = driver.breaker.away();
         driver.recorder.lanes_away(away);
         self.readiness

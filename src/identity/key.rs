@@ -100,6 +100,11 @@ impl KeyTable {
         self.by_id.get(key_id)
     }
 
+    /// Of every key, in no order.
+    pub fn principals(&self) -> impl Iterator<Item = &Arc<Principal>> {
+        self.by_id.values()
+    }
+
     /// In no order; looks at every key.
     pub fn of_tenant<'t>(&'t self, tenant: &'t str) -> impl Iterator<Item = &'t Arc<Principal>> {
         let all = self.by_id.values();

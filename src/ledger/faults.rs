@@ -22,6 +22,7 @@
 //! | `die::expired` | the store has handed over an expired hold, its row is unwritten |
 //! | `die::torn_line` | half of a batch is in the file |
 //! | `die::uncommitted` | a database has a batch and was not told to commit it |
+//! | `die::rebuilt` | a counter has what the ledger says, which is not settled yet |
 //! | `die::delivered` | a sink has taken rows, the position stands before them |
 //! | `die::position` | the new position is beside the old one |
 //! | `die::committed` | the position stands after them |

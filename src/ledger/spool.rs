@@ -74,6 +74,7 @@ mod queue;
 mod reader;
 mod recovery;
 mod segment;
+pub mod survey;
 mod writer;
 
 pub use position::Position;
@@ -100,6 +101,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How long written records stay unsynced when nobody waits for them.
 pub const SYNC_EVERY: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether a sink has come as far as is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The usual size of a segment: read in a moment when a process begins.
 pub const SEGMENT_BYTES: u64 = 16 << 20;
@@ -289,6 +293,22 @@ impl Spool {
     /// [`SpoolError::Failed`], [`SpoolError::Closed`].
     pub async fn flush(&self) -> Result<(), SpoolError> {
         self.queue.flushed().await
+    }
+
+    /// Waits until a sink has all that was pushed before; false where it has not
+    /// within `wait`.
+    pub async fn delivered(&self, sink: &'static str, wait: Duration) -> bool {
+        let delivered = async {
+            if self.flush().await.is_err() {
+                return false;
+            }
+            let upto = self.queue.synced_upto();
+            while !self.queue.has_come(sink, upto) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            true
+        };
+        tokio::time::timeout(wait, delivered).await.unwrap_or(false)
     }
 
     /// Takes nothing more, and returns once all is on disk.

@@ -132,21 +132,19 @@ impl Store {
         Ok(self.usage(&query).await?.rows)
     }
 
-    /// The sums of every group in a span of time, such as a window whose counter
-    /// was lost, in pages: what rebuilds counters.
+    /// The sums of every group of the calls that ended before a time, by the clock of
+    /// whoever ended them: what rebuilds counters that were lost then. One that lasted
+    /// longer than a day counts as ended.
     ///
     /// # Errors
     /// As [`Store::usage`].
-    pub async fn window_sums(
+    pub async fn sums_of_ended(
         &self,
-        by: &[Dimension],
-        (since, until): (UnixMillis, UnixMillis),
+        query: &Query,
+        ended_before: UnixMillis,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let query = Query {
-            group_by: by.to_vec(),
-            ..Query::of(since, until)
-        };
-        Ok(usage::parts(&self.pool, &query).await?.rows(query.order))
+        let parts = usage::ended(&self.pool, query, ended_before).await?;
+        Ok(parts.rows(query.order))
     }
 
     /// A report without pages: all of its groups, in its order, as of one moment.

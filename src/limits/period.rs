@@ -132,6 +132,34 @@ impl Period {
         }
     }
 
+    /// The beginning of the window that holds this moment; `None` where its first
+    /// hit tells.
+    pub fn start(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let calendar = match &self.rule {
+            Rule::FirstHit { .. } => return None,
+            Rule::Aligned { every } => {
+                let every = every.0.max(1);
+                return Some(UnixMillis(now.0 / every * every));
+            }
+            Rule::Calendar(calendar) => calendar,
+        };
+        // From a moment in an earlier window on, end by end.
+        let back = Millis(match calendar.unit {
+            CalendarUnit::Hour => DAY_MS / 8,
+            CalendarUnit::Day => 2 * DAY_MS,
+            CalendarUnit::Week(_) => 9 * DAY_MS,
+            CalendarUnit::Month(_) => 33 * DAY_MS,
+        });
+        let mut start = now - back;
+        loop {
+            let end = calendar.end(start);
+            if end > now {
+                return Some(start);
+            }
+            start = end;
+        }
+    }
+
     pub fn ends(&self, now: UnixMillis) -> Ends {
         let first = self.end(now);
         Ends(first, self.end(first))

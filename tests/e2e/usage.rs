@@ -10,7 +10,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 use std::process::{Command, Output, Stdio};
+use weir::ledger::store::query::Query;
 use weir::ledger::store::{Store, StoreConfig};
+use weir::units::UnixMillis;
 
 /// Runs `weir usage` beside the stack.
 fn usage(stack: &Stack, arguments: &[&str]) -> Output {
@@ -60,12 +62,10 @@ async fn with_calls() -> Stack {
             let store = Store::open_to_read(&StoreConfig::Sqlite { path })
                 .await
                 .ok()?;
-            let all = (
-                weir::units::UnixMillis(0),
-                weir::units::UnixMillis(unix_ms() + 1_000),
-            );
-            let rows = store.window_sums(&[], all).await.unwrap();
-            let calls = rows
+            let all = Query::of(UnixMillis(0), UnixMillis(unix_ms() + 1_000));
+            let report = store.usage(&all).await.unwrap();
+            let calls = report
+                .rows
                 .first()?
                 .sums
                 .get(weir::ledger::store::measure::Measure::Calls);

@@ -65,7 +65,8 @@ pub struct Setup {
     pub faults: String,
     /// Where the ledger is.
     pub ledger: Option<PathBuf>,
-    /// Fields of `ledger` besides its path and its file, each behind a comma.
+    /// Fields of `ledger` besides its path and its file, each behind a comma; `DIR`
+    /// is the stack's own folder.
     pub sinks: String,
     /// Redis writes down what it is told, and knows it again after a crash.
     pub redis_keeps: bool,
@@ -214,6 +215,11 @@ impl Stack {
     pub fn kill_weir(&mut self) {
         self.weir.kill();
         self.was_killed = true;
+    }
+
+    /// Starts weir anew, and doesn't wait for it.
+    pub fn start_weir_anew(&mut self) {
+        self.weir = start_weir(self.dir.path(), &self.setup.faults);
     }
 
     /// Starts weir anew on the same configuration.
@@ -453,7 +459,7 @@ tenants:
         admin = ports.admin,
         ledger = ledger_path(setup, dir).display(),
         durability = setup.durability,
-        sinks = setup.sinks,
+        sinks = setup.sinks.replace("DIR", &dir.display().to_string()),
         log = dir.join("usage.jsonl").display(),
         sqlite = match setup.sqlite {
             true => format!(

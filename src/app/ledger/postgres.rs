@@ -20,10 +20,8 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub fn new(settings: &PostgresSettings) -> Self {
-        let mut config = PostgresConfig::new(settings.url.expose());
-        config.connections_max = u32::try_from(settings.connections).unwrap_or(u32::MAX);
         Self {
-            config,
+            config: config(settings),
             retention: settings.retention,
             opened: None,
             retaining: JoinSet::new(),
@@ -43,6 +41,12 @@ impl Postgres {
         let not_open = || SinkError::Away("it is not open".into());
         self.opened.as_mut().ok_or_else(not_open)
     }
+}
+
+pub(super) fn config(settings: &PostgresSettings) -> PostgresConfig {
+    let mut config = PostgresConfig::new(settings.url.expose());
+    config.connections_max = u32::try_from(settings.connections).unwrap_or(u32::MAX);
+    config
 }
 
 fn away(error: StoreError) -> SinkError {

@@ -32,6 +32,15 @@ pub struct Scripts {
     pub reset: Script,
 }
 
+/// For how long it is known that a hold has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// For [`ENDED_KEPT`].
+    Shortly,
+    /// For as long as an open hold: two weeks.
+    Long,
+}
+
 /// Names one attempt to settle, among all that any process makes.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt([u8; 16]);
@@ -140,13 +149,16 @@ impl Scripts {
         slot: &str,
         hold: HoldId,
         actual: Actual,
-        attempt: Attempt,
+        (attempt, remembered): (Attempt, Remembered),
     ) -> ScriptInvocation<'_> {
         let bucket = Bucket::of(slot);
         let mut call = self.settle.key(bucket.hold(hold));
         call.key(bucket.open())
             .arg(hold.to_string())
-            .arg(ENDED_KEPT.0);
+            .arg(match remembered {
+                Remembered::Shortly => ENDED_KEPT.0,
+                Remembered::Long => HOLD_KEPT.0,
+            });
         // In the order of `packed::unit_mark`.
         for unit in [
             Unit::Requests,

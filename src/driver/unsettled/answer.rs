@@ -14,6 +14,7 @@ pub(super) fn heard(
     asked_at: Option<UnixMillis>,
 ) {
     learn(driver, settlement, settled);
+    keep(driver, settlement, settled);
     charge_again(driver, settlement, settled, asked_at);
 }
 
@@ -26,6 +27,21 @@ fn learn(driver: &Driver, settlement: &Settlement, settled: Settled) {
     if let Some(call) = driver.leases.reservation(settlement.hold) {
         let now = driver.clock.now();
         driver.known.settled(&call, settlement.actual, now);
+    }
+}
+
+/// For a store that loses it a moment later.
+fn keep(driver: &Driver, settlement: &Settlement, settled: Settled) {
+    if settled == Settled::Expired
+        || settlement.actual == Actual::VOID
+        || !driver.counters.is_remote()
+    {
+        return;
+    }
+    if let Some(call) = driver.leases.reservation(settlement.hold) {
+        let event = settlement.event.as_ref();
+        let ended_at = event.map_or_else(|| driver.clock.now(), |event| event.ended_at_ms);
+        driver.losses.settled(call, settlement.actual, ended_at);
     }
 }
 

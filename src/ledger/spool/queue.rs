@@ -331,6 +331,18 @@ impl Queue {
         }
     }
 
+    /// All before this place is on disk.
+    pub(super) fn synced_upto(&self) -> Position {
+        self.synced.borrow().upto
+    }
+
+    /// Whether a relay has come to this place.
+    pub(super) fn has_come(&self, sink: &'static str, place: Position) -> bool {
+        let state = self.lock();
+        let position = state.positions.get(sink);
+        position.is_some_and(|position| *position >= place)
+    }
+
     /// The segment that the last of these sinks is in; `None` where one isn't
     /// heard of yet.
     pub(super) fn last_of(&self, sinks: &[&'static str]) -> Option<u64> {

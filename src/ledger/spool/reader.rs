@@ -27,6 +27,8 @@ pub struct Reader {
     queue: Arc<Queue>,
     synced: watch::Receiver<Synced>,
     at: Position,
+    /// Rows were given that the sink may not have taken yet.
+    uncommitted: bool,
     file: Option<File>,
 }
 
@@ -58,6 +60,7 @@ impl Reader {
             synced: queue.subscribe(),
             queue,
             at,
+            uncommitted: false,
             file: None,
         })
     }
@@ -73,7 +76,12 @@ impl Reader {
         loop {
             let synced = *self.synced.borrow_and_update();
             let rows = self.read(synced.upto, rows_max)?;
+            if rows.is_empty() && !self.uncommitted {
+                // What was read since is of no concern to the sink.
+                self.queue.moved(self.sink, self.at);
+            }
             if !rows.is_empty() {
+                self.uncommitted = true;
                 let upto = self.at;
                 return Ok(Some(Relayed { rows, upto }));
             }
@@ -93,6 +101,7 @@ impl Reader {
     /// [`SpoolError::File`]: the position is kept in memory; rows would be offered
     /// again after a restart.
     pub fn commit(&mut self, upto: Position) -> Result<(), SpoolError> {
+        self.uncommitted = upto < self.at;
         self.queue.moved(self.sink, upto);
         position::write(&self.spool, self.sink, upto)
     }

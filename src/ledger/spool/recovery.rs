@@ -145,12 +145,12 @@ fn synced(bytes: &[u8]) -> usize {
 }
 
 /// An id, and what is behind it.
-fn id(body: &[u8]) -> Option<(HoldId, &[u8])> {
+pub(super) fn id(body: &[u8]) -> Option<(HoldId, &[u8])> {
     let (id, rest) = body.split_first_chunk::<16>()?;
     Some((HoldId(uuid::Uuid::from_bytes(*id)), rest))
 }
 
-fn quarantine(spool: &Path) -> PathBuf {
+pub(super) fn quarantine(spool: &Path) -> PathBuf {
     spool.join("quarantine")
 }
 

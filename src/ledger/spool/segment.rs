@@ -66,6 +66,19 @@ pub(super) fn list(spool: &Path) -> Result<BTreeMap<u64, u64>, SpoolError> {
     Ok(found)
 }
 
+/// The numbers of the segments that there are, in order. Changes nothing.
+pub(super) fn numbers(spool: &Path) -> Result<Vec<u64>, SpoolError> {
+    let folder = folder(spool);
+    let entries = fs::read_dir(&folder).map_err(SpoolError::file(&folder))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(SpoolError::file(&folder))?;
+        found.extend(number_of(&entry.file_name().to_string_lossy()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// The first segment that there is from this number on.
 pub(super) fn list_from(spool: &Path, number: u64) -> Result<Option<u64>, SpoolError> {
     let folder = folder(spool);

@@ -65,6 +65,18 @@ impl Parts {
         Ok(())
     }
 
+    /// Takes the sums of groups out of these.
+    pub fn take_out(&mut self, other: &Parts) {
+        for (group, sums) in &other.0 {
+            if let Some(own) = self.0.get_mut(group) {
+                for measure in Measure::ALL {
+                    own.add(measure, sums.get(measure).saturating_neg());
+                }
+            }
+        }
+        self.0.retain(|_, sums| !sums.is_zero());
+    }
+
     /// All groups.
     pub fn rows(self, order: Order) -> Vec<UsageRow> {
         let row = |((period, names), sums)| UsageRow {

@@ -17,9 +17,47 @@ pub async fn usage(pool: &Pool, query: &Query) -> Result<Report, StoreError> {
 
 /// All groups of a report, before order and pages.
 pub async fn parts(pool: &Pool, query: &Query) -> Result<Parts, StoreError> {
-    let segments = query.segments()?;
     let mut tx = pool.read().await?;
-    let kept_from = kept_from(&mut tx).await?;
+    let parts = parts_in(&mut tx, query).await?;
+    tx.rollback().await?;
+    Ok(parts)
+}
+
+/// The longest that a call may last to be looked for among those that had not ended
+/// at some time.
+const LONGEST_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// All groups of the calls of a report that ended before a time, as of one moment.
+/// The report must not divide time.
+pub async fn ended(
+    pool: &Pool,
+    query: &Query,
+    ended_before: UnixMillis,
+) -> Result<Parts, StoreError> {
+    let mut tx = pool.read().await?;
+    let mut parts = parts_in(&mut tx, query).await?;
+    let cut = wide(ended_before);
+    let segment = Segment {
+        level: Level::Rows,
+        from_ms: wide(query.since).max(cut.saturating_sub(LONGEST_MS)),
+        until_ms: wide(query.until),
+        period: None,
+    };
+    if segment.from_ms < segment.until_ms {
+        let mut open = Parts::default();
+        let mut sql = of_rows(&tx, Source::Calls, &segment, query);
+        sql.push(" AND c.ended_at_ms >= ");
+        sql.push_value(Value::Int(cut));
+        collect(&mut tx, sql, &segment, query, &mut open).await?;
+        parts.take_out(&open);
+    }
+    tx.rollback().await?;
+    Ok(parts)
+}
+
+async fn parts_in(tx: &mut Tx, query: &Query) -> Result<Parts, StoreError> {
+    let segments = query.segments()?;
+    let kept_from = kept_from(tx).await?;
     let rows_from = segments
         .iter()
         .filter(|segment| segment.level == Level::Rows)
@@ -32,17 +70,16 @@ pub async fn parts(pool: &Pool, query: &Query) -> Result<Parts, StoreError> {
     for segment in &segments {
         match segment.level {
             Level::Quarters => {
-                rolled_up(&mut tx, "usage_quarter", segment, query, &mut parts).await?;
+                rolled_up(tx, "usage_quarter", segment, query, &mut parts).await?;
             }
-            Level::Days => rolled_up(&mut tx, "usage_day", segment, query, &mut parts).await?,
+            Level::Days => rolled_up(tx, "usage_day", segment, query, &mut parts).await?,
             Level::Rows => {
                 for source in [Source::Calls, Source::Refusals, Source::Adjustments] {
-                    rows(&mut tx, source, segment, query, &mut parts).await?;
+                    rows(tx, source, segment, query, &mut parts).await?;
                 }
             }
         }
     }
-    tx.rollback().await?;
     Ok(parts)
 }
 
@@ -91,6 +128,12 @@ async fn rows(
     query: &Query,
     into: &mut Parts,
 ) -> Result<(), StoreError> {
+    let sql = of_rows(tx, source, segment, query);
+    collect(tx, sql, segment, query, into).await
+}
+
+/// What a segment's rows are summed with, without groups.
+fn of_rows(tx: &Tx, source: Source, segment: &Segment, query: &Query) -> Sql {
     let mut sql = tx.sql("SELECT ");
     push_columns(&mut sql, "c", &query.group_by);
     for (at, measure) in Measure::ALL.iter().enumerate() {
@@ -109,7 +152,7 @@ async fn rows(
         push_ids(&mut sql, "a.event_id", segment.from_ms, segment.until_ms);
     }
     push_conditions(&mut sql, "c", &query.only);
-    collect(tx, sql, segment, query, into).await
+    sql
 }
 
 /// What a row adds to a measure.

@@ -207,3 +207,39 @@ fn periods_are_told_apart_by_their_kind() {
         4_147_731_801_964_770
     );
 }
+
+#[test]
+fn a_window_begins_where_the_one_before_ends() {
+    use proptest::prelude::*;
+    let zones = [
+        "UTC",
+        "Europe/Berlin",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "America/St_Johns",
+        "Asia/Beirut",
+    ];
+    proptest!(|(
+        ms in 1_500_000_000_000_u64..2_000_000_000_000, zone in 0..zones.len(),
+        unit in 0..4_usize, anchor in 1..=31_u8,
+    )| {
+        let unit = match unit {
+            0 => CalendarUnit::Hour,
+            1 => CalendarUnit::Day,
+            2 => CalendarUnit::Week(Weekday::Thursday),
+            _ => CalendarUnit::Month(anchor),
+        };
+        let zone = TimeZone::get(zones[zone]).unwrap();
+        let now = UnixMillis(ms);
+        for period in [
+            Period::calendar(Calendar { unit, zone }),
+            Period::aligned(Millis(ms % 1_000_000_007 + 1)),
+        ] {
+            let start = period.start(now).unwrap();
+            prop_assert!(start <= now);
+            prop_assert_eq!(period.end(start), period.end(now));
+            prop_assert_eq!(period.end(start - Millis(1)), start);
+        }
+    });
+    assert_eq!(Period::first_hit(Millis(7)).start(UnixMillis(9)), None);
+}

@@ -1,0 +1,60 @@
+//! `weir ledger`: whether the ledger is as it was written, and what is in a
+//! spool. Neither needs a running weir, and neither changes a row.
+
+pub mod source;
+mod spool;
+mod verify;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code where nothing could be told.
+const UNKNOWN: u8 = 2;
+
+/// Prove that the ledger is as it was written, or see what is in a spool.
+#[derive(Debug, clap::Args)]
+pub struct LedgerArgs {
+    #[command(subcommand)]
+    command: LedgerCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LedgerCommand {
+    /// Prove that no row was changed, removed or inserted, or say where one was,
+    /// and print the head of each chain. Exit code 1 where a chain is broken, 2
+    /// where that can't be told.
+    Verify(verify::VerifyArgs),
+    /// Print what is in the folder of a spool, be it in use or not: segments,
+    /// open calls, how far sinks have come, bytes that were no records.
+    Spool {
+        /// The folder: `ledger.path` of the configuration.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+}
+
+/// What is to be printed, and whether all is well.
+struct Told {
+    text: String,
+    fine: bool,
+}
+
+/// Exit code 0 if all is as it was written, 1 if not, 2 if that can't be told.
+pub fn run(args: &LedgerArgs) -> ExitCode {
+    let told = match &args.command {
+        LedgerCommand::Verify(args) => verify::run(args),
+        LedgerCommand::Spool { path } => spool::run(path),
+    };
+    match told {
+        Ok(told) => match std::io::stdout().write_all(told.text.as_bytes()) {
+            Ok(()) if told.fine => ExitCode::SUCCESS,
+            // Nobody is left to tell where the output is gone.
+            Ok(()) | Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}

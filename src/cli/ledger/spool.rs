@@ -1,0 +1,89 @@
+//! `weir ledger spool`: what is in the folder of a spool.
+
+use super::Told;
+use crate::exchange::OpenCall;
+use crate::ledger::spool::survey::{Segment, Survey, survey};
+use anyhow::Context;
+use std::fmt::{self, Write};
+use std::path::Path;
+
+/// Open calls that are printed; the others are counted.
+const OPEN_SHOWN: usize = 20;
+
+pub fn run(path: &Path) -> anyhow::Result<Told> {
+    let found = survey(path)?;
+    let fine = found.segments.iter().all(|segment| segment.chain.is_some())
+        && found.quarantined.is_empty();
+    let text = told(&found).context("this can't be printed")?;
+    Ok(Told { text, fine })
+}
+
+fn told(found: &Survey) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    if found.segments.is_empty() {
+        writeln!(text, "no segment: nothing was written here")?;
+    }
+    for segment in &found.segments {
+        tell_segment(segment, &mut text)?;
+    }
+    if let Some(chain) = &found.head {
+        let (sequence, id) = (chain.sequence, chain.chain);
+        write!(text, "head {id}:{sequence}:")?;
+        for byte in chain.hash {
+            write!(text, "{byte:02x}")?;
+        }
+        writeln!(text)?;
+    }
+    writeln!(text, "open calls: {}", found.open.len())?;
+    for (id, context) in found.open.iter().take(OPEN_SHOWN) {
+        write!(text, "  {id}")?;
+        let call = std::str::from_utf8(context).ok();
+        match call.and_then(OpenCall::from_json) {
+            Some(call) => writeln!(text, " {} {}", call.tenant, call.model)?,
+            None => writeln!(text, " of another version")?,
+        }
+    }
+    for sink in &found.sinks {
+        let (name, at) = (&sink.name, sink.position);
+        let waiting = sink.rows_waiting;
+        writeln!(
+            text,
+            "sink {name}: at {:016x} {}, {waiting} rows wait for it",
+            at.segment, at.offset
+        )?;
+    }
+    let bytes: u64 = found.quarantined.iter().map(|(_, bytes)| bytes).sum();
+    let files = found.quarantined.len();
+    writeln!(text, "quarantined: {bytes} bytes in {files} files")?;
+    for (name, bytes) in &found.quarantined {
+        writeln!(text, "  {name}: {bytes} bytes")?;
+    }
+    Ok(text)
+}
+
+fn tell_segment(segment: &Segment, text: &mut String) -> fmt::Result {
+    write!(
+        text,
+        "segment {:016x}: {} bytes, ",
+        segment.number, segment.bytes
+    )?;
+    match &segment.chain {
+        None => writeln!(text, "UNREADABLE: its header is none")?,
+        Some(chain) => {
+            write!(text, "{} rows", segment.rows)?;
+            if let Some((first, last)) = segment.sequences {
+                write!(text, " ({first} to {last})")?;
+            }
+            write!(text, " of chain {chain}")?;
+            if segment.damaged_bytes > 0 {
+                write!(
+                    text,
+                    ", {} bytes that are no records",
+                    segment.damaged_bytes
+                )?;
+            }
+            writeln!(text)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Which limits' counters the ledger can tell of, what to ask it, and to which
+//! counter each group of its rows belongs.
+//!
+//! Always holds: a row is counted for a counter only where a call like it would
+//! have been charged to that counter now; what a row doesn't say, or
+//! configuration doesn't know any more, is left out.
+
+use super::NEARLY_OVER;
+use crate::counters::Epoch;
+use crate::identity::user_or_key;
+use crate::ledger::store::measure::{Dimension as Name, Measure, Sums};
+use crate::ledger::store::query::{Condition, Query};
+use crate::ledger::store::report::UsageRow;
+use crate::limits::reservation::counter_id;
+use crate::limits::{Algorithm, Dimension, SHARED_SLOT, Unit};
+use crate::policy::{Model, PlanLimit, Snapshot};
+use crate::protocol::Endpoint;
+use crate::units::UnixMillis;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A limit whose counters are lost.
+#[derive(Debug, Clone)]
+pub(super) struct Lost {
+    /// `None`: of all tenants together.
+    pub plan: Option<Arc<str>>,
+    pub limit: PlanLimit,
+    /// When the window that now runs began and ends.
+    pub since: UnixMillis,
+    pub until: UnixMillis,
+    by: Vec<Name>,
+}
+
+/// A limit whose counters stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub limit: Arc<str>,
+    /// `None`: of all tenants together.
+    pub plan: Option<Arc<str>>,
+    pub why: String,
+}
+
+/// Who is on which plan now, and which models there are.
+pub(super) struct Tenants<'s> {
+    plans: HashMap<&'s str, &'s str>,
+    snapshot: &'s Snapshot,
+}
+
+impl<'s> Tenants<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot) -> Self {
+        let all = snapshot.keys.principals();
+        Self {
+            plans: all.map(|who| (&*who.tenant, &*who.plan)).collect(),
+            snapshot,
+        }
+    }
+}
+
+/// The limits whose counters lost what ended before `before`, and those that must
+/// do without the ledger.
+pub(super) fn lost(
+    snapshot: &Snapshot,
+    before: UnixMillis,
+    now: UnixMillis,
+) -> (Vec<Lost>, Vec<LeftOut>) {
+    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    let mut plans: Vec<_> = snapshot.plans.values().collect();
+    plans.sort_by(|a, b| a.name.cmp(&b.name));
+    let of_plans = plans
+        .into_iter()
+        .flat_map(|plan| plan.limits.iter().map(|limit| (Some(&plan.name), limit)));
+    let shared = snapshot.shared.iter().map(|limit| (None, limit));
+    for (plan, limit) in of_plans.chain(shared) {
+        let plan = plan.cloned();
+        match window(limit, now) {
+            Ok(Some((since, until))) if since < before => asked.push(Lost {
+                by: names(limit),
+                limit: limit.clone(),
+                plan,
+                since,
+                until,
+            }),
+            // What began since then is known.
+            Ok(_) => {}
+            Err(why) => left_out.push(LeftOut {
+                limit: Arc::clone(&limit.limit.name),
+                plan,
+                why: why.to_owned(),
+            }),
+        }
+    }
+    (asked, left_out)
+}
+
+/// When the limit's window began and ends; `None` where there is nothing to
+/// rebuild, an error where there is and it can't be.
+fn window(
+    limit: &PlanLimit,
+    now: UnixMillis,
+) -> Result<Option<(UnixMillis, UnixMillis)>, &'static str> {
+    match &limit.limit.algorithm {
+        Algorithm::FixedWindow { period } => {
+            let since = period
+                .start(now)
+                .ok_or("its windows begin with their first hit, and when that was is lost")?;
+            let until = period.end(now);
+            match until.since(now) < NEARLY_OVER {
+                true => Err("its window is nearly over"),
+                false => Ok(Some((since, until))),
+            }
+        }
+        Algorithm::SlidingWindow { .. } => Err("a sliding window begins anew"),
+        Algorithm::TokenBucket { .. } | Algorithm::LeakyBucket { .. } => {
+            Err("a bucket begins full")
+        }
+        // Whoever has a lease renews it.
+        Algorithm::Concurrency => Ok(None),
+    }
+}
+
+/// By what the ledger's rows are told apart.
+fn names(PlanLimit { limit, when, .. }: &PlanLimit) -> Vec<Name> {
+    let mut names = Vec::new();
+    for dimension in limit.scope.dimensions() {
+        let of: &[Name] = match dimension {
+            Dimension::Tenant => &[Name::Tenant],
+            Dimension::Project => &[Name::Project],
+            Dimension::Environment => &[Name::Environment],
+            Dimension::User => &[Name::User, Name::Key],
+            Dimension::Key => &[Name::Key],
+            Dimension::Model | Dimension::Tier => &[Name::Model],
+            Dimension::Endpoint => &[Name::Endpoint],
+            Dimension::Provider => &[Name::Provider],
+        };
+        names.extend_from_slice(of);
+    }
+    if !(when.models.is_empty() && when.tiers.is_empty() && when.endpoints.is_empty()) {
+        names.extend([Name::Model, Name::Endpoint]);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// A group of rows, by its names.
+struct Group<'r> {
+    by: &'r [Name],
+    names: &'r [Option<String>],
+}
+
+impl<'r> Group<'r> {
+    fn name(&self, wanted: Name) -> Option<&'r str> {
+        let place = self.by.iter().position(|name| *name == wanted)?;
+        self.names.get(place)?.as_deref()
+    }
+}
+
+impl Lost {
+    /// What began in the window and before the loss, and was not void.
+    pub(super) fn query(&self, epoch: Epoch) -> Query {
+        let mut only = vec![Condition::is_not(Name::Outcome, "void")];
+        only.extend(self.plan.iter().map(|plan| Condition::is(Name::Plan, plan)));
+        Query {
+            group_by: self.by.clone(),
+            only,
+            ..Query::of(self.since, self.until.min(epoch.since))
+        }
+    }
+
+    pub(super) fn left_out(&self, why: String) -> LeftOut {
+        LeftOut {
+            limit: Arc::clone(&self.limit.limit.name),
+            plan: self.plan.clone(),
+            why,
+        }
+    }
+
+    /// What each counter, by its slot and name, is to be given.
+    pub(super) fn counters(
+        &self,
+        tenants: &Tenants,
+        rows: &[UsageRow],
+    ) -> HashMap<(Arc<str>, String), u64> {
+        let mut counters: HashMap<(Arc<str>, String), u64> = HashMap::new();
+        for row in rows {
+            let group = Group {
+                by: &self.by,
+                names: &row.names,
+            };
+            let amount = amount(self.limit.limit.unit, &row.sums);
+            if amount > 0
+                && let Some(place) = self.place(tenants, &group)
+            {
+                let sum = counters.entry(place).or_default();
+                *sum = sum.saturating_add(amount);
+            }
+        }
+        counters
+    }
+
+    /// The counter that calls of the group are charged to, if they are.
+    fn place(&self, tenants: &Tenants, group: &Group) -> Option<(Arc<str>, String)> {
+        let limit = &self.limit.limit;
+        let slot = match limit.scope.is_shared() {
+            true => SHARED_SLOT,
+            false => {
+                let tenant = group.name(Name::Tenant)?;
+                // Of a tenant that has left the plan nothing is charged to it.
+                let plan = tenants.plans.get(tenant)?;
+                if self.plan.as_deref().is_some_and(|of| of != *plan) {
+                    return None;
+                }
+                tenant
+            }
+        };
+        let model = || tenants.snapshot.models.get(group.name(Name::Model)?);
+        if !self.applies(group, model().map(|model| &**model)) {
+            return None;
+        }
+        let mut values: Vec<String> = Vec::new();
+        for dimension in limit.scope.dimensions() {
+            values.push(match dimension {
+                Dimension::Tenant => group.name(Name::Tenant)?.to_owned(),
+                // Those who have none count together.
+                Dimension::Project => group.name(Name::Project).unwrap_or_default().to_owned(),
+                Dimension::Environment => {
+                    group.name(Name::Environment).unwrap_or_default().to_owned()
+                }
+                Dimension::User => user_or_key(group.name(Name::User), group.name(Name::Key)?),
+                Dimension::Key => group.name(Name::Key)?.to_owned(),
+                Dimension::Model => group.name(Name::Model)?.to_owned(),
+                Dimension::Tier => model()?.tier.as_deref().unwrap_or_default().to_owned(),
+                Dimension::Endpoint => group.name(Name::Endpoint)?.to_owned(),
+                Dimension::Provider => group.name(Name::Provider).unwrap_or_default().to_owned(),
+            });
+        }
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        Some((slot.into(), counter_id(&limit.name, &values)))
+    }
+
+    /// Whether the limit is for such calls.
+    fn applies(&self, group: &Group, model: Option<&Model>) -> bool {
+        let when = &self.limit.when;
+        if when.models.is_empty() && when.tiers.is_empty() && when.endpoints.is_empty() {
+            return true;
+        }
+        let path = group.name(Name::Endpoint);
+        let endpoint = Endpoint::all().find(|endpoint| Some(endpoint.path()) == path);
+        match (model, endpoint) {
+            (Some(model), Some(endpoint)) => when.holds(model, endpoint),
+            _ => false,
+        }
+    }
+}
+
+/// What a limit on this unit was charged.
+fn amount(unit: Unit, sums: &Sums) -> u64 {
+    let sum = match unit {
+        Unit::Requests => sums.get(Measure::Calls),
+        Unit::InputTokens => sums.get(Measure::InputTokens),
+        Unit::OutputTokens => sums.get(Measure::OutputTokens),
+        Unit::Tokens => sums.total_tokens(),
+        // As the calls were charged: corrections change no counter.
+        Unit::Cost => sums.get(Measure::CostNanos),
+        Unit::Concurrency => 0,
+    };
+    u64::try_from(sum.max(0)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

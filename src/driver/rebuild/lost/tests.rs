@@ -1,0 +1,269 @@
+//! Which limits are asked for, and where rows are counted.
+
+use super::*;
+use crate::identity::{KeyDigest, KeyTable, Pepper, Principal};
+use crate::limits::period::{Calendar, CalendarUnit, Period};
+use crate::limits::{HoldId, Limit, Mode, Scope};
+use crate::policy::{ModelRatio, OutputField, OutputRule, Plan, Vocabulary, When};
+use crate::units::Millis;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+fn at(text: &str) -> UnixMillis {
+    let ms = text.parse::<Timestamp>().unwrap().as_millisecond();
+    UnixMillis(u64::try_from(ms).unwrap())
+}
+
+fn month(anchor: u8, zone: &str) -> Algorithm {
+    Algorithm::FixedWindow {
+        period: Arc::new(Period::calendar(Calendar {
+            unit: CalendarUnit::Month(anchor),
+            zone: TimeZone::get(zone).unwrap(),
+        })),
+    }
+}
+
+fn limit(name: &str, by: &[Dimension], unit: Unit, algorithm: Algorithm) -> PlanLimit {
+    PlanLimit::from(Limit {
+        name: name.into(),
+        scope: Scope::of(by.iter().copied()),
+        unit,
+        amount: 1_000,
+        algorithm,
+        mode: Mode::Enforce,
+    })
+}
+
+/// `acme` is on the plan `team`, `globex` on `free`.
+fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
+    let mut keys = KeyTable::new(Pepper::new(&[1; 32]).unwrap());
+    for (n, tenant, plan) in [(1, "acme", "team"), (2, "globex", "free")] {
+        let who = Principal {
+            tenant: tenant.into(),
+            project: None,
+            environment: None,
+            user: None,
+            key_id: tenant.into(),
+            plan: plan.into(),
+        };
+        keys.insert(KeyDigest([n; 32]), Arc::new(who)).unwrap();
+    }
+    let mut snapshot = Snapshot {
+        keys,
+        shared,
+        ..Snapshot::default()
+    };
+    let plan = Plan {
+        name: "team".into(),
+        limits,
+        output: OutputRule::default(),
+    };
+    snapshot.plans.insert("team".into(), Arc::new(plan));
+    for (name, tier) in [("big", Some("large")), ("small", None)] {
+        let model = Model {
+            service_tier: None,
+            name: name.into(),
+            tier: tier.map(Arc::from),
+            provider: Some("p".into()),
+            price: None,
+            vocabulary: Vocabulary::O200kBase,
+            max_input_tokens: None,
+            token_ratio: ModelRatio::EXACT,
+            max_output_tokens: None,
+            output_field: OutputField::MaxTokens,
+            image_tokens: None,
+            inject_include_usage: true,
+        };
+        snapshot.models.insert(name.into(), Arc::new(model));
+    }
+    snapshot
+}
+
+/// Names of a group, its calls and its tokens.
+type Named<'n> = (&'n [(Name, &'n str)], i128, i128);
+
+/// A group of rows by these names, with so many calls and tokens.
+fn row(by: &[Name], names: &[(Name, &str)], calls: i128, tokens: i128) -> UsageRow {
+    let name = |wanted: &Name| {
+        let found = names.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let mut sums = Sums::default();
+    sums.add(Measure::Calls, calls);
+    sums.add(Measure::InputTokens, tokens);
+    UsageRow {
+        period: None,
+        names: by.iter().map(name).collect(),
+        sums,
+    }
+}
+
+#[test]
+fn windows_are_those_of_the_limits_own_calendar() {
+    let now = at("2026-06-10T12:00Z");
+    for (algorithm, since, until) in [
+        (month(1, "UTC"), "2026-06-01T00:00Z", "2026-07-01T00:00Z"),
+        // Half an hour off, and a month that has no 31st.
+        (
+            month(31, "Asia/Kolkata"),
+            "2026-05-30T18:30Z",
+            "2026-06-29T18:30Z",
+        ),
+        (
+            month(15, "Australia/Lord_Howe"),
+            "2026-05-14T13:30Z",
+            "2026-06-14T13:30Z",
+        ),
+    ] {
+        let limits = vec![limit("l", &[Dimension::Tenant], Unit::Tokens, algorithm)];
+        let (asked, left_out) = lost(&snapshot(limits, Vec::new()), now, now);
+        assert!(left_out.is_empty());
+        assert_eq!((asked[0].since, asked[0].until), (at(since), at(until)));
+        let epoch = Epoch {
+            id: HoldId::new(now, &[1; 10]),
+            since: at("2026-06-09T00:00Z"),
+        };
+        let query = asked[0].query(epoch);
+        assert_eq!((query.since, query.until), (at(since), epoch.since));
+    }
+}
+
+#[test]
+fn what_the_ledger_cannot_tell_of_is_left_out_and_said_so() {
+    let now = at("2026-06-10T12:00Z");
+    let every = Millis(60_000);
+    let by = [Dimension::Tenant];
+    let limits = vec![
+        limit(
+            "sliding",
+            &by,
+            Unit::Tokens,
+            Algorithm::SlidingWindow { every },
+        ),
+        limit(
+            "bucket",
+            &by,
+            Unit::Tokens,
+            Algorithm::TokenBucket { every, burst: 1 },
+        ),
+        limit(
+            "first",
+            &by,
+            Unit::Tokens,
+            Algorithm::FixedWindow {
+                period: Arc::new(Period::first_hit(every)),
+            },
+        ),
+        limit("slots", &by, Unit::Concurrency, Algorithm::Concurrency),
+        limit("month", &by, Unit::Tokens, month(1, "UTC")),
+    ];
+    let snapshot = snapshot(limits, Vec::new());
+    let names = |(asked, left_out): (Vec<Lost>, Vec<LeftOut>)| {
+        let asked = asked.iter().map(|lost| lost.limit.limit.name.to_string());
+        let left_out = left_out.iter().map(|left| left.limit.to_string());
+        (asked.collect::<Vec<_>>(), left_out.collect::<Vec<_>>())
+    };
+    let (asked, left_out) = names(lost(&snapshot, now, now));
+    assert_eq!(asked, ["month"]);
+    assert_eq!(left_out, ["sliding", "bucket", "first"]);
+    // Nothing of this month was lost.
+    let (asked, _) = names(lost(&snapshot, at("2026-06-01T00:00Z"), now));
+    assert!(asked.is_empty());
+    // What belongs to this month must not be charged to the next.
+    let end = at("2026-06-30T23:59:57Z");
+    let (asked, left_out) = names(lost(&snapshot, end, end));
+    assert!(asked.is_empty());
+    assert_eq!(left_out, ["sliding", "bucket", "first", "month"]);
+}
+
+#[test]
+fn each_row_is_counted_where_its_call_would_be_and_nowhere_else() {
+    let now = at("2026-06-10T12:00Z");
+    let large = When {
+        tiers: vec!["large".into()],
+        ..When::default()
+    };
+    let by_user = [Dimension::User];
+    let by_tier = [Dimension::Tenant, Dimension::Tier];
+    let limits = vec![
+        limit("user", &by_user, Unit::Requests, month(1, "UTC")),
+        limit("tier", &by_tier, Unit::Tokens, month(1, "UTC")),
+        PlanLimit {
+            when: large,
+            ..limit("large", &[Dimension::Tenant], Unit::Tokens, month(1, "UTC"))
+        },
+    ];
+    let shared = vec![limit("all", &[], Unit::Requests, month(1, "UTC"))];
+    let snapshot = snapshot(limits, shared);
+    let tenants = Tenants::of(&snapshot);
+    let (asked, _) = lost(&snapshot, now, now);
+    let counted = |place: usize, rows: &[Named]| {
+        let lost: &Lost = &asked[place];
+        let rows: Vec<UsageRow> = rows
+            .iter()
+            .map(|(names, calls, tokens)| row(&lost.by, names, *calls, *tokens))
+            .collect();
+        let counters = lost.counters(&tenants, &rows).into_iter();
+        let mut counters: Vec<(String, String, u64)> = counters
+            .map(|((slot, counter), amount)| (slot.to_string(), counter, amount))
+            .collect();
+        counters.sort();
+        counters
+    };
+    let found = |slot: &str, counter: &str, amount| (slot.to_owned(), counter.to_owned(), amount);
+    use Name::{Endpoint as ByEndpoint, Key, Model as ByModel, Tenant, User};
+    let users = counted(
+        0,
+        &[
+            (&[(Tenant, "acme"), (User, "ada"), (Key, "k1")], 2, 0),
+            (&[(Tenant, "acme"), (User, "ada"), (Key, "k2")], 3, 0),
+            (&[(Tenant, "acme"), (Key, "k3")], 4, 0),
+            // On another plan by now, gone, and nobody's.
+            (&[(Tenant, "globex"), (User, "eve"), (Key, "k4")], 5, 0),
+            (&[(Tenant, "initech"), (User, "bob"), (Key, "k5")], 6, 0),
+            (&[(User, "ada"), (Key, "k1")], 7, 0),
+        ],
+    );
+    assert_eq!(
+        users,
+        [
+            found("acme", "4:user,4:acme,6:key=k3,", 4),
+            found("acme", "4:user,4:acme,8:user=ada,", 5),
+        ]
+    );
+    let tiers = counted(
+        1,
+        &[
+            (&[(Tenant, "acme"), (ByModel, "big")], 1, 10),
+            (&[(Tenant, "acme"), (ByModel, "small")], 1, 20),
+            (&[(Tenant, "acme"), (ByModel, "gone")], 1, 40),
+            (&[(Tenant, "acme")], 1, 80),
+        ],
+    );
+    assert_eq!(
+        tiers,
+        [
+            found("acme", "4:tier,4:acme,0:,", 20),
+            found("acme", "4:tier,4:acme,5:large,", 10),
+        ]
+    );
+    let chat = Endpoint::all().next().unwrap().path();
+    let only_large = counted(
+        2,
+        &[
+            (
+                &[(Tenant, "acme"), (ByModel, "big"), (ByEndpoint, chat)],
+                1,
+                10,
+            ),
+            (
+                &[(Tenant, "acme"), (ByModel, "small"), (ByEndpoint, chat)],
+                1,
+                20,
+            ),
+            (&[(Tenant, "acme"), (ByEndpoint, chat)], 1, 40),
+        ],
+    );
+    assert_eq!(only_large, [found("acme", "5:large,4:acme,", 10)]);
+    assert_eq!(counted(3, &[(&[], 9, 0)]), [found("", "3:all,", 9)]);
+}
