@@ -7,6 +7,7 @@
 //! | [`spool`] | the local log: durable before a call is let through |
 //! | [`faults`] | where tests let a process die |
 //! | [`relay`] | carries rows from the spool to a sink |
+//! | [`rerating`] | past calls at corrected prices |
 //! | [`sink`] | what every place that rows go to promises |
 //! | [`sinks`] | a file, a collector, an HTTP endpoint |
 //! | [`store`] | rows in SQLite or PostgreSQL: reports, corrections, verification |
@@ -18,6 +19,7 @@
 
 pub mod faults;
 pub mod relay;
+pub mod rerating;
 pub mod row;
 pub mod sink;
 pub mod sinks;
