@@ -1,5 +1,5 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`,
-//! `weir limits`, `weir import`, `weir meter`, `weir prices`.
+//! `weir limits`, `weir import`, `weir meter`, `weir prices`, `weir usage`.
 
 pub mod check;
 pub mod import;
@@ -7,7 +7,9 @@ pub mod keys;
 pub mod limits;
 pub mod meter;
 pub mod prices;
+pub mod rerate;
 mod serve;
+pub mod usage;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -49,6 +51,8 @@ enum Command {
     Meter(meter::MeterArgs),
     /// See what models cost, compare prices, and bring them up to date.
     Prices(prices::PricesArgs),
+    /// See what was used and what it cost, and correct it.
+    Usage(usage::UsageArgs),
 }
 
 /// Runs the program with the process's own arguments.
@@ -61,5 +65,6 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),
         Command::Prices(args) => prices::run(&args),
+        Command::Usage(args) => usage::run(&args),
     }
 }

@@ -29,13 +29,13 @@
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
-//! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks |
+//! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import`, `meter`, `prices` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `import`, `meter`, `prices`, `usage` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
