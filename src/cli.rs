@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod prices;
+pub mod rerate;
 mod serve;
 pub mod usage;
 

@@ -7,6 +7,7 @@
 //! | [`spool`] | the local log: durable before a call is let through |
 //! | [`faults`] | where tests let a process die |
 //! | [`relay`] | carries rows from the spool to a sink |
+//! | [`rerating`] | past calls at corrected prices |
 //! | [`sink`] | what every place that rows go to promises |
 //! | [`sinks`] | a file, a collector, an HTTP endpoint |
 //! | [`reports`] | reports in words: how they are asked for and told |
@@ -20,6 +21,7 @@
 pub mod faults;
 pub mod relay;
 pub mod reports;
+pub mod rerating;
 pub mod row;
 pub mod sink;
 pub mod sinks;

@@ -29,7 +29,7 @@
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
-//! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports |
+//! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |

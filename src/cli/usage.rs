@@ -10,7 +10,9 @@
 //! | [`reconcile`] | the ledger beside a provider's own figures |
 //! | [`output`], [`progress`] | where it goes, and how far it is |
 //!
-//! Always holds: the ledger is only read; output that nobody reads any more is
+//! Re-rating, which writes corrections, is `rerate`'s.
+//!
+//! Always holds: the ledger is only read here; output that nobody reads any more is
 //! the end, and no error.
 
 mod call;
@@ -22,6 +24,7 @@ mod reconcile;
 mod report;
 mod source;
 
+use super::rerate;
 use crate::driver::clock::Clock;
 use crate::ledger::reports::ask::Asked;
 use output::Output;
@@ -59,6 +62,8 @@ enum UsageCommand {
     Export(export::ExportArgs),
     /// Compare with a provider's own usage or cost report, by day and model.
     Reconcile(reconcile::ReconcileArgs),
+    /// Apply corrected prices to past calls.
+    Rerate(rerate::Rerate),
 }
 
 /// From when to when, in whose time, and of what.
@@ -108,6 +113,7 @@ pub fn run(args: &UsageArgs) -> ExitCode {
         Some(UsageCommand::Show(args)) => call::run(args),
         Some(UsageCommand::Export(args)) => export::run(args),
         Some(UsageCommand::Reconcile(args)) => return reconcile::run(args),
+        Some(UsageCommand::Rerate(args)) => return rerate::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

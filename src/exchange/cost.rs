@@ -1,5 +1,9 @@
 //! What a call costs: from what a provider says of its usage to parts of money.
 
+mod again;
+
+pub use again::{Recharge, charged_by, recharge};
+
 use super::event::Known;
 use super::open_call::OpenCall;
 use crate::policy::Model;

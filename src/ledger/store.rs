@@ -58,6 +58,7 @@ use engine::Pool;
 use measure::{Dimension, Measure};
 use query::{Condition, Order, Query};
 use report::{Report, UsageRow};
+use std::collections::HashMap;
 use std::time::Duration;
 use verify::{Fault, Place, Verifier};
 
@@ -233,6 +234,42 @@ impl Store {
     /// [`StoreError::Away`]. What was applied before stays.
     pub async fn adjust(&self, adjustments: &[Adjustment]) -> Result<Adjusted, StoreError> {
         adjust::adjust(&self.pool, adjustments).await
+    }
+
+    /// As [`Store::adjust`], each with what the corrections of its call came to
+    /// when it was made: where they come to something else by now, it isn't
+    /// written, and told as overtaken. At most one for each call.
+    ///
+    /// # Errors
+    /// As [`Store::adjust`].
+    pub async fn adjust_after(
+        &self,
+        adjustments: &[(i64, Adjustment)],
+    ) -> Result<Adjusted, StoreError> {
+        adjust::adjust_after(&self.pool, adjustments).await
+    }
+
+    /// What the corrections of calls come to, in nano-dollars; a call without any
+    /// isn't among them.
+    ///
+    /// # Errors
+    /// [`StoreError::Large`] where a sum doesn't fit; [`StoreError::Away`].
+    pub async fn adjustment_sums(
+        &self,
+        events: &[HoldId],
+    ) -> Result<HashMap<HoldId, i64>, StoreError> {
+        adjust::sums(&self.pool, events).await
+    }
+
+    /// The moment from which rows of all calls are kept; 0 where none was dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub async fn kept_from(&self) -> Result<UnixMillis, StoreError> {
+        let mut tx = self.pool.read().await?;
+        let kept_from = usage::kept_from(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(kept_from)
     }
 
     /// Drops rows from before this time (PostgreSQL: whole months of them), and

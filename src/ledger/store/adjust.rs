@@ -2,14 +2,16 @@
 //! never changed.
 //!
 //! Always holds: of one run, a call has one correction at most, however often
-//! the run is repeated; rollups have it at the call's own time.
+//! the run is repeated; rollups have it at the call's own time; of two that
+//! correct the same call at once from the same sum, one is overtaken
+//! ([`adjust_after`]).
 
 use super::columns;
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
 use super::measure::Sums;
 use super::rollup::Deltas;
-use super::value::{Type, Value};
+use super::value::{Dialect, Type, Value};
 use super::write::{add_up, names};
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
@@ -22,6 +24,12 @@ pub const ADJUSTMENTS_MAX: usize = 1_000;
 
 /// The most ids of one statement.
 const IDS: usize = 256;
+/// The most ids of one statement that sums corrections.
+const SUM_IDS_MAX: usize = 256;
+
+/// The advisory lock in PostgreSQL of corrections that hang on others:
+/// "weiradju".
+const LOCK: i64 = 0x7765_6972_6164_6a75;
 
 /// One correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +55,8 @@ pub struct Adjusted {
     pub already: usize,
     /// Of calls that the ledger doesn't have (any more).
     pub unknown: Vec<HoldId>,
+    /// Of calls whose corrections come to something else by now: not written.
+    pub overtaken: Vec<HoldId>,
 }
 
 impl Adjustment {
@@ -67,17 +77,71 @@ impl Adjustment {
 pub async fn adjust(pool: &Pool, all: &[Adjustment]) -> Result<Adjusted, StoreError> {
     let mut adjusted = Adjusted::default();
     for some in all.chunks(ADJUSTMENTS_MAX) {
-        adjust_some(pool, some, &mut adjusted).await?;
+        let some: Vec<&Adjustment> = some.iter().collect();
+        let tx = pool.write().await?;
+        adjust_some(tx, &some, &mut adjusted).await?;
     }
     Ok(adjusted)
 }
 
+/// As [`adjust`], but only where a call's corrections so far come to what the
+/// new one was made from; at most one for each call.
+pub async fn adjust_after(pool: &Pool, all: &[(i64, Adjustment)]) -> Result<Adjusted, StoreError> {
+    let mut adjusted = Adjusted::default();
+    for some in all.chunks(ADJUSTMENTS_MAX) {
+        let mut tx = pool.write().await?;
+        // A writing transaction of SQLite keeps others from writing by itself.
+        if tx.dialect() == Dialect::Postgres {
+            let lock = tx.sql("SELECT pg_advisory_xact_lock(");
+            tx.execute(lock.bind(Value::Int(LOCK)).and(")")).await?;
+        }
+        let ids: Vec<HoldId> = some
+            .iter()
+            .map(|(_, adjustment)| adjustment.event)
+            .collect();
+        let sums = sums_of(&mut tx, &ids).await?;
+        let so_far = |event: &HoldId| sums.get(event).copied().unwrap_or(0);
+        let (good, overtaken): (Vec<_>, Vec<_>) = some
+            .iter()
+            .partition(|(from, adjustment)| so_far(&adjustment.event) == *from);
+        let overtaken = overtaken.iter().map(|(_, adjustment)| adjustment.event);
+        adjusted.overtaken.extend(overtaken);
+        let good: Vec<&Adjustment> = good.iter().map(|(_, adjustment)| adjustment).collect();
+        adjust_some(tx, &good, &mut adjusted).await?;
+    }
+    Ok(adjusted)
+}
+
+/// What the corrections of calls come to; a call without any isn't among them.
+pub async fn sums(pool: &Pool, ids: &[HoldId]) -> Result<HashMap<HoldId, i64>, StoreError> {
+    let mut tx = pool.read().await?;
+    let sums = sums_of(&mut tx, ids).await?;
+    tx.rollback().await?;
+    Ok(sums)
+}
+
+async fn sums_of(tx: &mut Tx, ids: &[HoldId]) -> Result<HashMap<HoldId, i64>, StoreError> {
+    let mut sums = HashMap::new();
+    for ids in ids.chunks(SUM_IDS_MAX) {
+        let mut sql = tx.sql(
+            "SELECT event_id, CAST(SUM(delta_nanos) AS BIGINT) FROM adjustments WHERE event_id IN ",
+        );
+        sql.push_tuple(ids.iter().map(|id| Value::Id(id.0)));
+        sql.push(" GROUP BY event_id");
+        for row in tx.fetch(sql, &[Type::Id, Type::Int]).await? {
+            if let [Value::Id(id), Value::Int(sum)] = row.as_slice() {
+                sums.insert(HoldId(*id), *sum);
+            }
+        }
+    }
+    Ok(sums)
+}
+
 async fn adjust_some(
-    pool: &Pool,
-    some: &[Adjustment],
+    mut tx: Tx,
+    some: &[&Adjustment],
     adjusted: &mut Adjusted,
 ) -> Result<(), StoreError> {
-    let mut tx = pool.write().await?;
     let events = events(&mut tx, some).await?;
     let mut known: Vec<&Adjustment> = Vec::new();
     for adjustment in some {
@@ -115,7 +179,7 @@ async fn adjust_some(
 /// The calls that are to be corrected.
 async fn events(
     tx: &mut Tx,
-    some: &[Adjustment],
+    some: &[&Adjustment],
 ) -> Result<HashMap<HoldId, crate::exchange::UsageEvent>, StoreError> {
     let types = columns::COLUMNS.map(|(_, kind)| kind);
     let mut events = HashMap::new();

@@ -4,17 +4,20 @@ use super::*;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, HashMap};
+use weir::ledger::rerating::walk::{Run, Span, rerate};
 use weir::ledger::store::columns::at;
 use weir::ledger::store::measure::{Dimension, Measure, Sums};
 use weir::ledger::store::period::Unit;
 use weir::ledger::store::query::{Condition, Cursor, Order, Query};
 use weir::ledger::store::report::UsageRow;
 use weir::ledger::store::{Adjusted, Adjustment, Of, StoreError};
+use weir::pricing::{ModelPrice, Schedule, notation};
 
 on_each_ledger!(
     any_report_is_the_sum_of_its_rows,
     days_of_23_and_25_hours,
     corrections_count_once_and_at_the_calls_time,
+    re_ratings_at_once_correct_each_call_once,
     pages_follow_each_other,
     the_largest_come_first,
     a_scan_gives_what_its_conditions_say,
@@ -264,7 +267,8 @@ async fn corrections_count_once_and_at_the_calls_time(ledger: Ledger) {
         Adjusted {
             applied: 8,
             already: 12,
-            unknown
+            unknown,
+            overtaken: Vec::new(),
         }
     );
     let twice = [all[3].clone(), all[3].clone()];
@@ -287,6 +291,45 @@ async fn corrections_count_once_and_at_the_calls_time(ledger: Ledger) {
     let deltas: Vec<i64> = shown.adjustments.iter().map(|a| a.delta_nanos).collect();
     assert_eq!(deltas, [-40, 7]);
     assert_eq!(shown.adjustments[1], second[0]);
+}
+
+async fn re_ratings_at_once_correct_each_call_once(ledger: Ledger) {
+    let mut dice = Dice(33);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 1_300);
+    for batch in rows.chunks(500) {
+        ledger.deliver(batch).await;
+    }
+    let span = Span {
+        since: UnixMillis(MARCH),
+        until: UnixMillis(MARCH + DAY),
+        only: Vec::new(),
+    };
+    // 10 tokens in and 5 out: 20_000 nano-dollars.
+    let price = notation::read("input=1 output=2").unwrap();
+    let price = Arc::new(ModelPrice::new(Schedule::always(price), "now"));
+    let runs = [1, 2, 3].map(|id| {
+        let run = Run {
+            id: Uuid::from_u128(id),
+            at: UnixMillis(MARCH + DAY),
+        };
+        let (span, price, config) = (span.clone(), Arc::clone(&price), ledger.config.clone());
+        async move {
+            let store = Store::open(&config).await.unwrap();
+            let mut price_of = |_: &UsageEvent| Some(Arc::clone(&price));
+            rerate(&store, &span, Some(run), &mut price_of)
+                .await
+                .unwrap()
+        }
+    });
+    let [first, second, third] = runs;
+    let (first, second, third) = tokio::join!(first, second, third);
+    let changed = [&first, &second, &third].map(|tally| tally.total.changed);
+    assert_eq!(changed.iter().sum::<u64>(), 1_300, "{changed:?}");
+    let report = ledger.store.usage(&Query::of(span.since, span.until)).await;
+    let sums = report.unwrap().rows[0].sums;
+    assert_eq!(sums.get(Measure::CostNanos), 130_000);
+    assert_eq!(sums.net_nanos(), 1_300 * 20_000);
 }
 
 async fn pages_follow_each_other(ledger: Ledger) {
