@@ -283,6 +283,27 @@ impl Store {
         retention::drop_before(&self.pool, before).await
     }
 
+    /// Writes in time, or is away. To PostgreSQL in a task of its own, which ends by
+    /// itself, whoever stops waiting for it: a copy that is given up midway leaves
+    /// its connection with answers that the next one would take for its own.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with its connection; what it has written counts once"
+    )]
+    async fn write(&self, rows: &[Row], commit: bool) -> Result<(), StoreError> {
+        if let Pool::Sqlite(_) = &self.pool {
+            return in_time(write::write(&self.pool, &self.known, rows, commit)).await;
+        }
+        let (pool, known, rows) = (self.pool.clone(), self.known.clone(), rows.to_vec());
+        let writing = tokio::spawn(async move { write::write(&pool, &known, &rows, commit).await });
+        let ended = async {
+            writing
+                .await
+                .map_err(|error| StoreError::Away(error.to_string()))?
+        };
+        in_time(ended).await
+    }
+
     /// The row that the database refuses, found by halving the batch.
     async fn find_poison(&self, rows: &[Row], error: StoreError) -> SinkError {
         let mut why = error;
@@ -292,7 +313,7 @@ impl Store {
             let Some(some) = rows.get(..middle) else {
                 break;
             };
-            match in_time(write::write(&self.pool, &self.known, some, false)).await {
+            match self.write(some, false).await {
                 Ok(()) => good = middle,
                 Err(error) if is_of_data(&error) => (bad, why) = (middle, error),
                 Err(error) => return error.into(),
@@ -335,7 +356,7 @@ impl Sink for Store {
                 why: why.to_string(),
             })?;
         }
-        match in_time(write::write(&self.pool, &self.known, rows, true)).await {
+        match self.write(rows, true).await {
             Err(error) if is_of_data(&error) => Err(self.find_poison(rows, error).await),
             Err(error) => {
                 self.known.forget();
