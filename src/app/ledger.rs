@@ -150,6 +150,8 @@ impl Ledger {
     /// After the spool was closed: the relays carry out what they can in time.
     /// The rest waits in the spool for the next process.
     pub fn finish(self) {
+        // Where weir never came to serve, nobody else has closed it.
+        drop(self.spool);
         let begun = clock::Clock::start();
         let end = begun.instant() + RELAYS_END_MAX;
         while !self.thread.is_finished() && begun.instant() < end {

@@ -19,7 +19,13 @@ pub(super) async fn renew(
 ) -> Result<(), CounterError> {
     let settings = driver.settings;
     // Whoever adopted it, and lives, tells of it; else whoever finds it expired.
-    let given_up = |hold| driver.recorder.forget(hold);
+    // Of a store in memory that is this process: the note stays until then.
+    let elsewhere = driver.counters.is_remote();
+    let given_up = |hold| {
+        if elsewhere {
+            driver.recorder.forget(hold);
+        }
+    };
     let mut due = driver.leases.due(driver.clock.now(), given_up);
     due.retain(|(hold, slot)| wanted(slot) && !driver.local.is_untold(*hold));
     for batch in due.chunks(RENEWED_TOGETHER_MAX) {

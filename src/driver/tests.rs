@@ -6,6 +6,7 @@ use super::leases::Lease;
 use super::*;
 use crate::counters::memory::Memory;
 use crate::exchange::Settlement;
+use crate::ledger::spool::{self, Durability, Spool, SpoolConfig};
 use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::telemetry::metrics::Metrics;
@@ -16,6 +17,10 @@ use std::time::Duration;
 use unsettled::Again;
 
 pub fn driver(counters: Counters) -> Arc<Driver> {
+    driver_with(counters, None)
+}
+
+fn driver_with(counters: Counters, ledger: Option<Arc<Spool>>) -> Arc<Driver> {
     let settings = Settings {
         body_bytes_max: 1,
         keep_authorization: false,
@@ -30,7 +35,7 @@ pub fn driver(counters: Counters) -> Arc<Driver> {
         Arc::new(Snapshot::default()),
         settings,
         counters,
-        Recorder::new(None, Arc::new(Metrics::new()), None),
+        Recorder::new(ledger, Arc::new(Metrics::new()), None),
         Leases::default(),
         OnCounterFailure::Share,
     )
@@ -378,4 +383,37 @@ async fn what_ended_elsewhere_before_the_store_heard_of_it_is_charged_as_it_was_
     assert_eq!(redis.tell(|state| state.used), 50.0);
     assert!(!driver.local.has_news());
     assert_eq!(driver.leases.len(), 0);
+}
+
+fn ledger(path: &std::path::Path) -> spool::Opened {
+    let config = SpoolConfig {
+        path: path.to_owned(),
+        durability: Durability::Strict,
+        bytes_max: 1 << 30,
+        segment_bytes: 1 << 20,
+        sinks: Vec::new(),
+    };
+    Spool::open(&config, uuid::Uuid::nil(), Box::new(|_| {})).unwrap()
+}
+
+/// Nobody else finds it when it expires, should this process die before.
+#[tokio::test]
+async fn a_call_that_no_meter_took_over_stays_noted_where_the_store_is_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Arc::new(ledger(folder.path()).spool);
+    let driver = driver_with(Counters::Memory(Memory::default()), Some(spool));
+    let call = call(&driver, 1, 1);
+    driver
+        .counters
+        .reserve(&call, driver.clock.now())
+        .await
+        .unwrap();
+    assert!(driver.recorder.intent(call.hold, "call").await);
+    keep_until(&driver, &call, Some(driver.clock.now()));
+    renewal::renew(&driver, |_| true).await.unwrap();
+    assert_eq!(driver.leases.len(), 0);
+    driver.recorder.close().await;
+    let noted = ledger(folder.path()).interrupted;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].id, call.hold);
 }

@@ -69,14 +69,18 @@ struct Entry {
 }
 
 impl Unsettled {
-    /// Takes a settlement into care; false where too many are.
-    fn keep(&self, settlement: Settlement, asked_at: Option<UnixMillis>) -> bool {
+    /// Takes a settlement into care; gives it back where too many are.
+    fn keep(
+        &self,
+        settlement: Settlement,
+        asked_at: Option<UnixMillis>,
+    ) -> Result<(), Box<Settlement>> {
         let mut waiting = self.lock();
         let gives_back = settlement.event.is_none();
         if waiting.settlements.len() >= WAITING_MAX
             || gives_back && waiting.give_backs >= GIVE_BACKS_MAX
         {
-            return false;
+            return Err(Box::new(settlement));
         }
         waiting.give_backs += usize::from(gives_back);
         let hold = settlement.hold;
@@ -90,7 +94,7 @@ impl Unsettled {
         }
         drop(waiting);
         self.arrived.notify_one();
-        true
+        Ok(())
     }
 
     /// Hands over what waits for the hold, if anything does.
@@ -203,12 +207,14 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
         }
         Err(error) => {
             tracing::debug!(%error, %hold, "a settlement failed; it is tried again");
-            if !driver.unsettled.keep(settlement, asked_at) {
-                driver.leases.release(hold);
+            if let Err(settlement) = driver.unsettled.keep(settlement, asked_at) {
                 tracing::error!(
                     %hold,
-                    "too many settlements wait for the counter store; this one is given up, its hold will expire"
+                    "too many settlements wait for the counter store; this one is given up: its call \
+                     is recorded, its hold will expire"
                 );
+                // Whoever finds it expired uses the same id.
+                conclude(driver, *settlement, true);
             }
         }
     }
@@ -401,7 +407,7 @@ mod tests {
     fn the_oldest_is_asked_first_and_each_is_handed_over_once() {
         let unsettled = Unsettled::default();
         for at in [3, 1, 2] {
-            assert!(unsettled.keep(give_back(at), None));
+            assert!(unsettled.keep(give_back(at), None).is_ok());
         }
         let next = |after, max| -> Vec<_> {
             let next = unsettled.next(after, max).into_iter();
@@ -419,11 +425,14 @@ mod tests {
     fn give_backs_are_bounded_and_the_first_are_kept() {
         let unsettled = Unsettled::default();
         for at in 0..GIVE_BACKS_MAX as u64 {
-            assert!(unsettled.keep(give_back(at), None));
+            assert!(unsettled.keep(give_back(at), None).is_ok());
         }
         let late = give_back(GIVE_BACKS_MAX as u64);
-        assert!(!unsettled.keep(late.clone(), None));
+        assert_eq!(
+            unsettled.keep(late.clone(), None),
+            Err(Box::new(late.clone()))
+        );
         unsettled.take(give_back(0).hold).unwrap();
-        assert!(unsettled.keep(late, None));
+        assert!(unsettled.keep(late, None).is_ok());
     }
 }

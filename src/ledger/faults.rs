@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `spool::write` | a write of the spool fails, for want of room |
 //! | `spool::sync` | a sync of the spool fails |
+//! | `spool::sync_folder` | a sync of the segments' folder fails |
 //! | `spool::segment_bytes` | the size of a segment, as `return(65536)` |
 //! | `spool::keep` | a segment that was read is renamed to `*.kept`, not removed |
 //! | `die::torn` | half of some records is written |

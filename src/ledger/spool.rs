@@ -17,7 +17,8 @@
 //! DIR/lock                        held by the process that writes
 //! DIR/segments/NUMBER.seg         16 hexadecimal digits, from 1
 //! DIR/positions/SINK              how far a relay has come
-//! DIR/quarantine/NUMBER-OFFSET    bytes that were no records, as they were found
+//! DIR/quarantine/NUMBER-OFFSET    bytes that were no records, or records that are
+//!                                 no rows, as they were found
 //! ```
 //! A segment is a header and records, all integers little-endian:
 //!

@@ -155,8 +155,20 @@ async fn a_full_disk_stops_admissions_says_so_and_loses_nothing_though_weir_dies
 
 #[tokio::test]
 async fn after_a_sync_that_failed_nothing_is_admitted_and_weir_ends_and_its_rows_are_there() {
+    a_failed_sync_ends_weir("spool::sync=12*off->return").await;
+}
+
+/// The next segment may have its name by then: what was written to the one before
+/// it would not be seen when a process begins.
+#[tokio::test]
+async fn after_a_sync_of_the_folder_that_failed_weir_ends_too() {
+    a_failed_sync_ends_weir("spool::segment_bytes=return(20000);spool::sync_folder=1*off->return")
+        .await;
+}
+
+async fn a_failed_sync_ends_weir(faults: &str) {
     let mut stack = Stack::start(Setup {
-        faults: "spool::sync=12*off->return".into(),
+        faults: faults.into(),
         ..Setup::default()
     })
     .await;

@@ -26,6 +26,20 @@ pub(super) fn read(spool: &Path, sink: &str) -> Position {
     parse(&text).unwrap_or_default()
 }
 
+/// The last segment that any position is in, of sinks that are no more too; 0
+/// where there is none.
+pub(super) fn furthest(spool: &Path) -> Result<u64, SpoolError> {
+    let folder = folder(spool);
+    let entries = fs::read_dir(&folder).map_err(SpoolError::file(&folder))?;
+    let mut furthest = 0;
+    for entry in entries {
+        let entry = entry.map_err(SpoolError::file(&folder))?;
+        let position = read(spool, &entry.file_name().to_string_lossy());
+        furthest = furthest.max(position.segment);
+    }
+    Ok(furthest)
+}
+
 pub(super) fn write(spool: &Path, sink: &str, position: Position) -> Result<(), SpoolError> {
     let path = folder(spool).join(sink);
     let new_path = path.with_extension("new");

@@ -296,6 +296,15 @@ impl Queue {
             .closing
     }
 
+    /// No call is admitted, nor one that waits already: nobody knows for how long.
+    pub(super) fn refuse(&self) {
+        let mut state = self.lock();
+        state.standing = Standing::Full;
+        state.waiting.answer(Standing::Full, true);
+        drop(state);
+        self.progress.notify_waiters();
+    }
+
     pub(super) fn stand(&self, standing: Standing) {
         self.lock().standing = standing;
         self.progress.notify_waiters();

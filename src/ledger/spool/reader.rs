@@ -4,6 +4,7 @@ use super::SpoolError;
 use super::frame::{self, At, Kind, LONGEST};
 use super::position::{self, Position};
 use super::queue::{Queue, Synced};
+use super::recovery::set_aside;
 use super::segment::{self, HEADER_BYTES};
 use crate::ledger::row::Row;
 use crate::ledger::wire;
@@ -45,7 +46,7 @@ impl Reader {
         sink: &'static str,
         queue: Arc<Queue>,
     ) -> Result<Self, SpoolError> {
-        let first = segment::list(spool)?.into_keys().next().unwrap_or(1);
+        let first = segment::list_from(spool, 0)?.unwrap_or(1);
         let mut at = position::read(spool, sink);
         if at.segment < first {
             at = Position {
@@ -75,7 +76,12 @@ impl Reader {
     pub async fn next(&mut self, rows_max: usize) -> Result<Option<Relayed>, SpoolError> {
         loop {
             let synced = *self.synced.borrow_and_update();
-            let rows = self.read(synced.upto, rows_max)?;
+            let begun = self.at;
+            let rows = self.read(synced.upto, rows_max).inspect_err(|_| {
+                // What was read on the way there is handed to nobody.
+                (self.at, self.file) = (begun, None);
+            });
+            let rows = rows?;
             if rows.is_empty() && !self.uncommitted {
                 // What was read since is of no concern to the sink.
                 self.queue.moved(self.sink, self.at);
@@ -197,7 +203,11 @@ impl Reader {
         let row = wire::decode(body);
         row.inspect_err(|error| {
             let (segment, offset) = (self.at.segment, self.at.offset);
-            tracing::error!(%error, segment, offset, "a record of the spool can't be read; it stays there");
+            // Its segment goes when all have read it.
+            let at = usize::try_from(offset).unwrap_or(usize::MAX);
+            let aside = set_aside(&self.spool, segment, at, body);
+            let aside = aside.inspect_err(|error| tracing::error!(%error, "a record can't be set aside"));
+            tracing::error!(%error, segment, offset, kept = aside.is_ok(), "a record of the spool can't be read; it is set aside");
         })
         .ok()
     }

@@ -21,6 +21,9 @@ pub(super) struct Recovered {
     pub open: Open,
     /// By number, with their sizes.
     pub segments: BTreeMap<u64, u64>,
+    /// Of the segment to begin. No position is in one of this number, or rows
+    /// would be taken for read.
+    pub next: u64,
     pub lost_bytes: u64,
 }
 
@@ -34,11 +37,14 @@ pub(super) fn recover(spool: &Path, random: ChainId) -> Result<Recovered, SpoolE
         fs::create_dir_all(&folder).map_err(SpoolError::file(&folder))?;
     }
     let lock = lock(&spool.join("lock"))?;
+    let segments = segment::list(spool)?;
+    let newest = segments.last_key_value().map_or(0, |(last, _)| *last);
     let mut recovered = Recovered {
         lock,
         chain: Chain::new(random),
         open: Open::new(),
-        segments: segment::list(spool)?,
+        segments,
+        next: newest.max(position::furthest(spool)?).saturating_add(1),
         lost_bytes: 0,
     };
     let mut broken = false;
@@ -154,7 +160,13 @@ pub(super) fn quarantine(spool: &Path) -> PathBuf {
     spool.join("quarantine")
 }
 
-fn set_aside(spool: &Path, number: u64, at: usize, bytes: &[u8]) -> Result<PathBuf, SpoolError> {
+/// Keeps bytes that nobody can read, for people to look at.
+pub(super) fn set_aside(
+    spool: &Path,
+    number: u64,
+    at: usize,
+    bytes: &[u8],
+) -> Result<PathBuf, SpoolError> {
     let path = quarantine(spool).join(format!("{number:016x}-{at}"));
     fs::write(&path, bytes).map_err(SpoolError::file(&path))?;
     Ok(path)

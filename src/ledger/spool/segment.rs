@@ -97,6 +97,30 @@ fn number_of(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_suffix(".seg")?, 16).ok()
 }
 
+/// Why a segment is not begun.
+#[derive(Debug)]
+pub(super) enum BeginError {
+    /// It has no name yet: the one before it may go on.
+    NotYet(io::Error),
+    /// A sync failed. It may have its name, and be the newest when a process
+    /// begins: nothing may be written to the one before it.
+    Unsynced(io::Error),
+}
+
+impl From<io::Error> for BeginError {
+    fn from(error: io::Error) -> Self {
+        Self::NotYet(error)
+    }
+}
+
+impl BeginError {
+    pub(super) fn into_io(self) -> io::Error {
+        match self {
+            Self::NotYet(error) | Self::Unsynced(error) => error,
+        }
+    }
+}
+
 /// Makes a segment with all that is open, and gives it its name once it is on
 /// disk. Gives the file, to append to, and its size.
 pub(super) fn begin(
@@ -104,7 +128,7 @@ pub(super) fn begin(
     number: u64,
     chain: &Chain,
     open: &Open,
-) -> io::Result<(File, u64)> {
+) -> Result<(File, u64), BeginError> {
     let mut bytes = header(number, chain);
     for (id, context) in open {
         frame::put(Kind::Intent, &[id.0.as_bytes(), context], &mut bytes);
@@ -119,16 +143,21 @@ pub(super) fn begin(
         .open(&new_path)?;
     file.set_len(0)?;
     file.write_all(&bytes)?;
-    file.sync_all()?;
+    file.sync_all().map_err(BeginError::Unsynced)?;
+    // Opened before: once the segment has its name there is no way back.
+    let folder = File::open(folder(spool))?;
     fs::rename(&new_path, &path)?;
-    sync_folder(&folder(spool))?;
+    // A name is only as safe as its folder.
+    sync_folder(&folder).map_err(BeginError::Unsynced)?;
     let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     Ok((file, len))
 }
 
-/// A name is only as safe as its folder.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn sync_folder(folder: &File) -> io::Result<()> {
+    fail::fail_point!("spool::sync_folder", |_| Err(io::Error::other(
+        "a fail point"
+    )));
+    folder.sync_all()
 }
 
 fn header(number: u64, chain: &Chain) -> Vec<u8> {

@@ -297,6 +297,95 @@ async fn a_segment_without_its_header_is_set_aside_and_another_chain_begins() {
     assert_eq!(ids(&opened), [id(1)]);
 }
 
+/// A position tells of a place by its segment's number: one that was set aside
+/// must not lend its number to the next.
+#[tokio::test]
+async fn no_row_is_behind_a_position_in_a_segment_that_was_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    let mut reader = spool.reader("test").unwrap();
+    for n in 1..=5 {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    spool.flush().await.unwrap();
+    let relayed = reader.next(5).await.unwrap().unwrap();
+    reader.commit(relayed.upto).unwrap();
+    close(spool).await;
+    let path = newest(folder.path());
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(b"?", 3).unwrap();
+    for n in 6..=9 {
+        let Opened { spool, .. } = open(folder.path());
+        spool.outcome(&event(n)).await.unwrap();
+        let rows = rows(&spool).await;
+        let told = rows.iter().map(|row| row.event.id);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            (6..=n).map(id).collect::<Vec<_>>()
+        );
+        close(spool).await;
+    }
+}
+
+/// A folder that was emptied, beside positions that were kept.
+#[tokio::test]
+async fn no_row_is_behind_a_position_in_a_segment_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(position::folder(folder.path())).unwrap();
+    let far = Position {
+        segment: 7,
+        offset: 4_000,
+    };
+    position::write(folder.path(), "test", far).unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    spool.outcome(&event(1)).await.unwrap();
+    assert_eq!(rows(&spool).await.len(), 1);
+}
+
+/// What a relay read before an error is read again.
+#[tokio::test]
+async fn an_error_on_the_way_skips_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 1..=2 {
+        let Opened { spool, .. } = open(folder.path());
+        spool.outcome(&event(n)).await.unwrap();
+        close(spool).await;
+    }
+    let Opened { spool, .. } = open(folder.path());
+    let mut reader = spool.reader("test").unwrap();
+    let (path, aside) = (segment::path(folder.path(), 2), folder.path().join("aside"));
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    let refused = reader.next(10).await;
+    assert!(matches!(refused, Err(SpoolError::File { .. })));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    let relayed = reader.next(10).await.unwrap().unwrap();
+    let told = relayed.rows.iter().map(|row| row.event.id);
+    assert_eq!(told.collect::<Vec<_>>(), [id(1), id(2)]);
+}
+
+/// Of a later version, say. Its segment is removed when it is read.
+#[tokio::test]
+async fn a_whole_record_that_is_no_row_is_set_aside_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    let message = [0xff; 10];
+    let odd = Entry::Outcome {
+        id: id(1),
+        message: &message,
+    };
+    assert!(spool.queue.push_now(&odd).unwrap());
+    spool.outcome(&event(2)).await.unwrap();
+    assert_eq!(rows(&spool).await.len(), 1);
+    let aside: Vec<_> = fs::read_dir(folder.path().join("quarantine"))
+        .unwrap()
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].starts_with(&message));
+}
+
 #[tokio::test]
 async fn many_writers_share_syncs_and_each_finds_its_record_safe() {
     let folder = tempfile::tempdir().unwrap();

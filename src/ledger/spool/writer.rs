@@ -3,7 +3,7 @@
 use super::frame::{self, Kind};
 use super::queue::{Batch, Entry, Queue, Standing};
 use super::recovery::Recovered;
-use super::segment::{self, Chain, Open};
+use super::segment::{self, BeginError, Chain, Open};
 use super::{Position, SYNC_EVERY, SpoolConfig, SpoolError};
 use crate::ledger::faults::{self, die};
 use crate::ledger::row::{Link, chained};
@@ -69,19 +69,35 @@ impl Writer {
         queue: Arc<Queue>,
         tell: Box<dyn Fn(Health) + Send>,
     ) -> Result<(), SpoolError> {
+        let mut writer = Self::new(config, recovered, queue, tell)?;
+        writer.tidy();
+        std::thread::Builder::new()
+            .name("weir-spool".to_owned())
+            .spawn(move || writer.run())
+            .map(drop)
+            .map_err(SpoolError::Thread)
+    }
+
+    fn new(
+        config: &SpoolConfig,
+        recovered: Recovered,
+        queue: Arc<Queue>,
+        tell: Box<dyn Fn(Health) + Send>,
+    ) -> Result<Self, SpoolError> {
         let Recovered {
             lock,
             chain,
             open,
             segments: sealed,
+            next: number,
             ..
         } = recovered;
-        let number = sealed.last_key_value().map_or(1, |(last, _)| last + 1);
         let path = segment::path(&config.path, number);
         let begun = segment::begin(&config.path, number, &chain, &open);
+        let begun = begun.map_err(BeginError::into_io);
         let (file, len) = begun.map_err(SpoolError::file(&path))?;
         die("die::begun");
-        let mut writer = Writer {
+        let writer = Writer {
             queue,
             config: config.clone(),
             tell,
@@ -100,12 +116,7 @@ impl Writer {
             out: Vec::new(),
         };
         writer.publish();
-        writer.tidy();
-        std::thread::Builder::new()
-            .name("weir-spool".to_owned())
-            .spawn(move || writer.run())
-            .map(drop)
-            .map_err(SpoolError::Thread)
+        Ok(writer)
     }
 
     fn run(mut self) {
@@ -183,6 +194,8 @@ impl Writer {
             if closing {
                 return false;
             }
+            // The room may be what relays have read.
+            self.remove_read();
             closing = self.queue.pause(RETRY_PAUSE);
         }
         self.out = out;
@@ -232,7 +245,7 @@ impl Writer {
 
     /// Nobody who waits is let through, nor anybody else for now.
     fn no_room(&mut self, batch: &mut Batch, error: &io::Error) {
-        self.queue.stand(Standing::Full);
+        self.queue.refuse();
         batch.answer(Standing::Full, true);
         self.say(Health::NoRoom(error.to_string()));
     }
@@ -241,14 +254,16 @@ impl Writer {
         if self.dirty_since.take().is_none() {
             return Ok(());
         }
-        if let Err(error) = sync(&self.file) {
-            self.queue.stand(Standing::Failed);
-            self.say(Health::Failed(error.to_string()));
-            return Err(SyncFailed);
-        }
+        sync(&self.file).map_err(|error| self.failed(&error))?;
         self.synced = self.len;
         self.publish();
         Ok(())
+    }
+
+    fn failed(&mut self, error: &io::Error) -> SyncFailed {
+        self.queue.stand(Standing::Failed);
+        self.say(Health::Failed(error.to_string()));
+        SyncFailed
     }
 
     /// Relays may read all that is synced.
@@ -274,7 +289,8 @@ impl Writer {
                 self.end_at = len.saturating_mul(2).max(self.config.segment_bytes);
                 self.publish();
             }
-            Err(error) => {
+            Err(BeginError::Unsynced(error)) => return Err(self.failed(&error)),
+            Err(BeginError::NotYet(error)) => {
                 tracing::warn!(%error, "the next segment of the spool can't be begun yet");
                 self.end_at = self.len + self.config.segment_bytes / 4;
             }
@@ -282,8 +298,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes segments that all relays have read, and looks at the bound.
-    fn tidy(&mut self) {
+    /// Removes segments that all relays have read.
+    fn remove_read(&mut self) {
         let read = self.queue.last_of(&self.config.sinks).unwrap_or(0);
         while let Some((&number, _)) = self.sealed.first_key_value()
             && number < read
@@ -298,6 +314,11 @@ impl Writer {
             };
             die("die::removed");
         }
+    }
+
+    /// Removes what is read, and looks at the bound.
+    fn tidy(&mut self) {
+        self.remove_read();
         let bytes = self.sealed.values().sum::<u64>() + self.len;
         if bytes > self.config.bytes_max {
             self.queue.stand(Standing::Full);
@@ -343,4 +364,71 @@ fn append(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
 fn sync(file: &File) -> io::Result<()> {
     fail::fail_point!("spool::sync", |_| Err(io::Error::other("a fail point")));
     file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, position, recovery};
+    use super::*;
+    use crate::ledger::row::ChainId;
+    use crate::limits::HoldId;
+    use std::fs::OpenOptions;
+    use std::path::Path;
+
+    fn writer(path: &Path, queue: &Arc<Queue>) -> Writer {
+        let config = SpoolConfig {
+            path: path.to_owned(),
+            durability: Durability::Strict,
+            bytes_max: 1 << 30,
+            segment_bytes: 1 << 20,
+            sinks: vec!["test"],
+        };
+        let recovered = recovery::recover(path, ChainId::from_u128(42)).unwrap();
+        Writer::new(&config, recovered, Arc::clone(queue), Box::new(|_| {})).unwrap()
+    }
+
+    fn intent(n: u128) -> Entry<'static> {
+        Entry::Intent {
+            id: HoldId(uuid::Uuid::from_u128(n)),
+            context: b"call",
+        }
+    }
+
+    /// The disk may be full of what a sink that was away has read by now.
+    #[test]
+    fn what_is_read_is_removed_while_the_disk_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(writer(folder.path(), &Arc::default()));
+        let queue = Arc::<Queue>::default();
+        let mut writer = writer(folder.path(), &queue);
+        writer.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert!(queue.push_now(&intent(1)).unwrap());
+        let thread = std::thread::spawn(move || writer.run());
+        let first = segment::path(folder.path(), 1);
+        assert!(first.exists());
+        let position = Position {
+            segment: 2,
+            offset: 0,
+        };
+        position::write(folder.path(), "test", position).unwrap();
+        queue.moved("test", position);
+        let begun = now();
+        while first.exists() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let removed = !first.exists();
+        queue.close();
+        thread.join().unwrap();
+        assert!(removed);
+    }
+
+    /// A call that came while a write was failing.
+    #[tokio::test]
+    async fn a_call_that_waits_is_refused_when_the_disk_takes_nothing() {
+        let queue = Queue::default();
+        let (entry, refuse) = (intent(1), async { queue.refuse() });
+        let waiting = async { tokio::join!(queue.push_and_wait(&entry, true), refuse).0 };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(matches!(waited, Ok(Err(SpoolError::Full))), "{waited:?}");
+    }
 }
