@@ -40,6 +40,12 @@ pub struct Relay<S> {
     away: bool,
 }
 
+/// What is to be done with rows of a batch.
+enum Work {
+    Deliver(Vec<Row>),
+    SetAside(Box<Row>, String),
+}
+
 impl<S: Sink> Relay<S> {
     /// `stop` ends it wherever it is; it also ends when the spool is closed and
     /// all is delivered.
@@ -77,26 +83,40 @@ impl<S: Sink> Relay<S> {
         }
     }
 
-    /// Returns when all rows are taken or set aside.
+    /// Returns when all rows are taken or set aside, in their order: what a sink
+    /// has is the beginning of the chain at any time.
     async fn deliver(&mut self, relayed: Relayed) {
-        let Relayed { mut rows, upto } = relayed;
+        let Relayed { rows, upto } = relayed;
         let mut pause = PAUSE_MIN;
-        while !rows.is_empty() {
+        // The last is the next.
+        let mut work = vec![Work::Deliver(rows)];
+        while let Some(next) = work.pop() {
+            let mut rows = match next {
+                Work::Deliver(rows) if rows.is_empty() => continue,
+                Work::Deliver(rows) => rows,
+                Work::SetAside(row, why) => {
+                    self.set_aside(&row, &why).await;
+                    continue;
+                }
+            };
             match self.sink.deliver(&rows).await {
                 Ok(()) => {
                     self.watch.delivered(self.sink.name(), rows.len());
                     self.there();
-                    rows.clear();
+                    pause = PAUSE_MIN;
                 }
                 Err(SinkError::Poison { index, why }) if index < rows.len() => {
                     self.there();
-                    let row = rows.remove(index);
-                    self.set_aside(&row, &why).await;
-                    pause = PAUSE_MIN;
+                    let mut behind = rows.split_off(index);
+                    let row = Box::new(behind.remove(0));
+                    work.push(Work::Deliver(behind));
+                    work.push(Work::SetAside(row, why));
+                    work.push(Work::Deliver(rows));
                 }
                 Err(error) => {
                     self.gone(&error);
                     pause = rest(pause).await;
+                    work.push(Work::Deliver(rows));
                 }
             }
         }
