@@ -11,6 +11,7 @@ pub mod meter;
 pub mod prices;
 pub mod rerate;
 mod serve;
+mod source;
 pub mod usage;
 
 use clap::{Parser, Subcommand};

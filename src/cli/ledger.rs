@@ -1,7 +1,6 @@
 //! `weir ledger`: whether the ledger is as it was written, and what is in a
 //! spool. Neither needs a running weir, and neither changes a row.
 
-pub mod source;
 mod spool;
 mod verify;
 

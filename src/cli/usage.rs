@@ -2,7 +2,6 @@
 //!
 //! | module | for |
 //! |---|---|
-//! | [`source`] | which ledger, and opening it |
 //! | [`report`] | sums by tenant, model, day, ...; the largest of them |
 //! | [`format`] | a report as table, CSV, JSON, Parquet |
 //! | [`call`] | one call |
@@ -22,7 +21,6 @@ mod output;
 mod progress;
 mod reconcile;
 mod report;
-mod source;
 
 use super::rerate;
 use crate::driver::clock::Clock;

@@ -137,8 +137,8 @@ pub enum Durability {
 /// Why something is not in the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    #[error("{path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    #[error("{path}: {cause}")]
+    File { path: PathBuf, cause: io::Error },
     #[error("{path}: another process writes to it")]
     Locked { path: PathBuf },
     #[error("can't start the spool's thread: {0}")]
@@ -158,7 +158,7 @@ pub enum SpoolError {
 impl SpoolError {
     fn file(path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
         let path = path.to_owned();
-        move |source| SpoolError::File { path, source }
+        move |cause| SpoolError::File { path, cause }
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 const OPEN_SHOWN: usize = 20;
 
 pub fn run(path: &Path) -> anyhow::Result<Told> {
-    let found = survey(path)?;
+    let asked = "no spool can be read there; PATH is ledger.path of the configuration";
+    let found = survey(path).context(asked)?;
     let fine = found.segments.iter().all(|segment| segment.chain.is_some())
         && found.quarantined.is_empty();
     let text = told(&found).context("this can't be printed")?;

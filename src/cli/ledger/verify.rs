@@ -1,7 +1,7 @@
 //! `weir ledger verify`: walks along each chain of a ledger.
 
 use super::Told;
-use super::source::SourceArgs;
+use crate::cli::source::Source;
 use crate::ledger::row::{ChainId, Hash};
 use crate::ledger::store::verify::{Fault, Place};
 use crate::ledger::store::{Chain, Store};
@@ -17,7 +17,7 @@ const WALKS_MAX: usize = 3;
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    source: Source,
     /// Only this chain.
     #[arg(long, value_name = "ID")]
     chain: Option<ChainId>,

@@ -4,7 +4,7 @@
 use super::block_on;
 use super::format::table::{columns, printable};
 use super::output::Output;
-use super::source::Source;
+use crate::cli::source::Source;
 use crate::exchange::UsageEvent;
 use crate::ledger::reports::instant::told;
 use crate::ledger::reports::money::{exact, grouped};

@@ -6,8 +6,8 @@ mod focus;
 
 use super::output::Output;
 use super::progress::Progress;
-use super::source::Source;
 use super::{Span, To, block_on, now};
+use crate::cli::source::Source;
 use crate::ledger::row::Row;
 use crate::ledger::store::columns::at;
 use crate::ledger::store::query::Query;

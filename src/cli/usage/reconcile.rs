@@ -9,8 +9,8 @@ mod difference;
 
 use super::format::table::{columns, printable};
 use super::output::{Output, guarded, record};
-use super::source::Source;
 use super::{To, block_on, failed};
+use crate::cli::source::Source;
 use crate::ledger::reports::ask;
 use crate::ledger::reports::money::decimal;
 use crate::ledger::store::measure::Dimension;

@@ -2,8 +2,8 @@
 
 use super::format::{self, Format, Told};
 use super::progress::Progress;
-use super::source::Source;
 use super::{Output, Span, To, block_on, now};
+use crate::cli::source::Source;
 use crate::ledger::reports::ask::{self, AskError, Part};
 use crate::ledger::reports::tell;
 use crate::ledger::store::query::{PAGE_ROWS_MAX, Query};

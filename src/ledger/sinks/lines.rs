@@ -31,8 +31,8 @@ pub const IDS_KEPT_MAX: usize = 4 * BATCH_ROWS_MAX;
 /// Why a file can't be written to.
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
-    #[error("{path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    #[error("{path}: {cause}")]
+    File { path: PathBuf, cause: io::Error },
     #[error("{path}: another process writes to it")]
     Locked { path: PathBuf },
     #[error("{path}: does not end like a file of JSON lines; is it another file?")]

@@ -188,9 +188,9 @@ fn lock(path: &Path) -> Result<File, SpoolError> {
         }),
         // A file system without locks: nothing can be told.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
-        Err(TryLockError::Error(source)) => Err(SpoolError::File {
+        Err(TryLockError::Error(cause)) => Err(SpoolError::File {
             path: path.to_owned(),
-            source,
+            cause,
         }),
     }
 }

@@ -18,10 +18,10 @@ pub(super) struct Opened {
     pub regular: bool,
 }
 
-pub(super) fn error(path: &Path, source: io::Error) -> LinesError {
+pub(super) fn error(path: &Path, cause: io::Error) -> LinesError {
     LinesError::File {
         path: path.to_owned(),
-        source,
+        cause,
     }
 }
 

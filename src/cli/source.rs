@@ -1,4 +1,4 @@
-//! Which ledger is read.
+//! Which ledger a command reads, from its arguments.
 
 use crate::app::reports::database;
 use crate::config::{self, Process};
