@@ -35,18 +35,37 @@ pub struct May {
 pub struct ModelPrice {
     schedule: Schedule,
     /// Of each price, in their order.
-    versions: Vec<Arc<str>>,
+    pins: Vec<Pin>,
+}
+
+/// What calls at a price keep of it, made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pin {
+    version: Arc<str>,
+    whole: Arc<Charged>,
+    /// Batches are asked for, not chosen by the provider.
+    without_batches: Arc<Charged>,
+}
+
+/// A price, and how it is written: each call writes it down before it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Charged {
+    price: Price,
+    text: Box<str>,
 }
 
 impl ModelPrice {
     /// `name` says which prices these are: of a catalogue, of a configuration.
     pub fn new(schedule: Schedule, name: &str) -> Self {
-        let version = |dated: &Dated| match dated.from.0 {
-            0 => Arc::from(name),
-            _ => format!("{name}@{}", date::Written(dated.from)).into(),
+        let pin = |dated: &Dated| {
+            let version = match dated.from.0 {
+                0 => Arc::from(name),
+                _ => format!("{name}@{}", date::Written(dated.from)).into(),
+            };
+            Pin::of(dated, version)
         };
         Self {
-            versions: schedule.iter().map(version).collect(),
+            pins: schedule.iter().map(pin).collect(),
             schedule,
         }
     }
@@ -58,18 +77,63 @@ impl ModelPrice {
     /// The price of a call that begins at that time.
     pub fn pin(&self, at: UnixMillis, may: May) -> PinnedPrice {
         let dated = self.schedule.at(at);
-        let mut named = self.schedule.iter().zip(&self.versions);
-        let named = named.find(|(known, _)| known.from == dated.from);
-        let version = named.map_or_else(|| Arc::from(""), |(_, version)| Arc::clone(version));
-        PinnedPrice::of(dated, version, may)
+        let mut known = self.schedule.iter().zip(&self.pins);
+        match known.find(|(known, _)| known.from == dated.from) {
+            Some((_, pin)) => pin.price(may),
+            None => PinnedPrice::of(dated, Arc::from(""), may),
+        }
+    }
+}
+
+impl Pin {
+    fn of(dated: &Dated, version: Arc<str>) -> Self {
+        let mut without_batches = dated.price.clone();
+        let tiers = &mut without_batches.tiers;
+        tiers.retain(|(tier, _)| *tier != ServiceTier::Batch);
+        let whole = Arc::new(Charged::new(dated.price.clone()));
+        Self {
+            version,
+            without_batches: match without_batches == whole.price {
+                true => Arc::clone(&whole),
+                false => Arc::new(Charged::new(without_batches)),
+            },
+            whole,
+        }
+    }
+
+    /// Its hold is at the dearest of what the call may meet.
+    fn price(&self, may: May) -> PinnedPrice {
+        let (input, output) = dearest(&self.whole.price, may);
+        let charged = match may.service_tier {
+            Some(ServiceTier::Batch) => &self.whole,
+            _ => &self.without_batches,
+        };
+        PinnedPrice {
+            charged: Arc::clone(charged),
+            input,
+            output,
+            tier: may.service_tier.unwrap_or_default(),
+            version: Arc::clone(&self.version),
+        }
+    }
+}
+
+impl Charged {
+    fn new(price: Price) -> Self {
+        let text = price.to_string().into();
+        Self { price, text }
     }
 }
 
 /// A call's price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedPrice {
-    #[serde(serialize_with = "write_price", deserialize_with = "read_price")]
-    price: Price,
+    #[serde(
+        rename = "price",
+        serialize_with = "write_price",
+        deserialize_with = "read_price"
+    )]
+    charged: Arc<Charged>,
     /// What each input token is held at, in nano-dollars per million.
     input: u64,
     /// The same of each output token.
@@ -90,19 +154,7 @@ impl PinnedPrice {
     /// The price for a call that may have so much. Its hold is at the dearest of
     /// what the call may meet.
     pub fn of(dated: &Dated, version: Arc<str>, may: May) -> Self {
-        let (input, output) = dearest(&dated.price, may);
-        let mut price = dated.price.clone();
-        // Batches are asked for, not chosen by the provider.
-        price
-            .tiers
-            .retain(|(tier, _)| *tier != ServiceTier::Batch || may.service_tier == Some(*tier));
-        Self {
-            price,
-            input,
-            output,
-            tier: may.service_tier.unwrap_or_default(),
-            version,
-        }
+        Pin::of(dated, version).price(may)
     }
 
     pub fn version(&self) -> &Arc<str> {
@@ -111,7 +163,7 @@ impl PinnedPrice {
 
     /// What is held for a call: no call of so many tokens costs more.
     pub fn hold(&self, input_tokens: u64, output_tokens: u64) -> Vec<CostPart> {
-        let request = self.price.standard.rates.get(Kind::Request);
+        let request = self.charged.price.standard.rates.get(Kind::Request);
         price::parts([
             (Kind::Input, input_tokens, self.input),
             (Kind::Output, output_tokens, self.output),
@@ -130,7 +182,7 @@ impl PinnedPrice {
 
     /// What was used costs this, in the tier that the provider said.
     pub fn cost(&self, said: Option<ServiceTier>, used: &Used) -> Vec<CostPart> {
-        self.price.cost(self.charged_tier(said), used)
+        self.charged.price.cost(self.charged_tier(said), used)
     }
 }
 
@@ -174,13 +226,14 @@ fn is_standard(tier: &ServiceTier) -> bool {
     *tier == ServiceTier::Standard
 }
 
-fn write_price<S: Serializer>(price: &Price, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(price)
+fn write_price<S: Serializer>(charged: &Charged, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&charged.text)
 }
 
-fn read_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Price, D::Error> {
+fn read_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Charged>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    notation::read(&text).map_err(serde::de::Error::custom)
+    let price = notation::read(&text).map_err(serde::de::Error::custom)?;
+    Ok(Arc::new(Charged::new(price)))
 }
 
 fn write_tier<S: Serializer>(tier: &ServiceTier, serializer: S) -> Result<S::Ok, S::Error> {

@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// Read at a time: more than the longest record.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// About what a call takes in the spool: its intent and its outcome.
+const OUTCOME_BYTES: usize = 1024;
+
 const _: () = assert!(CHUNK_BYTES > LONGEST + frame::HEAD_BYTES);
 
 /// Reads rows for one sink.
@@ -179,6 +182,9 @@ impl Reader {
     fn take(&mut self, chunk: &[u8], rows_max: usize, rows: &mut Vec<Row>) -> bool {
         let mut rest = chunk;
         let last = chunk.len() < CHUNK_BYTES;
+        // A row is large to move, as it would be each time that the list grows.
+        let room = (chunk.len() / OUTCOME_BYTES).min(rows_max.saturating_sub(rows.len()));
+        rows.reserve(room);
         while rows.len() < rows_max {
             let bytes = match frame::look(rest) {
                 At::Frame(frame) => {
