@@ -3,10 +3,12 @@
 use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;
+use crate::identity::Principal;
 use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::route::{Host, Route};
 use crate::policy::{OutputField, Vocabulary};
 use crate::protocol::Dialect;
+use crate::units::UnixMillis;
 use proptest::prelude::*;
 
 mod descriptors;
@@ -15,7 +17,7 @@ mod prices;
 mod wrong;
 
 const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
-const KEY: &str = "weir_test_for_the_tests";
+const KEY: &str = "a-key-for-the-tests-of-weir";
 
 /// The file that the README shows, whole.
 const GOOD: &str = include_str!("tests/good.yaml");
@@ -151,25 +153,22 @@ fn the_example_loads_as_it_reads() {
     );
 }
 
+fn caller(snapshot: &Snapshot, key: &str) -> Option<Principal> {
+    let found = snapshot.keys.authenticate(key.as_bytes(), UnixMillis(0));
+    snapshot.principal(found.ok()?.key)
+}
+
 #[test]
 fn the_keys_of_the_example_authenticate() {
     let config = good();
-    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    let principal = caller(&config.snapshot, KEY).unwrap();
     assert_eq!(&*principal.tenant, "acme");
     assert_eq!(principal.user.as_deref(), Some("ada"));
     assert_eq!(&*principal.plan, "team");
-    assert!(
-        config
-            .snapshot
-            .keys
-            .authenticate(b"weir_test_other")
-            .is_none()
-    );
+    assert_eq!(caller(&config.snapshot, "another-gateways-key"), None);
     let hash = hash_of(KEY);
-    assert!(
-        config.snapshot.keys.authenticate(hash.as_bytes()).is_none(),
-        "a stored hash is no key"
-    );
+    let found = caller(&config.snapshot, &hash);
+    assert_eq!(found, None, "a stored hash is no key");
 }
 
 #[test]
@@ -183,7 +182,7 @@ fn the_shortest_file_gets_the_defaults() {
         hash_of(KEY)
     );
     let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
-    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    let principal = caller(&config.snapshot, KEY).unwrap();
     assert_eq!(&*principal.tenant, "007", "a name is what is written");
     assert!(config.trust_ext_authz);
     assert_eq!(
@@ -590,7 +589,7 @@ fn routes_are_read_in_order() {
         },
         Route::default(),
     ];
-    assert_eq!(config.snapshot.routes, expected);
+    assert_eq!(*config.snapshot.routes, expected);
     let many = format!("routes:\n{}plans:\n", "  - {}\n".repeat(65));
     let problems = load(&GOOD.replace("plans:\n", &many), "weir.yaml", &outside()).unwrap_err();
     assert!(
@@ -613,4 +612,70 @@ fn a_quotas_status_is_read_with_and_without_quotes() {
         assert_eq!(config.server.quota_status, Some(status));
         assert_eq!(status.code().to_string(), written.trim_matches('"'));
     }
+}
+
+#[test]
+fn a_key_may_have_scopes_labels_and_an_end() {
+    let key = "user: ada, labels: { team: search, app: bot }, expires: 2027-01-01, \
+               scopes: { models: [gpt-4o, \"claude*\"], endpoints: /v1/chat/completions, \
+               addresses: [10.0.0.0/8, \"::1\"], environments: prod }";
+    let text = GOOD.replace("user: ada", key);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let who = caller(&config.snapshot, KEY).unwrap();
+    let labels: Vec<_> = who.labels.iter().flat_map(|all| all.iter()).collect();
+    assert_eq!(
+        labels,
+        [
+            &("app".into(), "bot".into()),
+            &("team".into(), "search".into())
+        ]
+    );
+    let scopes = who.scopes.unwrap();
+    assert!(scopes.allow_model("claude-3") && !scopes.allow_model("gpt-5"));
+    assert!(scopes.allow_endpoint("/v1/chat/completions"));
+    assert!(scopes.allow_address("::1".parse().ok()));
+    assert!(!scopes.allow_address("::2".parse().ok()));
+    let key = config.snapshot.keys.by_id("ada-laptop").unwrap();
+    assert!(!key.has_ended(UnixMillis(1_798_761_599_999)));
+    assert!(key.has_ended(UnixMillis(1_798_761_600_000)));
+    for (wrong, said) in [
+        (
+            "expires: tomorrow",
+            "expires: must be a date, as 2027-01-01",
+        ),
+        (
+            "scopes: { models: [\"a*b\"] }",
+            "scopes.models[0]: must be a name, or the beginning",
+        ),
+        (
+            "scopes: { models: [] }",
+            "scopes.models: must have 1 to 64 entries, or be left out",
+        ),
+        (
+            "scopes: { addresses: [10.0.0.0/40] }",
+            "scopes.addresses[0]: must be an address or",
+        ),
+        ("scopes: { model: x }", "unknown field"),
+        ("labels: [a]", "labels: must be a mapping"),
+    ] {
+        let text = GOOD.replace("user: ada", wrong);
+        let problems = load(&text, "weir.yaml", &outside())
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(said), "{wrong}: {problems}");
+    }
+}
+
+#[test]
+fn a_pepper_may_have_one_before_it() {
+    let peppers = "previous_pepper: { file: /run/pepper }\n  keys:";
+    let text = GOOD.replace("keys:", peppers);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let found = config.snapshot.keys.peppers.unwrap();
+    assert_eq!(found.iter().count(), 2);
+    let text = GOOD.replace("keys:", "previous_pepper: { env: NOT_SET }\n  keys:");
+    let problems = load(&text, "weir.yaml", &outside())
+        .unwrap_err()
+        .to_string();
+    assert!(problems.contains("identity.previous_pepper"), "{problems}");
 }

@@ -13,7 +13,8 @@ use crate::exchange::{HeaderEdits, RequestHead};
 use crate::limits::HoldId;
 use crate::protocol::denial::Rendered;
 use crate::telemetry::readiness::Readiness;
-use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
+use envoy_types::pb::envoy::config::core::v3::address::Address;
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer};
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{
     Authorization, AuthorizationServer,
 };
@@ -23,6 +24,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::rpc::Status as RpcStatus;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
 
@@ -49,13 +51,14 @@ impl Authorization for ExtAuthz {
         if self.readiness.is_draining() {
             return Err(Status::unavailable("weir is shutting down"));
         }
-        let http = request
-            .into_inner()
-            .attributes
-            .and_then(|attributes| attributes.request?.http)
-            .ok_or_else(|| Status::invalid_argument("a check needs attributes.request.http"))?;
+        let attributes = request.into_inner().attributes.unwrap_or_default();
+        let address = attributes.source.as_ref().and_then(address);
+        let http = attributes.request.and_then(|request| request.http);
+        let missing = || Status::invalid_argument("a check needs attributes.request.http");
+        let http = http.ok_or_else(missing)?;
         let head = RequestHead {
             headers: headers(http),
+            address,
             end: false,
             judged_key_id: None,
         };
@@ -72,6 +75,13 @@ impl Authorization for ExtAuthz {
                 Ok(Response::new(refused(rendered)))
             }
         }
+    }
+}
+
+fn address(peer: &Peer) -> Option<IpAddr> {
+    match peer.address.as_ref()?.address.as_ref()? {
+        Address::SocketAddress(socket) => socket.address.parse().ok(),
+        _ => None,
     }
 }
 

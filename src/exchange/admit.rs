@@ -2,7 +2,7 @@
 
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
-use super::head::Identified;
+use super::head::{Identified, scopes_allow};
 use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
@@ -12,7 +12,7 @@ use crate::identity::Principal;
 use crate::limits::{HoldId, Reservation};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::pricing::PinnedPrice;
-use crate::protocol::denial::{Denial, EncodingFault, Rendered};
+use crate::protocol::denial::{Denial, EncodingFault, Rendered, Scope};
 use crate::protocol::inflate::{self, WholeError};
 use crate::protocol::refusal::{self, Form};
 use crate::protocol::{CallFacts, Endpoint, json_edit, request};
@@ -144,6 +144,9 @@ impl Admission<'_> {
         let (Some(model), Some(plan)) = (model, plan) else {
             return Err(refused(Denial::UnknownModel));
         };
+        if !scopes_allow(&who.principal, |scopes| scopes.allow_model(&model.name)) {
+            return Err(refused(Denial::OutOfScope(Scope::Model)));
+        }
         let mut deciding = self
             .plan_call(&who, plan, model, &facts, &body)
             .map_err(|denial| {

@@ -4,10 +4,11 @@ use super::Settings;
 use super::admit::Refused;
 use super::credentials;
 use super::message::{HeaderEdits, Headers, RequestHead};
-use crate::identity::Principal;
+use crate::identity::table::Entry;
+use crate::identity::{NotFound, Principal, Scopes};
 use crate::policy::Snapshot;
 use crate::policy::route::Route;
-use crate::protocol::denial::{Credential, Denial, EncodingFault};
+use crate::protocol::denial::{Credential, Denial, EncodingFault, Scope};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
@@ -106,13 +107,16 @@ pub(super) fn judge(
             "a value is not UTF-8, or holds a NUL",
         )));
     }
-    let principal = authenticate(head, snapshot, settings)
-        .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
+    let principal = authenticate(head, snapshot, settings, now).map_err(anonymous)?;
     let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
     let route = route(&head.headers, snapshot);
+    entitle(&principal, head, route).map_err(|denial| refused(denial, None))?;
     let upgrade = asks_for_upgrade(&head.headers);
     let (endpoint, path_model) =
         endpoint(&head.headers, route, upgrade).map_err(|denial| refused(denial, None))?;
+    if !scopes_allow(&principal, |scopes| scopes.allow_endpoint(endpoint.path())) {
+        return Err(refused(Denial::OutOfScope(Scope::Endpoint), Some(endpoint)));
+    }
     let content = match endpoint {
         Endpoint::Other => Content::default(),
         _ => content(head, endpoint, settings.body_bytes_max)
@@ -170,19 +174,55 @@ pub(super) fn authenticate(
     head: &RequestHead,
     snapshot: &Snapshot,
     settings: Settings,
-) -> Result<Arc<Principal>, Credential> {
+    now: UnixMillis,
+) -> Result<Arc<Principal>, Denial> {
+    let unauthenticated = Denial::Unauthenticated;
     if let Some(key_id) = head
         .judged_key_id
         .as_deref()
         .filter(|_| settings.trust_ext_authz)
     {
         // A key that was withdrawn since is as good as unknown.
-        let principal = snapshot.keys.by_id(key_id);
-        return principal.cloned().ok_or(Credential::Unknown);
+        let key = snapshot.keys.by_id(key_id);
+        let key = key.ok_or(unauthenticated(Credential::Unknown))?;
+        if key.has_ended(now) {
+            return Err(unauthenticated(Credential::Ended));
+        }
+        return principal(snapshot, key);
     }
-    let key = credentials::key(&head.headers)?;
-    let principal = snapshot.keys.authenticate(key.as_bytes());
-    principal.cloned().ok_or(Credential::Unknown)
+    let key = credentials::key(&head.headers).map_err(unauthenticated)?;
+    let found = snapshot.keys.authenticate(key.as_bytes(), now);
+    let found = found.map_err(|why| {
+        unauthenticated(match why {
+            NotFound::Mistyped => Credential::Mistyped,
+            NotFound::Unknown => Credential::Unknown,
+            NotFound::Ended => Credential::Ended,
+        })
+    })?;
+    found.key.touch(now);
+    principal(snapshot, found.key)
+}
+
+fn principal(snapshot: &Snapshot, key: &Entry) -> Result<Arc<Principal>, Denial> {
+    let principal = snapshot.principal(key);
+    let no_plan = Denial::OutOfScope(Scope::Plan);
+    principal.map(Arc::new).ok_or(no_plan)
+}
+
+/// Whether the caller may call from there, by this route.
+fn entitle(principal: &Principal, head: &RequestHead, route: Option<&Route>) -> Result<(), Denial> {
+    let environment = route.and_then(|route| route.environment.as_deref());
+    if !scopes_allow(principal, |scopes| scopes.allow_address(head.address)) {
+        return Err(Denial::OutOfScope(Scope::Address));
+    }
+    if !scopes_allow(principal, |scopes| scopes.allow_environment(environment)) {
+        return Err(Denial::OutOfScope(Scope::Environment));
+    }
+    Ok(())
+}
+
+pub(super) fn scopes_allow(principal: &Principal, allow: impl Fn(&Scopes) -> bool) -> bool {
+    principal.scopes.as_deref().is_none_or(allow)
 }
 
 fn endpoint(

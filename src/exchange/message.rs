@@ -7,6 +7,7 @@ use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
 use crate::policy::expected::Lesson;
 use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::denial::Rendered;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Header names are lower case; a value is bytes as they came.
@@ -18,6 +19,8 @@ pub struct RequestHead {
     pub headers: Headers,
     /// There is no body.
     pub end: bool,
+    /// Where the call comes from, as the gateway knows; no client can say.
+    pub address: Option<IpAddr>,
     /// The name of the key that ext_authz has judged already.
     pub judged_key_id: Option<String>,
 }

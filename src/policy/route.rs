@@ -15,6 +15,8 @@ pub struct Route {
     /// The path is this or begins with it and a slash; without its last slash.
     /// `None`: any path.
     pub path: Option<Arc<str>>,
+    /// What it is for: keys of other environments alone may not call it.
+    pub environment: Option<Arc<str>>,
     /// Calls have this form, and endpoints of others are not known here.
     pub dialect: Option<Dialect>,
     /// Calls to endpoints that are not known pass, counted as requests.

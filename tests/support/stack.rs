@@ -22,11 +22,11 @@ use weir::identity::Pepper;
 
 pub const PEPPER: &str = "a pepper that only tests know";
 /// The caller's key; it belongs to tenant `acme`, user `ada`.
-pub const KEY: &str = "weir_test_ada";
+pub const KEY: &str = "demo-key-of-ada-at-acme";
 /// Of the same tenant, user `bob`.
-pub const OTHER_KEY: &str = "weir_test_bob";
+pub const OTHER_KEY: &str = "demo-key-of-bob-at-acme";
 /// Of another tenant, `globex`.
-pub const FOREIGN_KEY: &str = "weir_test_eve";
+pub const FOREIGN_KEY: &str = "demo-key-of-eve-at-globex";
 const READY_MAX: Duration = Duration::from_secs(20);
 pub const SOON: Duration = Duration::from_secs(10);
 

@@ -47,7 +47,7 @@ impl Prices {
                 file: read(path, outside)?,
                 built_in: Catalogue::built_in(),
             },
-            (None, Some(config)) => From::Config(config.snapshot.models.clone()),
+            (None, Some(config)) => From::Config((*config.snapshot.models).clone()),
             (None, None) => bail!(
                 "whose prices? Name weir's configuration with --config FILE, or corrected prices \
                  with --prices FILE"

@@ -7,6 +7,7 @@ use crate::protocol::Dialect;
 pub struct RawRoute {
     pub host: Option<Located<String>>,
     pub path: Option<Located<String>>,
+    pub environment: Option<Located<std::sync::Arc<str>>>,
     pub dialect: Option<Dialect>,
     pub pass_unknown: bool,
     pub allow_upgrades: bool,
@@ -31,7 +32,14 @@ pub fn routes(top: &Fields) -> Option<Located<Vec<RawRoute>>> {
 }
 
 fn route(item: &Item) -> Option<RawRoute> {
-    let fields = item.fields(&["host", "path", "dialect", "unknown_endpoints", "upgrades"])?;
+    let fields = item.fields(&[
+        "host",
+        "path",
+        "environment",
+        "dialect",
+        "unknown_endpoints",
+        "upgrades",
+    ])?;
     let word = |name, words: &[(&str, bool); 2]| {
         let item = fields.optional(name)?;
         item.word(words).map(|word| word.value)
@@ -41,6 +49,7 @@ fn route(item: &Item) -> Option<RawRoute> {
     Some(RawRoute {
         host: fields.optional("host").and_then(|item| item.text()),
         path: fields.optional("path").and_then(|item| item.text()),
+        environment: fields.optional("environment").and_then(|item| item.name()),
         dialect: fields
             .optional("dialect")
             .and_then(|item| item.word(&DIALECTS))

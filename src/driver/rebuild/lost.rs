@@ -48,9 +48,9 @@ pub(super) struct Tenants<'s> {
 
 impl<'s> Tenants<'s> {
     pub(super) fn of(snapshot: &'s Snapshot) -> Self {
-        let all = snapshot.keys.principals();
+        let all = snapshot.tenants.iter();
         Self {
-            plans: all.map(|who| (&*who.tenant, &*who.plan)).collect(),
+            plans: all.map(|(tenant, plan)| (&**tenant, &**plan)).collect(),
             snapshot,
         }
     }

@@ -21,6 +21,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::Struct;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// Where Envoy puts the attributes that the filter's configuration asks for.
 const ATTRIBUTES_NAMESPACE: &str = "envoy.filters.http.ext_proc";
@@ -44,6 +45,7 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
     Some(match request? {
         Request::RequestHeaders(message) => {
             let head = RequestHead {
+                address: address(&attributes),
                 judged_key_id: metadata_text(
                     metadata_context.as_ref(),
                     AUTHZ_NAMESPACE,
@@ -89,6 +91,14 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
         }
         Request::ResponseTrailers(_) => (Kind::ResponseTrailers, Event::ResponseTrailers),
     })
+}
+
+/// Where the call comes from, where the configuration asks for
+/// `source.address`: `address:port`.
+fn address(attributes: &HashMap<String, Struct>) -> Option<IpAddr> {
+    let object = attributes.get(ATTRIBUTES_NAMESPACE)?;
+    let text = text_of(object, "source.address")?;
+    text.parse().map(|address: SocketAddr| address.ip()).ok()
 }
 
 fn headers(message: HttpHeaders) -> Headers {

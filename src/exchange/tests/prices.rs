@@ -21,7 +21,7 @@ fn priced() -> Arc<Snapshot> {
     let mut model = Model::clone(&snapshot.models["gpt-4o"]);
     model.price = Some(Arc::new(ModelPrice::new(schedule, "ours")));
     model.provider = Some("fake".into());
-    snapshot.models.insert("gpt-4o".into(), Arc::new(model));
+    Arc::make_mut(&mut snapshot.models).insert("gpt-4o".into(), Arc::new(model));
     Arc::new(snapshot)
 }
 

@@ -1,7 +1,6 @@
 //! Which limits are asked for, and where rows are counted.
 
 use super::*;
-use crate::identity::{KeyDigest, KeyTable, Pepper, Principal};
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{HoldId, Limit, Mode, Scope};
 use crate::policy::{ModelRatio, OutputField, OutputRule, Plan, Vocabulary, When};
@@ -36,21 +35,11 @@ fn limit(name: &str, by: &[Dimension], unit: Unit, algorithm: Algorithm) -> Plan
 
 /// `acme` is on the plan `team`, `globex` on `free`.
 fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
-    let mut keys = KeyTable::new(Pepper::new(&[1; 32]).unwrap());
-    for (n, tenant, plan) in [(1, "acme", "team"), (2, "globex", "free")] {
-        let who = Principal {
-            tenant: tenant.into(),
-            project: None,
-            environment: None,
-            user: None,
-            key_id: tenant.into(),
-            plan: plan.into(),
-        };
-        keys.insert(KeyDigest([n; 32]), Arc::new(who)).unwrap();
-    }
+    let tenants = [("acme", "team"), ("globex", "free")];
+    let tenants = tenants.map(|(tenant, plan)| (tenant.into(), plan.into()));
     let mut snapshot = Snapshot {
-        keys,
-        shared,
+        tenants: Arc::new(tenants.into()),
+        shared: shared.into(),
         ..Snapshot::default()
     };
     let plan = Plan {
@@ -58,7 +47,7 @@ fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
         limits,
         output: OutputRule::default(),
     };
-    snapshot.plans.insert("team".into(), Arc::new(plan));
+    Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
     for (name, tier) in [("big", Some("large")), ("small", None)] {
         let model = Model {
             service_tier: None,
@@ -74,7 +63,7 @@ fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
             image_tokens: None,
             inject_include_usage: true,
         };
-        snapshot.models.insert(name.into(), Arc::new(model));
+        Arc::make_mut(&mut snapshot.models).insert(name.into(), Arc::new(model));
     }
     snapshot
 }
