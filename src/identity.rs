@@ -11,6 +11,7 @@ pub mod format;
 mod pepper;
 mod ring;
 pub mod scopes;
+pub mod source;
 pub mod table;
 
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};

@@ -20,6 +20,7 @@
 //! | layer | module | for |
 //! |---|---|---|
 //! | L0 | [`units`] | time and tokens as integers |
+//! |    | [`expressions`] | CEL, compiled once |
 //! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |
@@ -91,6 +92,7 @@ pub mod counters;
 pub mod driver;
 pub mod envoy;
 pub mod exchange;
+pub mod expressions;
 pub mod identity;
 pub mod ledger;
 pub mod limits;

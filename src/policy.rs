@@ -15,7 +15,8 @@ pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
 
-use crate::identity::table::Entry;
+use crate::identity::source::{Places, Source};
+use crate::identity::table::{Account, Entry};
 use crate::identity::{KeyRing, Principal};
 use crate::limits::Unit;
 use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
@@ -26,6 +27,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub keys: KeyRing,
+    /// How callers are known; the first that knows one counts.
+    pub sources: Sources,
     /// The plan that each tenant is on.
     pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
     pub models: Arc<HashMap<Arc<str>, Arc<Model>>>,
@@ -39,17 +42,37 @@ pub struct Snapshot {
     pub domains: Arc<descriptors::Domains>,
 }
 
+/// The ways in which callers may be known, in order: at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources(pub Arc<[Source]>);
+
+impl Default for Sources {
+    /// By keys, wherever a provider's clients put them.
+    fn default() -> Self {
+        Self([Source::Key(Places::default())].into())
+    }
+}
+
 impl Snapshot {
     /// Whose calls a key's are; `None` where its tenant is on no plan.
     pub fn principal(&self, key: &Entry) -> Option<Principal> {
-        let account = key.account();
+        self.principal_of(key.account(), key.user(), key.id())
+    }
+
+    /// The same of one who is known otherwise, by the name of the source.
+    pub fn principal_of(
+        &self,
+        account: &Account,
+        user: Option<&Arc<str>>,
+        id: &Arc<str>,
+    ) -> Option<Principal> {
         let plan = self.tenants.get(&account.tenant)?;
         Some(Principal {
             tenant: Arc::clone(&account.tenant),
             project: account.project.clone(),
             environment: account.environment.clone(),
-            user: key.user().cloned(),
-            key_id: Arc::clone(key.id()),
+            user: user.cloned(),
+            key_id: Arc::clone(id),
             plan: Arc::clone(plan),
             labels: account.labels.clone(),
             scopes: account.scopes.clone(),

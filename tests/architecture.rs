@@ -39,6 +39,7 @@ const HOUSE: House = House {
         "brotli_decompressor",
         "bytes",
         "base64",
+        "cel",
         "crc32fast",
         "flate2",
         "fnv",

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod prices;
 pub mod receivers;
 pub mod routes;
+pub mod sources;
 
 pub use keys::RawKey;
 pub use policy::{RawModel, RawPlan, RawTenant};
@@ -20,6 +21,7 @@ pub use policy::{RawModel, RawPlan, RawTenant};
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::identity::source::Source;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 
@@ -46,6 +48,8 @@ pub struct Raw {
     /// The inner is `None` where what is written can't be read.
     pub previous_pepper: Option<Option<Located<SecretSource>>>,
     pub trust_ext_authz: Option<bool>,
+    /// The inner is `None` where what is written can't be read.
+    pub sources: Option<Option<Located<Vec<Source>>>>,
     pub keys: Option<Located<Vec<RawKey>>>,
     pub models: Option<Located<Vec<RawModel>>>,
     pub plans: Option<Located<Vec<RawPlan>>>,

@@ -61,6 +61,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         },
         snapshot: Snapshot {
             keys: accounts.keys,
+            sources: accounts.sources,
             tenants: Arc::new(accounts.tenants),
             models: Arc::new(policy.models),
             shared: policy.shared.into(),

@@ -1,10 +1,11 @@
 //! `identity` as it is written: peppers and keys.
 
 use super::policy::Name;
-use super::{Raw, secret_source};
+use super::{Raw, secret_source, sources};
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::identity::scopes::{ENTRIES_MAX, Pattern, Scopes};
+use crate::identity::source::Source;
 use crate::pricing::date;
 use crate::units::UnixMillis;
 use ipnet::IpNet;
@@ -32,10 +33,15 @@ pub struct RawKey {
 
 pub fn identity(top: &Fields, raw: &mut Raw) {
     let what = "the keys that callers present";
-    let Some(fields) = top
-        .required("identity", what)
-        .and_then(|item| item.fields(&["pepper", "previous_pepper", "keys", "trust_ext_authz"]))
-    else {
+    let Some(fields) = top.required("identity", what).and_then(|item| {
+        item.fields(&[
+            "pepper",
+            "previous_pepper",
+            "keys",
+            "sources",
+            "trust_ext_authz",
+        ])
+    }) else {
         return;
     };
     raw.pepper = fields
@@ -44,14 +50,30 @@ pub fn identity(top: &Fields, raw: &mut Raw) {
     raw.previous_pepper = fields
         .optional("previous_pepper")
         .map(|item| secret_source(&item));
-    raw.keys = keys(&fields);
+    raw.sources = sources::sources(&fields);
+    raw.keys = keys(&fields, raw.sources.as_ref());
     raw.trust_ext_authz = fields
         .optional("trust_ext_authz")
         .and_then(|item| item.boolean())
         .map(|trust| trust.value);
 }
 
-fn keys(identity: &Fields) -> Option<Located<Vec<RawKey>>> {
+/// Where nobody is known by a key, none is needed.
+fn keys(
+    identity: &Fields,
+    sources: Option<&Option<Located<Vec<Source>>>>,
+) -> Option<Located<Vec<RawKey>>> {
+    let sources = sources.and_then(|sources| sources.as_ref());
+    let by_key = |source: &Source| matches!(source, Source::Key(_));
+    if sources.is_some_and(|sources| !sources.value.iter().any(by_key))
+        && let Some(sources) = sources
+        && identity.optional("keys").is_none()
+    {
+        return Some(Located {
+            value: Vec::new(),
+            at: sources.at.clone(),
+        });
+    }
     let item = identity.required("keys", "without a key nobody can call")?;
     let keys = item.list()?.iter().filter_map(key).collect();
     Some(Located {
@@ -118,13 +140,7 @@ fn scopes(item: &Item) -> Option<Scopes> {
     let fields = item.fields(&["models", "endpoints", "addresses", "environments"])?;
     let models = list(&fields, "models", pattern);
     let endpoints = list(&fields, "endpoints", pattern);
-    let addresses = list(&fields, "addresses", |item| {
-        let text = item.text()?.value;
-        let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
-        let net = text.parse().ok().or_else(one);
-        let rule = "must be an address or a network, as 10.0.0.0/8";
-        net.or_else(|| item.report(rule))
-    });
+    let addresses = list(&fields, "addresses", network);
     let environments = list(&fields, "environments", |item| Some(item.name()?.value));
     Some(Scopes {
         models: models?,
@@ -134,7 +150,14 @@ fn scopes(item: &Item) -> Option<Scopes> {
     })
 }
 
-fn pattern(item: &Item) -> Option<Pattern> {
+pub fn network(item: &Item) -> Option<IpNet> {
+    let text = item.text()?.value;
+    let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let net = text.parse().ok().or_else(one);
+    net.or_else(|| item.report("must be an address or a network, as 10.0.0.0/8"))
+}
+
+pub fn pattern(item: &Item) -> Option<Pattern> {
     let text = item.text()?.value;
     Pattern::new(&text)
         .map_err(|error| item.report::<()>(error.to_string()))
@@ -142,7 +165,7 @@ fn pattern(item: &Item) -> Option<Pattern> {
 }
 
 /// An empty list would allow nothing, or everything: it is neither.
-fn list<T>(fields: &Fields, name: &str, read: impl Fn(&Item) -> Option<T>) -> Option<Vec<T>> {
+pub fn list<T>(fields: &Fields, name: &str, read: impl Fn(&Item) -> Option<T>) -> Option<Vec<T>> {
     let Some(item) = fields.optional(name) else {
         return Some(Vec::new());
     };

@@ -2,11 +2,13 @@
 
 use crate::config::Outside;
 use crate::config::problem::{Findings, looks_like_key, nearest, shown};
-use crate::config::raw::{Raw, RawKey, RawTenant};
+use crate::config::raw::{self, Raw, RawKey, RawTenant};
 use crate::config::reader::Located;
 use crate::config::secret::{Secret, SecretSource, read_pepper};
+use crate::identity::source::Source;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
+use crate::policy::Sources;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
 /// The keys, and each tenant's plan.
 pub struct Accounts {
     pub keys: KeyRing,
+    pub sources: Sources,
     pub tenants: HashMap<Arc<str>, Arc<str>>,
 }
 
@@ -24,7 +27,8 @@ pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option
     let peppers = peppers(raw, outside, findings);
     let plan_of = tenants(raw, findings);
     let keys = raw.keys.as_ref()?;
-    if keys.value.is_empty() {
+    let sources = sources(raw, &plan_of, findings);
+    if keys.value.is_empty() && raw.sources.is_none() {
         let text = "must have at least one key, or nobody can call";
         findings.problem(&keys.at, text);
     }
@@ -35,6 +39,7 @@ pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option
     let table = KeyTable::of(written?).ok()?;
     let tenants = plan_of.into_iter();
     Some(Accounts {
+        sources: sources?,
         keys: KeyRing {
             peppers: Some(peppers),
             configured: Arc::new(table),
@@ -44,6 +49,29 @@ pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option
             .map(|(tenant, plan)| Some((Arc::clone(tenant), plan?)))
             .collect::<Option<_>>()?,
     })
+}
+
+fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> {
+    let Some(written) = &raw.sources else {
+        return Some(Sources::default());
+    };
+    let written = written.as_ref()?;
+    raw::sources::warn(written, findings);
+    for source in &written.value {
+        if let Source::Anonymous(caller) = source
+            && !plan_of.is_empty()
+            && !plan_of.contains_key(&caller.account.tenant)
+        {
+            let tenant = Located {
+                value: Arc::clone(&caller.account.tenant),
+                at: written.at.clone(),
+            };
+            let known = plan_of.keys().map(|name| &***name);
+            unknown("tenant", &tenant, known, findings);
+            return None;
+        }
+    }
+    Some(Sources(written.value.clone().into()))
 }
 
 fn peppers(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Peppers> {

@@ -32,7 +32,7 @@ fn step_of(key: impl FnOnce(&mut Key), environment: Option<&str>, from: Option<&
     let snapshot = Arc::new(snapshot);
     let mut exchange = Exchange::new(Role::Full, settings(), snapshot, learned, hold, counting);
     let mut head = request_head("/v1/chat/completions");
-    head.address = from.map(|text| text.parse().unwrap());
+    head.peer.address = from.map(|text| text.parse().unwrap());
     let step = exchange.step(Event::RequestHeaders(head), NOW);
     match step.reply {
         Some(Reply::RequestHeaders { .. }) => exchange.step(
