@@ -30,6 +30,8 @@ pub struct Reader {
     at: Position,
     /// Rows were given that the sink may not have taken yet.
     uncommitted: bool,
+    /// Rows that were given since a position was synced.
+    unsynced_rows: usize,
     file: Option<File>,
 }
 
@@ -62,6 +64,8 @@ impl Reader {
             queue,
             at,
             uncommitted: false,
+            // What the process before this one left unsynced isn't known.
+            unsynced_rows: position::SYNCED_ROWS,
             file: None,
         })
     }
@@ -88,6 +92,7 @@ impl Reader {
             }
             if !rows.is_empty() {
                 self.uncommitted = true;
+                self.unsynced_rows = self.unsynced_rows.saturating_add(rows.len());
                 let upto = self.at;
                 return Ok(Some(Relayed { rows, upto }));
             }
@@ -109,7 +114,12 @@ impl Reader {
     pub fn commit(&mut self, upto: Position) -> Result<(), SpoolError> {
         self.uncommitted = upto < self.at;
         self.queue.moved(self.sink, upto);
-        position::write(&self.spool, self.sink, upto)
+        position::write(&self.spool, self.sink, upto)?;
+        if self.unsynced_rows >= position::SYNCED_ROWS {
+            position::write_synced(&self.spool, self.sink, upto)?;
+            self.unsynced_rows = 0;
+        }
+        Ok(())
     }
 
     /// How many bytes there are still to read of the segment being written; more
@@ -148,7 +158,7 @@ impl Reader {
         if self.file.is_none() {
             match File::open(&path) {
                 Ok(file) => self.file = Some(file),
-                // Set aside as unreadable, or gone before this sink was.
+                // Gone before this sink was.
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(SpoolError::file(&path)(error)),
             }
