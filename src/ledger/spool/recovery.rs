@@ -263,6 +263,11 @@ pub(super) fn quarantine(spool: &Path) -> PathBuf {
     spool.join("quarantine")
 }
 
+/// Where bytes of a segment are kept that nobody can read.
+pub(super) fn aside(spool: &Path, number: u64, at: usize) -> PathBuf {
+    quarantine(spool).join(format!("{number:016x}-{at}"))
+}
+
 /// Keeps bytes that nobody can read, for people to look at.
 pub(super) fn set_aside(
     spool: &Path,
@@ -270,7 +275,7 @@ pub(super) fn set_aside(
     at: usize,
     bytes: &[u8],
 ) -> Result<PathBuf, SpoolError> {
-    let path = quarantine(spool).join(format!("{number:016x}-{at}"));
+    let path = aside(spool, number, at);
     fs::write(&path, bytes).map_err(SpoolError::file(&path))?;
     Ok(path)
 }

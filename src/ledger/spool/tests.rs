@@ -359,6 +359,33 @@ async fn damage_at_any_byte_of_the_last_batch_costs_one_record_and_is_told_of() 
     }
 }
 
+/// Nobody looks at it again but the relays.
+#[tokio::test]
+async fn damage_in_an_older_segment_is_set_aside_by_who_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=5 {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    close(spool).await;
+    let path = newest(folder.path());
+    let pieces = outcomes(&fs::read(&path).unwrap());
+    let opened = open(folder.path());
+    let last = pieces[4];
+    for (at, bytes) in [pieces[1], pieces[2], last] {
+        damage(&path, at, bytes);
+    }
+    for _ in 0..2 {
+        let rows = rows(&opened.spool).await;
+        let told: Vec<_> = rows.iter().map(|row| row.event.id).collect();
+        assert_eq!(told, [id(1), id(4)]);
+        let mut aside = quarantined(folder.path());
+        aside.sort_unstable();
+        let together = (pieces[1].1 + pieces[2].1) as u64;
+        assert_eq!(aside, [last.1 as u64, together]);
+    }
+}
+
 /// The disk lost the end of a file whose rows a sink has.
 #[tokio::test]
 async fn a_segment_that_is_shorter_than_a_sink_has_read_is_told_of() {
