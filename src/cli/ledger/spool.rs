@@ -68,23 +68,17 @@ fn tell_segment(segment: &Segment, text: &mut String) -> fmt::Result {
         "segment {:016x}: {} bytes, ",
         segment.number, segment.bytes
     )?;
-    match &segment.chain {
-        None => writeln!(text, "UNREADABLE: its header is none")?,
-        Some(chain) => {
-            write!(text, "{} rows", segment.rows)?;
-            if let Some((first, last)) = segment.sequences {
-                write!(text, " ({first} to {last})")?;
-            }
-            write!(text, " of chain {chain}")?;
-            if segment.damaged_bytes > 0 {
-                write!(
-                    text,
-                    ", {} bytes that are no records",
-                    segment.damaged_bytes
-                )?;
-            }
-            writeln!(text)?;
-        }
+    write!(text, "{} rows", segment.rows)?;
+    if let Some((first, last)) = segment.sequences {
+        write!(text, " ({first} to {last})")?;
     }
-    Ok(())
+    match &segment.chain {
+        None => write!(text, ", its header is DAMAGED")?,
+        Some(chain) => write!(text, " of chain {chain}")?,
+    }
+    if segment.damaged_bytes > 0 {
+        let bytes = segment.damaged_bytes;
+        write!(text, ", {bytes} bytes that are no records")?;
+    }
+    writeln!(text)
 }
