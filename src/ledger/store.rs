@@ -9,6 +9,7 @@
 //! | [`query`], [`report`] | a report: what is read where; how parts become pages |
 //! | [`verify`] | whether a chain is as it was written |
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
+//! | `remote` | PostgreSQL's connections, given up rather than waited for |
 //! | `migrations` | the tables, by version |
 //! | `write`, `copy`, `partitions` | batches in |
 //! | `told_twice` | a call that is told of as refused and as let through |
@@ -39,6 +40,7 @@ mod error;
 mod migrations;
 mod partitions;
 mod read;
+mod remote;
 mod retention;
 mod told_twice;
 mod usage;
@@ -283,25 +285,9 @@ impl Store {
         retention::drop_before(&self.pool, before).await
     }
 
-    /// Writes in time, or is away. To PostgreSQL in a task of its own, which ends by
-    /// itself, whoever stops waiting for it: a copy that is given up midway leaves
-    /// its connection with answers that the next one would take for its own.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it ends with its connection; what it has written counts once"
-    )]
+    /// Writes in time, or is away.
     async fn write(&self, rows: &[Row], commit: bool) -> Result<(), StoreError> {
-        if let Pool::Sqlite(_) = &self.pool {
-            return in_time(write::write(&self.pool, &self.known, rows, commit)).await;
-        }
-        let (pool, known, rows) = (self.pool.clone(), self.known.clone(), rows.to_vec());
-        let writing = tokio::spawn(async move { write::write(&pool, &known, &rows, commit).await });
-        let ended = async {
-            writing
-                .await
-                .map_err(|error| StoreError::Away(error.to_string()))?
-        };
-        in_time(ended).await
+        in_time(write::write(&self.pool, &self.known, rows, commit)).await
     }
 
     /// The row that the database refuses, found by halving the batch.

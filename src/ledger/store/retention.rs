@@ -137,7 +137,9 @@ async fn drop_partitions(pool: &Pool, before: UnixMillis) -> Result<UnixMillis, 
         while forget_some(pool, until).await? {}
     }
     let mut tx = pool.read().await?;
-    super::usage::kept_from(&mut tx).await
+    let kept_from = super::usage::kept_from(&mut tx).await?;
+    tx.rollback().await?;
+    Ok(kept_from)
 }
 
 /// Where its rows' chains end is noted in the transaction that drops them.
@@ -150,7 +152,7 @@ async fn drop_one(
     lock(&mut tx).await?;
     let there = partitions::all(&mut tx, table).await?;
     if !there.contains(partition) {
-        return Ok(());
+        return tx.rollback().await;
     }
     let name = &partition.name;
     // Nobody may add a row to it after its last ones were noted.

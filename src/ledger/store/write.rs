@@ -72,30 +72,13 @@ async fn attempt(
     commit: bool,
 ) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
-    let mut deltas = Deltas::default();
-    let (told, lost) = told_twice::part(&mut tx, rows).await?;
-    insert_aside(&mut tx, &lost, SAME_ID).await?;
-    for table in TABLES {
-        let of_table = |row: &&Row| table_of(row) == table;
-        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
-        if rows.is_empty() {
-            continue;
+    let groups = match write_in(&mut tx, known, rows, manner).await {
+        Ok(groups) => groups,
+        Err(error) => {
+            tx.give_up().await;
+            return Err(error);
         }
-        let new = match manner {
-            Manner::AllNew => {
-                insert_all(&mut tx, table, &rows).await?;
-                rows
-            }
-            Manner::SomeNew => insert_new(&mut tx, table, &rows).await?,
-        };
-        for row in new {
-            deltas.add(&row.event, &Sums::of(&row.event));
-        }
-    }
-    let groups = known.retain_new(&deltas);
-    add_groups(&mut tx, &deltas, &groups).await?;
-    add_up(&mut tx, &deltas).await?;
-    move_heads(&mut tx, rows).await?;
+    };
     if commit {
         die("die::uncommitted");
         tx.commit().await?;
@@ -104,6 +87,38 @@ async fn attempt(
     } else {
         tx.rollback().await
     }
+}
+
+/// Gives the groups that the database knows now.
+async fn write_in(
+    tx: &mut Tx,
+    known: &Known,
+    rows: &[Row],
+    manner: Manner,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut deltas = Deltas::default();
+    let (told, lost) = told_twice::part(tx, rows).await?;
+    insert_aside(tx, &lost, SAME_ID).await?;
+    for table in TABLES {
+        let of_table = |row: &&Row| table_of(row) == table;
+        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        match manner {
+            Manner::AllNew => insert_all(tx, table, &rows, &mut deltas).await?,
+            Manner::SomeNew => {
+                for row in insert_new(tx, table, &rows).await? {
+                    deltas.add(&row.event, &Sums::of(&row.event));
+                }
+            }
+        }
+    }
+    let groups = known.retain_new(&deltas);
+    add_groups(tx, &deltas, &groups).await?;
+    add_up(tx, &deltas).await?;
+    move_heads(tx, rows).await?;
+    Ok(groups)
 }
 
 /// Where a row goes.
@@ -116,10 +131,17 @@ pub fn table_of(row: &Row) -> &'static str {
     }
 }
 
-async fn insert_all(tx: &mut Tx, table: &str, rows: &[&Row]) -> Result<(), StoreError> {
+async fn insert_all(
+    tx: &mut Tx,
+    table: &str,
+    rows: &[&Row],
+    deltas: &mut Deltas,
+) -> Result<(), StoreError> {
+    let mut add = |row: &Row| deltas.add(&row.event, &Sums::of(&row.event));
     match tx {
-        Tx::Postgres(tx) => super::copy::rows(tx, table, rows).await,
+        Tx::Postgres(remote) => super::copy::rows(remote, table, rows, add).await,
         Tx::Sqlite(_) => {
+            rows.iter().for_each(|row| add(row));
             let values = rows.iter().map(|row| values(row)).collect();
             tx.insert(&into(table), values, "", &[]).await.map(drop)
         }

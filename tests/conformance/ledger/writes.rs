@@ -1,6 +1,7 @@
 //! Batches in: once each, whatever happens.
 
 use super::*;
+use crate::link::Link;
 use std::time::Duration;
 use weir::ledger::sink::SinkError;
 use weir::ledger::store::measure::Measure;
@@ -432,6 +433,64 @@ async fn a_server_that_is_gone_is_away_and_comes_back() {
     }
     let chains = store.chains().await.unwrap();
     assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+}
+
+/// As where packets are dropped: nothing is reset.
+#[tokio::test]
+async fn a_server_that_falls_silent_is_away_in_time_and_comes_back() {
+    let server = crate::postgres::Server::shared().await;
+    let link = Link::start(server.address()).await;
+    let url = server.database().await;
+    let direct = StoreConfig::Postgres(PostgresConfig::new(&url));
+    Store::open(&direct).await.unwrap().close().await;
+    let url = url.replace(&server.address().to_string(), &link.address.to_string());
+    let mut config = PostgresConfig::new(url);
+    // Long enough for a machine that has other work, and far below the defaults.
+    let limit = Millis(1_500);
+    (config.write_timeout, config.read_timeout) = (limit, limit);
+    (config.connections_max, config.connect_timeout) = (2, Millis(2_500));
+    let mut store = Store::open(&StoreConfig::Postgres(config)).await.unwrap();
+    let mut dice = Dice(16);
+    let mut chain = Chain::new(&mut dice);
+    let mut delivered = 0;
+    // More often than there are connections, at any part of a batch.
+    for round in 0..5 {
+        let rows = chain.calls(&mut dice, MARCH + round * DAY, 3_000);
+        let falls = async {
+            tokio::time::sleep(Duration::from_millis(round * 10)).await;
+            link.fall_silent();
+        };
+        let began = std::time::Instant::now();
+        let (done, ()) = tokio::join!(store.deliver(&rows), falls);
+        if let Err(SinkError::Poison { why, .. }) = done {
+            panic!("{why}");
+        }
+        let query = Query::of(UnixMillis(0), UnixMillis(MARCH + 365 * DAY));
+        match store.usage(&query).await {
+            Err(StoreError::Away(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "round {round}");
+        link.mend();
+        delivered += rows.len();
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let told = match store.deliver(&rows).await {
+                Ok(()) => store.usage(&query).await.ok(),
+                Err(_) => None,
+            };
+            if let Some(report) = told {
+                let calls = report.rows[0].sums.get(Measure::Calls);
+                assert_eq!(calls, delivered as i128, "round {round}");
+                break;
+            }
+            assert!(std::time::Instant::now() < until, "it never came back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+    store.close().await;
 }
 
 #[tokio::test]
