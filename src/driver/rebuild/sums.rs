@@ -88,7 +88,13 @@ async fn sum(
     for lost in asked {
         let given = match counters_of(store, &lost, epoch, tenants).await {
             Ok(given) => given,
-            Err(error @ (StoreError::NotKept(_) | StoreError::Report(_) | StoreError::Large)) => {
+            Err(
+                error @ (StoreError::NotKept(_)
+                | StoreError::QuartersNotKept(_)
+                | StoreError::DaysNotKept(_)
+                | StoreError::Report(_)
+                | StoreError::Large),
+            ) => {
                 rebuilt.left_out.push(lost.left_out(error.to_string()));
                 continue;
             }

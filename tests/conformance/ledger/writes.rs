@@ -7,7 +7,7 @@ use weir::ledger::sink::SinkError;
 use weir::ledger::store::measure::Measure;
 use weir::ledger::store::query::Query;
 use weir::ledger::store::report::UsageRow;
-use weir::ledger::store::{Of, StoreError};
+use weir::ledger::store::{Of, Rollup, StoreError};
 use weir::units::Millis;
 
 on_each_ledger!(
@@ -21,6 +21,8 @@ on_each_ledger!(
     a_sum_that_does_not_fit_is_poison,
     rows_at_the_edges_of_months,
     old_rows_are_dropped_and_their_sums_stay,
+    old_sums_are_dropped_when_they_may_be,
+    what_was_set_aside_is_dropped_with_its_chain,
     several_open_it_at_once,
     a_newer_ledger_is_left_alone,
 );
@@ -368,6 +370,87 @@ async fn old_rows_are_dropped_and_their_sums_stay(ledger: Ledger) {
     assert!(ledger.store.verify(&chains[0]).await.unwrap().is_err());
 }
 
+async fn old_sums_are_dropped_when_they_may_be(ledger: Ledger) {
+    let mut dice = Dice(14);
+    let mut chain = Chain::new(&mut dice);
+    // One call each quarter of an hour for six days.
+    let calls = (0..6 * 96).map(|n| chain.link(call(&mut dice, MARCH + n * 900_000)));
+    let calls: Vec<Row> = calls.collect();
+    ledger.deliver(&calls).await;
+    let at = |ms| UnixMillis(MARCH + ms);
+    let sum = async |since, until| {
+        let rows = ledger.store.usage(&Query::of(at(since), at(until))).await?;
+        let rows = rows.rows.iter();
+        Ok(rows.map(|row| row.sums.get(Measure::Calls)).sum::<i128>())
+    };
+    let quarter = 900_000;
+    let drop = |rollup, ms| ledger.store.drop_rollups_before(rollup, at(ms));
+    // Whole days only.
+    let kept = drop(Rollup::Quarters, 3 * DAY - 1).await.unwrap();
+    assert_eq!(kept, at(2 * DAY));
+    for _ in 0..2 {
+        let kept = drop(Rollup::Quarters, 3 * DAY + quarter).await.unwrap();
+        assert_eq!(kept, at(3 * DAY));
+    }
+    let left = "SELECT COUNT(*) FROM usage_quarter";
+    assert_eq!(ledger.count(left).await, 3 * 96);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM usage_day").await, 6);
+    assert_eq!(sum(0, 6 * DAY).await.unwrap(), 6 * 96);
+    assert_eq!(sum(3 * DAY + quarter, 6 * DAY).await.unwrap(), 3 * 96 - 1);
+    assert_eq!(sum(DAY, 3 * DAY + 2 * quarter).await.unwrap(), 2 * 96 + 2);
+    match sum(DAY + quarter, 6 * DAY).await {
+        Err(StoreError::QuartersNotKept(from)) => assert_eq!(from, at(3 * DAY)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(drop(Rollup::Days, 2 * DAY).await.unwrap(), at(2 * DAY));
+    // An earlier time brings nothing back.
+    assert_eq!(drop(Rollup::Days, DAY).await.unwrap(), at(2 * DAY));
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM usage_day").await, 4);
+    assert_eq!(sum(2 * DAY, 6 * DAY).await.unwrap(), 4 * 96);
+    match sum(DAY, 6 * DAY).await {
+        Err(StoreError::DaysNotKept(from)) => assert_eq!(from, at(2 * DAY)),
+        other => panic!("{other:?}"),
+    }
+    // What comes late of a day that is gone goes the same way.
+    let late = [chain.link(call(&mut dice, MARCH + 7))];
+    ledger.deliver(&late).await;
+    assert_eq!(drop(Rollup::Quarters, 3 * DAY).await.unwrap(), at(3 * DAY));
+    assert_eq!(ledger.count(left).await, 3 * 96);
+}
+
+async fn what_was_set_aside_is_dropped_with_its_chain(ledger: Ledger) {
+    let mut dice = Dice(15);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH - 28 * DAY, 20);
+    let later = chain.calls(&mut dice, MARCH, 20);
+    let mut sink = ledger.store.clone();
+    for rows in [&rows, &later] {
+        // The tenth of each is refused.
+        ledger.deliver(&rows[..9]).await;
+        sink.set_aside(&rows[9], "it is odd").await.unwrap();
+        ledger.deliver(&rows[10..]).await;
+    }
+    let left = "SELECT COUNT(*) FROM set_aside";
+    let drop = async |before| {
+        let before = UnixMillis(before);
+        ledger.store.drop_set_aside_before(before).await.unwrap()
+    };
+    // Its chain is kept from before it on.
+    assert_eq!(drop(u64::MAX >> 1).await, 0);
+    ledger.store.drop_before(UnixMillis(MARCH)).await.unwrap();
+    // It was set aside a moment ago.
+    assert_eq!(drop(MARCH).await, 0);
+    assert_eq!(ledger.count(left).await, 2);
+    assert_eq!(drop(u64::MAX >> 1).await, 1);
+    assert_eq!(ledger.count(left).await, 1);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(chains[0].dropped.sequence, 20);
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
 async fn several_open_it_at_once(ledger: Ledger) {
     // A database that nobody has opened yet.
     let folder = tempfile::tempdir().unwrap();
@@ -400,7 +483,7 @@ async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
     match Store::open(&ledger.config).await {
         Err(StoreError::Newer {
             found: 99,
-            known: 1,
+            known: 2,
         }) => {}
         other => panic!("{other:?}"),
     }
