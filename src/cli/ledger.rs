@@ -39,6 +39,12 @@ struct Told {
     fine: bool,
 }
 
+/// `1 row`, `2 rows`.
+fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
 /// Exit code 0 if all is as it was written, 1 if not, 2 if that can't be told.
 pub fn run(args: &LedgerArgs) -> ExitCode {
     let told = match &args.command {

@@ -76,7 +76,7 @@ fn the_example_loads_as_it_reads() {
             spool_bytes_max: 4 << 30,
             sqlite: Some(SqliteSettings {
                 path: "weir-ledger/weir.db".into(),
-                retention: None,
+                retention: LedgerRetention::default(),
             }),
             postgres: None,
             file: None,

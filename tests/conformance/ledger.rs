@@ -63,6 +63,15 @@ impl Ledger {
         }
     }
 
+    /// Opened again by a process that has known nothing of it.
+    pub async fn anew(self) -> Self {
+        self.store.close().await;
+        Self {
+            store: Store::open(&self.config).await.unwrap(),
+            ..self
+        }
+    }
+
     /// As another process would.
     pub async fn another(&self) -> Store {
         Store::open(&self.config).await.unwrap()

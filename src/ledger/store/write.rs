@@ -11,6 +11,7 @@
 use super::columns::{self, COLUMNS, Columns};
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
+use super::known::Known;
 use super::measure::{Dimension, Measure, Sums};
 use super::partitions;
 use super::rollup::{self, Deltas};
@@ -21,7 +22,6 @@ use crate::ledger::faults::die;
 use crate::ledger::row::{ChainId, Hash, Link, Row};
 use crate::ledger::wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Why a row that lost its id to another is set aside.
@@ -72,30 +72,13 @@ async fn attempt(
     commit: bool,
 ) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
-    let mut deltas = Deltas::default();
-    let (told, lost) = told_twice::part(&mut tx, rows).await?;
-    insert_aside(&mut tx, &lost, SAME_ID).await?;
-    for table in TABLES {
-        let of_table = |row: &&Row| table_of(row) == table;
-        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
-        if rows.is_empty() {
-            continue;
+    let groups = match write_in(&mut tx, known, rows, manner).await {
+        Ok(groups) => groups,
+        Err(error) => {
+            tx.give_up().await;
+            return Err(error);
         }
-        let new = match manner {
-            Manner::AllNew => {
-                insert_all(&mut tx, table, &rows).await?;
-                rows
-            }
-            Manner::SomeNew => insert_new(&mut tx, table, &rows).await?,
-        };
-        for row in new {
-            deltas.add(&row.event, &Sums::of(&row.event));
-        }
-    }
-    let groups = known.retain_new(&deltas);
-    add_groups(&mut tx, &deltas, &groups).await?;
-    add_up(&mut tx, &deltas).await?;
-    move_heads(&mut tx, rows).await?;
+    };
     if commit {
         die("die::uncommitted");
         tx.commit().await?;
@@ -104,6 +87,38 @@ async fn attempt(
     } else {
         tx.rollback().await
     }
+}
+
+/// Gives the groups that the database knows now.
+async fn write_in(
+    tx: &mut Tx,
+    known: &Known,
+    rows: &[Row],
+    manner: Manner,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut deltas = Deltas::default();
+    let (told, lost) = told_twice::part(tx, rows).await?;
+    insert_aside(tx, &lost, SAME_ID).await?;
+    for table in TABLES {
+        let of_table = |row: &&Row| table_of(row) == table;
+        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        match manner {
+            Manner::AllNew => insert_all(tx, table, &rows, known, &mut deltas).await?,
+            Manner::SomeNew => {
+                for row in insert_new(tx, table, &rows).await? {
+                    add(&mut deltas, known, row);
+                }
+            }
+        }
+    }
+    let groups = known.retain_new(&deltas);
+    add_groups(tx, &deltas, &groups).await?;
+    add_up(tx, &deltas).await?;
+    move_heads(tx, rows).await?;
+    Ok(groups)
 }
 
 /// Where a row goes.
@@ -116,14 +131,28 @@ pub fn table_of(row: &Row) -> &'static str {
     }
 }
 
-async fn insert_all(tx: &mut Tx, table: &str, rows: &[&Row]) -> Result<(), StoreError> {
+async fn insert_all(
+    tx: &mut Tx,
+    table: &str,
+    rows: &[&Row],
+    known: &Known,
+    deltas: &mut Deltas,
+) -> Result<(), StoreError> {
+    let mut add = |row: &Row| add(deltas, known, row);
     match tx {
-        Tx::Postgres(tx) => super::copy::rows(tx, table, rows).await,
+        Tx::Postgres(remote) => super::copy::rows(remote, table, rows, add).await,
         Tx::Sqlite(_) => {
+            rows.iter().for_each(|row| add(row));
             let values = rows.iter().map(|row| values(row)).collect();
             tx.insert(&into(table), values, "", &[]).await.map(drop)
         }
     }
+}
+
+fn add(deltas: &mut Deltas, known: &Known, row: &Row) {
+    let event = &row.event;
+    let tells_served = known.tells_served(event.model_served.as_deref());
+    deltas.add(event, tells_served, &Sums::of(event));
 }
 
 /// Gives those that went in.
@@ -215,44 +244,15 @@ async fn insert_aside(tx: &mut Tx, rows: &[&Row], why: &str) -> Result<(), Store
     Ok(())
 }
 
-/// The groups that are surely in the database, so that their names needn't be
-/// written with every batch.
-#[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<HashSet<Uuid>>>);
-
-impl Known {
-    /// Some megabytes. Past that it begins anew.
-    const GROUPS_MAX: usize = 100_000;
-
-    fn retain_new(&self, deltas: &Deltas) -> Vec<Uuid> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = deltas.groups.keys().copied();
-        keys.filter(|key| !known.contains(key)).collect()
-    }
-
-    /// Only what was committed.
-    fn add(&self, groups: Vec<Uuid>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + groups.len() > Self::GROUPS_MAX {
-            known.clear();
-        }
-        known.extend(groups);
-    }
-
-    /// After the database was away it may be another one, such as one of
-    /// yesterday that was restored.
-    pub fn forget(&self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
-    }
-}
-
 /// Writes these groups' names, unless they are there.
 pub async fn add_groups(tx: &mut Tx, deltas: &Deltas, keys: &[Uuid]) -> Result<(), StoreError> {
     let row = |key: &Uuid| Some(rollup::group_values(*key, deltas.groups.get(key)?));
     let groups = keys.iter().filter_map(row).collect();
     let names: Vec<&str> = Dimension::OF_ROLLUPS.iter().map(|d| d.column()).collect();
-    let into = format!("usage_group (group_key, {})", names.join(", "));
+    let into = format!(
+        "usage_group (group_key, tells_served, {})",
+        names.join(", ")
+    );
     let after = "ON CONFLICT (group_key) DO NOTHING";
     tx.insert(&into, groups, after, &[]).await.map(drop)
 }
