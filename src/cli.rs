@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod prices;
+mod progress;
 pub mod rerate;
 mod serve;
 mod source;

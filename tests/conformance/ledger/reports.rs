@@ -317,7 +317,7 @@ async fn re_ratings_at_once_correct_each_call_once(ledger: Ledger) {
         async move {
             let store = Store::open(&config).await.unwrap();
             let mut price_of = |_: &UsageEvent| Some(Arc::clone(&price));
-            rerate(&store, &span, Some(run), &mut price_of)
+            rerate(&store, &span, Some(run), &mut price_of, &mut |_, _| {})
                 .await
                 .unwrap()
         }
