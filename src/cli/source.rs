@@ -92,11 +92,23 @@ impl ByItself {
     }
 }
 
+/// The database that is a configuration's sink of this name.
+pub(super) fn database_of(config: Option<(&Path, &Config)>, sink: &str) -> anyhow::Result<Found> {
+    let ledger = config.and_then(|(_, config)| config.ledger.as_ref());
+    let database = ledger.and_then(|ledger| crate::app::reports::database_of(ledger, sink));
+    let database = database.with_context(|| format!("ledger.{sink} is not configured"))?;
+    named(database)
+}
+
 fn of_config(path: &Path, config: &Config, to: Use) -> anyhow::Result<Found> {
     let shown = path.display();
+    let need = match to {
+        Use::Read => "reports need",
+        Use::Change => "corrections need",
+    };
     let Some(ledger) = &config.ledger else {
         bail!(
-            "{shown}: there is no ledger: this needs one; with `ledger: {{}}` weir records \
+            "{shown}: there is no ledger: {need} one; with `ledger: {{}}` weir records \
              every call from then on"
         );
     };
@@ -108,10 +120,14 @@ fn of_config(path: &Path, config: &Config, to: Use) -> anyhow::Result<Found> {
     }
     let Some(database) = database(ledger) else {
         bail!(
-            "{shown}: the ledger has only a file: this needs ledger.sqlite or ledger.postgres, \
+            "{shown}: the ledger has only a file: {need} ledger.sqlite or ledger.postgres, \
              besides it or in its place"
         );
     };
+    named(database)
+}
+
+fn named(database: StoreConfig) -> anyhow::Result<Found> {
     match database {
         StoreConfig::Sqlite { path } => sqlite(&path, format!("ledger.sqlite: {}", path.display())),
         config @ StoreConfig::Postgres(_) => Ok(Found {

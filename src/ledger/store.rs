@@ -11,6 +11,7 @@
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
 //! | `migrations` | the tables, by version |
 //! | `write`, `copy`, `partitions` | batches in |
+//! | `aside` | rows that were set aside, and another try |
 //! | `told_twice` | a call that is told of as refused and as let through |
 //! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows |
 //!
@@ -32,6 +33,7 @@ pub mod rollup;
 pub mod verify;
 
 mod adjust;
+mod aside;
 mod connect;
 mod copy;
 mod engine;
@@ -46,6 +48,7 @@ mod value;
 mod write;
 
 pub use adjust::{ADJUSTMENTS_MAX, Adjusted, Adjustment};
+pub use aside::{ASIDE_ROWS, Again, Aside};
 pub use connect::{PostgresConfig, StoreConfig};
 pub use error::StoreError;
 pub use read::{Chain, ChainRows, Of, SCAN_ROWS, Scan, Shown};
@@ -270,6 +273,26 @@ impl Store {
         let kept_from = usage::kept_from(&mut tx).await?;
         tx.rollback().await?;
         Ok(kept_from)
+    }
+
+    /// Rows that were set aside, at most [`ASIDE_ROWS`], by chain and sequence,
+    /// after this place.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub async fn set_asides(
+        &self,
+        after: Option<(ChainId, u64)>,
+    ) -> Result<Vec<Aside>, StoreError> {
+        aside::page(&self.pool, after).await
+    }
+
+    /// Tries a row again that was set aside. However often, it counts once.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub async fn take_again(&self, row: &Row) -> Result<Again, StoreError> {
+        in_time(aside::again(&self.pool, &self.known, row)).await
     }
 
     /// Drops rows from before this time (PostgreSQL: whole months of them), and

@@ -8,6 +8,7 @@
 //! Always holds: of two rows with one id the first counts. The other, if it
 //! isn't the same row once more, is set aside, as its chain needs it.
 
+use super::aside;
 use super::columns::{self, COLUMNS, Columns};
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Why a row that lost its id to another is set aside.
-const SAME_ID: &str = "another row has its id";
+pub const SAME_ID: &str = "another row has its id";
 
 /// Where rows go by their outcome.
 pub const TABLES: [&str; 2] = ["calls", "refusals"];
@@ -50,6 +51,27 @@ pub async fn write(
     }
 }
 
+/// Writes a row that was set aside, and takes it out there. `false`: it is still
+/// there, as another row has its id.
+pub async fn again(pool: &Pool, known: &Known, row: &Row) -> Result<bool, StoreError> {
+    partitions::ensure(pool, std::iter::once(row.event.id)).await?;
+    let mut tx = pool.write().await?;
+    if !aside::take_out(&mut tx, row).await? {
+        tx.rollback().await?;
+        return Ok(true);
+    }
+    let rows = std::slice::from_ref(row);
+    let groups = insert(&mut tx, known, rows, Manner::SomeNew).await?;
+    let mut still = tx.sql("SELECT COUNT(*) FROM set_aside WHERE event_id = ");
+    still.push_value(Value::Id(row.event.id.0));
+    still.push(" AND chain = ");
+    still.push_value(Value::Id(row.link.chain));
+    let is_taken = tx.number(still).await? == 0;
+    tx.commit().await?;
+    known.add(groups);
+    Ok(is_taken)
+}
+
 /// Sets a row aside.
 pub async fn set_aside(pool: &Pool, row: &Row, why: &str) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
@@ -72,30 +94,7 @@ async fn attempt(
     commit: bool,
 ) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
-    let mut deltas = Deltas::default();
-    let (told, lost) = told_twice::part(&mut tx, rows).await?;
-    insert_aside(&mut tx, &lost, SAME_ID).await?;
-    for table in TABLES {
-        let of_table = |row: &&Row| table_of(row) == table;
-        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let new = match manner {
-            Manner::AllNew => {
-                insert_all(&mut tx, table, &rows).await?;
-                rows
-            }
-            Manner::SomeNew => insert_new(&mut tx, table, &rows).await?,
-        };
-        for row in new {
-            deltas.add(&row.event, &Sums::of(&row.event));
-        }
-    }
-    let groups = known.retain_new(&deltas);
-    add_groups(&mut tx, &deltas, &groups).await?;
-    add_up(&mut tx, &deltas).await?;
-    move_heads(&mut tx, rows).await?;
+    let groups = insert(&mut tx, known, rows, manner).await?;
     if commit {
         die("die::uncommitted");
         tx.commit().await?;
@@ -104,6 +103,41 @@ async fn attempt(
     } else {
         tx.rollback().await
     }
+}
+
+/// Writes rows, what they add up to, and the heads of their chains; gives the
+/// groups that are known once this is committed.
+async fn insert(
+    tx: &mut Tx,
+    known: &Known,
+    rows: &[Row],
+    manner: Manner,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut deltas = Deltas::default();
+    let (told, lost) = told_twice::part(tx, rows).await?;
+    insert_aside(tx, &lost, SAME_ID).await?;
+    for table in TABLES {
+        let of_table = |row: &&Row| table_of(row) == table;
+        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let new = match manner {
+            Manner::AllNew => {
+                insert_all(tx, table, &rows).await?;
+                rows
+            }
+            Manner::SomeNew => insert_new(tx, table, &rows).await?,
+        };
+        for row in new {
+            deltas.add(&row.event, &Sums::of(&row.event));
+        }
+    }
+    let groups = known.retain_new(&deltas);
+    add_groups(tx, &deltas, &groups).await?;
+    add_up(tx, &deltas).await?;
+    move_heads(tx, rows).await?;
+    Ok(groups)
 }
 
 /// Where a row goes.
