@@ -228,6 +228,10 @@ fn bare(id: HoldId, at: u64) -> UsageEvent {
         cache_write_1h_tokens: None,
         input_audio_tokens: None,
         input_image_tokens: None,
+        cached_input_audio_tokens: None,
+        cached_input_image_tokens: None,
+        input_known: None,
+        output_known: None,
         output_tokens: None,
         reasoning_tokens: None,
         output_audio_tokens: None,
@@ -301,6 +305,8 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         Some(Known::Reserved),
     ];
     event.known = *dice.pick(&known);
+    event.input_known = *dice.pick(&known);
+    event.output_known = *dice.pick(&known);
     event.endpoint = (!dice.one_in(4)).then(|| *dice.pick(&Endpoint::ALL));
     for field in [
         &mut event.refusal,
@@ -332,6 +338,8 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         &mut event.cache_write_1h_tokens,
         &mut event.input_audio_tokens,
         &mut event.input_image_tokens,
+        &mut event.cached_input_audio_tokens,
+        &mut event.cached_input_image_tokens,
         &mut event.output_tokens,
         &mut event.reasoning_tokens,
         &mut event.output_audio_tokens,

@@ -183,8 +183,8 @@ fn an_operators_prices_are_of_the_providers_they_name() {
         ("azure", "gpt-5: {}", "gpt-5", BUILT_IN),
         (
             "azure",
-            "gpt-4o-mini: { provider: azure }",
-            "gpt-4o-mini",
+            "gpt-5-mini: { provider: azure }",
+            "gpt-5-mini",
             BUILT_IN,
         ),
         // A path of another provider's that ends as a name of the file does.
