@@ -15,6 +15,7 @@ mod learned;
 mod ledger;
 mod listen;
 mod receivers;
+pub mod replay;
 pub mod reports;
 mod shutdown;
 mod vocabularies;

@@ -35,7 +35,7 @@
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
-//! | L7 | [`app`] | wiring, start, drain |
+//! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants

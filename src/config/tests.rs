@@ -38,6 +38,16 @@ fn outside() -> Given {
             "prices.txt",
             b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
         )
+        .with_file(
+            "openai.txt",
+            b"weir prices 1\nversion ours-2\n\nopenai/gpt-4o input=1 output=2\n\
+              gemini/qwen3-8b input=3 output=4\n",
+        )
+        .with_file(
+            "azure.txt",
+            b"weir prices 1\nversion ours-3\n\nopenai/gpt-4o input=1 output=2\n\
+              azure/gpt-4o = openai/gpt-4o\nazure/gpt-5 input=5 output=6\n",
+        )
         .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
 }
@@ -758,7 +768,10 @@ fn what_is_wrong_with_a_source_is_said() {
             "[ { api_key: { from: x-weir-key } } ]",
             "from: must not begin with x-weir-",
         ),
-        ("[ { oauth: {} } ]", "must have one of api_key, jwt, mesh, headers, anonymous"),
+        (
+            "[ { oauth: {} } ]",
+            "must have one of api_key, jwt, mesh, headers, anonymous",
+        ),
         (
             "[ { anonymous: { tenant: acmee } } ]",
             "there is no tenant \"acmee\"",

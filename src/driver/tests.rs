@@ -415,6 +415,7 @@ async fn expired(driver: &Driver, n: u8) -> HoldId {
         input_basis: None,
         output_tokens: 1,
         expected: None,
+        searches: 0,
         request_bytes: 1,
         traceparent: None,
         shared: false,

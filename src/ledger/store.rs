@@ -12,6 +12,7 @@
 //! | `remote` | PostgreSQL's connections, given up rather than waited for |
 //! | `migrations` | the tables, by version |
 //! | `write`, `copy`, `partitions`, `known` | batches in |
+//! | `aside` | rows that were set aside, and another try |
 //! | `told_twice` | a call that is told of as refused and as let through |
 //! | `served` | which model served, in rollups |
 //! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows and sums |
@@ -34,6 +35,7 @@ pub mod rollup;
 pub mod verify;
 
 mod adjust;
+mod aside;
 mod connect;
 mod copy;
 mod engine;
@@ -51,6 +53,7 @@ mod value;
 mod write;
 
 pub use adjust::{ADJUSTMENTS_MAX, Adjusted, Adjustment};
+pub use aside::{ASIDE_ROWS, Again, Aside};
 pub use connect::{PostgresConfig, StoreConfig};
 pub use error::StoreError;
 pub use read::{Chain, ChainRows, Of, SCAN_ROWS, Scan, Shown};

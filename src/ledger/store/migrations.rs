@@ -12,7 +12,7 @@ use super::value::{Dialect, Value};
 use std::cmp::Ordering;
 
 /// For both engines, the oldest first: version 1, 2, ...
-const VERSIONS: [Version; 2] = [
+const VERSIONS: [Version; 3] = [
     Version {
         sqlite: include_str!("migrations/0001_ledger.sqlite.sql"),
         postgres: include_str!("migrations/0001_ledger.postgres.sql"),
@@ -20,6 +20,10 @@ const VERSIONS: [Version; 2] = [
     Version {
         sqlite: include_str!("migrations/0002_served.sqlite.sql"),
         postgres: include_str!("migrations/0002_served.postgres.sql"),
+    },
+    Version {
+        sqlite: include_str!("migrations/0003_known_by_kind.sqlite.sql"),
+        postgres: include_str!("migrations/0003_known_by_kind.postgres.sql"),
     },
 ];
 

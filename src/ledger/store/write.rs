@@ -8,6 +8,7 @@
 //! Always holds: of two rows with one id the first counts. The other, if it
 //! isn't the same row once more, is set aside, as its chain needs it.
 
+use super::aside;
 use super::columns::{self, COLUMNS, Columns};
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 /// Why a row that lost its id to another is set aside.
-const SAME_ID: &str = "another row has its id";
+pub const SAME_ID: &str = "another row has its id";
 
 /// Where rows go by their outcome.
 pub const TABLES: [&str; 2] = ["calls", "refusals"];
@@ -48,6 +49,27 @@ pub async fn write(
         Err(StoreError::Taken) => attempt(pool, known, rows, Manner::SomeNew, commit).await,
         done => done,
     }
+}
+
+/// Writes a row that was set aside, and takes it out there. `false`: it is still
+/// there, as another row has its id.
+pub async fn again(pool: &Pool, known: &Known, row: &Row) -> Result<bool, StoreError> {
+    partitions::ensure(pool, std::iter::once(row.event.id)).await?;
+    let mut tx = pool.write().await?;
+    if !aside::take_out(&mut tx, row).await? {
+        tx.rollback().await?;
+        return Ok(true);
+    }
+    let rows = std::slice::from_ref(row);
+    let groups = write_in(&mut tx, known, rows, Manner::SomeNew).await?;
+    let mut still = tx.sql("SELECT COUNT(*) FROM set_aside WHERE event_id = ");
+    still.push_value(Value::Id(row.event.id.0));
+    still.push(" AND chain = ");
+    still.push_value(Value::Id(row.link.chain));
+    let is_taken = tx.number(still).await? == 0;
+    tx.commit().await?;
+    known.add(groups);
+    Ok(is_taken)
 }
 
 /// Sets a row aside.
@@ -89,7 +111,8 @@ async fn attempt(
     }
 }
 
-/// Gives the groups that the database knows now.
+/// Writes rows, what they add up to, and the heads of their chains; gives the
+/// groups that are known once this is committed.
 async fn write_in(
     tx: &mut Tx,
     known: &Known,

@@ -7,7 +7,7 @@ use weir::ledger::sink::SinkError;
 use weir::ledger::store::measure::Measure;
 use weir::ledger::store::query::Query;
 use weir::ledger::store::report::UsageRow;
-use weir::ledger::store::{Of, Rollup, StoreError};
+use weir::ledger::store::{Again, Aside, Of, Rollup, StoreError};
 use weir::units::Millis;
 
 on_each_ledger!(
@@ -25,6 +25,8 @@ on_each_ledger!(
     what_was_set_aside_is_dropped_with_its_chain,
     several_open_it_at_once,
     a_newer_ledger_is_left_alone,
+    an_older_ledger_keeps_its_chains,
+    what_was_set_aside_is_taken_once_when_it_fits,
 );
 
 /// 2026-03-01T00:00:00Z.
@@ -478,12 +480,93 @@ async fn several_open_it_at_once(ledger: Ledger) {
     assert_eq!(store.chains().await.unwrap().len(), 6);
 }
 
+/// Columns that came later are absent in rows from before, so their hashes stay.
+async fn an_older_ledger_keeps_its_chains(ledger: Ledger) {
+    let mut dice = Dice(15);
+    let mut chain = Chain::new(&mut dice);
+    ledger.deliver(&chain.calls(&mut dice, MARCH, 3)).await;
+    ledger.undo_version_3().await;
+    match Store::open_to_read(&ledger.config).await {
+        Err(StoreError::Older { found: 2, known: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut store = ledger.another().await;
+    let mut newer = call(&mut dice, MARCH + 10_000);
+    newer.cached_input_audio_tokens = Some(7);
+    newer.output_known = Some(Known::Counted);
+    let newer = chain.link(newer);
+    store.deliver(std::slice::from_ref(&newer)).await.unwrap();
+    let shown = store.show(newer.event.id).await.unwrap().unwrap();
+    assert_eq!(shown.row, newer);
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+}
+
+async fn what_was_set_aside_is_taken_once_when_it_fits(ledger: Ledger) {
+    let mut dice = Dice(16);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 100);
+    let mut nul = call(&mut dice, MARCH);
+    nul.model_served = Some("gpt\0".into());
+    let nul = chain.link(nul);
+    let again = chain.link(rows[0].event.clone());
+    let (fits, others): (Vec<Row>, Vec<Row>) =
+        (rows.into_iter()).partition(|row| row.link.sequence % 2 == 0);
+    let mut sink = ledger.store.clone();
+    ledger.deliver(&others).await;
+    for row in fits.iter().chain([&nul]) {
+        sink.set_aside(row, "no room").await.unwrap();
+    }
+    ledger.deliver(std::slice::from_ref(&again)).await;
+    // All of them, page by page, by their place.
+    let mut asides = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ledger.store.set_asides(after).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.chain, last.sequence));
+        asides.extend(page);
+    }
+    let found = |aside: &Aside| (aside.row.clone().unwrap(), aside.why.clone());
+    let expected = fits.iter().chain([&nul]).map(|row| (row, "no room"));
+    let expected = expected.chain([(&again, "another row has its id")]);
+    let expected = expected.map(|(row, why)| (row.clone(), why.to_owned()));
+    assert!(asides.iter().map(found).eq(expected));
+    let counted: Vec<bool> = asides.iter().map(Aside::is_counted).collect();
+    assert_eq!(counted.iter().filter(|is| **is).count(), 1);
+    // Two at once, and again later: each counts once.
+    let another = ledger.another().await;
+    for row in &fits {
+        let both = tokio::join!(ledger.store.take_again(row), another.take_again(row));
+        assert_eq!(
+            (both.0.unwrap(), both.1.unwrap()),
+            (Again::Taken, Again::Taken)
+        );
+    }
+    let refused = ledger.store.take_again(&nul).await.unwrap();
+    assert!(
+        matches!(&refused, Again::Refused(why) if why.contains("model_served")),
+        "{refused:?}"
+    );
+    let counted = ledger.store.take_again(&again).await.unwrap();
+    assert_eq!(counted, Again::Counted);
+    let total = total(&ledger).await;
+    assert_eq!(total.sums.get(Measure::Calls), 100);
+    assert_eq!(total.sums.get(Measure::CostNanos), 10_000);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 2);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
 async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
     ledger.raw("INSERT INTO ledger_version VALUES (99)").await;
     match Store::open(&ledger.config).await {
         Err(StoreError::Newer {
             found: 99,
-            known: 2,
+            known: 3,
         }) => {}
         other => panic!("{other:?}"),
     }

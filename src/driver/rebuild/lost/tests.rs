@@ -132,22 +132,8 @@ fn each_tenant_of_a_plan_is_asked_for_once_and_few_of_them_together() {
     let shared = vec![limit("all", &[], Unit::Requests, month(1, "UTC"))];
     let mut snapshot = snapshot(limits, shared);
     let names: Vec<Arc<str>> = (0..600).map(|n| format!("t{n:03}").into()).collect();
-    for (tenant, n) in names.iter().zip(1u128..) {
-        let who = Principal {
-            tenant: Arc::clone(tenant),
-            project: None,
-            environment: None,
-            user: None,
-            key_id: Arc::clone(tenant),
-            plan: "team".into(),
-        };
-        let mut digest = [7; 32];
-        digest[..16].copy_from_slice(&n.to_be_bytes());
-        snapshot
-            .keys
-            .insert(KeyDigest(digest), Arc::new(who))
-            .unwrap();
-    }
+    let tenants = names.iter().map(|name| (Arc::clone(name), "team".into()));
+    Arc::make_mut(&mut snapshot.tenants).extend(tenants);
     let tenants = Tenants::of(&snapshot);
     let (asked, _) = lost(&snapshot, now, now);
     let epoch = Epoch {
