@@ -402,6 +402,7 @@ async fn expired(driver: &Driver, n: u8) -> HoldId {
         user: None,
         key_id: "key".into(),
         plan: "team".into(),
+        labels: None,
         endpoint: Endpoint::Other,
         model: "".into(),
         provider: None,

@@ -291,6 +291,7 @@ impl Admission<'_> {
             user: who.principal.user.clone(),
             key_id: Arc::clone(&who.principal.key_id),
             plan: Arc::clone(&plan.name),
+            labels: who.principal.labels.clone(),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
             provider: model.provider.clone(),

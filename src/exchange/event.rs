@@ -5,6 +5,7 @@
 //! change its meaning. A token count that nobody knows is absent, never 0.
 //! No prompt, no answer, no key.
 
+use crate::identity::{Labels, labels};
 use crate::limits::HoldId;
 use crate::pricing::CostPart;
 use crate::protocol::Endpoint;
@@ -92,6 +93,9 @@ pub struct UsageEvent {
     pub key_id: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<str>>,
+    /// The words that the key, or who vouches for the caller, has for it.
+    #[serde(default, with = "labels", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Arc<Labels>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
     /// The form of API that was spoken: `openai`, `anthropic`, `gemini`,

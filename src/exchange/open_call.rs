@@ -5,6 +5,7 @@
 //! a door to a meter, as JSON. It holds names, numbers and times; never a prompt, an answer or a key.
 
 use super::prompt::Basis;
+use crate::identity::{Labels, labels};
 use crate::limits::HoldId;
 use crate::policy::{Estimate, Hold};
 use crate::pricing::PinnedPrice;
@@ -31,6 +32,8 @@ pub struct OpenCall {
     pub user: Option<Arc<str>>,
     pub key_id: Arc<str>,
     pub plan: Arc<str>,
+    #[serde(default, with = "labels", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Arc<Labels>>,
     pub endpoint: Endpoint,
     pub model: Arc<str>,
     /// Who serves it, as configured.

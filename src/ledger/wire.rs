@@ -7,6 +7,7 @@
 use super::row::{Link, Row};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, Outcome, SCHEMA};
+use crate::identity::labels;
 use crate::limits::HoldId;
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -158,6 +159,12 @@ fn message(event: &UsageEvent) -> v1::UsageEvent {
         price_version: text(&event.price_version),
         request_bytes: event.request_bytes,
         traceparent: event.traceparent.clone(),
+        labels: event
+            .labels
+            .iter()
+            .flat_map(|all| all.iter())
+            .map(label)
+            .collect(),
         link: None,
     }
 }
@@ -215,7 +222,19 @@ fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
         price_version: arc(message.price_version),
         request_bytes: message.request_bytes,
         traceparent: message.traceparent,
+        labels: labels::sorted(message.labels.into_iter().map(read_label).collect()),
     })
+}
+
+fn label((name, value): &(Arc<str>, Arc<str>)) -> v1::Label {
+    v1::Label {
+        name: name.to_string(),
+        value: value.to_string(),
+    }
+}
+
+fn read_label(label: v1::Label) -> (Arc<str>, Arc<str>) {
+    (label.name.into(), label.value.into())
 }
 
 fn read_endpoint(path: Option<&str>) -> Result<Option<Endpoint>, WireError> {
@@ -344,6 +363,7 @@ mod tests {
             flags in any::<(bool, bool)>(),
             status in proptest::option::of(any::<u16>()),
             times in any::<(u64, Option<u64>, u64)>(),
+            labels in proptest::collection::btree_map(".{0,4}", ".{0,4}", 0..3),
             lists in proptest::array::uniform2(proptest::collection::vec(".{0,5}", 0..3)),
             cost_parts in parts(),
             link in any::<(u128, u64, Hash)>(),
@@ -365,6 +385,9 @@ mod tests {
                 first_token_at_ms: times.1.map(UnixMillis),
                 ended_at_ms: UnixMillis(times.2),
                 tenant, project, environment, user, key_id, plan,
+                labels: labels::sorted(
+                    labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+                ),
                 endpoint: endpoint.map(|e| Endpoint::ALL[e]),
                 dialect: dialect.unwrap_or_else(|| "openai".into()),
                 provider, model,

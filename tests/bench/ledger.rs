@@ -311,6 +311,7 @@ impl Source {
             user: Some(format!("user-{tenant}-{user}").into()),
             key_id: Some(format!("key-{tenant}-{}", user % 5).into()),
             plan: Some("team".into()),
+            labels: None,
             endpoint: Some(Endpoint::ChatCompletions),
             dialect: "openai".into(),
             provider: Some("openai".into()),

@@ -89,6 +89,7 @@ impl Ledger {
                 "cached_input_image_tokens",
                 "input_known",
                 "output_known",
+                "labels",
             ] {
                 let sql = format!("ALTER TABLE {table} DROP COLUMN {column}");
                 self.raw(&sql).await;
@@ -238,6 +239,7 @@ fn bare(id: HoldId, at: u64) -> UsageEvent {
         user: None,
         key_id: None,
         plan: None,
+        labels: None,
         endpoint: None,
         dialect: "openai".into(),
         provider: None,
@@ -378,6 +380,10 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
     }
     event.would_refuse = names(dice);
     event.actions = names(dice);
+    let labels = names(dice)
+        .into_iter()
+        .filter_map(|label| Some((label, name(dice)?)));
+    event.labels = weir::identity::labels::sorted(labels.collect());
     event.first_token_at_ms = count(dice, most).map(UnixMillis);
     event.ended_at_ms = UnixMillis(count(dice, most).unwrap_or(at));
     event.dialect = (*dice.pick(&["openai", "anthropic"])).into();

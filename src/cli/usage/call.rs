@@ -141,6 +141,9 @@ fn facts(event: &UsageEvent, zone: &TimeZone) -> Vec<Vec<String>> {
             .into_iter()
             .filter_map(|(name, text)| Some(line(name, text?))),
     );
+    for (name, value) in event.labels.iter().flat_map(|labels| labels.iter()) {
+        lines.push(line(&format!("label {name}"), value));
+    }
     if let Some(status) = event.status {
         lines.push(line("status", &status.to_string()));
     }

@@ -14,6 +14,7 @@ mod reader;
 use super::value::{Type, Value};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, SCHEMA};
+use crate::identity::labels;
 use crate::ledger::row::{Link, Row};
 use crate::limits::HoldId;
 use crate::pricing::CostPart;
@@ -35,7 +36,7 @@ const BOOL: Type = Type::Bool;
 const BYTES: Type = Type::Bytes;
 
 /// Name and type of every column.
-pub const COLUMNS: [(&str, Type); 51] = [
+pub const COLUMNS: [(&str, Type); 52] = [
     ("id", ID),
     ("at_ms", INT),
     ("chain", ID),
@@ -87,6 +88,7 @@ pub const COLUMNS: [(&str, Type); 51] = [
     ("cached_input_image_tokens", INT),
     ("input_known", TEXT),
     ("output_known", TEXT),
+    ("labels", TEXT),
 ];
 
 /// Takes the columns of a row, in order.
@@ -257,6 +259,7 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     }
     to.text(event.input_known.map(Known::as_str));
     to.text(event.output_known.map(Known::as_str));
+    to.text(labels::written(event.labels.as_deref()).as_deref());
 }
 
 fn write_names(event: &UsageEvent, to: &mut impl Columns) {
@@ -367,6 +370,7 @@ fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unrea
             cached_input_image_tokens: from.count()?,
             input_known: from.known()?,
             output_known: from.known()?,
+            labels: from.labels()?,
         },
         link,
     })

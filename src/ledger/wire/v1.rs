@@ -173,9 +173,21 @@ pub struct UsageEvent {
     /// Where `output_tokens` comes from; unspecified where that is as `known` says.
     #[prost(enumeration = "Known", tag = "48")]
     pub output_known: i32,
+    /// The words that the key, or who vouches for the caller, has for it, in the
+    /// order of their names.
+    #[prost(message, repeated, tag = "49")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
     /// Always the last field of the message.
     #[prost(message, optional, tag = "100")]
     pub link: ::core::option::Option<Link>,
+}
+/// A word by its name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Label {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
 }
 /// How a call ended, as far as money goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -3,6 +3,7 @@
 use super::super::output::{guarded, record};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Known;
+use crate::identity::labels;
 use crate::ledger::reports::money;
 use crate::ledger::row::Row;
 use crate::ledger::store::Adjustment;
@@ -38,7 +39,7 @@ const HEAD: [&str; 24] = [
     "price_version",
 ];
 
-const TAIL: [&str; 10] = [
+const TAIL: [&str; 11] = [
     "cost_nanos",
     "adjustment_nanos",
     "net_nanos",
@@ -50,6 +51,7 @@ const TAIL: [&str; 10] = [
     "cached_input_image_tokens",
     "input_known",
     "output_known",
+    "labels",
 ];
 
 pub fn head() -> anyhow::Result<Vec<u8>> {
@@ -84,6 +86,7 @@ pub fn write(row: &Row, corrections: &[&Adjustment], to: &mut impl Write) -> any
     fields.extend(cached_counts(event).map(|(count, _)| number(count)));
     let own = [event.input_known, event.output_known];
     fields.extend(own.map(|known| known.map_or("", Known::as_str).to_owned()));
+    fields.push(labels::written(event.labels.as_deref()).unwrap_or_default());
     to.write_all(&record(fields)?)?;
     Ok(1)
 }

@@ -318,6 +318,9 @@ impl<'a> OfCall<'a> {
                 tags.insert(name.to_owned(), value.into());
             }
         }
+        for (name, value) in event.labels.iter().flat_map(|labels| labels.iter()) {
+            tags.insert(format!("label.{name}"), (&**value).into());
+        }
         if event.cost_nanos.is_none() {
             tags.insert("unpriced".to_owned(), "true".into());
         }

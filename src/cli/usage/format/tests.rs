@@ -33,6 +33,7 @@ pub(in crate::cli::usage) fn event() -> UsageEvent {
         user: Some("ada, \"the first\"".into()),
         key_id: Some("ada-key".into()),
         plan: Some("team".into()),
+        labels: Some([("team".into(), "search, \"x\"".into())].into()),
         endpoint: Some(Endpoint::ChatCompletions),
         dialect: "openai".into(),
         provider: Some("openai".into()),

@@ -23,6 +23,7 @@
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Known;
+use crate::identity::labels;
 use crate::ledger::row::{Link, Row};
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -123,6 +124,10 @@ fn own_words(event: &UsageEvent, to: &mut Attributes) {
     to.text("weir.user", event.user.as_deref());
     to.text("weir.key_id", event.key_id.as_deref());
     to.text("weir.plan", event.plan.as_deref());
+    to.text(
+        "weir.labels",
+        labels::written(event.labels.as_deref()).as_deref(),
+    );
     to.text("weir.endpoint", event.endpoint.map(Endpoint::path));
     to.text("weir.dialect", Some(&event.dialect));
     to.text("weir.service_tier", event.service_tier.as_deref());

@@ -2,6 +2,7 @@
 
 use super::{COLUMNS, Unreadable};
 use crate::exchange::event::{Known, Outcome};
+use crate::identity::{Labels, labels};
 use crate::ledger::row::Hash;
 use crate::ledger::store::value::{Type, Value};
 use crate::pricing::{CostPart, Kind};
@@ -132,6 +133,11 @@ impl Reader {
         let names = self.of_text(|text| serde_json::from_str::<Vec<String>>(text).ok())?;
         let names = names.unwrap_or_default();
         Ok(names.into_iter().map(Arc::from).collect())
+    }
+
+    pub fn labels(&mut self) -> Read<Option<Arc<Labels>>> {
+        let labels = self.of_text(|text| labels::read(text).ok())?;
+        Ok(labels.flatten())
     }
 
     pub fn parts(&mut self) -> Read<Vec<CostPart>> {

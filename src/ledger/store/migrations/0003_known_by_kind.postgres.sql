@@ -9,3 +9,6 @@ ALTER TABLE refusals ADD COLUMN cached_input_audio_tokens BIGINT;
 ALTER TABLE refusals ADD COLUMN cached_input_image_tokens BIGINT;
 ALTER TABLE refusals ADD COLUMN input_known TEXT;
 ALTER TABLE refusals ADD COLUMN output_known TEXT;
+-- The words that a key has for its calls, as a JSON object.
+ALTER TABLE calls ADD COLUMN labels TEXT;
+ALTER TABLE refusals ADD COLUMN labels TEXT;
