@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::exchange::admit::Refused;
 use crate::exchange::cost;
-use crate::exchange::event::{Outcome, SCHEMA, UsageEvent};
+use crate::exchange::event::{Known, Outcome, SCHEMA, UsageEvent};
 use crate::exchange::open_call::OpenCall;
 use crate::limits::HoldId;
 use crate::pricing::{ServiceTier, total_nanos};
@@ -79,6 +79,7 @@ pub(super) fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> Usag
     let charged = cost::charged(call, verdict.known, usage, verdict.service_tier);
     let is_special = charged.tier != ServiceTier::Standard;
     let price = call.price.as_ref().filter(|_| charged.is_known);
+    let is_own = |known: &Known| Some(*known) != verdict.known;
     UsageEvent {
         schema: SCHEMA.to_owned(),
         id: call.id,
@@ -106,12 +107,8 @@ pub(super) fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> Usag
         status: None,
         finish_reason: None,
         known: verdict.known,
-        input_known: verdict
-            .input_known
-            .filter(|own| Some(*own) != verdict.known),
-        output_known: verdict
-            .output_known
-            .filter(|own| Some(*own) != verdict.known),
+        input_known: verdict.input_known.filter(is_own),
+        output_known: verdict.output_known.filter(is_own),
         input_tokens: usage.input_tokens,
         cached_input_tokens: usage.cached_input_tokens,
         cache_write_tokens: usage.cache_write_tokens,

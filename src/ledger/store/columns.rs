@@ -15,7 +15,7 @@ use super::value::{Type, Value};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, SCHEMA};
 use crate::identity::labels;
-use crate::ledger::row::{Link, Row};
+use crate::ledger::row::Row;
 use crate::limits::HoldId;
 use crate::pricing::CostPart;
 use crate::protocol::Endpoint;
@@ -315,11 +315,7 @@ pub fn read(values: Vec<Value>) -> Result<Row, Unreadable> {
 }
 
 fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unreadable> {
-    let link = Link {
-        chain: from.id()?,
-        sequence: from.required()?,
-        hash: from.hash()?,
-    };
+    let link = from.link()?;
     Ok(Row {
         event: UsageEvent {
             schema: SCHEMA.to_owned(),

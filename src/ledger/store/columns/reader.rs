@@ -3,7 +3,7 @@
 use super::{COLUMNS, Unreadable};
 use crate::exchange::event::{Known, Outcome};
 use crate::identity::{Labels, labels};
-use crate::ledger::row::Hash;
+use crate::ledger::row::{Hash, Link};
 use crate::ledger::store::value::{Type, Value};
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -133,6 +133,14 @@ impl Reader {
         let names = self.of_text(|text| serde_json::from_str::<Vec<String>>(text).ok())?;
         let names = names.unwrap_or_default();
         Ok(names.into_iter().map(Arc::from).collect())
+    }
+
+    pub fn link(&mut self) -> Read<Link> {
+        Ok(Link {
+            chain: self.id()?,
+            sequence: self.required()?,
+            hash: self.hash()?,
+        })
     }
 
     pub fn labels(&mut self) -> Read<Option<Arc<Labels>>> {
