@@ -24,6 +24,7 @@
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |
 //! |    | [`identity`] | keys and principals |
+//! |    | [`certificates`] | what TLS certificates say, and what a server makes of them |
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
@@ -85,6 +86,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod counters;

@@ -45,6 +45,8 @@ const HOUSE: House = House {
         // time zones.
         "jiff",
         "memchr",
+        // What it makes of certificates; whoever speaks TLS by it passes the time.
+        "rustls",
         "serde",
         "serde_json",
         "sha2",
@@ -52,6 +54,7 @@ const HOUSE: House = House {
         "subtle",
         "thiserror",
         "uuid",
+        "webpki",
         "zstd",
     ],
     // Who knows an engine, a protocol or a tool. Nobody else does.
