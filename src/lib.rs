@@ -33,6 +33,7 @@
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
+//! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
@@ -101,4 +102,5 @@ pub mod pricing;
 pub mod protocol;
 pub mod telemetry;
 pub mod tokens;
+pub mod transport;
 pub mod units;

@@ -125,7 +125,7 @@ const HOUSE: House = House {
         },
         Owner {
             dependency: "tonic",
-            modules: &["envoy", "app", "ledger"],
+            modules: &["envoy", "app", "ledger", "transport"],
         },
         Owner {
             dependency: "tonic_health",

@@ -7,10 +7,12 @@ use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::route::{Host, Route};
 use crate::policy::{OutputField, Vocabulary};
 use crate::protocol::Dialect;
+use crate::units::UnixMillis;
 use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod listen;
 mod prices;
 mod wrong;
 
@@ -50,6 +52,14 @@ fn good() -> Config {
     load(GOOD, "weir.yaml", &outside()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// TCP without TLS.
+fn plain(address: &str) -> Address {
+    Address::Tcp(TcpSocket {
+        address: address.parse().unwrap(),
+        tls: None,
+    })
+}
+
 #[test]
 fn the_example_loads_as_it_reads() {
     let config = good();
@@ -57,10 +67,14 @@ fn the_example_loads_as_it_reads() {
         config.listen,
         Listen {
             grpc: vec![
-                Address::Unix("/run/weir/weir.sock".into()),
-                Address::Tcp("127.0.0.1:50051".parse().unwrap())
+                Address::Unix(UnixSocket {
+                    path: "/run/weir/weir.sock".into(),
+                    mode: 0o660,
+                    owner: SocketOwner::default(),
+                }),
+                plain("127.0.0.1:50051"),
             ],
-            admin: "127.0.0.1:9090".parse().unwrap(),
+            admin: plain("127.0.0.1:9090"),
             admin_token: None,
         }
     );
