@@ -14,6 +14,7 @@ mod grpc;
 mod learned;
 mod ledger;
 mod receivers;
+pub mod replay;
 pub mod reports;
 mod shutdown;
 mod vocabularies;

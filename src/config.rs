@@ -142,18 +142,28 @@ pub enum LedgerDurability {
     Relaxed,
 }
 
+/// How long a database of the ledger keeps what. `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerRetention {
+    pub rows: Option<Millis>,
+    /// Sums by quarter of an hour: not shorter than rows.
+    pub quarters: Option<Millis>,
+    /// Sums by day: not shorter than those.
+    pub days: Option<Millis>,
+    /// Rows that were set aside.
+    pub set_aside: Option<Millis>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteSettings {
     pub path: PathBuf,
-    /// How long rows are kept; `None`: for ever.
-    pub retention: Option<Millis>,
+    pub retention: LedgerRetention,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
     pub url: Secret,
-    /// How long rows are kept; `None`: for ever.
-    pub retention: Option<Millis>,
+    pub retention: LedgerRetention,
     pub connections: u64,
 }
 

@@ -1,25 +1,45 @@
-//! Who is calling: the principal that every metered call has.
+//! Who is calling: the principal that every metered call has, and the keys that
+//! prove it.
+//!
+//! A [`KeyRing`] turns what a caller presents into a [`table::Entry`]; with the
+//! tenant's plan that is a [`Principal`].
 //!
 //! Left to others: where a credential stands in a request (`exchange`), where
-//! keys are configured (`config`).
+//! keys are kept (`config`, `accounts`), which plan a tenant is on (`policy`).
 
-pub mod key;
+pub mod format;
+mod pepper;
+mod ring;
+pub mod scopes;
+pub mod source;
+pub mod table;
 
-pub use key::{KeyDigest, KeyTable, Pepper};
+pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};
+pub use ring::{Found, KeyRing, NotFound};
+pub use scopes::Scopes;
+pub use table::{Change, Key, KeyTable, KeyTableError};
 
 use std::sync::Arc;
 
+/// Words that an operator gave a key, by name; few, in the order of their names.
+pub type Labels = [(Arc<str>, Arc<str>)];
+
 /// On whose account a call goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Principal {
     pub tenant: Arc<str>,
     pub project: Option<Arc<str>>,
     pub environment: Option<Arc<str>>,
     pub user: Option<Arc<str>>,
-    /// The name of the key, never the key.
+    /// The name of the key, never the key; of a caller without one, of the
+    /// source that knew who it is.
     pub key_id: Arc<str>,
     /// The name of the plan that the tenant is on.
     pub plan: Arc<str>,
+    /// `None`: it has none.
+    pub labels: Option<Arc<Labels>>,
+    /// What it may be used for; `None`: for everything that its plan allows.
+    pub scopes: Option<Arc<Scopes>>,
 }
 
 impl Principal {

@@ -20,6 +20,7 @@
 //! | layer | module | for |
 //! |---|---|---|
 //! | L0 | [`units`] | time and tokens as integers |
+//! |    | [`expressions`] | CEL, compiled once |
 //! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |
@@ -36,7 +37,7 @@
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
-//! | L7 | [`app`] | wiring, start, drain |
+//! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
@@ -94,6 +95,7 @@ pub mod counters;
 pub mod driver;
 pub mod envoy;
 pub mod exchange;
+pub mod expressions;
 pub mod identity;
 pub mod ledger;
 pub mod limits;

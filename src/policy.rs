@@ -15,25 +15,76 @@ pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
 
-use crate::identity::KeyTable;
+use crate::identity::source::{Places, Source};
+use crate::identity::table::{Account, Entry};
+use crate::identity::{KeyRing, Principal};
 use crate::limits::Unit;
 use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Everything that judging a call needs, besides the call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    pub keys: KeyTable,
-    pub models: HashMap<Arc<str>, Arc<Model>>,
+    pub keys: KeyRing,
+    /// How callers are known; the first that knows one counts.
+    pub sources: Sources,
+    /// The plan that each tenant is on.
+    pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
+    pub models: Arc<HashMap<Arc<str>, Arc<Model>>>,
     /// Limits whose counters tenants share.
-    pub shared: Vec<PlanLimit>,
+    pub shared: Arc<[PlanLimit]>,
     /// Every plan that a principal may name.
-    pub plans: HashMap<Arc<str>, Arc<Plan>>,
+    pub plans: Arc<HashMap<Arc<str>, Arc<Plan>>>,
     /// What holds for calls by where they go; the first that fits counts.
-    pub routes: Vec<route::Route>,
+    pub routes: Arc<[route::Route]>,
     /// The rules of the rate limit service, which know nothing of the above.
-    pub domains: descriptors::Domains,
+    pub domains: Arc<descriptors::Domains>,
+}
+
+/// The ways in which callers may be known, in order: at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources(pub Arc<[Source]>);
+
+impl Default for Sources {
+    /// By keys, wherever a provider's clients put them.
+    fn default() -> Self {
+        Self([Source::Key(Places::default())].into())
+    }
+}
+
+impl Snapshot {
+    /// Whose calls a key's are; `None` where its tenant is on no plan.
+    pub fn principal(&self, key: &Entry) -> Option<Principal> {
+        self.principal_of(key.account(), key.user(), key.id())
+    }
+
+    /// The same of one who is known otherwise, by the name of the source.
+    pub fn principal_of(
+        &self,
+        account: &Account,
+        user: Option<&Arc<str>>,
+        id: &Arc<str>,
+    ) -> Option<Principal> {
+        let plan = self.tenants.get(&account.tenant)?;
+        Some(Principal {
+            tenant: Arc::clone(&account.tenant),
+            project: account.project.clone(),
+            environment: account.environment.clone(),
+            user: user.cloned(),
+            key_id: Arc::clone(id),
+            plan: Arc::clone(plan),
+            labels: account.labels.clone(),
+            scopes: account.scopes.clone(),
+        })
+    }
+
+    /// Of each of a tenant's keys, in no order; looks at every key.
+    pub fn principals_of(&self, tenant: &str) -> impl Iterator<Item = Principal> {
+        let keys = self.keys.iter();
+        let of_tenant = keys.filter(move |key| *key.account().tenant == *tenant);
+        of_tenant.filter_map(|key| self.principal(key))
+    }
 }
 
 /// A plan: what its tenants may use.
@@ -160,9 +211,16 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// With the most that the tokens may cost at this price.
-    pub fn priced(price: Option<&PinnedPrice>, input_tokens: u64, output_tokens: u64) -> Self {
-        let cost = price.map(|price| total_nanos(&price.hold(input_tokens, output_tokens)));
+    /// With the most that the tokens, and so many searches, may cost at this
+    /// price.
+    pub fn priced(
+        price: Option<&PinnedPrice>,
+        input_tokens: u64,
+        output_tokens: u64,
+        searches: u64,
+    ) -> Self {
+        let hold = |price: &PinnedPrice| price.hold(input_tokens, output_tokens, searches);
+        let cost = price.map(|price| total_nanos(&hold(price)));
         Self {
             input_tokens,
             output_tokens,

@@ -28,7 +28,8 @@ use weir::exchange::event::Outcome;
 use weir::exchange::{
     Effect, Event, Exchange, Learned, Origin, RequestHead, ResponseHead, Role, Settings, UsageEvent,
 };
-use weir::identity::{KeyTable, Pepper, Principal};
+use weir::identity::table::{Account, Key};
+use weir::identity::{KeyRing, KeyTable, Pepper};
 use weir::limits::{Algorithm, Decision, HoldId, Limit, Mode, Scope, Settled, Unit};
 use weir::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
 use weir::tokens::Counting;
@@ -55,19 +56,22 @@ fn settings() -> Settings {
 fn snapshot() -> Arc<Snapshot> {
     let pepper = Pepper::new(b"0123456789abcdef").unwrap();
     let digest = pepper.digest(KEY.as_bytes());
-    let mut keys = KeyTable::new(pepper);
-    keys.insert(
+    let key = Key {
         digest,
-        Arc::new(Principal {
+        id: "k".into(),
+        user: Some("ann".into()),
+        account: Account {
             tenant: "acme".into(),
-            project: None,
-            environment: None,
-            user: Some("ann".into()),
-            key_id: "k".into(),
-            plan: "team".into(),
-        }),
-    )
-    .unwrap();
+            ..Account::default()
+        },
+        ends_at: None,
+        replaced: false,
+    };
+    let keys = KeyRing {
+        peppers: Some(pepper.into()),
+        configured: Arc::new(KeyTable::of([key]).unwrap()),
+        stored: Arc::default(),
+    };
     // Windows so long that a history never leaves them: what is used at the end
     // is all that was ever charged.
     let every = Millis::from_mins(60 * 24);
@@ -129,10 +133,11 @@ fn snapshot() -> Arc<Snapshot> {
     };
     let mut snapshot = Snapshot {
         keys,
+        tenants: Arc::new([("acme".into(), "team".into())].into()),
         ..Snapshot::default()
     };
-    snapshot.plans.insert("team".into(), Arc::new(plan));
-    snapshot.models.insert("gpt-4o".into(), Arc::new(model));
+    Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
+    Arc::make_mut(&mut snapshot.models).insert("gpt-4o".into(), Arc::new(model));
     Arc::new(snapshot)
 }
 
@@ -355,7 +360,9 @@ impl World {
     }
 
     fn expire(&mut self) {
-        for expired in self.counters.expire_due(self.now, 1_000) {
+        let expired = self.counters.expire_due(self.now, 1_000, HOLD_TTL);
+        self.counters.told(&expired);
+        for expired in expired {
             let call = weir::exchange::OpenCall::from_json(&expired.context).unwrap();
             self.end(weir::exchange::expired_event(&call, self.now));
         }

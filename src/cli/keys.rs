@@ -4,9 +4,8 @@
 //! the configuration. A key is read from standard input, never from the command
 //! line, where the shell's history and every process list would keep it.
 
-mod format;
-
 use crate::config::{Outside, Process, SecretSource, read_pepper};
+use crate::identity::format;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

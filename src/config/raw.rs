@@ -6,6 +6,7 @@
 
 pub mod counters;
 pub mod descriptors;
+pub mod keys;
 pub mod ledger;
 pub mod limits;
 pub mod listen;
@@ -13,12 +14,15 @@ pub mod policy;
 pub mod prices;
 pub mod receivers;
 pub mod routes;
+pub mod sources;
 
-pub use policy::{RawKey, RawModel, RawPlan, RawTenant};
+pub use keys::RawKey;
+pub use policy::{RawModel, RawPlan, RawTenant};
 
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
+use crate::identity::source::Source;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 
@@ -42,7 +46,11 @@ pub struct Raw {
     pub has_ledger: bool,
     pub holds: RawHolds,
     pub pepper: Option<Located<SecretSource>>,
+    /// The inner is `None` where what is written can't be read.
+    pub previous_pepper: Option<Option<Located<SecretSource>>>,
     pub trust_ext_authz: Option<bool>,
+    /// The inner is `None` where what is written can't be read.
+    pub sources: Option<Option<Located<Vec<Source>>>>,
     pub keys: Option<Located<Vec<RawKey>>>,
     pub models: Option<Located<Vec<RawModel>>>,
     pub plans: Option<Located<Vec<RawPlan>>>,
@@ -131,7 +139,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         ..Raw::default()
     };
     raw.limits_are_read = top.optional("limits").is_none() || raw.limits.is_some();
-    identity(&top, &mut raw);
+    keys::identity(&top, &mut raw);
     Some(raw)
 }
 
@@ -172,24 +180,6 @@ fn holds(top: &Fields) -> Option<RawHolds> {
         renew_every: span("renew_every"),
         handover: span("handover"),
     })
-}
-
-fn identity(top: &Fields, raw: &mut Raw) {
-    let what = "the keys that callers present";
-    let Some(fields) = top
-        .required("identity", what)
-        .and_then(|item| item.fields(&["pepper", "keys", "trust_ext_authz"]))
-    else {
-        return;
-    };
-    raw.pepper = fields
-        .required("pepper", "the secret that key hashes are made with")
-        .and_then(|item| secret_source(&item));
-    raw.keys = policy::keys(&fields);
-    raw.trust_ext_authz = fields
-        .optional("trust_ext_authz")
-        .and_then(|item| item.boolean())
-        .map(|trust| trust.value);
 }
 
 fn tokens(top: &Fields) -> Option<Located<String>> {

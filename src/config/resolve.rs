@@ -17,10 +17,11 @@ mod tls;
 
 use super::problem::{Findings, shown};
 use super::quantity::AsSpan;
-use super::raw::{Raw, RawHolds, RawOtlp};
+use super::raw::{Raw, RawHolds, RawOtlp, RawServer};
 use super::reader::Located;
 use super::secret::{Secret, SecretError, read_secret};
 use super::*;
+use std::sync::Arc;
 
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
@@ -28,7 +29,7 @@ const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, outside, findings);
-    let keys = accounts::keys(&raw, outside, findings);
+    let accounts = accounts::accounts(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
     let listen = listen::listen(raw.listen, outside, findings);
@@ -39,7 +40,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         Some(raw) => otlp(raw, findings).map(Some),
         None => Some(None),
     };
-    let policy = policy?;
+    let (policy, accounts) = (policy?, accounts?);
     Some(Config {
         listen: listen?,
         counters: counters?,
@@ -47,43 +48,45 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
         trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
-        server: Server {
-            body_bytes_max: usize::try_from(
-                raw.server
-                    .body_bytes_max
-                    .map_or(BODY_BYTES_DEFAULT, |size| size.value),
-            )
-            .ok()?,
-            drain_timeout: raw
-                .server
-                .drain_timeout
-                .map_or(DRAIN_TIMEOUT_DEFAULT, |span| span.value),
-            workers: raw
-                .server
-                .workers
-                .and_then(|workers| NonZeroUsize::new(usize::try_from(workers.value).ok()?)),
-            upstream_authorization: raw
-                .server
-                .upstream_authorization
-                .unwrap_or(UpstreamAuthorization::Strip),
-            ietf_rate_limit_headers: raw.server.ietf_rate_limit_headers.unwrap_or(false),
-            quota_status: raw.server.quota_status,
-        },
+        server: server(raw.server)?,
         telemetry: Telemetry {
             log_format: raw.telemetry.format.unwrap_or(LogFormat::Json),
             log_level: raw.telemetry.level.unwrap_or(Level::Info),
             otlp: otlp?,
         },
         snapshot: Snapshot {
-            keys: keys?,
-            models: policy.models,
-            shared: policy.shared,
-            plans: policy.plans,
-            routes: routes?,
-            domains: domains?,
+            keys: accounts.keys,
+            sources: accounts.sources,
+            tenants: Arc::new(accounts.tenants),
+            models: Arc::new(policy.models),
+            shared: policy.shared.into(),
+            plans: Arc::new(policy.plans),
+            routes: routes?.into(),
+            domains: Arc::new(domains?),
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),
+    })
+}
+
+fn server(raw: RawServer) -> Option<Server> {
+    Some(Server {
+        body_bytes_max: usize::try_from(
+            raw.body_bytes_max
+                .map_or(BODY_BYTES_DEFAULT, |size| size.value),
+        )
+        .ok()?,
+        drain_timeout: raw
+            .drain_timeout
+            .map_or(DRAIN_TIMEOUT_DEFAULT, |span| span.value),
+        workers: raw
+            .workers
+            .and_then(|workers| NonZeroUsize::new(usize::try_from(workers.value).ok()?)),
+        upstream_authorization: raw
+            .upstream_authorization
+            .unwrap_or(UpstreamAuthorization::Strip),
+        ietf_rate_limit_headers: raw.ietf_rate_limit_headers.unwrap_or(false),
+        quota_status: raw.quota_status,
     })
 }
 

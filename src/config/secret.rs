@@ -1,8 +1,8 @@
 //! Texts that are never printed, and the pepper of the key hashes.
 
 use super::outside::Outside;
+use crate::identity::PEPPER_BYTES_MIN;
 use crate::identity::Pepper;
-use crate::identity::key::PEPPER_BYTES_MIN;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

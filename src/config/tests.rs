@@ -3,6 +3,8 @@
 use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;
+use crate::identity::Principal;
+use crate::identity::source::Source;
 use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::route::{Host, Route};
 use crate::policy::{OutputField, Vocabulary};
@@ -17,7 +19,7 @@ mod prices;
 mod wrong;
 
 const PEPPER: &str = "pepper-of-32-bytes-for-the-tests";
-const KEY: &str = "weir_test_for_the_tests";
+const KEY: &str = "a-key-for-the-tests-of-weir";
 
 /// The file that the README shows, whole.
 const GOOD: &str = include_str!("tests/good.yaml");
@@ -36,6 +38,16 @@ fn outside() -> Given {
         .with_file(
             "prices.txt",
             b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
+        )
+        .with_file(
+            "openai.txt",
+            b"weir prices 1\nversion ours-2\n\nopenai/gpt-4o input=1 output=2\n\
+              gemini/qwen3-8b input=3 output=4\n",
+        )
+        .with_file(
+            "azure.txt",
+            b"weir prices 1\nversion ours-3\n\nopenai/gpt-4o input=1 output=2\n\
+              azure/gpt-4o = openai/gpt-4o\nazure/gpt-5 input=5 output=6\n",
         )
         .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
@@ -87,7 +99,7 @@ fn the_example_loads_as_it_reads() {
             spool_bytes_max: 4 << 30,
             sqlite: Some(SqliteSettings {
                 path: "weir-ledger/weir.db".into(),
-                retention: None,
+                retention: LedgerRetention::default(),
             }),
             postgres: None,
             file: None,
@@ -165,25 +177,22 @@ fn the_example_loads_as_it_reads() {
     );
 }
 
+fn caller(snapshot: &Snapshot, key: &str) -> Option<Principal> {
+    let found = snapshot.keys.authenticate(key.as_bytes(), UnixMillis(0));
+    snapshot.principal(found.ok()?.key)
+}
+
 #[test]
 fn the_keys_of_the_example_authenticate() {
     let config = good();
-    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    let principal = caller(&config.snapshot, KEY).unwrap();
     assert_eq!(&*principal.tenant, "acme");
     assert_eq!(principal.user.as_deref(), Some("ada"));
     assert_eq!(&*principal.plan, "team");
-    assert!(
-        config
-            .snapshot
-            .keys
-            .authenticate(b"weir_test_other")
-            .is_none()
-    );
+    assert_eq!(caller(&config.snapshot, "another-gateways-key"), None);
     let hash = hash_of(KEY);
-    assert!(
-        config.snapshot.keys.authenticate(hash.as_bytes()).is_none(),
-        "a stored hash is no key"
-    );
+    let found = caller(&config.snapshot, &hash);
+    assert_eq!(found, None, "a stored hash is no key");
 }
 
 #[test]
@@ -197,7 +206,7 @@ fn the_shortest_file_gets_the_defaults() {
         hash_of(KEY)
     );
     let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
-    let principal = config.snapshot.keys.authenticate(KEY.as_bytes()).unwrap();
+    let principal = caller(&config.snapshot, KEY).unwrap();
     assert_eq!(&*principal.tenant, "007", "a name is what is written");
     assert!(config.trust_ext_authz);
     assert_eq!(
@@ -604,7 +613,7 @@ fn routes_are_read_in_order() {
         },
         Route::default(),
     ];
-    assert_eq!(config.snapshot.routes, expected);
+    assert_eq!(*config.snapshot.routes, expected);
     let many = format!("routes:\n{}plans:\n", "  - {}\n".repeat(65));
     let problems = load(&GOOD.replace("plans:\n", &many), "weir.yaml", &outside()).unwrap_err();
     assert!(
@@ -626,5 +635,169 @@ fn a_quotas_status_is_read_with_and_without_quotes() {
         let config = load(&text, "weir.yaml", &outside()).unwrap();
         assert_eq!(config.server.quota_status, Some(status));
         assert_eq!(status.code().to_string(), written.trim_matches('"'));
+    }
+}
+
+#[test]
+fn a_key_may_have_scopes_labels_and_an_end() {
+    let key = "user: ada, labels: { team: search, app: bot }, expires: 2027-01-01, \
+               scopes: { models: [gpt-4o, \"claude*\"], endpoints: /v1/chat/completions, \
+               addresses: [10.0.0.0/8, \"::1\"], environments: prod }";
+    let text = GOOD.replace("user: ada", key);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let who = caller(&config.snapshot, KEY).unwrap();
+    let labels: Vec<_> = who.labels.iter().flat_map(|all| all.iter()).collect();
+    assert_eq!(
+        labels,
+        [
+            &("app".into(), "bot".into()),
+            &("team".into(), "search".into())
+        ]
+    );
+    let scopes = who.scopes.unwrap();
+    assert!(scopes.allow_model("claude-3") && !scopes.allow_model("gpt-5"));
+    assert!(scopes.allow_endpoint("/v1/chat/completions"));
+    assert!(scopes.allow_address("::1".parse().ok()));
+    assert!(!scopes.allow_address("::2".parse().ok()));
+    let key = config.snapshot.keys.by_id("ada-laptop").unwrap();
+    assert!(!key.has_ended(UnixMillis(1_798_761_599_999)));
+    assert!(key.has_ended(UnixMillis(1_798_761_600_000)));
+    for (wrong, said) in [
+        (
+            "expires: tomorrow",
+            "expires: must be a date, as 2027-01-01",
+        ),
+        (
+            "scopes: { models: [\"a*b\"] }",
+            "scopes.models[0]: must be a name, or the beginning",
+        ),
+        (
+            "scopes: { models: [] }",
+            "scopes.models: must have 1 to 64 entries, or be left out",
+        ),
+        (
+            "scopes: { addresses: [10.0.0.0/40] }",
+            "scopes.addresses[0]: must be an address or",
+        ),
+        ("scopes: { model: x }", "unknown field"),
+        ("labels: [a]", "labels: must be a mapping"),
+    ] {
+        let text = GOOD.replace("user: ada", wrong);
+        let problems = load(&text, "weir.yaml", &outside())
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(said), "{wrong}: {problems}");
+    }
+}
+
+#[test]
+fn a_pepper_may_have_one_before_it() {
+    let peppers = "previous_pepper: { file: /run/pepper }\n  keys:";
+    let text = GOOD.replace("keys:", peppers);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let found = config.snapshot.keys.peppers.unwrap();
+    assert_eq!(found.iter().count(), 2);
+    let text = GOOD.replace("keys:", "previous_pepper: { env: NOT_SET }\n  keys:");
+    let problems = load(&text, "weir.yaml", &outside())
+        .unwrap_err()
+        .to_string();
+    assert!(problems.contains("identity.previous_pepper"), "{problems}");
+}
+
+#[test]
+fn sources_are_read_in_order() {
+    let sources = "sources:
+    - jwt: { name: sso, issuers: [https://sso], tenant: claims.org, user: \"claims.sub.split('|')[1]\" }
+    - headers: { gateway: { addresses: 10.0.0.7 }, names: [x-tenant], tenant: \"headers['x-tenant']\" }
+    - mesh: { peers: \"spiffe://mesh/*\", tenant: mesh.namespace, labels: { app: mesh.service_account } }
+    - api_key: { from: [authorization, x-acme-key] }
+    - anonymous: { tenant: acme, user: guest }
+  keys:";
+    let text = GOOD.replace("keys:", sources);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let kinds = config.snapshot.sources.0.iter().map(|source| match source {
+        Source::Key(places) => format!("{} {:?}", places.authorization, places.headers),
+        Source::Token(token) => format!("{} {}", token.mapping.id, token.payload),
+        Source::Mesh(mesh) => format!("{} {}", mesh.mapping.id, mesh.peers.len()),
+        Source::Headers(headers) => format!("{} {:?}", headers.mapping.id, headers.names),
+        Source::Anonymous(caller) => format!("{:?}", caller.user),
+    });
+    let kinds: Vec<String> = kinds.collect();
+    assert_eq!(
+        kinds,
+        [
+            "sso claims",
+            "headers [\"x-tenant\"]",
+            "mesh 1",
+            "true [\"x-acme-key\"]",
+            "Some(\"guest\")",
+        ]
+    );
+}
+
+#[test]
+fn without_a_source_of_keys_none_are_needed() {
+    let (front, rest) = GOOD.split_once("  keys:").unwrap();
+    let (_, rest) = rest.split_once("models:").unwrap();
+    let token = "  sources: [ { jwt: { issuers: i, tenant: claims.org } } ]";
+    let text = format!("{front}{token}\nmodels:{rest}");
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    assert!(config.snapshot.keys.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said() {
+    for (source, said) in [
+        ("[]", "identity.sources: must have 1 to 16 sources"),
+        (
+            "[ { jwt: {} } ]",
+            "identity.sources[0].jwt.tenant: is required",
+        ),
+        (
+            "[ { jwt: { tenant: claim.org } } ]",
+            "jwt.tenant: there is no claim here; an expression may use claims",
+        ),
+        (
+            "[ { jwt: { tenant: \"claims.\" } } ]",
+            "jwt.tenant: is not an expression",
+        ),
+        (
+            "[ { mesh: { tenant: mesh.id } } ]",
+            "mesh.peers: is required",
+        ),
+        (
+            "[ { headers: { names: x-t, tenant: headers.x } } ]",
+            "headers.gateway: is required: who sets these headers",
+        ),
+        (
+            "[ { headers: { gateway: {}, names: x-t, tenant: headers.x } } ]",
+            "gateway: must have addresses, or names of certificates",
+        ),
+        (
+            "[ { api_key: { from: X-Key } } ]",
+            "from: must be a header's name in lower case",
+        ),
+        (
+            "[ { api_key: { from: x-weir-key } } ]",
+            "from: must not begin with x-weir-",
+        ),
+        (
+            "[ { oauth: {} } ]",
+            "must have one of api_key, jwt, mesh, headers, anonymous",
+        ),
+        (
+            "[ { anonymous: { tenant: acmee } } ]",
+            "there is no tenant \"acmee\"",
+        ),
+        (
+            "[ { anonymous: { tenant: acme } }, { api_key: {} } ]",
+            "anonymous must be the last",
+        ),
+    ] {
+        let text = GOOD.replace("keys:", &format!("sources: {source}\n  keys:"));
+        let problems = load(&text, "weir.yaml", &outside())
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(said), "{source}: {problems}");
     }
 }

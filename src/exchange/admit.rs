@@ -2,7 +2,7 @@
 
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
-use super::head::Identified;
+use super::head::{Identified, scopes_allow};
 use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
@@ -12,7 +12,7 @@ use crate::identity::Principal;
 use crate::limits::{HoldId, Reservation};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::pricing::PinnedPrice;
-use crate::protocol::denial::{Denial, EncodingFault, Rendered};
+use crate::protocol::denial::{Denial, EncodingFault, Rendered, Scope};
 use crate::protocol::inflate::{self, WholeError};
 use crate::protocol::refusal::{self, Form};
 use crate::protocol::{CallFacts, Endpoint, json_edit, request};
@@ -39,6 +39,7 @@ struct Asked {
     estimate: Estimate,
     most: Estimate,
     expected: Option<ExpectedOutput>,
+    searches: u64,
     stream: bool,
     strip_usage: bool,
     request_bytes: u64,
@@ -144,6 +145,9 @@ impl Admission<'_> {
         let (Some(model), Some(plan)) = (model, plan) else {
             return Err(refused(Denial::UnknownModel));
         };
+        if !scopes_allow(&who.principal, |scopes| scopes.allow_model(&model.name)) {
+            return Err(refused(Denial::OutOfScope(Scope::Model)));
+        }
         let mut deciding = self
             .plan_call(&who, plan, model, &facts, &body)
             .map_err(|denial| {
@@ -237,7 +241,12 @@ impl Admission<'_> {
         let price = price.map(|price| price.pin(who.started_at, may));
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(price.as_ref(), prompt.held_tokens, output_tokens)
+            Estimate::priced(
+                price.as_ref(),
+                prompt.held_tokens,
+                output_tokens,
+                facts.searches,
+            )
         };
         let most = priced(cap.tokens);
         let estimate = priced(self.held_tokens(who, plan, model, &cap));
@@ -246,6 +255,7 @@ impl Admission<'_> {
             estimate,
             most,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
+            searches: facts.searches,
             stream: facts.stream,
             strip_usage,
             request_bytes: body.len() as u64,
@@ -295,6 +305,7 @@ impl Admission<'_> {
             input_basis: asked.prompt.basis.filter(|_| model.token_ratio.learned),
             output_tokens: asked.estimate.output_tokens,
             expected: asked.expected,
+            searches: asked.searches,
             request_bytes: asked.request_bytes,
             traceparent: who.traceparent.clone(),
             shared: !shared.is_empty(),

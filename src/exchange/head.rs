@@ -3,11 +3,14 @@
 use super::Settings;
 use super::admit::Refused;
 use super::credentials;
-use super::message::{HeaderEdits, Headers, RequestHead};
-use crate::identity::Principal;
+use super::identify::{Known, entitle, identify, is_credential};
+use super::message::{HeaderEdits, Headers, Judged, RequestHead};
+use crate::identity::source::Caller;
+use crate::identity::table::Account;
+use crate::identity::{Principal, Scopes};
 use crate::policy::Snapshot;
 use crate::policy::route::Route;
-use crate::protocol::denial::{Credential, Denial, EncodingFault};
+use crate::protocol::denial::{Denial, EncodingFault, Scope};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
@@ -33,6 +36,8 @@ const HIDING_HEADERS: [&str; 4] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identified {
     pub principal: Arc<Principal>,
+    /// It is known by a key.
+    pub by_key: bool,
     pub endpoint: Endpoint,
     /// The model that the path names, if it names one.
     pub path_model: Option<String>,
@@ -73,6 +78,25 @@ impl Identified {
         self.content.encoding != Encoding::Identity
     }
 
+    /// Whom another filter needn't look for again.
+    pub fn judged(self) -> Judged {
+        let who = &self.principal;
+        if self.by_key {
+            return Judged::Key(who.key_id.to_string());
+        }
+        Judged::Caller(Box::new(Caller {
+            id: Arc::clone(&who.key_id),
+            user: who.user.clone(),
+            account: Account {
+                tenant: Arc::clone(&who.tenant),
+                project: who.project.clone(),
+                environment: who.environment.clone(),
+                labels: who.labels.clone(),
+                scopes: None,
+            },
+        }))
+    }
+
     /// The provider answered a body that weir was never shown: the gateway is
     /// set up so that calls could pass unmetered, and this one must not.
     pub fn unmetered(self) -> Box<Refused> {
@@ -106,19 +130,24 @@ pub(super) fn judge(
             "a value is not UTF-8, or holds a NUL",
         )));
     }
-    let principal = authenticate(head, snapshot, settings)
-        .map_err(|credential| anonymous(Denial::Unauthenticated(credential)))?;
-    let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
     let route = route(&head.headers, snapshot);
+    let found = identify(head, route, snapshot, settings, now).map_err(anonymous)?;
+    let Known { principal, by_key } = found;
+    let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
+    entitle(&principal, head, route).map_err(|denial| refused(denial, None))?;
     let upgrade = asks_for_upgrade(&head.headers);
     let (endpoint, path_model) =
         endpoint(&head.headers, route, upgrade).map_err(|denial| refused(denial, None))?;
+    if !scopes_allow(&principal, |scopes| scopes.allow_endpoint(endpoint.path())) {
+        return Err(refused(Denial::OutOfScope(Scope::Endpoint), Some(endpoint)));
+    }
     let content = match endpoint {
         Endpoint::Other => Content::default(),
         _ => content(head, endpoint, settings.body_bytes_max)
             .map_err(|denial| refused(denial, Some(endpoint)))?,
     };
-    let edits = edits(&head.headers, settings);
+    let is_credential = |name: &str| is_credential(name, snapshot, route);
+    let edits = edits(&head.headers, settings, is_credential);
     let traceparent = single(&head.headers, "traceparent")
         .ok()
         .flatten()
@@ -126,6 +155,7 @@ pub(super) fn judge(
         .map(str::to_owned);
     let identified = Identified {
         principal,
+        by_key,
         endpoint,
         path_model,
         content,
@@ -164,25 +194,8 @@ fn asks_for_upgrade(headers: &Headers) -> bool {
     connects || headers.iter().any(|(name, _)| name == "upgrade")
 }
 
-/// The principal of a head: from ext_authz where that is trusted and has
-/// judged, else from the key, wherever it stands.
-pub(super) fn authenticate(
-    head: &RequestHead,
-    snapshot: &Snapshot,
-    settings: Settings,
-) -> Result<Arc<Principal>, Credential> {
-    if let Some(key_id) = head
-        .judged_key_id
-        .as_deref()
-        .filter(|_| settings.trust_ext_authz)
-    {
-        // A key that was withdrawn since is as good as unknown.
-        let principal = snapshot.keys.by_id(key_id);
-        return principal.cloned().ok_or(Credential::Unknown);
-    }
-    let key = credentials::key(&head.headers)?;
-    let principal = snapshot.keys.authenticate(key.as_bytes());
-    principal.cloned().ok_or(Credential::Unknown)
+pub(super) fn scopes_allow(principal: &Principal, allow: impl Fn(&Scopes) -> bool) -> bool {
+    principal.scopes.as_deref().is_none_or(allow)
 }
 
 fn endpoint(
@@ -291,12 +304,16 @@ fn is_json(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/json") && charset_ok
 }
 
-fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
+fn edits(
+    headers: &Headers,
+    settings: Settings,
+    is_credential: impl Fn(&str) -> bool,
+) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
         .filter(|(name, _)| {
             name.starts_with(INTERNAL_PREFIX)
-                || credentials::KEY_HEADERS.contains(&name.as_str())
+                || is_credential(name)
                 || HIDING_HEADERS.contains(&name.as_str())
         })
         .map(|(name, _)| name.clone())

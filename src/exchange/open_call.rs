@@ -60,6 +60,9 @@ pub struct OpenCall {
     /// Where its plan holds what is expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedOutput>,
+    /// Searches that are held: the most that the call may make, or a guess.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub searches: u64,
     pub request_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -117,7 +120,8 @@ impl OpenCall {
     }
 
     pub fn estimate(&self) -> Estimate {
-        Estimate::priced(self.price.as_ref(), self.input_tokens, self.output_tokens)
+        let price = self.price.as_ref();
+        Estimate::priced(price, self.input_tokens, self.output_tokens, self.searches)
     }
 
     pub fn to_json(&self) -> String {
@@ -129,6 +133,10 @@ impl OpenCall {
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 fn write_id<S: Serializer>(id: &HoldId, serializer: S) -> Result<S::Ok, S::Error> {

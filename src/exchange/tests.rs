@@ -7,17 +7,20 @@ mod heads;
 mod orders;
 mod prices;
 mod routes;
+mod scopes;
+mod sources;
 mod tokens;
 
 use super::event::Outcome;
 use super::message::Headers;
 use super::*;
-use crate::identity::{KeyTable, Pepper, Principal};
+use crate::identity::table::{Account, Key};
+use crate::identity::{KeyRing, KeyTable, Pepper};
 use crate::limits::{Algorithm, Limit, Mode, Scope, Standing, Unit};
 use crate::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Vocabulary};
 use std::sync::Arc;
 
-pub(super) const KEY: &str = "weir_test_key";
+pub(super) const KEY: &str = "a-key-for-the-tests";
 pub(super) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
 pub(super) fn settings() -> Settings {
@@ -36,16 +39,22 @@ pub(super) fn settings() -> Settings {
 pub(super) fn snapshot() -> Arc<Snapshot> {
     let pepper = Pepper::new(b"0123456789abcdef").unwrap();
     let digest = pepper.digest(KEY.as_bytes());
-    let mut keys = KeyTable::new(pepper);
-    let who = Principal {
-        tenant: "acme".into(),
-        project: None,
-        environment: None,
+    let key = Key {
+        digest,
+        id: "key-1".into(),
         user: Some("ann".into()),
-        key_id: "key-1".into(),
-        plan: "team".into(),
+        account: Account {
+            tenant: "acme".into(),
+            ..Account::default()
+        },
+        ends_at: None,
+        replaced: false,
     };
-    keys.insert(digest, Arc::new(who)).unwrap();
+    let keys = KeyRing {
+        peppers: Some(pepper.into()),
+        configured: Arc::new(KeyTable::of([key]).unwrap()),
+        stored: Arc::default(),
+    };
     let limit = |name: &str, scope, unit, amount, algorithm| {
         PlanLimit::from(Limit {
             name: name.into(),
@@ -107,15 +116,16 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     };
     let mut snapshot = Snapshot {
         keys,
+        tenants: Arc::new([("acme".into(), "team".into())].into()),
         ..Snapshot::default()
     };
-    snapshot.plans.insert("team".into(), Arc::new(plan));
+    Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
     for model in [
         model("gpt-4o", OutputField::Either),
         model("gpt-5", OutputField::MaxCompletionTokens),
         model("embed", OutputField::MaxTokens),
     ] {
-        snapshot.models.insert(Arc::clone(&model.name), model);
+        Arc::make_mut(&mut snapshot.models).insert(Arc::clone(&model.name), model);
     }
     Arc::new(snapshot)
 }

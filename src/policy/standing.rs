@@ -61,10 +61,10 @@ impl Counted {
 
 /// The counters that calls with the tenant's keys may be charged to.
 pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> {
-    let mut principals = snapshot.keys.of_tenant(asked.tenant).peekable();
-    let first = principals.peek().ok_or(NotListed::Tenant)?;
+    let principals: Vec<Principal> = snapshot.principals_of(asked.tenant).collect();
+    let first = principals.first().ok_or(NotListed::Tenant)?;
     let plan = snapshot.plans.get(&first.plan).ok_or(NotListed::Tenant)?;
-    let callers: Vec<&Principal> = principals.map(|who| &**who).collect();
+    let callers: Vec<&Principal> = principals.iter().collect();
     let after = asked
         .after
         .map(|name| parts_of_counter_id(name).ok_or(NotListed::After));
@@ -208,20 +208,24 @@ fn of(limit: &Limit, call: Call) -> Vec<(Dimension, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{KeyDigest, KeyTable, Pepper};
+    use crate::identity::table::{Account, Key};
+    use crate::identity::{KeyDigest, KeyRing, KeyTable};
     use crate::limits::{Algorithm, Mode, Scope, Unit};
     use crate::policy::{OutputField, OutputRule, Plan, Vocabulary, When};
     use crate::units::Millis;
 
-    fn principal(tenant: &str, user: Option<&str>, key: &str) -> Arc<Principal> {
-        Arc::new(Principal {
-            tenant: tenant.into(),
-            project: None,
-            environment: None,
+    fn key(n: u8, tenant: &str, user: Option<&str>) -> Key {
+        Key {
+            digest: KeyDigest([n; 32]),
+            id: format!("k{n}").into(),
             user: user.map(Arc::from),
-            key_id: key.into(),
-            plan: "team".into(),
-        })
+            account: Account {
+                tenant: tenant.into(),
+                ..Account::default()
+            },
+            ends_at: None,
+            replaced: false,
+        }
     }
 
     fn limit(name: &str, dimensions: &[Dimension], when: When) -> PlanLimit {
@@ -243,18 +247,13 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         use Dimension::{Model as ByModel, Tenant, User};
-        let mut keys = KeyTable::new(Pepper::new(&[1; 32]).unwrap());
-        for (n, who) in [
-            principal("acme", Some("ada"), "k1"),
-            principal("acme", Some("ada"), "k2"),
-            principal("acme", None, "k3"),
-            principal("globex", Some("eve"), "k4"),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            keys.insert(KeyDigest([n as u8; 32]), who).unwrap();
-        }
+        let keys = KeyTable::of([
+            key(1, "acme", Some("ada")),
+            key(2, "acme", Some("ada")),
+            key(3, "acme", None),
+            key(4, "globex", Some("eve")),
+        ]);
+        let tenants = ["acme", "globex"].map(|tenant| (tenant.into(), "team".into()));
         let only_big = When {
             models: vec!["big".into()],
             ..When::default()
@@ -289,13 +288,17 @@ mod tests {
             inject_include_usage: true,
         };
         let mut snapshot = Snapshot {
-            keys,
-            shared: vec![limit("upstream", &[Dimension::Provider], When::default())],
+            keys: KeyRing {
+                configured: Arc::new(keys.unwrap()),
+                ..KeyRing::default()
+            },
+            tenants: Arc::new(tenants.into()),
+            shared: [limit("upstream", &[Dimension::Provider], When::default())].into(),
             ..Snapshot::default()
         };
-        snapshot.plans.insert("team".into(), Arc::new(plan));
+        Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
         for name in ["big", "small"] {
-            snapshot.models.insert(name.into(), Arc::new(model(name)));
+            Arc::make_mut(&mut snapshot.models).insert(name.into(), Arc::new(model(name)));
         }
         snapshot
     }

@@ -31,6 +31,8 @@ pub enum Denial {
     },
     Body(BodyError),
     UnknownModel,
+    /// The key is not for such calls.
+    OutOfScope(Scope),
     Rate(Box<RateDenial>),
     /// The gateway didn't show weir the request's body.
     Unmetered,
@@ -55,7 +57,26 @@ pub enum Credential {
     Missing,
     Several,
     Malformed,
+    /// The checksum of one of weir's own keys doesn't fit.
+    Mistyped,
     Unknown,
+    /// The key was one until some time ago.
+    Ended,
+    /// Who it is was verified, but names nobody.
+    Unmapped,
+}
+
+/// What of a call a key is not for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Model,
+    Endpoint,
+    /// Where the call comes from.
+    Address,
+    /// What the route is for.
+    Environment,
+    /// Its tenant is on no plan.
+    Plan,
 }
 
 /// A limit that refused a call.
@@ -135,6 +156,11 @@ impl Denial {
             Denial::BodyTooLarge { .. } => "body_too_large",
             Denial::Body(_) => "bad_body",
             Denial::UnknownModel => "unknown_model",
+            Denial::OutOfScope(Scope::Model) => "model_not_allowed",
+            Denial::OutOfScope(Scope::Endpoint) => "endpoint_not_allowed",
+            Denial::OutOfScope(Scope::Address) => "address_not_allowed",
+            Denial::OutOfScope(Scope::Environment) => "environment_not_allowed",
+            Denial::OutOfScope(Scope::Plan) => "no_plan",
             Denial::Rate(rate) => rate.unit.as_str(),
             Denial::Unmetered => "unmetered",
             Denial::LimitsUnavailable => "limits_unavailable",

@@ -22,11 +22,11 @@ use weir::identity::Pepper;
 
 pub const PEPPER: &str = "a pepper that only tests know";
 /// The caller's key; it belongs to tenant `acme`, user `ada`.
-pub const KEY: &str = "weir_test_ada";
+pub const KEY: &str = "demo-key-of-ada-at-acme";
 /// Of the same tenant, user `bob`.
-pub const OTHER_KEY: &str = "weir_test_bob";
+pub const OTHER_KEY: &str = "demo-key-of-bob-at-acme";
 /// Of another tenant, `globex`.
-pub const FOREIGN_KEY: &str = "weir_test_eve";
+pub const FOREIGN_KEY: &str = "demo-key-of-eve-at-globex";
 const READY_MAX: Duration = Duration::from_secs(20);
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -202,25 +202,31 @@ impl Stack {
 
     /// Another weir beside the first, without an Envoy: its gRPC and admin ports.
     pub async fn another_weir(&self) -> (Process, SocketAddr, SocketAddr) {
-        let dir = self.dir.path().join("another");
-        fs::create_dir(&dir).unwrap();
-        let written = fs::read_to_string(self.dir.path().join("weir.yaml")).unwrap();
-        let (grpc, admin) = (loopback(free_port()), loopback(free_port()));
-        let config = written
-            .replace(&self.grpc.to_string(), &grpc.to_string())
-            .replace(&self.admin.to_string(), &admin.to_string())
-            .replace("/weir.sock", "/another/weir.sock")
-            .replace("/ledger\"", "/another/ledger\"")
-            .replace("/usage.jsonl", "/another/usage.jsonl");
-        fs::write(dir.join("weir.yaml"), config).unwrap();
-        let weir = start_weir(&dir, "");
+        let another = self.weir_beside("another", "");
+        let (_, _, admin) = another;
         until("another weir to be ready", READY_MAX, || async move {
             let ready =
                 client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
             ready.then_some(())
         })
         .await;
-        (weir, grpc, admin)
+        another
+    }
+
+    /// The same by a name of its own, and not waited for.
+    pub fn weir_beside(&self, name: &str, faults: &str) -> (Process, SocketAddr, SocketAddr) {
+        let dir = self.dir.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        let written = fs::read_to_string(self.dir.path().join("weir.yaml")).unwrap();
+        let (grpc, admin) = (loopback(free_port()), loopback(free_port()));
+        let config = written
+            .replace(&self.grpc.to_string(), &grpc.to_string())
+            .replace(&self.admin.to_string(), &admin.to_string())
+            .replace("/weir.sock", &format!("/{name}/weir.sock"))
+            .replace("/ledger\"", &format!("/{name}/ledger\""))
+            .replace("/usage.jsonl", &format!("/{name}/usage.jsonl"));
+        fs::write(dir.join("weir.yaml"), config).unwrap();
+        (start_weir(&dir, faults), grpc, admin)
     }
 
     /// Kills weir, as a crash does.
@@ -340,7 +346,13 @@ impl Stack {
 
     /// The usage events so far.
     pub fn events(&self) -> Vec<UsageEvent> {
-        let text = fs::read_to_string(self.dir.path().join("usage.jsonl")).unwrap_or_default();
+        self.events_beside("")
+    }
+
+    /// Those of another weir.
+    pub fn events_beside(&self, name: &str) -> Vec<UsageEvent> {
+        let path = self.dir.path().join(name).join("usage.jsonl");
+        let text = fs::read_to_string(path).unwrap_or_default();
         // A line that is still being written has no end yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole

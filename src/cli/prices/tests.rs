@@ -168,7 +168,7 @@ fn a_configurations_prices_are_compared_and_shown() {
     let pepper = folder.with("pepper", "pepper-of-32-bytes-for-the-tests");
     let config = format!(
         "listen: {{ grpc: '127.0.0.1:0' }}\n\
-         identity: {{ pepper: {{ file: '{pepper}' }}, keys: [ {{ id: k, tenant: t, hash: c84cdb36068da556383408463d09ef06137f0248732eab6d0ab0269b2dada24b }} ] }}\n\
+         identity: {{ pepper: {{ file: '{pepper}' }}, keys: [ {{ id: k, tenant: t, hash: 71efe7e35fd598b6a84d475985f403dbf6edb5bef30d3af639274b01ec46fa30 }} ] }}\n\
          models: {{ gpt-4o: {{ price: {{ input: 2, output: 9 }} }}, gpt-4o-mini: {{}} }}\n\
          plans: {{ p: {{ output: {{ max_tokens: {{ default: 100 }} }} }} }}\n\
          tenants: {{ t: {{ plan: p }} }}\n"

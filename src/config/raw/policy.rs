@@ -1,9 +1,8 @@
-//! Keys, models, plans and tenants as they are written.
+//! Models, plans and tenants as they are written.
 
 use super::limits::{self, RawLimit};
 use super::prices::{self, RawPrice};
 use crate::config::reader::{Fields, Item, Located};
-use crate::config::secret::Secret;
 use crate::limits::AMOUNT_MAX;
 use crate::policy::{Hold, OutputField, Ratio, Vocabulary};
 use crate::pricing::ServiceTier;
@@ -19,16 +18,6 @@ const CHOICES_MAX: u64 = 128;
 const PERCENTILE_DEFAULT: u8 = 95;
 
 pub type Name = Located<Arc<str>>;
-
-#[derive(Debug)]
-pub struct RawKey {
-    pub id: Option<Name>,
-    pub hash: Option<Located<Secret>>,
-    pub tenant: Option<Name>,
-    pub project: Option<Name>,
-    pub environment: Option<Name>,
-    pub user: Option<Name>,
-}
 
 #[derive(Debug)]
 pub struct RawModel {
@@ -70,34 +59,6 @@ pub struct RawPlan {
 pub struct RawTenant {
     pub name: Name,
     pub plan: Option<Name>,
-}
-
-pub fn keys(identity: &Fields) -> Option<Located<Vec<RawKey>>> {
-    let item = identity.required("keys", "without a key nobody can call")?;
-    let keys = item.list()?.iter().filter_map(key).collect();
-    Some(Located {
-        value: keys,
-        at: item.at,
-    })
-}
-
-fn key(item: &Item) -> Option<RawKey> {
-    let fields = item.fields(&["id", "hash", "tenant", "project", "environment", "user"])?;
-    let name = |field| fields.optional(field).and_then(|item: Item| item.name());
-    Some(RawKey {
-        id: fields
-            .required("id", "the name of the key in events and logs")
-            .and_then(|item| item.name()),
-        hash: fields
-            .required("hash", "what `weir keys hash` prints for the key")
-            .and_then(|item| item.secret()),
-        tenant: fields
-            .required("tenant", "on whose account the key's calls go")
-            .and_then(|item| item.name()),
-        project: name("project"),
-        environment: name("environment"),
-        user: name("user"),
-    })
 }
 
 pub fn models(top: &Fields) -> Option<Located<Vec<RawModel>>> {

@@ -1,12 +1,17 @@
 //! `routes` as they are written.
 
+use super::sources::places;
 use crate::config::reader::{Fields, Item, Located};
+use crate::identity::source::Places;
 use crate::protocol::Dialect;
 
 #[derive(Debug)]
 pub struct RawRoute {
     pub host: Option<Located<String>>,
     pub path: Option<Located<String>>,
+    pub environment: Option<Located<std::sync::Arc<str>>>,
+    /// The inner is `None` where what is written can't be read.
+    pub credentials: Option<Option<Places>>,
     pub dialect: Option<Dialect>,
     pub pass_unknown: bool,
     pub allow_upgrades: bool,
@@ -31,7 +36,15 @@ pub fn routes(top: &Fields) -> Option<Located<Vec<RawRoute>>> {
 }
 
 fn route(item: &Item) -> Option<RawRoute> {
-    let fields = item.fields(&["host", "path", "dialect", "unknown_endpoints", "upgrades"])?;
+    let fields = item.fields(&[
+        "host",
+        "path",
+        "environment",
+        "credentials",
+        "dialect",
+        "unknown_endpoints",
+        "upgrades",
+    ])?;
     let word = |name, words: &[(&str, bool); 2]| {
         let item = fields.optional(name)?;
         item.word(words).map(|word| word.value)
@@ -41,6 +54,8 @@ fn route(item: &Item) -> Option<RawRoute> {
     Some(RawRoute {
         host: fields.optional("host").and_then(|item| item.text()),
         path: fields.optional("path").and_then(|item| item.text()),
+        credentials: fields.optional("credentials").map(|item| places(&item)),
+        environment: fields.optional("environment").and_then(|item| item.name()),
         dialect: fields
             .optional("dialect")
             .and_then(|item| item.word(&DIALECTS))

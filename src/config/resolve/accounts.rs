@@ -2,37 +2,93 @@
 
 use crate::config::Outside;
 use crate::config::problem::{Findings, looks_like_key, nearest, shown};
-use crate::config::raw::{Raw, RawKey, RawTenant};
+use crate::config::raw::{self, Raw, RawKey, RawTenant};
 use crate::config::reader::Located;
-use crate::config::secret::{Secret, read_pepper};
-use crate::identity::{KeyDigest, KeyTable, Principal};
+use crate::config::secret::{Secret, SecretSource, read_pepper};
+use crate::identity::source::Source;
+use crate::identity::table::{Account, Key};
+use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
+use crate::policy::Sources;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Each tenant's plan, where it names one that exists.
-type PlanOf<'r> = HashMap<&'r str, Option<Arc<str>>>;
+type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
 
-/// The table of all keys; `None` after a problem.
-pub fn keys(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<KeyTable> {
-    let pepper = raw.pepper.as_ref().and_then(|source| {
-        read_pepper(&source.value, outside)
-            .map_err(|error| findings.problem(&source.at, error.to_string()))
-            .ok()
-    });
+/// The keys, and each tenant's plan.
+pub struct Accounts {
+    pub keys: KeyRing,
+    pub sources: Sources,
+    pub tenants: HashMap<Arc<str>, Arc<str>>,
+}
+
+/// `None` after a problem.
+pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Accounts> {
+    let peppers = peppers(raw, outside, findings);
     let plan_of = tenants(raw, findings);
     let keys = raw.keys.as_ref()?;
-    if keys.value.is_empty() {
+    let sources = sources(raw, &plan_of, findings);
+    if keys.value.is_empty() && raw.sources.is_none() {
         let text = "must have at least one key, or nobody can call";
         findings.problem(&keys.at, text);
     }
-    let principals = principals(&keys.value, &plan_of, findings);
+    let written = all(&keys.value, &plan_of, findings);
     warn_of_idle_tenants(raw, &keys.value, findings);
-    let mut table = KeyTable::new(pepper?);
-    for (digest, principal) in principals? {
-        // Doubles have been reported, with the place of the first.
-        table.insert(digest, Arc::new(principal)).ok()?;
+    let (peppers, plan_of) = (peppers?, plan_of);
+    // Doubles have been reported, with the place of the first.
+    let table = KeyTable::of(written?).ok()?;
+    let tenants = plan_of.into_iter();
+    Some(Accounts {
+        sources: sources?,
+        keys: KeyRing {
+            peppers: Some(peppers),
+            configured: Arc::new(table),
+            stored: Arc::default(),
+        },
+        tenants: tenants
+            .map(|(tenant, plan)| Some((Arc::clone(tenant), plan?)))
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> {
+    let Some(written) = &raw.sources else {
+        return Some(Sources::default());
+    };
+    let written = written.as_ref()?;
+    raw::sources::warn(written, findings);
+    for source in &written.value {
+        if let Source::Anonymous(caller) = source
+            && !plan_of.is_empty()
+            && !plan_of.contains_key(&caller.account.tenant)
+        {
+            let tenant = Located {
+                value: Arc::clone(&caller.account.tenant),
+                at: written.at.clone(),
+            };
+            let known = plan_of.keys().map(|name| &***name);
+            unknown("tenant", &tenant, known, findings);
+            return None;
+        }
     }
-    Some(table)
+    Some(Sources(written.value.clone().into()))
+}
+
+fn peppers(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Peppers> {
+    let read = |source: &Located<SecretSource>| {
+        read_pepper(&source.value, outside)
+            .map_err(|error| findings.problem(&source.at, error.to_string()))
+            .ok()
+    };
+    let now = raw.pepper.as_ref().and_then(read);
+    let before = match &raw.previous_pepper {
+        None => Some(None),
+        Some(source) => source.as_ref().and_then(read).map(Some),
+    };
+    Some(Peppers {
+        now: now?,
+        before: before?,
+    })
 }
 
 fn tenants<'r>(raw: &'r Raw, findings: &Findings) -> PlanOf<'r> {
@@ -59,19 +115,15 @@ fn tenants<'r>(raw: &'r Raw, findings: &Findings) -> PlanOf<'r> {
     tenants
         .value
         .iter()
-        .map(|tenant| (&*tenant.name.value, plan(tenant)))
+        .map(|tenant| (&tenant.name.value, plan(tenant)))
         .collect()
 }
 
-/// All principals; `None` where one of them has a problem.
-fn principals(
-    keys: &[RawKey],
-    plan_of: &PlanOf,
-    findings: &Findings,
-) -> Option<Vec<(KeyDigest, Principal)>> {
+/// All keys; `None` where one of them has a problem.
+fn all(keys: &[RawKey], plan_of: &PlanOf, findings: &Findings) -> Option<Vec<Key>> {
     let mut ids = HashMap::new();
     let mut digests = HashMap::new();
-    let mut principals = Some(Vec::with_capacity(keys.len()));
+    let mut all = Some(Vec::with_capacity(keys.len()));
     for key in keys {
         if let Some(id) = &key.id {
             once(id, Arc::clone(&id.value), &mut ids, "id", findings);
@@ -81,30 +133,45 @@ fn principals(
             once(hash, digest, &mut digests, "hash", findings);
             Some(digest)
         });
-        let plan = key.tenant.as_ref().and_then(|tenant| {
-            let plan = plan_of.get(&*tenant.value);
+        let has_plan = key.tenant.as_ref().is_some_and(|tenant| {
+            let plan = plan_of.get(&tenant.value);
             // A file without readable tenants has been reported as that.
             if plan.is_none() && !plan_of.is_empty() {
-                unknown("tenant", tenant, plan_of.keys().copied(), findings);
+                let known = plan_of.keys().map(|name| &***name);
+                unknown("tenant", tenant, known, findings);
             }
-            plan?.clone()
+            plan.is_some_and(Option::is_some)
         });
-        match (principal(key, plan).zip(digest), &mut principals) {
-            (Some((principal, digest)), Some(all)) => all.push((digest, principal)),
-            _ => principals = None,
+        match (digest.and_then(|digest| read(key, digest)), &mut all) {
+            (Some(key), Some(all)) if has_plan => all.push(key),
+            _ => all = None,
         }
     }
-    principals
+    all
 }
 
-fn principal(key: &RawKey, plan: Option<Arc<str>>) -> Option<Principal> {
-    Some(Principal {
-        tenant: Arc::clone(&key.tenant.as_ref()?.value),
-        project: key.project.as_ref().map(|name| Arc::clone(&name.value)),
-        environment: key.environment.as_ref().map(|name| Arc::clone(&name.value)),
-        user: key.user.as_ref().map(|name| Arc::clone(&name.value)),
-        key_id: Arc::clone(&key.id.as_ref()?.value),
-        plan: plan?,
+fn read(key: &RawKey, digest: KeyDigest) -> Option<Key> {
+    let value =
+        |name: &Option<Located<Arc<str>>>| name.as_ref().map(|name| Arc::clone(&name.value));
+    if !key.is_read {
+        return None;
+    }
+    let scopes = key.scopes.clone();
+    Some(Key {
+        digest,
+        id: value(&key.id)?,
+        user: value(&key.user),
+        account: Account {
+            tenant: value(&key.tenant)?,
+            project: value(&key.project),
+            environment: value(&key.environment),
+            labels: (!key.labels.is_empty()).then(|| key.labels.clone().into()),
+            scopes: scopes
+                .filter(|scopes| !scopes.is_everything())
+                .map(Arc::new),
+        },
+        ends_at: key.ends_at,
+        replaced: false,
     })
 }
 

@@ -228,6 +228,14 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "5:57: ledger.file.path: is required: the file that usage events are appended to",
         "5:82: ledger.sqlite.retention: must be at least 1d (got 1h)",
     ]),
+    ("ledger: { path: weir-ledger }", "ledger: { sqlite: { retention: 90d, quarters_retention: 89d, days_retention: 88d } }", &[
+        "5:57: ledger.sqlite.quarters_retention: must not be shorter than retention (left out: for ever)",
+        "5:78: ledger.sqlite.days_retention: must not be shorter than quarters_retention (left out: for ever)",
+    ]),
+    ("ledger: { path: weir-ledger }", "ledger: { sqlite: { quarters_retention: 90d, set_aside_retention: 1h } }", &[
+        "5:41: ledger.sqlite.quarters_retention: must not be shorter than retention (left out: for ever)",
+        "5:67: ledger.sqlite.set_aside_retention: must be at least 1d (got 1h)",
+    ]),
     ("ledger: { path: weir-ledger }", "ledger: { postgres: { url: 'postgres://a:b@c/d' } }", &[
         "5:28: ledger.postgres.url: must be a mapping (got a text)",
     ]),

@@ -9,7 +9,7 @@ use crate::limits::period::Period;
 use crate::limits::share::OnCounterFailure;
 use crate::limits::{Mode, Scope};
 use crate::policy::Snapshot;
-use crate::policy::descriptors::{Domain, Entry, Pattern, Rule};
+use crate::policy::descriptors::{Domain, Domains, Entry, Pattern, Rule};
 use crate::telemetry::metrics::Metrics;
 use envoy_types::pb::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor;
 use envoy_types::pb::google::protobuf::UInt64Value;
@@ -46,8 +46,12 @@ fn service() -> (RateLimits, Arc<Metrics>) {
         };
         domain.add(&[entry], Rule::new(limits, on_done));
     }
-    let mut snapshot = Snapshot::default();
-    snapshot.domains.insert("edge".into(), domain);
+    let mut domains = Domains::default();
+    domains.insert("edge".into(), domain);
+    let snapshot = Snapshot {
+        domains: Arc::new(domains),
+        ..Snapshot::default()
+    };
     let settings = Settings {
         body_bytes_max: 1,
         keep_authorization: false,

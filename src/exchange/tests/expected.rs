@@ -11,7 +11,7 @@ fn plan_holding(hold: Hold) -> Arc<Snapshot> {
     plan.output.hold = hold;
     plan.limits[1].hard = true;
     let mut snapshot = Arc::into_inner(usual).unwrap();
-    snapshot.plans.insert("team".into(), Arc::new(plan));
+    Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
     Arc::new(snapshot)
 }
 

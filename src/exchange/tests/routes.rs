@@ -6,7 +6,7 @@ use crate::protocol::Dialect;
 
 fn exchange_with(role: Role, routes: Vec<Route>) -> Exchange {
     let mut snapshot = Arc::into_inner(snapshot()).unwrap();
-    snapshot.routes = routes;
+    snapshot.routes = routes.into();
     let hold = HoldId::new(NOW, &[7; 10]);
     Exchange::new(
         role,
@@ -301,7 +301,9 @@ fn what_is_not_seen_is_held_at_the_models_maximum_or_refused() {
     let with_file = br#"{"model":"gpt-4o","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]}"#;
     for max in [None, Some(500)] {
         let mut snapshot = Arc::into_inner(snapshot()).unwrap();
-        let model = snapshot.models.get_mut("gpt-4o").unwrap();
+        let model = Arc::make_mut(&mut snapshot.models)
+            .get_mut("gpt-4o")
+            .unwrap();
         Arc::make_mut(model).max_input_tokens = max;
         let hold = HoldId::new(NOW, &[7; 10]);
         let mut exchange = Exchange::new(
@@ -468,7 +470,12 @@ fn a_cap_in_a_field_that_may_not_be_read_is_refused() {
         (OutputField::Either, None),
     ] {
         let mut snapshot = Arc::into_inner(snapshot()).unwrap();
-        Arc::make_mut(snapshot.models.get_mut("gpt-4o").unwrap()).output_field = field;
+        Arc::make_mut(
+            Arc::make_mut(&mut snapshot.models)
+                .get_mut("gpt-4o")
+                .unwrap(),
+        )
+        .output_field = field;
         let hold = HoldId::new(NOW, &[7; 10]);
         let mut exchange = Exchange::new(
             Role::Full,

@@ -16,7 +16,7 @@ fn counting_like(token_ratio: ModelRatio) -> Arc<Snapshot> {
     let mut snapshot = Arc::into_inner(snapshot()).unwrap();
     let mut model = Model::clone(&snapshot.models["gpt-4o"]);
     model.token_ratio = token_ratio;
-    snapshot.models.insert("gpt-4o".into(), Arc::new(model));
+    Arc::make_mut(&mut snapshot.models).insert("gpt-4o".into(), Arc::new(model));
     Arc::new(snapshot)
 }
 

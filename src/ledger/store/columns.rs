@@ -35,7 +35,7 @@ const BOOL: Type = Type::Bool;
 const BYTES: Type = Type::Bytes;
 
 /// Name and type of every column.
-pub const COLUMNS: [(&str, Type); 47] = [
+pub const COLUMNS: [(&str, Type); 51] = [
     ("id", ID),
     ("at_ms", INT),
     ("chain", ID),
@@ -83,6 +83,10 @@ pub const COLUMNS: [(&str, Type); 47] = [
     ("price_version", TEXT),
     ("request_bytes", INT),
     ("traceparent", TEXT),
+    ("cached_input_audio_tokens", INT),
+    ("cached_input_image_tokens", INT),
+    ("input_known", TEXT),
+    ("output_known", TEXT),
 ];
 
 /// Takes the columns of a row, in order.
@@ -155,6 +159,7 @@ fn numbers(row: &Row) -> impl Iterator<Item = (u64, &'static str)> {
     fixed
         .into_iter()
         .chain(counts(event))
+        .chain(cached_counts(event))
         .filter_map(|(number, name)| Some((number?, name)))
 }
 
@@ -172,6 +177,14 @@ pub fn counts(event: &UsageEvent) -> [(Option<u64>, &'static str); 11] {
         (event.output_audio_tokens, "output_audio_tokens"),
         (event.output_image_tokens, "output_image_tokens"),
         (event.searches, "searches"),
+    ]
+}
+
+/// What was read from the provider's cache, by kind.
+pub fn cached_counts(event: &UsageEvent) -> [(Option<u64>, &'static str); 2] {
+    [
+        (event.cached_input_audio_tokens, "cached_input_audio_tokens"),
+        (event.cached_input_image_tokens, "cached_input_image_tokens"),
     ]
 }
 
@@ -217,7 +230,7 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     to.int(Some(wide(row.link.sequence)));
     to.bytes(&row.link.hash);
     to.text(Some(event.outcome.as_str()));
-    to.text(event.known.map(known));
+    to.text(event.known.map(Known::as_str));
     write_names(event, to);
     to.bool(event.stream);
     to.bool(event.cache_hit);
@@ -239,6 +252,11 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     to.text(event.price_version.as_deref());
     to.int(Some(wide(event.request_bytes)));
     to.text(event.traceparent.as_deref());
+    for (count, _) in cached_counts(event) {
+        to.int(count.map(wide));
+    }
+    to.text(event.input_known.map(Known::as_str));
+    to.text(event.output_known.map(Known::as_str));
 }
 
 fn write_names(event: &UsageEvent, to: &mut impl Columns) {
@@ -258,14 +276,6 @@ fn write_names(event: &UsageEvent, to: &mut impl Columns) {
 
 fn wide(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn known(known: Known) -> &'static str {
-    match known {
-        Known::Provider => "provider",
-        Known::Counted => "counted",
-        Known::Reserved => "reserved",
-    }
 }
 
 fn list(names: &[Arc<str>]) -> Option<String> {
@@ -353,6 +363,10 @@ fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unrea
             price_version: from.name()?,
             request_bytes: from.required()?,
             traceparent: from.text()?,
+            cached_input_audio_tokens: from.count()?,
+            cached_input_image_tokens: from.count()?,
+            input_known: from.known()?,
+            output_known: from.known()?,
         },
         link,
     })

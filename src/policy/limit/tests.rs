@@ -13,6 +13,7 @@ fn who(user: Option<&str>, project: Option<&str>) -> Principal {
         user: user.map(Arc::from),
         key_id: "k1".into(),
         plan: "team".into(),
+        ..Principal::default()
     }
 }
 

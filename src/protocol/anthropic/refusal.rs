@@ -28,6 +28,7 @@ fn kind(fault: Fault) -> &'static str {
     match fault {
         Fault::Key(_) => "authentication_error",
         Fault::UnknownUrl | Fault::UnknownModel => "not_found_error",
+        Fault::OutOfScope => "permission_error",
         Fault::TooLarge => "request_too_large",
         Fault::RateSoon | Fault::RateLater => "rate_limit_error",
         Fault::Quota => "billing_error",

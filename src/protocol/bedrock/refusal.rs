@@ -33,6 +33,7 @@ fn status_and_name(fault: Fault) -> (u16, &'static str) {
         Fault::Key(_) => (403, "UnrecognizedClientException"),
         Fault::UnknownUrl => (404, "UnknownOperationException"),
         Fault::UnknownModel => (404, "ResourceNotFoundException"),
+        Fault::OutOfScope => (403, "AccessDeniedException"),
         Fault::TooLarge => (413, "RequestEntityTooLargeException"),
         Fault::RateSoon | Fault::RateLater => (429, "ThrottlingException"),
         Fault::Quota => (400, "ServiceQuotaExceededException"),

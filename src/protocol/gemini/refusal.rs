@@ -46,6 +46,7 @@ fn word(fault: Fault) -> &'static str {
     match fault {
         Fault::Key(_) => "UNAUTHENTICATED",
         Fault::UnknownUrl | Fault::UnknownModel => "NOT_FOUND",
+        Fault::OutOfScope => "PERMISSION_DENIED",
         Fault::RateSoon | Fault::RateLater | Fault::Quota => "RESOURCE_EXHAUSTED",
         Fault::Unmetered => "INTERNAL",
         Fault::Unavailable => "UNAVAILABLE",

@@ -48,6 +48,7 @@ fn kind_and_code(said: &Said) -> (&'static str, &'static str) {
         Fault::TooLarge => "request_too_large",
         Fault::Body => "invalid_request_body",
         Fault::UnknownModel => "model_not_found",
+        Fault::OutOfScope => "permission_denied",
         Fault::Unmetered => "unmetered",
         Fault::Unavailable => "limits_unavailable",
         Fault::RateSoon | Fault::RateLater | Fault::NeverFits | Fault::Quota => {

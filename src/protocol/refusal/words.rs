@@ -2,7 +2,9 @@
 //! call is worth another try.
 
 use super::{Form, QuotaStatus, WAIT_MAX_MS};
-use crate::protocol::denial::{Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit};
+use crate::protocol::denial::{
+    Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit, Scope,
+};
 use crate::protocol::openai::rate_headers::{duration, seconds};
 use crate::protocol::{Dialect, Endpoint};
 
@@ -23,6 +25,7 @@ pub(in crate::protocol) enum Fault {
     TooLarge,
     Body,
     UnknownModel,
+    OutOfScope,
     /// A limit that has room again within [`WAIT_MAX_MS`].
     RateSoon,
     /// A limit that hasn't, but will within a day.
@@ -60,6 +63,7 @@ impl Fault {
             Fault::Key(_) => 401,
             Fault::Quota => 402,
             Fault::UnknownUrl | Fault::UnknownModel => 404,
+            Fault::OutOfScope => 403,
             Fault::Method => 405,
             Fault::TooLarge => 413,
             Fault::MediaType | Fault::Encoding => 415,
@@ -157,6 +161,7 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
              its boundary.",
         ),
         Denial::Encoding(encoding) => of_encoding(*encoding),
+        Denial::OutOfScope(scope) => (Fault::OutOfScope, of_scope(*scope)),
         Denial::UnknownModel => (
             Fault::UnknownModel,
             "The model does not exist or is not available here.",
@@ -172,6 +177,16 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
         ),
     };
     (fault, fixed.to_owned())
+}
+
+fn of_scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Model => "This API key may not use the model.",
+        Scope::Endpoint => "This API key may not be used at this endpoint.",
+        Scope::Address => "This API key may not be used from this address.",
+        Scope::Environment => "This API key is for another environment.",
+        Scope::Plan => "This API key's organization has no plan here.",
+    }
 }
 
 fn of_encoding(fault: EncodingFault) -> (Fault, &'static str) {
@@ -207,7 +222,10 @@ fn of_key(credential: Credential, dialect: Dialect) -> String {
         Credential::Missing => "You didn't provide an API key.",
         Credential::Several => "You provided more than one API key.",
         Credential::Malformed => "The API key can't be read.",
+        Credential::Mistyped => "The API key is mistyped or incomplete.",
         Credential::Unknown => "Incorrect API key provided.",
+        Credential::Ended => "The API key has expired.",
+        Credential::Unmapped => return "Your identity is not one that may call here.".to_owned(),
     };
     format!(
         "{problem} Send it as one header, and no other key: {}.",

@@ -126,7 +126,9 @@ fn own_words(event: &UsageEvent, to: &mut Attributes) {
     to.text("weir.endpoint", event.endpoint.map(Endpoint::path));
     to.text("weir.dialect", Some(&event.dialect));
     to.text("weir.service_tier", event.service_tier.as_deref());
-    to.text("weir.known", event.known.map(known_name));
+    to.text("weir.known", event.known.map(Known::as_str));
+    to.text("weir.input_known", event.input_known.map(Known::as_str));
+    to.text("weir.output_known", event.output_known.map(Known::as_str));
     to.text("weir.price_version", event.price_version.as_deref());
     to.flag("weir.cache_hit", event.cache_hit);
 }
@@ -141,6 +143,10 @@ fn own_numbers(event: &UsageEvent, to: &mut Attributes) {
     to.number("weir.cache_write_1h_tokens", event.cache_write_1h_tokens);
     to.number("weir.input_audio_tokens", event.input_audio_tokens);
     to.number("weir.input_image_tokens", event.input_image_tokens);
+    let cached = "weir.cached_input_audio_tokens";
+    to.number(cached, event.cached_input_audio_tokens);
+    let cached = "weir.cached_input_image_tokens";
+    to.number(cached, event.cached_input_image_tokens);
     to.number("weir.output_audio_tokens", event.output_audio_tokens);
     to.number("weir.output_image_tokens", event.output_image_tokens);
     to.number("weir.searches", event.searches);
@@ -194,14 +200,6 @@ fn named_by_convention(dialect: &str) -> &str {
         "gemini" => "gcp.gemini",
         "bedrock" => "aws.bedrock",
         other => other,
-    }
-}
-
-fn known_name(known: Known) -> &'static str {
-    match known {
-        Known::Provider => "provider",
-        Known::Counted => "counted",
-        Known::Reserved => "reserved",
     }
 }
 

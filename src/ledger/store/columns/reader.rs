@@ -121,7 +121,7 @@ impl Reader {
 
     pub fn known(&mut self) -> Read<Option<Known>> {
         let all = [Known::Provider, Known::Counted, Known::Reserved];
-        self.of_text(|word| all.into_iter().find(|known| super::known(*known) == word))
+        self.of_text(|word| all.into_iter().find(|known| known.as_str() == word))
     }
 
     pub fn endpoint(&mut self) -> Read<Option<Endpoint>> {
