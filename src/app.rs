@@ -13,7 +13,6 @@ mod admin_thread;
 mod grpc;
 mod learned;
 mod ledger;
-mod listen;
 mod receivers;
 pub mod replay;
 pub mod reports;
@@ -89,7 +88,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let counters = connect(&config.counters).await?;
     let spool = ledger.as_ref().map(|ledger| ledger.spool());
-    let recorder = Recorder::new(spool, metrics, admin.traces());
+    let recorder = Recorder::new(spool, Arc::clone(&metrics), admin.traces());
     vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
@@ -107,7 +106,7 @@ async fn run(
     let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
     driver.begin_counting().await.context("counters.redis")?;
     let stop = CancellationToken::new();
-    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
+    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &metrics, &stop).await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
     readiness.set_started();

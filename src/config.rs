@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 pub mod import;
+mod listen;
 mod model_names;
 mod outside;
 pub mod problem;
@@ -22,6 +23,7 @@ mod resolve;
 mod secret;
 mod yaml;
 
+pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
 pub use outside::{Outside, Process};
 pub use problem::{Problem, Problems};
 pub use quantity::AsDollars;
@@ -33,9 +35,12 @@ use crate::policy::Snapshot;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 use problem::Findings;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+/// The largest file of certificates or a key: a bundle of all the world's
+/// authorities has a quarter of it.
+pub const TLS_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A whole, valid configuration.
 #[derive(Debug)]
@@ -59,25 +64,6 @@ pub struct Config {
     pub tenants: usize,
     /// What is allowed but hardly meant, one line each, bounded.
     pub warnings: Vec<String>,
-}
-
-/// Where weir listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// For Envoy. At least one, all different.
-    pub grpc: Vec<Address>,
-    /// For health checks and metrics, over HTTP.
-    pub admin: SocketAddr,
-    /// What whoever asks the same address about limits must bring; `None`:
-    /// nobody may.
-    pub admin_token: Option<Secret>,
-}
-
-/// An address to listen at.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
 }
 
 /// Which engine keeps the counters.

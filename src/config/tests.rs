@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod listen;
 mod prices;
 mod wrong;
 
@@ -63,6 +64,14 @@ fn good() -> Config {
     load(GOOD, "weir.yaml", &outside()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// TCP without TLS.
+fn plain(address: &str) -> Address {
+    Address::Tcp(TcpSocket {
+        address: address.parse().unwrap(),
+        tls: None,
+    })
+}
+
 #[test]
 fn the_example_loads_as_it_reads() {
     let config = good();
@@ -70,10 +79,14 @@ fn the_example_loads_as_it_reads() {
         config.listen,
         Listen {
             grpc: vec![
-                Address::Unix("/run/weir/weir.sock".into()),
-                Address::Tcp("127.0.0.1:50051".parse().unwrap())
+                Address::Unix(UnixSocket {
+                    path: "/run/weir/weir.sock".into(),
+                    mode: 0o660,
+                    owner: SocketOwner::default(),
+                }),
+                plain("127.0.0.1:50051"),
             ],
-            admin: "127.0.0.1:9090".parse().unwrap(),
+            admin: plain("127.0.0.1:9090"),
             admin_token: None,
         }
     );

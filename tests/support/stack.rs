@@ -70,6 +70,11 @@ pub struct Setup {
     pub sinks: String,
     /// Redis writes down what it is told, and knows it again after a crash.
     pub redis_keeps: bool,
+    /// Where weir listens for Envoy, as YAML list items; `DIR` is the stack's own
+    /// folder, `GRPC` its gRPC port.
+    pub grpc: String,
+    /// Files in the stack's own folder: where, and what they hold.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -91,6 +96,8 @@ impl Default for Setup {
             ledger: None,
             sinks: String::new(),
             redis_keeps: false,
+            grpc: "\"unix:DIR/weir.sock\", \"127.0.0.1:GRPC\"".to_owned(),
+            files: Vec::new(),
         }
     }
 }
@@ -145,6 +152,11 @@ impl Stack {
             }
         };
         let ports = Ports::new();
+        for (name, text) in &setup.files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
         fs::write(
             dir.path().join("weir.yaml"),
             weir_yaml(&setup, dir.path(), &ports, &counters),
@@ -432,7 +444,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
     let hash = |key: &str| pepper.digest(key.as_bytes());
     format!(
         r#"listen:
-  grpc: [ "unix:{socket}", "127.0.0.1:{grpc}" ]
+  grpc: [ {grpc} ]
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
 counters: {counters}
@@ -466,8 +478,10 @@ tenants:
   globex: {{ plan: team }}
 {more}
 "#,
-        socket = dir.join("weir.sock").display(),
-        grpc = ports.grpc,
+        grpc = setup
+            .grpc
+            .replace("DIR", &dir.display().to_string())
+            .replace("GRPC", &ports.grpc.to_string()),
         admin = ports.admin,
         ledger = ledger_path(setup, dir).display(),
         durability = setup.durability,
@@ -538,6 +552,10 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
             "/tmp/weir/weir.sock".to_owned(),
             socket.display().to_string(),
         ));
+    }
+    if text.contains("/tmp/weir/tls/") {
+        let files = format!("{}/tls/", dir.display());
+        edits.push(("/tmp/weir/tls/".to_owned(), files));
     }
     if text.contains("port_value: 9191 ") {
         edits.push(("port_value: 9191 ".to_owned(), port(ports.grpc)));
