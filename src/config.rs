@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 pub mod import;
+pub mod keys;
 mod model_names;
 mod outside;
 pub mod problem;
@@ -48,6 +49,8 @@ pub struct Config {
     /// restart learns it again.
     pub learned_path: Option<PathBuf>,
     pub holds: Holds,
+    /// For how long stored keys count after the ledger's database was read last.
+    pub keys_stale_max: Millis,
     /// Whether the principal that `ext_authz` left in Envoy's dynamic metadata
     /// is taken, instead of judging the key again.
     pub trust_ext_authz: bool,

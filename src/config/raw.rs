@@ -17,6 +17,7 @@ pub mod routes;
 pub use keys::RawKey;
 pub use policy::{RawModel, RawPlan, RawTenant};
 
+use super::problem::At;
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
@@ -47,6 +48,10 @@ pub struct Raw {
     pub previous_pepper: Option<Option<Located<SecretSource>>>,
     pub trust_ext_authz: Option<bool>,
     pub keys: Option<Located<Vec<RawKey>>>,
+    /// Where `identity.keys` is missing.
+    pub keys_are_missing: Option<At>,
+    pub default_plan: Option<policy::Name>,
+    pub keys_stale_max: Option<Located<Millis>>,
     pub models: Option<Located<Vec<RawModel>>>,
     pub plans: Option<Located<Vec<RawPlan>>>,
     pub tenants: Option<Located<Vec<RawTenant>>>,

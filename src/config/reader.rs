@@ -76,6 +76,10 @@ impl<'a> Item<'a> {
         None
     }
 
+    pub fn to_json(&self) -> serde_json::Value {
+        self.node.to_json()
+    }
+
     fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
     }
@@ -378,7 +382,7 @@ impl<'a> Fields<'a> {
 }
 
 /// What is wrong with a name, if anything.
-fn name_fault(name: &str) -> Option<String> {
+pub fn name_fault(name: &str) -> Option<String> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let len = name.len();
         return Some(format!("must have 1 to {NAME_BYTES_MAX} bytes (got {len})"));

@@ -8,10 +8,14 @@ mod counters;
 mod descriptors;
 mod ledger;
 mod limits;
+mod own_limits;
 mod plans;
 mod prices;
 mod receivers;
 mod routes;
+
+pub(super) use limits::Known;
+pub(super) use own_limits::of_key as limits_of_key;
 
 use super::problem::{Findings, shown};
 use super::quantity::AsSpan;
@@ -28,13 +32,16 @@ use std::sync::Arc;
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+/// An outage of the ledger's database must not become one of all calls; a day is
+/// for how long a key may go on that was withdrawn where this sidecar can't see.
+const KEYS_STALE_MAX_DEFAULT: Millis = Millis::from_mins(24 * 60);
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, outside, findings);
-    let accounts = accounts::accounts(&raw, outside, findings);
+    let accounts = accounts::accounts(&raw, policy.as_ref(), outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
     let listen = listen(raw.listen, outside, findings);
@@ -52,6 +59,9 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         ledger: ledger?,
         learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
+        keys_stale_max: raw
+            .keys_stale_max
+            .map_or(KEYS_STALE_MAX_DEFAULT, |span| span.value),
         trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
         server: server(raw.server)?,
         telemetry: Telemetry {
@@ -62,6 +72,8 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         snapshot: Snapshot {
             keys: accounts.keys,
             tenants: Arc::new(accounts.tenants),
+            default_plan: accounts.default_plan,
+            own_limits: Arc::new(accounts.own_limits),
             models: Arc::new(policy.models),
             shared: policy.shared.into(),
             plans: Arc::new(policy.plans),

@@ -183,30 +183,32 @@ pub(super) fn authenticate(
         .filter(|_| settings.trust_ext_authz)
     {
         // A key that was withdrawn since is as good as unknown.
-        let key = snapshot.keys.by_id(key_id);
-        let key = key.ok_or(unauthenticated(Credential::Unknown))?;
-        if key.has_ended(now) {
-            return Err(unauthenticated(Credential::Ended));
-        }
+        let key = snapshot.keys.judged(key_id, now).map_err(not_found)?;
         return principal(snapshot, key);
     }
     let key = credentials::key(&head.headers).map_err(unauthenticated)?;
     let found = snapshot.keys.authenticate(key.as_bytes(), now);
-    let found = found.map_err(|why| {
-        unauthenticated(match why {
-            NotFound::Mistyped => Credential::Mistyped,
-            NotFound::Unknown => Credential::Unknown,
-            NotFound::Ended => Credential::Ended,
-        })
-    })?;
+    let found = found.map_err(not_found)?;
     found.key.touch(now);
     principal(snapshot, found.key)
 }
 
+fn not_found(why: NotFound) -> Denial {
+    Denial::Unauthenticated(match why {
+        NotFound::Mistyped => Credential::Mistyped,
+        NotFound::Unknown => Credential::Unknown,
+        NotFound::Ended => Credential::Ended,
+        NotFound::Unjudged => return Denial::KeysUnavailable,
+    })
+}
+
 fn principal(snapshot: &Snapshot, key: &Entry) -> Result<Arc<Principal>, Denial> {
     let principal = snapshot.principal(key);
-    let no_plan = Denial::OutOfScope(Scope::Plan);
-    principal.map(Arc::new).ok_or(no_plan)
+    let principal = principal.ok_or(Denial::OutOfScope(Scope::Plan))?;
+    // One that can't be held to its limits isn't let through without them.
+    let own = snapshot.own_limits(&principal);
+    own.ok_or(Denial::OutOfScope(Scope::Limits))?;
+    Ok(Arc::new(principal))
 }
 
 /// Whether the caller may call from there, by this route.

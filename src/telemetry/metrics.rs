@@ -21,6 +21,9 @@
 //! | `weir_ledger_set_aside_total` | `sink` | rows that a sink will never take, set aside |
 //! | `weir_ledger_sink_away` | `sink` | 1 while a sink takes nothing |
 //! | `weir_ledger_lost_bytes_total` | | bytes of the spool that the disk lost, found at the start |
+//! | `weir_key_uses_total` | `kind` | keys presented that are to be used no more: ended, replaced, of the pepper before |
+//! | `weir_stored_keys` | | keys that are kept in the ledger's database, as far as is known |
+//! | `weir_stored_keys_age_seconds` | | since the database was read for them last |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_build_info` | `version` | always 1 |
 //!
@@ -29,12 +32,14 @@
 //! Handles are made ahead, so that recording never makes a series, formats a
 //! label or waits for a scrape.
 
+mod keys;
 mod labels;
 
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
+use crate::identity::KeyUse;
 use crate::protocol::Endpoint;
 use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
 use prometheus_client::encoding::text::encode;
@@ -84,6 +89,9 @@ pub struct Metrics {
     ledger_set_aside: By<Sink, Counter>,
     ledger_sink_away: By<Sink, Gauge>,
     ledger_lost_bytes: Counter,
+    key_uses: By<KeyUse, Counter>,
+    stored_keys: Gauge,
+    stored_keys_age_seconds: Gauge,
     spans_lost: By<SpanLoss, Counter>,
 }
 
@@ -214,6 +222,24 @@ impl Metrics {
                 "ledger_lost_bytes",
                 "Bytes of the spool that the disk lost",
                 Counter::default(),
+            ),
+            key_uses: By::register(
+                metrics,
+                "key_uses",
+                "Keys presented that are to be used no more",
+                Counter::default,
+            ),
+            stored_keys: plain(
+                metrics,
+                "stored_keys",
+                "Keys that are kept in the ledger's database",
+                Gauge::default(),
+            ),
+            stored_keys_age_seconds: plain(
+                metrics,
+                "stored_keys_age_seconds",
+                "Since the database was read for keys last",
+                Gauge::default(),
             ),
             spans_lost: By::register(
                 metrics,
