@@ -29,6 +29,7 @@
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
+//! |    | [`accounts`] | keys and admin tokens in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
@@ -83,6 +84,7 @@
     )
 )]
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod cli;

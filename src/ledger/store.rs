@@ -10,6 +10,7 @@
 //! | [`verify`] | whether a chain is as it was written |
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
 //! | `migrations` | the tables, by version |
+//! | [`database`] | the same for whoever keeps tables of their own beside these |
 //! | `write`, `copy`, `partitions` | batches in |
 //! | `told_twice` | a call that is told of as refused and as let through |
 //! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows |
@@ -24,6 +25,7 @@
 //! driver); what an event costs (`pricing`).
 
 pub mod columns;
+pub mod database;
 pub mod measure;
 pub mod period;
 pub mod query;
@@ -81,7 +83,7 @@ impl Store {
     /// [`StoreError::Address`], [`StoreError::Newer`], [`StoreError::Away`].
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = connect::connect(config).await?;
-        migrations::migrate(&pool).await?;
+        migrations::migrate(&pool, &migrations::LEDGER).await?;
         partitions::ahead(&pool).await?;
         let known = write::Known::default();
         Ok(Self { pool, known })
@@ -94,7 +96,7 @@ impl Store {
     /// [`StoreError::NoLedger`], [`StoreError::Older`], and as [`Store::open`].
     pub async fn open_to_read(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = connect::connect_to_read(config).await?;
-        migrations::check(&pool).await?;
+        migrations::check(&pool, &migrations::LEDGER).await?;
         let known = write::Known::default();
         Ok(Self { pool, known })
     }
