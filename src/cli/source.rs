@@ -1,7 +1,7 @@
-//! Which ledger a command reads, from its arguments.
+//! Which ledger a command reads or writes, from its arguments.
 
 use crate::app::reports::database;
-use crate::config::{self, Process};
+use crate::config::{self, Config, Process};
 use crate::ledger::store::{PostgresConfig, Store, StoreConfig};
 use anyhow::{Context, anyhow, bail};
 use std::path::{Path, PathBuf};
@@ -21,31 +21,43 @@ pub(super) struct Source {
     postgres_env: Option<String>,
 }
 
+/// A ledger's database.
+pub(super) struct Database {
+    pub store: StoreConfig,
+    /// What to call it.
+    pub name: String,
+    /// The configuration that named it.
+    pub config: Option<Box<Config>>,
+}
+
 impl Source {
     /// Opens it, to read.
     pub async fn open(&self) -> anyhow::Result<Store> {
-        let (config, name) = self.config()?;
-        if let StoreConfig::Sqlite { path } = &config {
+        let Database { store, name, .. } = self.database("reports")?;
+        if let StoreConfig::Sqlite { path } = &store {
             exists(path)?;
         }
-        let opened = Store::open_to_read(&config).await;
+        let opened = Store::open_to_read(&store).await;
         opened.with_context(|| format!("{name}: can't be read"))
     }
 
-    /// Which database, and what to call it.
-    fn config(&self) -> anyhow::Result<(StoreConfig, String)> {
+    /// Which database, for what.
+    pub fn database(&self, what: &str) -> anyhow::Result<Database> {
+        let named = |store, name| Database {
+            store,
+            name,
+            config: None,
+        };
         if let Some(path) = &self.sqlite {
             let path = path.clone();
             let name = path.display().to_string();
-            return Ok((StoreConfig::Sqlite { path }, name));
+            return Ok(named(StoreConfig::Sqlite { path }, name));
         }
         if let Some(name) = &self.postgres_env {
             let url = std::env::var(name);
             let url = url.map_err(|_| anyhow!("--postgres-env: {name} is not set, or no text"))?;
-            return Ok((
-                StoreConfig::Postgres(PostgresConfig::new(url)),
-                name.clone(),
-            ));
+            let store = StoreConfig::Postgres(PostgresConfig::new(url));
+            return Ok(named(store, name.clone()));
         }
         let Some(path) = &self.config else {
             bail!(
@@ -57,13 +69,13 @@ impl Source {
         let shown = path.display();
         let Some(ledger) = &config.ledger else {
             bail!(
-                "{shown}: there is no ledger: reports need one; with `ledger: {{}}` weir \
+                "{shown}: there is no ledger: {what} need one; with `ledger: {{}}` weir \
                  records every call from then on"
             );
         };
         let Some(database) = database(ledger) else {
             bail!(
-                "{shown}: the ledger has only a file: reports need ledger.sqlite or \
+                "{shown}: the ledger has only a file: {what} need ledger.sqlite or \
                  ledger.postgres, besides it or in its place"
             );
         };
@@ -71,12 +83,16 @@ impl Source {
             StoreConfig::Sqlite { path } => format!("ledger.sqlite: {}", path.display()),
             StoreConfig::Postgres(_) => "ledger.postgres".to_owned(),
         };
-        Ok((database, name))
+        Ok(Database {
+            store: database,
+            name,
+            config: Some(Box::new(config)),
+        })
     }
 }
 
 /// A file that isn't there is no empty ledger.
-fn exists(path: &Path) -> anyhow::Result<()> {
+pub(super) fn exists(path: &Path) -> anyhow::Result<()> {
     let found = std::fs::metadata(path);
     let found = found.with_context(|| {
         format!(
