@@ -179,7 +179,8 @@ fn on_failure(config: &CountersConfig) -> OnCounterFailure {
     }
 }
 
-async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
+/// Connects to the store of counters.
+pub async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     match config {
         CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
         CountersConfig::Redis(settings) => {

@@ -9,10 +9,12 @@
 //!
 //! | module | for |
 //! |---|---|
+//! | [`announced`] | what is withdrawn by way of the counter store, while the database is away |
 //! | [`apply`] | what is read, in the snapshot that calls are judged by |
 //! | [`copies`] | the files beside the spool |
 //! | [`used`] | when keys were used, written back |
 
+mod announced;
 mod apply;
 mod copies;
 mod used;
@@ -29,6 +31,7 @@ use crate::ledger::store::{StoreConfig, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::units::{Millis, UnixMillis};
+use announced::Announced;
 use anyhow::Context;
 use copies::Copies;
 use std::path::PathBuf;
@@ -154,6 +157,7 @@ struct Follower {
     is_away: bool,
     copies: Copies,
     used: Used,
+    announced: Announced,
 }
 
 impl Follower {
@@ -168,6 +172,7 @@ impl Follower {
             read_at: None,
             is_away: false,
             used: Used::default(),
+            announced: Announced::default(),
         }
     }
 
@@ -176,6 +181,7 @@ impl Follower {
             self.away(&error);
             self.go_on_from_copy();
         }
+        self.announced.follow(&self.driver).await;
         self.look();
         // Whoever waits for it may have ended.
         let _ = known.send(());
@@ -192,6 +198,7 @@ impl Follower {
                 Ok(()) => self.is_away = false,
                 Err(error) => self.away(&error),
             }
+            self.announced.follow(&self.driver).await;
             self.look();
             let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
             let table = &table.keys.stored;
@@ -224,7 +231,7 @@ impl Follower {
         let read_at = self.driver.clock().now();
         let mut load = accounts.load().await?;
         let table = read_table(&mut load).await?;
-        apply::whole(&self.driver, table);
+        apply::whole(&self.driver, self.announced.without(table));
         self.database = Arc::clone(load.database());
         self.changed = load.changed();
         self.read_at = Some(read_at);
@@ -251,7 +258,8 @@ impl Follower {
             let more = changes.keys.len() >= CHANGES_MAX;
             if let Some(last) = changes.keys.last() {
                 self.changed = follow::changed_of(last);
-                let changes: Vec<Change> = changes.keys.iter().map(change).collect();
+                let changes = changes.keys.iter().map(change);
+                let changes = self.announced.without_those_of(changes.collect());
                 self.copies.add(&changes);
                 apply::changes(&self.driver, changes);
             }
@@ -269,7 +277,7 @@ impl Follower {
                     keys = copy.table.len(),
                     "the keys of an earlier process count until the database answers"
                 );
-                apply::whole(&self.driver, copy.table);
+                apply::whole(&self.driver, self.announced.without(copy.table));
                 self.read_at = Some(copy.read_at);
             }
             Ok(None) => {

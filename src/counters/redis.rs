@@ -22,6 +22,7 @@ mod link;
 mod packed;
 mod scripts;
 mod server_clock;
+mod withdrawn;
 
 use super::{CounterError, ExpiredHold};
 use crate::limits::counter::{self, Counter, Rule};

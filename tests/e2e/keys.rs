@@ -3,7 +3,7 @@
 
 use crate::support::client::Answer;
 use crate::support::postgres::Server;
-use crate::support::stack::{PEPPER, SOON, Setup, Stack, weir_binary};
+use crate::support::stack::{Engine, PEPPER, SOON, Setup, Stack, weir_binary};
 use crate::support::until;
 use serde_json::{Value, json};
 use std::fs;
@@ -232,7 +232,7 @@ async fn keys_outlive_the_database_and_weir_up_to_their_bound() {
         .flat_map(Result::unwrap)
         .collect();
     for key in [&kept, &gone] {
-        let secret = key[10..30].as_bytes();
+        let secret = &key.as_bytes()[10..30];
         assert!(!copied.windows(secret.len()).any(|bytes| bytes == secret));
     }
     until(
@@ -344,6 +344,10 @@ async fn a_fresh_weir_takes_keys_with_limits_of_their_own() {
         ),
         (&["create"], "tenant: is required"),
         (
+            &["create", "--tenant", "acme", "--id", "ada-key"],
+            "a key of the configuration has this name",
+        ),
+        (
             &["create", "--tenant", "acme", "--id", "bill"],
             "another key has this name",
         ),
@@ -366,4 +370,49 @@ async fn a_fresh_weir_takes_keys_with_limits_of_their_own() {
         );
         assert!(said.out.is_empty(), "{}", said.out);
     }
+}
+
+/// Where sidecars count in one Redis, it carries what the database can't.
+#[tokio::test]
+async fn a_key_is_withdrawn_while_the_database_is_away_by_the_counter_store() {
+    let mut server = Server::start(&["fsync=off"]).await;
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("url");
+    fs::write(&file, server.database().await).unwrap();
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        sinks: format!(", postgres: {{ url: {{ file: \"{}\" }} }}", file.display()),
+        ..Setup::default()
+    })
+    .await;
+    let (key, id) = made(&stack, &["--tenant", "acme"]);
+    let (other, _) = made(&stack, &["--tenant", "acme"]);
+    until_status(&stack, &key, 200).await;
+    until_status(&stack, &other, 200).await;
+    // The copy knows them a moment later.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    server.kill();
+    let said = keys(&stack, &["revoke", &id]);
+    let revoked = Instant::now();
+    assert!(!said.ok, "the database doesn't know of it");
+    assert!(
+        said.err
+            .contains("withdrawn at every weir that reaches the counter store"),
+        "{}",
+        said.err
+    );
+    until_status(&stack, &key, 401).await;
+    println!("refused {:?} after it was revoked", revoked.elapsed());
+    assert!(revoked.elapsed() < REVOKED_WITHIN);
+    assert_eq!(call(&stack, &other).await.status, 200);
+    stack.restart_weir().await;
+    assert_eq!(call(&stack, &key).await.status, 401, "after a restart too");
+    assert_eq!(call(&stack, &other).await.status, 200);
+    // The database comes back and says that it counts.
+    server.restart().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(call(&stack, &key).await.status, 401);
+    let again = keys(&stack, &["revoke", &id]);
+    assert!(again.ok, "{}", again.err);
+    assert_eq!(call(&stack, &key).await.status, 401);
 }

@@ -62,10 +62,6 @@ impl Copies {
     }
 
     /// Writes what is to be written, beside everything else.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "one at a time, looked at each round"
-    )]
     pub fn keep(
         &mut self,
         database: &Arc<str>,

@@ -1,9 +1,12 @@
 //! `weir keys create`, `rotate` and `revoke`.
 
 use super::attributes::{AttributeArgs, end};
-use super::stored::{Format, Opened, PepperArgs, Where, actor, block_on, hint, now, time};
-use crate::accounts::{Actor, NewKey, StoredKey, Successor, making};
+use super::stored::{Format, PepperArgs, Where, actor, block_on, hint, now, time};
+use crate::accounts::{Accounts, Actor, NewKey, StoredKey, Successor, making};
+use crate::app::connect;
+use crate::config::CountersConfig;
 use crate::config::keys::{name_fault, span};
+use crate::counters::Counters;
 use anyhow::{Context, anyhow, bail};
 use std::io::Write;
 
@@ -64,6 +67,9 @@ pub fn create(args: &CreateArgs) -> anyhow::Result<()> {
         let (attributes, expires_at) = read;
         let id = match &args.id {
             Some(id) => match name_fault(id) {
+                None if opened.is_configured(id) => {
+                    bail!("--id: a key of the configuration has this name, and would hide it")
+                }
                 None => id.clone(),
                 Some(fault) => bail!("--id: {fault}"),
             },
@@ -130,33 +136,29 @@ pub fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
     })
 }
 
+/// Withdraws keys in the database, and tells sidecars by way of their counter store
+/// too: one that can't be reached is no reason to leave the other out.
 pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
     block_on(async {
-        let Opened { accounts, .. } = args.at.open().await?;
-        let name = actor();
+        let database = args.at.database()?;
+        let counters = database.config.as_ref().map(|config| &config.counters);
+        let store = Announcing::to(counters).await;
+        let accounts = match Where::open_database(&database).await {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                let told = store.tell(&args.ids).await;
+                return Err(error.context(match told {
+                    true => {
+                        "the keys are withdrawn at every weir that reaches the counter store; \
+                         revoke them again when the database is back, which doesn't know of it"
+                    }
+                    false => "nothing is revoked",
+                }));
+            }
+        };
         let mut failed = 0;
         for id in &args.ids {
-            let by = Actor {
-                name: &name,
-                at: now(),
-            };
-            let said = match accounts.revoke(by, id).await {
-                Ok(true) => "is revoked: no weir that reaches the database takes it in 5 s",
-                Ok(false) => "was revoked before",
-                Err(error) => {
-                    failed += 1;
-                    hint(&format!("{id}: {error}"));
-                    continue;
-                }
-            };
-            match args.at.format {
-                Format::Table => writeln!(std::io::stdout(), "{id} {said}")?,
-                Format::Json => {
-                    let key = accounts.key(id).await?;
-                    let json = key.map(|key| key.to_json());
-                    writeln!(std::io::stdout(), "{}", json.unwrap_or_default())?;
-                }
-            }
+            failed += usize::from(!revoke_one(args, &accounts, &store, id).await?);
         }
         accounts.close().await;
         match failed {
@@ -165,6 +167,72 @@ pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
             more => bail!("{more} keys were not revoked"),
         }
     })
+}
+
+async fn revoke_one(
+    args: &RevokeArgs,
+    accounts: &Accounts,
+    store: &Announcing,
+    id: &str,
+) -> anyhow::Result<bool> {
+    let name = actor();
+    let by = Actor {
+        name: &name,
+        at: now(),
+    };
+    let said = match accounts.revoke(by, id).await {
+        Ok(true) => "is revoked: no weir that reaches the database takes it in 5 s",
+        Ok(false) => "was revoked before",
+        Err(error) => {
+            hint(&format!("{id}: {error}"));
+            return Ok(false);
+        }
+    };
+    store.tell(&[id.to_owned()]).await;
+    let mut out = std::io::stdout();
+    match args.at.format {
+        Format::Table => writeln!(out, "{id} {said}")?,
+        Format::Json => {
+            let key = accounts.key(id).await?;
+            let json = key.map(|key| key.to_json());
+            writeln!(out, "{}", json.unwrap_or_default())?;
+        }
+    }
+    Ok(true)
+}
+
+/// The counter store, where sidecars have one in common.
+struct Announcing(Option<Counters>);
+
+impl Announcing {
+    async fn to(config: Option<&CountersConfig>) -> Self {
+        let Some(config @ CountersConfig::Redis(_)) = config else {
+            return Self(None);
+        };
+        let connected = connect(config).await;
+        let connected = connected.inspect_err(|error| {
+            hint(&format!(
+                "warning: {error:#}: sidecars are told by the database alone"
+            ));
+        });
+        Self(connected.ok())
+    }
+
+    /// Whether all were told.
+    async fn tell(&self, ids: &[String]) -> bool {
+        let Some(counters) = &self.0 else {
+            return false;
+        };
+        for id in ids {
+            if let Err(error) = counters.withdraw(id).await {
+                hint(&format!(
+                    "warning: {id}: the counter store isn't told: {error}"
+                ));
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// The one time that a key is printed.

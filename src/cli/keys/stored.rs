@@ -74,21 +74,33 @@ impl Where {
     /// To write; a configuration's database is prepared where weir hasn't served
     /// yet.
     pub async fn open(&self) -> anyhow::Result<Opened> {
+        let database = self.source.database("stored keys")?;
+        let accounts = Self::open_database(&database).await?;
+        let config = database.config;
+        Ok(Opened { accounts, config })
+    }
+
+    /// Which database it is.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        self.source.database("stored keys")
+    }
+
+    /// As [`Where::open`], of one that is known.
+    pub async fn open_database(database: &Database) -> anyhow::Result<Accounts> {
         let Database {
             store,
             name,
             config,
-        } = self.source.database("stored keys")?;
-        if let StoreConfig::Sqlite { path } = &store {
-            match (&config, path.parent()) {
+        } = database;
+        if let StoreConfig::Sqlite { path } = store {
+            match (config, path.parent()) {
                 (Some(_), Some(folder)) => std::fs::create_dir_all(folder)
                     .with_context(|| format!("{}: can't be made", folder.display()))?,
                 _ => exists(path)?,
             }
         }
-        let accounts = Accounts::open(&store).await;
-        let accounts = accounts.with_context(|| format!("{name}: can't be opened"))?;
-        Ok(Opened { accounts, config })
+        let accounts = Accounts::open(store).await;
+        accounts.with_context(|| format!("{name}: can't be opened"))
     }
 }
 
@@ -111,6 +123,12 @@ impl Opened {
     pub fn own_limits(&self) -> OwnLimits {
         let config = self.config.as_ref();
         config.map_or_else(OwnLimits::default, |config| OwnLimits::of(&config.snapshot))
+    }
+
+    /// Whether a key of this name would be hidden by one of the configuration.
+    pub fn is_configured(&self, id: &str) -> bool {
+        let config = self.config.as_ref();
+        config.is_some_and(|config| config.snapshot.keys.by_id(id).is_some())
     }
 
     /// Says so where a tenant's calls would be refused as things are.

@@ -7,7 +7,8 @@
 //!
 //! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b`
 //! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket, `sidecars`
-//! who is alive, `epoch` since when nothing was lost. Names are preceded by their length in bytes, so no two lists of names make one key. The number
+//! who is alive, `epoch` since when nothing was lost, `withdrawn` which API keys
+//! count no more. Names are preceded by their length in bytes, so no two lists of names make one key. The number
 //! is the version of what the keys hold: it changes when an older release
 //! could not read it.
 
@@ -47,6 +48,10 @@ impl Bucket {
 
     pub fn sidecars(self) -> String {
         format!("weir:1:{{weir{:02}}}:sidecars", self.0)
+    }
+
+    pub fn withdrawn(self) -> String {
+        format!("weir:1:{{weir{:02}}}:withdrawn", self.0)
     }
 
     pub fn epoch(self) -> String {
