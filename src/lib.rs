@@ -67,6 +67,9 @@
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
 //! - an endpoint: a variant and a row there, a table of its fields each way;
+//! - a field of a key: its word in `config::raw::keys`, a column in
+//!   `accounts::row` and a file in its `migrations`, its place in `accounts::copy`,
+//!   its option in `cli::keys::attributes`; in `identity::table` what judges calls;
 //! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
 //!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!

@@ -166,12 +166,21 @@ impl KeyTable {
         unchanged.chain(changed.map(|entry| &**entry))
     }
 
+    /// Looks at what lies beside the bulk alone.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let mut len = self.bulk.entries.len();
+        for (id, changed) in &self.beside.by_id {
+            match (self.bulk.by_id(id).is_some(), changed.is_some()) {
+                (true, false) => len = len.saturating_sub(1),
+                (false, true) => len = len.saturating_add(1),
+                (true, true) | (false, false) => {}
+            }
+        }
+        len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.len() == 0
     }
 
     fn put(&mut self, key: Key) {

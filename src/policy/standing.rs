@@ -119,7 +119,7 @@ fn of_keys<'s>(
     snapshot: &'s Snapshot,
     callers: &[&'s Principal],
 ) -> Vec<(&'s PlanLimit, &'s Principal)> {
-    let mut callers: Vec<&Principal> = callers.iter().copied().collect();
+    let mut callers: Vec<&Principal> = callers.to_vec();
     callers.retain(|who| who.limits.is_some());
     callers.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
     let each = callers.into_iter().flat_map(|who| {

@@ -132,7 +132,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "10:148: identity.keys[1].limits[0].per: must be key: a limit of a key counts that key's calls alone",
     ]),
     (", hash: HASH2", ", hash: HASH2, limits: []", &[
-        "10:137: identity.keys[1].limits: must have 1 to 8 limits, or be left out (got 0)",
+        "10:140: identity.keys[1].limits: must have 1 to 8 limits, or be left out (got 0)",
     ]),
     ("- { per: tenant, unit: requests", "- { name: 'own:x', per: tenant, unit: requests", &[
         "19:17: plans.team.limits[0].name: must not begin with \"own:\": so begin those of keys",
