@@ -15,8 +15,8 @@ mod grpc;
 pub mod keys;
 mod learned;
 mod ledger;
-mod listen;
 mod receivers;
+pub mod replay;
 pub mod reports;
 mod shutdown;
 mod vocabularies;
@@ -110,7 +110,7 @@ async fn run(
     let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
     driver.begin_counting().await.context("counters.redis")?;
     let stop = CancellationToken::new();
-    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
+    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &metrics, &stop).await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
     readiness.set_started();

@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod ext_authz;
 pub mod ext_proc;
 mod headers;
+mod peer;
 pub mod rate_limit;
 mod structs;
 
@@ -16,3 +17,6 @@ const METADATA_NAMESPACE: &str = "weir";
 
 /// The namespace in which Envoy keeps what ext_authz said.
 const AUTHZ_NAMESPACE: &str = "envoy.filters.http.ext_authz";
+
+/// The namespace in which Envoy keeps the claims of verified tokens.
+const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";

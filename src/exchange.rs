@@ -26,6 +26,7 @@ mod deciding;
 pub mod door;
 pub mod event;
 mod head;
+mod identify;
 pub mod message;
 pub mod open_call;
 mod output_cap;

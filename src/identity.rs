@@ -8,10 +8,12 @@
 //! keys are kept (`config`, `accounts`), which plan a tenant is on (`policy`).
 
 pub mod format;
+pub mod labels;
 mod pepper;
 mod ring;
 mod role;
 pub mod scopes;
+pub mod source;
 pub mod table;
 
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};

@@ -20,10 +20,12 @@
 //! | layer | module | for |
 //! |---|---|---|
 //! | L0 | [`units`] | time and tokens as integers |
+//! |    | [`expressions`] | CEL, compiled once |
 //! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |
 //! |    | [`identity`] | keys and principals |
+//! |    | [`certificates`] | what TLS certificates say, and what a server makes of them |
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
@@ -33,9 +35,10 @@
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
+//! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
-//! | L7 | [`app`] | wiring, start, drain |
+//! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
@@ -90,12 +93,14 @@
 pub mod accounts;
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod counters;
 pub mod driver;
 pub mod envoy;
 pub mod exchange;
+pub mod expressions;
 pub mod identity;
 pub mod ledger;
 pub mod limits;
@@ -104,4 +109,5 @@ pub mod pricing;
 pub mod protocol;
 pub mod telemetry;
 pub mod tokens;
+pub mod transport;
 pub mod units;

@@ -15,7 +15,8 @@ pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
 
-use crate::identity::table::Entry;
+use crate::identity::source::{Places, Source};
+use crate::identity::table::{Account, Entry};
 use crate::identity::{KeyRing, Principal};
 use crate::limits::{CHARGES_MAX, Unit};
 use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
@@ -26,6 +27,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub keys: KeyRing,
+    /// How callers are known; the first that knows one counts.
+    pub sources: Sources,
     /// The plan that each tenant is on.
     pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
     /// That of tenants that aren't among them.
@@ -44,18 +47,38 @@ pub struct Snapshot {
     pub domains: Arc<descriptors::Domains>,
 }
 
+/// The ways in which callers may be known, in order: at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources(pub Arc<[Source]>);
+
+impl Default for Sources {
+    /// By keys, wherever a provider's clients put them.
+    fn default() -> Self {
+        Self([Source::Key(Places::default())].into())
+    }
+}
+
 impl Snapshot {
     /// Whose calls a key's are; `None` where its tenant is on no plan.
     pub fn principal(&self, key: &Entry) -> Option<Principal> {
-        let account = key.account();
+        self.principal_of(key.account(), key.user(), key.id())
+    }
+
+    /// The same of one who is known otherwise, by the name of the source.
+    pub fn principal_of(
+        &self,
+        account: &Account,
+        user: Option<&Arc<str>>,
+        id: &Arc<str>,
+    ) -> Option<Principal> {
         let plan = self.tenants.get(&account.tenant);
         let plan = plan.or(self.default_plan.as_ref())?;
         Some(Principal {
             tenant: Arc::clone(&account.tenant),
             project: account.project.clone(),
             environment: account.environment.clone(),
-            user: key.user().cloned(),
-            key_id: Arc::clone(key.id()),
+            user: user.cloned(),
+            key_id: Arc::clone(id),
             plan: Arc::clone(plan),
             labels: account.labels.clone(),
             scopes: account.scopes.clone(),
@@ -207,9 +230,16 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// With the most that the tokens may cost at this price.
-    pub fn priced(price: Option<&PinnedPrice>, input_tokens: u64, output_tokens: u64) -> Self {
-        let cost = price.map(|price| total_nanos(&price.hold(input_tokens, output_tokens)));
+    /// With the most that the tokens, and so many searches, may cost at this
+    /// price.
+    pub fn priced(
+        price: Option<&PinnedPrice>,
+        input_tokens: u64,
+        output_tokens: u64,
+        searches: u64,
+    ) -> Self {
+        let hold = |price: &PinnedPrice| price.hold(input_tokens, output_tokens, searches);
+        let cost = price.map(|price| total_nanos(&hold(price)));
         Self {
             input_tokens,
             output_tokens,

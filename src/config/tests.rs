@@ -4,6 +4,7 @@ use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;
 use crate::identity::Principal;
+use crate::identity::source::Source;
 use crate::limits::{Algorithm, Scope, Unit};
 use crate::policy::route::{Host, Route};
 use crate::policy::{OutputField, Vocabulary};
@@ -13,6 +14,7 @@ use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod listen;
 mod prices;
 mod wrong;
 
@@ -37,6 +39,16 @@ fn outside() -> Given {
             "prices.txt",
             b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
         )
+        .with_file(
+            "openai.txt",
+            b"weir prices 1\nversion ours-2\n\nopenai/gpt-4o input=1 output=2\n\
+              gemini/qwen3-8b input=3 output=4\n",
+        )
+        .with_file(
+            "azure.txt",
+            b"weir prices 1\nversion ours-3\n\nopenai/gpt-4o input=1 output=2\n\
+              azure/gpt-4o = openai/gpt-4o\nazure/gpt-5 input=5 output=6\n",
+        )
         .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
 }
@@ -52,6 +64,14 @@ fn good() -> Config {
     load(GOOD, "weir.yaml", &outside()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// TCP without TLS.
+fn plain(address: &str) -> Address {
+    Address::Tcp(TcpSocket {
+        address: address.parse().unwrap(),
+        tls: None,
+    })
+}
+
 #[test]
 fn the_example_loads_as_it_reads() {
     let config = good();
@@ -59,10 +79,14 @@ fn the_example_loads_as_it_reads() {
         config.listen,
         Listen {
             grpc: vec![
-                Address::Unix("/run/weir/weir.sock".into()),
-                Address::Tcp("127.0.0.1:50051".parse().unwrap())
+                Address::Unix(UnixSocket {
+                    path: "/run/weir/weir.sock".into(),
+                    mode: 0o660,
+                    owner: SocketOwner::default(),
+                }),
+                plain("127.0.0.1:50051"),
             ],
-            admin: "127.0.0.1:9090".parse().unwrap(),
+            admin: plain("127.0.0.1:9090"),
             admin_token: None,
         }
     );
@@ -75,7 +99,7 @@ fn the_example_loads_as_it_reads() {
             spool_bytes_max: 4 << 30,
             sqlite: Some(SqliteSettings {
                 path: "weir-ledger/weir.db".into(),
-                retention: None,
+                retention: LedgerRetention::default(),
             }),
             postgres: None,
             file: None,
@@ -745,4 +769,102 @@ fn a_pepper_may_have_one_before_it() {
         .unwrap_err()
         .to_string();
     assert!(problems.contains("identity.previous_pepper"), "{problems}");
+}
+
+#[test]
+fn sources_are_read_in_order() {
+    let sources = "sources:
+    - jwt: { name: sso, issuers: [https://sso], tenant: claims.org, user: \"claims.sub.split('|')[1]\" }
+    - headers: { gateway: { addresses: 10.0.0.7 }, names: [x-tenant], tenant: \"headers['x-tenant']\" }
+    - mesh: { peers: \"spiffe://mesh/*\", tenant: mesh.namespace, labels: { app: mesh.service_account } }
+    - api_key: { from: [authorization, x-acme-key] }
+    - anonymous: { tenant: acme, user: guest }
+  keys:";
+    let text = GOOD.replace("keys:", sources);
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    let kinds = config.snapshot.sources.0.iter().map(|source| match source {
+        Source::Key(places) => format!("{} {:?}", places.authorization, places.headers),
+        Source::Token(token) => format!("{} {}", token.mapping.id, token.payload),
+        Source::Mesh(mesh) => format!("{} {}", mesh.mapping.id, mesh.peers.len()),
+        Source::Headers(headers) => format!("{} {:?}", headers.mapping.id, headers.names),
+        Source::Anonymous(caller) => format!("{:?}", caller.user),
+    });
+    let kinds: Vec<String> = kinds.collect();
+    assert_eq!(
+        kinds,
+        [
+            "sso claims",
+            "headers [\"x-tenant\"]",
+            "mesh 1",
+            "true [\"x-acme-key\"]",
+            "Some(\"guest\")",
+        ]
+    );
+}
+
+#[test]
+fn without_a_source_of_keys_none_are_needed() {
+    let (front, rest) = GOOD.split_once("  keys:").unwrap();
+    let (_, rest) = rest.split_once("models:").unwrap();
+    let token = "  sources: [ { jwt: { issuers: i, tenant: claims.org } } ]";
+    let text = format!("{front}{token}\nmodels:{rest}");
+    let config = load(&text, "weir.yaml", &outside()).unwrap_or_else(|p| panic!("{p}"));
+    assert!(config.snapshot.keys.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said() {
+    for (source, said) in [
+        ("[]", "identity.sources: must have 1 to 16 sources"),
+        (
+            "[ { jwt: {} } ]",
+            "identity.sources[0].jwt.tenant: is required",
+        ),
+        (
+            "[ { jwt: { tenant: claim.org } } ]",
+            "jwt.tenant: there is no claim here; an expression may use claims",
+        ),
+        (
+            "[ { jwt: { tenant: \"claims.\" } } ]",
+            "jwt.tenant: is not an expression",
+        ),
+        (
+            "[ { mesh: { tenant: mesh.id } } ]",
+            "mesh.peers: is required",
+        ),
+        (
+            "[ { headers: { names: x-t, tenant: headers.x } } ]",
+            "headers.gateway: is required: who sets these headers",
+        ),
+        (
+            "[ { headers: { gateway: {}, names: x-t, tenant: headers.x } } ]",
+            "gateway: must have addresses, or names of certificates",
+        ),
+        (
+            "[ { api_key: { from: X-Key } } ]",
+            "from: must be a header's name in lower case",
+        ),
+        (
+            "[ { api_key: { from: x-weir-key } } ]",
+            "from: must not begin with x-weir-",
+        ),
+        (
+            "[ { oauth: {} } ]",
+            "must have one of api_key, jwt, mesh, headers, anonymous",
+        ),
+        (
+            "[ { anonymous: { tenant: acmee } } ]",
+            "there is no tenant \"acmee\"",
+        ),
+        (
+            "[ { anonymous: { tenant: acme } }, { api_key: {} } ]",
+            "anonymous must be the last",
+        ),
+    ] {
+        let text = GOOD.replace("keys:", &format!("sources: {source}\n  keys:"));
+        let problems = load(&text, "weir.yaml", &outside())
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(said), "{source}: {problems}");
+    }
 }

@@ -5,22 +5,22 @@
 //! judged once.
 
 use super::headers::{header_map, set_text};
-use super::structs::{object, text};
+use super::peer;
 use crate::driver::{Driver, clock};
 use crate::exchange::door::{Judgement, judge};
-use crate::exchange::message::Headers;
+use crate::exchange::message::{Headers, Judged, Peer};
 use crate::exchange::{HeaderEdits, RequestHead};
 use crate::limits::HoldId;
 use crate::protocol::denial::Rendered;
 use crate::telemetry::readiness::Readiness;
 use envoy_types::pb::envoy::config::core::v3::address::Address;
-use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer};
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{self, HttpRequest};
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{
     Authorization, AuthorizationServer,
 };
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{
-    CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
+    AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse,
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::rpc::Status as RpcStatus;
@@ -52,24 +52,22 @@ impl Authorization for ExtAuthz {
             return Err(Status::unavailable("weir is shutting down"));
         }
         let attributes = request.into_inner().attributes.unwrap_or_default();
-        let address = attributes.source.as_ref().and_then(address);
+        let peer = peer_of(&attributes);
         let http = attributes.request.and_then(|request| request.http);
         let missing = || Status::invalid_argument("a check needs attributes.request.http");
         let http = http.ok_or_else(missing)?;
         let head = RequestHead {
             headers: headers(http),
-            address,
+            peer,
             end: false,
-            judged_key_id: None,
+            judged: None,
         };
         let driver = &self.driver;
         let now = driver.clock().now();
         let id = HoldId::new(now, &clock::random().id);
         let settings = driver.settings();
         match judge(&head, &driver.snapshot(), settings, id, now) {
-            Judgement::Passed { principal, edits } => {
-                Ok(Response::new(passed(&principal.key_id, edits)))
-            }
+            Judgement::Passed { judged, edits } => Ok(Response::new(passed(&judged, edits))),
             Judgement::Refused { rendered, event } => {
                 driver.recorder().record(*event);
                 Ok(Response::new(refused(rendered)))
@@ -78,7 +76,17 @@ impl Authorization for ExtAuthz {
     }
 }
 
-fn address(peer: &Peer) -> Option<IpAddr> {
+fn peer_of(attributes: &AttributeContext) -> Peer {
+    let source = attributes.source.as_ref();
+    let name = source.map(|source| source.principal.clone());
+    Peer {
+        address: source.and_then(address),
+        name: name.filter(|name| !name.is_empty()),
+        tokens: peer::tokens(attributes.metadata_context.as_ref()),
+    }
+}
+
+fn address(peer: &attribute_context::Peer) -> Option<IpAddr> {
     match peer.address.as_ref()?.address.as_ref()? {
         Address::SocketAddress(socket) => socket.address.parse().ok(),
         _ => None,
@@ -104,10 +112,10 @@ fn headers(http: HttpRequest) -> Headers {
     headers
 }
 
-fn passed(key_id: &str, edits: HeaderEdits) -> CheckResponse {
+fn passed(judged: &Judged, edits: HeaderEdits) -> CheckResponse {
     CheckResponse {
         status: Some(status(Code::Ok)),
-        dynamic_metadata: Some(object([("weir_key_id", text(key_id))])),
+        dynamic_metadata: Some(peer::handed_on(judged)),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: edits.remove,
             // Where the path is to change, it is for the key in its query.

@@ -6,6 +6,7 @@
 
 use super::head::{Several, single, split_path};
 use super::message::Headers;
+use crate::identity::source::Places;
 use crate::protocol::denial::Credential;
 use crate::protocol::{Dialect, Endpoint};
 
@@ -15,20 +16,30 @@ pub(super) const KEY_HEADERS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-k
 /// The parameter of a query in which Google's clients may send a key.
 const KEY_PARAMETER: &str = "key=";
 
-/// The key, wherever it stands.
-pub(super) fn key(headers: &Headers) -> Result<&str, Credential> {
-    let bearer = match single(headers, "authorization") {
-        Ok(None) => None,
-        Ok(Some(value)) => Some(bearer(value).ok_or(Credential::Malformed)?),
-        Err(Several) => return Err(Credential::Several),
-    };
-    let mut found = bearer;
-    for name in KEY_HEADERS {
+/// The key, wherever it may stand.
+pub(super) fn key<'h>(headers: &'h Headers, places: &Places) -> Result<&'h str, Credential> {
+    let mut found = None;
+    if places.authorization {
+        found = match single(headers, "authorization") {
+            Ok(None) => None,
+            Ok(Some(value)) => Some(bearer(value).ok_or(Credential::Malformed)?),
+            Err(Several) => return Err(Credential::Several),
+        };
+    }
+    let known = [places.api_key, places.x_api_key, places.x_goog_api_key];
+    let known = KEY_HEADERS
+        .into_iter()
+        .zip(known)
+        .filter(|(_, looked)| *looked);
+    let known = known.map(|(name, _)| name);
+    for name in known.chain(places.headers.iter().map(|name| &**name)) {
         let key = single(headers, name).map_err(|Several| Credential::Several)?;
         found = one(found, key)?;
     }
-    for key in keys_in_query(headers) {
-        found = one(found, Some(key))?;
+    if places.query {
+        for key in keys_in_query(headers) {
+            found = one(found, Some(key))?;
+        }
     }
     found.ok_or(Credential::Missing)
 }
@@ -172,7 +183,9 @@ mod tests {
             (&query("apikey=k"), &[], Err(Missing)),
             (CHAT, &[], Err(Missing)),
         ] {
-            assert_eq!(key(&headers(path, others)), expected, "{path} {others:?}");
+            let found = headers(path, others);
+            let found = key(&found, &Places::default());
+            assert_eq!(found, expected, "{path} {others:?}");
         }
     }
 

@@ -2,24 +2,19 @@
 
 use super::admit::{Refused, refusal_of};
 use super::event::UsageEvent;
-use super::message::{HeaderEdits, RequestHead};
+use super::message::{HeaderEdits, Judged, RequestHead};
 use super::{Settings, head};
-use crate::identity::Principal;
 use crate::limits::HoldId;
 use crate::policy::Snapshot;
 use crate::protocol::denial::Rendered;
 use crate::protocol::refusal::Form;
 use crate::units::UnixMillis;
-use std::sync::Arc;
 
 /// What a head is judged to be.
 #[derive(Debug)]
 pub enum Judgement {
-    /// Whose call it is, and the headers that must not travel on.
-    Passed {
-        principal: Arc<Principal>,
-        edits: HeaderEdits,
-    },
+    /// Whose call it is, to be handed on, and the headers that must not travel on.
+    Passed { judged: Judged, edits: HeaderEdits },
     Refused {
         rendered: Rendered,
         event: Box<UsageEvent>,
@@ -36,7 +31,7 @@ pub fn judge(
 ) -> Judgement {
     match head::judge(head, snapshot, settings, now) {
         Ok((identified, edits)) => Judgement::Passed {
-            principal: identified.principal,
+            judged: identified.judged(),
             edits,
         },
         Err(refused) => refused_judgement(*refused, head::form(head, snapshot, settings), id, now),

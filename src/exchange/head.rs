@@ -3,12 +3,14 @@
 use super::Settings;
 use super::admit::Refused;
 use super::credentials;
-use super::message::{HeaderEdits, Headers, RequestHead};
-use crate::identity::table::Entry;
-use crate::identity::{NotFound, Principal, Scopes};
+use super::identify::{Known, entitle, identify, is_credential};
+use super::message::{HeaderEdits, Headers, Judged, RequestHead};
+use crate::identity::source::Caller;
+use crate::identity::table::Account;
+use crate::identity::{Principal, Scopes};
 use crate::policy::Snapshot;
 use crate::policy::route::Route;
-use crate::protocol::denial::{Credential, Denial, EncodingFault, Scope};
+use crate::protocol::denial::{Denial, EncodingFault, Scope};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
@@ -34,6 +36,8 @@ const HIDING_HEADERS: [&str; 4] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identified {
     pub principal: Arc<Principal>,
+    /// It is known by a key.
+    pub by_key: bool,
     pub endpoint: Endpoint,
     /// The model that the path names, if it names one.
     pub path_model: Option<String>,
@@ -74,6 +78,25 @@ impl Identified {
         self.content.encoding != Encoding::Identity
     }
 
+    /// Whom another filter needn't look for again.
+    pub fn judged(self) -> Judged {
+        let who = &self.principal;
+        if self.by_key {
+            return Judged::Key(who.key_id.to_string());
+        }
+        Judged::Caller(Box::new(Caller {
+            id: Arc::clone(&who.key_id),
+            user: who.user.clone(),
+            account: Account {
+                tenant: Arc::clone(&who.tenant),
+                project: who.project.clone(),
+                environment: who.environment.clone(),
+                labels: who.labels.clone(),
+                scopes: None,
+            },
+        }))
+    }
+
     /// The provider answered a body that weir was never shown: the gateway is
     /// set up so that calls could pass unmetered, and this one must not.
     pub fn unmetered(self) -> Box<Refused> {
@@ -107,9 +130,10 @@ pub(super) fn judge(
             "a value is not UTF-8, or holds a NUL",
         )));
     }
-    let principal = authenticate(head, snapshot, settings, now).map_err(anonymous)?;
-    let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
     let route = route(&head.headers, snapshot);
+    let found = identify(head, route, snapshot, settings, now).map_err(anonymous)?;
+    let Known { principal, by_key } = found;
+    let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
     entitle(&principal, head, route).map_err(|denial| refused(denial, None))?;
     let upgrade = asks_for_upgrade(&head.headers);
     let (endpoint, path_model) =
@@ -122,7 +146,8 @@ pub(super) fn judge(
         _ => content(head, endpoint, settings.body_bytes_max)
             .map_err(|denial| refused(denial, Some(endpoint)))?,
     };
-    let edits = edits(&head.headers, settings);
+    let is_credential = |name: &str| is_credential(name, snapshot, route);
+    let edits = edits(&head.headers, settings, is_credential);
     let traceparent = single(&head.headers, "traceparent")
         .ok()
         .flatten()
@@ -130,6 +155,7 @@ pub(super) fn judge(
         .map(str::to_owned);
     let identified = Identified {
         principal,
+        by_key,
         endpoint,
         path_model,
         content,
@@ -166,61 +192,6 @@ fn route<'s>(headers: &Headers, snapshot: &'s Snapshot) -> Option<&'s Route> {
 fn asks_for_upgrade(headers: &Headers) -> bool {
     let connects = single(headers, ":method").ok().flatten() == Some("CONNECT");
     connects || headers.iter().any(|(name, _)| name == "upgrade")
-}
-
-/// The principal of a head: from ext_authz where that is trusted and has
-/// judged, else from the key, wherever it stands.
-pub(super) fn authenticate(
-    head: &RequestHead,
-    snapshot: &Snapshot,
-    settings: Settings,
-    now: UnixMillis,
-) -> Result<Arc<Principal>, Denial> {
-    let unauthenticated = Denial::Unauthenticated;
-    if let Some(key_id) = head
-        .judged_key_id
-        .as_deref()
-        .filter(|_| settings.trust_ext_authz)
-    {
-        // A key that was withdrawn since is as good as unknown.
-        let key = snapshot.keys.judged(key_id, now).map_err(not_found)?;
-        return principal(snapshot, key);
-    }
-    let key = credentials::key(&head.headers).map_err(unauthenticated)?;
-    let found = snapshot.keys.authenticate(key.as_bytes(), now);
-    let found = found.map_err(not_found)?;
-    found.key.touch(now);
-    principal(snapshot, found.key)
-}
-
-fn not_found(why: NotFound) -> Denial {
-    Denial::Unauthenticated(match why {
-        NotFound::Mistyped => Credential::Mistyped,
-        NotFound::Unknown => Credential::Unknown,
-        NotFound::Ended => Credential::Ended,
-        NotFound::Unjudged => return Denial::KeysUnavailable,
-    })
-}
-
-fn principal(snapshot: &Snapshot, key: &Entry) -> Result<Arc<Principal>, Denial> {
-    let principal = snapshot.principal(key);
-    let principal = principal.ok_or(Denial::OutOfScope(Scope::Plan))?;
-    // One that can't be held to its limits isn't let through without them.
-    let own = snapshot.own_limits(&principal);
-    own.ok_or(Denial::OutOfScope(Scope::Limits))?;
-    Ok(Arc::new(principal))
-}
-
-/// Whether the caller may call from there, by this route.
-fn entitle(principal: &Principal, head: &RequestHead, route: Option<&Route>) -> Result<(), Denial> {
-    let environment = route.and_then(|route| route.environment.as_deref());
-    if !scopes_allow(principal, |scopes| scopes.allow_address(head.address)) {
-        return Err(Denial::OutOfScope(Scope::Address));
-    }
-    if !scopes_allow(principal, |scopes| scopes.allow_environment(environment)) {
-        return Err(Denial::OutOfScope(Scope::Environment));
-    }
-    Ok(())
 }
 
 pub(super) fn scopes_allow(principal: &Principal, allow: impl Fn(&Scopes) -> bool) -> bool {
@@ -333,12 +304,16 @@ fn is_json(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/json") && charset_ok
 }
 
-fn edits(headers: &Headers, settings: Settings) -> HeaderEdits {
+fn edits(
+    headers: &Headers,
+    settings: Settings,
+    is_credential: impl Fn(&str) -> bool,
+) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
         .filter(|(name, _)| {
             name.starts_with(INTERNAL_PREFIX)
-                || credentials::KEY_HEADERS.contains(&name.as_str())
+                || is_credential(name)
                 || HIDING_HEADERS.contains(&name.as_str())
         })
         .map(|(name, _)| name.clone())

@@ -3,10 +3,12 @@
 
 use super::event::UsageEvent;
 use super::open_call::OpenCall;
+use crate::identity::source::Caller;
 use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
 use crate::policy::expected::Lesson;
 use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::denial::Rendered;
+use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,10 +21,29 @@ pub struct RequestHead {
     pub headers: Headers,
     /// There is no body.
     pub end: bool,
-    /// Where the call comes from, as the gateway knows; no client can say.
+    pub peer: Peer,
+    /// What ext_authz has found already.
+    pub judged: Option<Judged>,
+}
+
+/// Who the gateway was called by, as it knows itself: no client can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
     pub address: Option<IpAddr>,
-    /// The name of the key that ext_authz has judged already.
-    pub judged_key_id: Option<String>,
+    /// The URI in its certificate, which the gateway has verified.
+    pub name: Option<String>,
+    /// The claims of the tokens that the gateway has verified, by the names that
+    /// it keeps them under.
+    pub tokens: Option<Value>,
+}
+
+/// Whom ext_authz has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// The name of a key.
+    Key(String),
+    /// Someone without one.
+    Caller(Box<Caller>),
 }
 
 /// Where an answer came from, as far as the gateway knows.

@@ -8,6 +8,7 @@ mod orders;
 mod prices;
 mod routes;
 mod scopes;
+mod sources;
 mod tokens;
 
 use super::event::Outcome;

@@ -1,6 +1,7 @@
 //! What holds for calls by where they go: whose form they have, and what
 //! becomes of those that weir can't read.
 
+use crate::identity::source::Places;
 use crate::protocol::Dialect;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Route {
     pub path: Option<Arc<str>>,
     /// What it is for: keys of other environments alone may not call it.
     pub environment: Option<Arc<str>>,
+    /// Where API keys are looked for; `None`: where `identity.sources` says.
+    pub credentials: Option<Arc<Places>>,
     /// Calls have this form, and endpoints of others are not known here.
     pub dialect: Option<Dialect>,
     /// Calls to endpoints that are not known pass, counted as requests.

@@ -64,6 +64,8 @@ pub enum Credential {
     Unknown,
     /// The key was one until some time ago.
     Ended,
+    /// Who it is was verified, but names nobody.
+    Unmapped,
 }
 
 /// What of a call a key is not for.

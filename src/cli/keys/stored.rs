@@ -2,7 +2,7 @@
 //! audit, and ways to print.
 
 use crate::accounts::Accounts;
-use crate::cli::source::{Database, Source, exists};
+use crate::cli::source::{Database, Source, sqlite};
 use crate::config::keys::OwnLimits;
 use crate::config::{Config, Process, SecretSource, read_pepper};
 use crate::driver::clock::Clock;
@@ -62,9 +62,9 @@ impl Where {
             store,
             name,
             config,
-        } = self.source.database("stored keys")?;
+        } = self.source.database()?;
         if let StoreConfig::Sqlite { path } = &store {
-            exists(path)?;
+            sqlite(path, name.clone())?;
         }
         let accounts = Accounts::open_to_read(&store).await;
         let accounts = accounts.with_context(|| format!("{name}: can't be read"))?;
@@ -74,7 +74,7 @@ impl Where {
     /// To write; a configuration's database is prepared where weir hasn't served
     /// yet.
     pub async fn open(&self) -> anyhow::Result<Opened> {
-        let database = self.source.database("stored keys")?;
+        let database = self.source.database()?;
         let accounts = Self::open_database(&database).await?;
         let config = database.config;
         Ok(Opened { accounts, config })
@@ -96,7 +96,7 @@ impl Where {
             match (config, path.parent()) {
                 (Some(_), Some(folder)) => std::fs::create_dir_all(folder)
                     .with_context(|| format!("{}: can't be made", folder.display()))?,
-                _ => exists(path)?,
+                _ => drop(sqlite(path, name.clone())?),
             }
         }
         let accounts = Accounts::open(store).await;

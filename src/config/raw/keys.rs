@@ -2,11 +2,12 @@
 
 use super::limits::{self, RawLimit};
 use super::policy::Name;
-use super::{DAY_MS, Raw, SECOND_MS, secret_source};
+use super::{DAY_MS, Raw, SECOND_MS, secret_source, sources};
 use crate::config::problem::At;
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::identity::scopes::{ENTRIES_MAX, Pattern, Scopes};
+use crate::identity::source::Source;
 use crate::pricing::date;
 use crate::units::UnixMillis;
 use ipnet::IpNet;
@@ -67,6 +68,7 @@ pub fn identity(top: &Fields, raw: &mut Raw) {
             "keys",
             "default_plan",
             "stale_max",
+            "sources",
             "trust_ext_authz",
         ])
     }) else {
@@ -78,13 +80,25 @@ pub fn identity(top: &Fields, raw: &mut Raw) {
     raw.previous_pepper = fields
         .optional("previous_pepper")
         .map(|item| secret_source(&item));
-    raw.keys = fields.optional("keys").and_then(|item| keys(&item));
-    if fields.optional("keys").is_none() {
-        raw.keys_are_missing = Some(At {
-            place: fields.at.place,
-            path: fields.at.path.field("keys"),
-        });
-    }
+    raw.sources = sources::sources(&fields);
+    let sources = raw.sources.as_ref().and_then(|sources| sources.as_ref());
+    let by_key = |source: &Source| matches!(source, Source::Key(_));
+    let none_is_needed = sources.filter(|sources| !sources.value.iter().any(by_key));
+    raw.keys = match (fields.optional("keys"), none_is_needed) {
+        (Some(item), _) => keys(&item),
+        // Where nobody is known by a key, none is needed.
+        (None, Some(sources)) => Some(Located {
+            value: Vec::new(),
+            at: sources.at.clone(),
+        }),
+        (None, None) => {
+            raw.keys_are_missing = Some(At {
+                place: fields.at.place,
+                path: fields.at.path.field("keys"),
+            });
+            None
+        }
+    };
     raw.default_plan = fields.optional("default_plan").and_then(|item| item.name());
     raw.keys_stale_max = fields
         .optional("stale_max")
@@ -180,13 +194,7 @@ fn scopes(item: &Item) -> Option<Scopes> {
     let fields = item.fields(&["models", "endpoints", "addresses", "environments"])?;
     let models = list(&fields, "models", pattern);
     let endpoints = list(&fields, "endpoints", pattern);
-    let addresses = list(&fields, "addresses", |item| {
-        let text = item.text()?.value;
-        let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
-        let net = text.parse().ok().or_else(one);
-        let rule = "must be an address or a network, as 10.0.0.0/8";
-        net.or_else(|| item.report(rule))
-    });
+    let addresses = list(&fields, "addresses", network);
     let environments = list(&fields, "environments", |item| Some(item.name()?.value));
     Some(Scopes {
         models: models?,
@@ -196,7 +204,14 @@ fn scopes(item: &Item) -> Option<Scopes> {
     })
 }
 
-fn pattern(item: &Item) -> Option<Pattern> {
+pub fn network(item: &Item) -> Option<IpNet> {
+    let text = item.text()?.value;
+    let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let net = text.parse().ok().or_else(one);
+    net.or_else(|| item.report("must be an address or a network, as 10.0.0.0/8"))
+}
+
+pub fn pattern(item: &Item) -> Option<Pattern> {
     let text = item.text()?.value;
     Pattern::new(&text)
         .map_err(|error| item.report::<()>(error.to_string()))
@@ -204,7 +219,7 @@ fn pattern(item: &Item) -> Option<Pattern> {
 }
 
 /// An empty list would allow nothing, or everything: it is neither.
-fn list<T>(fields: &Fields, name: &str, read: impl Fn(&Item) -> Option<T>) -> Option<Vec<T>> {
+pub fn list<T>(fields: &Fields, name: &str, read: impl Fn(&Item) -> Option<T>) -> Option<Vec<T>> {
     let Some(item) = fields.optional(name) else {
         return Some(Vec::new());
     };

@@ -1,6 +1,8 @@
 //! `routes` as they are written.
 
+use super::sources::places;
 use crate::config::reader::{Fields, Item, Located};
+use crate::identity::source::Places;
 use crate::protocol::Dialect;
 
 #[derive(Debug)]
@@ -8,6 +10,8 @@ pub struct RawRoute {
     pub host: Option<Located<String>>,
     pub path: Option<Located<String>>,
     pub environment: Option<Located<std::sync::Arc<str>>>,
+    /// The inner is `None` where what is written can't be read.
+    pub credentials: Option<Option<Places>>,
     pub dialect: Option<Dialect>,
     pub pass_unknown: bool,
     pub allow_upgrades: bool,
@@ -36,6 +40,7 @@ fn route(item: &Item) -> Option<RawRoute> {
         "host",
         "path",
         "environment",
+        "credentials",
         "dialect",
         "unknown_endpoints",
         "upgrades",
@@ -49,6 +54,7 @@ fn route(item: &Item) -> Option<RawRoute> {
     Some(RawRoute {
         host: fields.optional("host").and_then(|item| item.text()),
         path: fields.optional("path").and_then(|item| item.text()),
+        credentials: fields.optional("credentials").map(|item| places(&item)),
         environment: fields.optional("environment").and_then(|item| item.name()),
         dialect: fields
             .optional("dialect")

@@ -4,12 +4,13 @@ use super::plans::Policy;
 use super::{ledger, own_limits};
 use crate::config::Outside;
 use crate::config::problem::{At, Findings, looks_like_key, nearest, shown};
-use crate::config::raw::{Raw, RawKey, RawTenant};
+use crate::config::raw::{self, Raw, RawKey, RawTenant};
 use crate::config::reader::Located;
 use crate::config::secret::{Secret, SecretSource, read_pepper};
+use crate::identity::source::Source;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
-use crate::policy::PlanLimit;
+use crate::policy::{PlanLimit, Sources};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
 /// The keys, and each tenant's plan.
 pub struct Accounts {
     pub keys: KeyRing,
+    pub sources: Sources,
     pub tenants: HashMap<Arc<str>, Arc<str>>,
     pub default_plan: Option<Arc<str>>,
     pub own_limits: HashMap<Arc<str>, Arc<[PlanLimit]>>,
@@ -37,7 +39,8 @@ pub fn accounts(
     let may_be_stored = ledger::has_database(raw);
     let keys = match (&raw.keys, &raw.keys_are_missing) {
         (Some(keys), _) => {
-            none(keys.value.is_empty(), &keys.at, may_be_stored, findings);
+            let none_is_there = keys.value.is_empty() && raw.sources.is_none();
+            none(none_is_there, &keys.at, may_be_stored, findings);
             keys.value.as_slice()
         }
         (None, Some(at)) => {
@@ -46,6 +49,7 @@ pub fn accounts(
         }
         (None, None) => return None,
     };
+    let sources = sources(raw, &plan_of, findings);
     let written = all(keys, &plan_of, findings);
     let own_limits = own_limits::of_keys(keys, policy, &plan_of, findings);
     if !may_be_stored {
@@ -56,6 +60,7 @@ pub fn accounts(
     let table = KeyTable::of(written?).ok()?;
     let tenants = plan_of.into_iter();
     Some(Accounts {
+        sources: sources?,
         keys: KeyRing {
             peppers: Some(peppers),
             configured: Arc::new(table),
@@ -99,6 +104,29 @@ fn default_plan(raw: &Raw, findings: &Findings) -> Option<Option<Arc<str>>> {
         unknown("plan", named, known, findings);
     }
     Some(Some(Arc::clone(plan?)))
+}
+
+fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> {
+    let Some(written) = &raw.sources else {
+        return Some(Sources::default());
+    };
+    let written = written.as_ref()?;
+    raw::sources::warn(written, findings);
+    for source in &written.value {
+        if let Source::Anonymous(caller) = source
+            && !plan_of.is_empty()
+            && !plan_of.contains_key(&caller.account.tenant)
+        {
+            let tenant = Located {
+                value: Arc::clone(&caller.account.tenant),
+                at: written.at.clone(),
+            };
+            let known = plan_of.keys().map(|name| &***name);
+            unknown("tenant", &tenant, known, findings);
+            return None;
+        }
+    }
+    Some(Sources(written.value.clone().into()))
 }
 
 fn peppers(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Peppers> {

@@ -5,7 +5,9 @@ use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings, Path};
 use crate::config::raw::Raw;
 use crate::config::raw::ledger::{RawLedger, RawPostgres};
-use crate::config::{FileSettings, LedgerConfig, PostgresSettings, SqliteSettings};
+use crate::config::{
+    FileSettings, LedgerConfig, LedgerRetention, PostgresSettings, SqliteSettings,
+};
 
 /// Where nothing else is said.
 const PATH: &str = "weir-ledger";
@@ -47,12 +49,12 @@ pub(super) fn ledger(
             path: sqlite
                 .path
                 .map_or_else(|| path.join("weir.db"), |path| path.value.into()),
-            retention: sqlite.retention.map(|span| span.value),
+            retention: sqlite.retention,
         }),
         None if raw.has_sink => None,
         None => Some(SqliteSettings {
             path: path.join("weir.db"),
-            retention: None,
+            retention: LedgerRetention::default(),
         }),
     };
     // All of them before the first `?`, so that all problems are reported.
@@ -86,7 +88,7 @@ fn postgres(
 ) -> Option<PostgresSettings> {
     Some(PostgresSettings {
         url: elsewhere(&raw.url, outside, findings)?,
-        retention: raw.retention.map(|span| span.value),
+        retention: raw.retention,
         connections: raw.connections.map_or(CONNECTIONS, |amount| amount.value),
     })
 }

@@ -30,6 +30,7 @@ fn route(raw: &RawRoute, findings: &Findings) -> Option<Route> {
     Some(Route {
         host: optional(host)?,
         path: optional(path)?,
+        credentials: optional(raw.credentials.clone())?.map(Arc::new),
         environment: raw.environment.as_ref().map(|name| Arc::clone(&name.value)),
         dialect: raw.dialect,
         pass_unknown: raw.pass_unknown,

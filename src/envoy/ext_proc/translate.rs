@@ -3,8 +3,8 @@
 use super::phase::Kind;
 use crate::envoy::headers::{header_map, set};
 use crate::envoy::structs::{nested, number, number_of, object, text, text_of};
-use crate::envoy::{AUTHZ_NAMESPACE, METADATA_NAMESPACE};
-use crate::exchange::message::Headers;
+use crate::envoy::{METADATA_NAMESPACE, peer};
+use crate::exchange::message::{Headers, Peer};
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
 use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
@@ -21,7 +21,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::Struct;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Where Envoy puts the attributes that the filter's configuration asks for.
 const ATTRIBUTES_NAMESPACE: &str = "envoy.filters.http.ext_proc";
@@ -45,12 +45,8 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
     Some(match request? {
         Request::RequestHeaders(message) => {
             let head = RequestHead {
-                address: address(&attributes),
-                judged_key_id: metadata_text(
-                    metadata_context.as_ref(),
-                    AUTHZ_NAMESPACE,
-                    "weir_key_id",
-                ),
+                peer: peer(&attributes, metadata_context.as_ref()),
+                judged: peer::judged(metadata_context.as_ref()),
                 end: message.end_of_stream,
                 headers: headers(message),
             };
@@ -93,12 +89,18 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
     })
 }
 
-/// Where the call comes from, where the configuration asks for
-/// `source.address`: `address:port`.
-fn address(attributes: &HashMap<String, Struct>) -> Option<IpAddr> {
-    let object = attributes.get(ATTRIBUTES_NAMESPACE)?;
-    let text = text_of(object, "source.address")?;
-    text.parse().map(|address: SocketAddr| address.ip()).ok()
+/// Who called, as far as the configuration asks for it: by `source.address`
+/// (`address:port`) and `connection.uri_san_peer_certificate`.
+fn peer(attributes: &HashMap<String, Struct>, metadata: Option<&EnvoyMetadata>) -> Peer {
+    let object = attributes.get(ATTRIBUTES_NAMESPACE);
+    let attribute = |name| object.and_then(|object| text_of(object, name));
+    let address = attribute("source.address").and_then(|text| text.parse().ok());
+    let name = attribute("connection.uri_san_peer_certificate");
+    Peer {
+        address: address.map(|address: SocketAddr| address.ip()),
+        name: name.filter(|name| !name.is_empty()).map(str::to_owned),
+        tokens: peer::tokens(metadata),
+    }
 }
 
 fn headers(message: HttpHeaders) -> Headers {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::exchange::door::{Judgement, judge};
+use crate::exchange::message::Judged;
 
 fn head(change: impl FnOnce(&mut Headers)) -> RequestHead {
     let mut head = request_head("/v1/chat/completions");
@@ -273,7 +274,7 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
         let mut settings = settings();
         settings.trust_ext_authz = trust;
         let mut head = head(|h| h.retain(|(n, _)| n != "authorization"));
-        head.judged_key_id = Some(key_id.to_owned());
+        head.judged = Some(Judged::Key(key_id.to_owned()));
         let hold = HoldId::new(NOW, &[7; 10]);
         let (learned, counting) = (Learned::default(), Counting::unbounded());
         let mut exchange = Exchange::new(Role::Full, settings, snapshot(), learned, hold, counting);
@@ -297,7 +298,7 @@ fn the_door_alone_judges_as_an_exchange_does() {
         id,
         NOW,
     ) {
-        Judgement::Passed { principal, .. } => assert_eq!(&*principal.key_id, "key-1"),
+        Judgement::Passed { judged, .. } => assert_eq!(judged, Judged::Key("key-1".to_owned())),
         other => panic!("{other:?}"),
     }
     match judge(&request_head("/other"), &snapshot(), settings(), id, NOW) {

@@ -56,7 +56,7 @@ fn step_of(key: impl FnOnce(&mut Key), environment: Option<&str>, from: Option<&
     let snapshot = Arc::new(snapshot);
     let mut exchange = Exchange::new(Role::Full, settings(), snapshot, learned, hold, counting);
     let mut head = request_head("/v1/chat/completions");
-    head.address = from.map(|text| text.parse().unwrap());
+    head.peer.address = from.map(|text| text.parse().unwrap());
     let step = exchange.step(Event::RequestHeaders(head), NOW);
     match step.reply {
         Some(Reply::RequestHeaders { .. }) => exchange.step(
@@ -215,7 +215,7 @@ fn while_nobody_knows_which_stored_keys_count_a_caller_is_told_to_try_again() {
             counting,
         );
         let mut head = request_head("/v1/chat/completions");
-        head.judged_key_id = judged.map(Into::into);
+        head.judged = judged.map(|id| crate::exchange::message::Judged::Key(id.to_owned()));
         let step = exchange.step(Event::RequestHeaders(head), NOW);
         let refused = match &step.reply {
             Some(Reply::Refuse { rendered, .. }) => Some(rendered.status),

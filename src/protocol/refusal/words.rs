@@ -230,6 +230,7 @@ fn of_key(credential: Credential, dialect: Dialect) -> String {
         Credential::Mistyped => "The API key is mistyped or incomplete.",
         Credential::Unknown => "Incorrect API key provided.",
         Credential::Ended => "The API key has expired.",
+        Credential::Unmapped => return "Your identity is not one that may call here.".to_owned(),
     };
     format!(
         "{problem} Send it as one header, and no other key: {}.",
