@@ -105,6 +105,7 @@ fn caller_of(object: &Struct) -> Option<Caller> {
             environment: text("environment"),
             labels: (!labels.is_empty()).then(|| labels.into()),
             scopes: None,
+            limits: None,
         },
     })
 }

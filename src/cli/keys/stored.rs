@@ -82,7 +82,7 @@ impl Where {
 
     /// Which database it is.
     pub fn database(&self) -> anyhow::Result<Database> {
-        self.source.database("stored keys")
+        self.source.database()
     }
 
     /// As [`Where::open`], of one that is known.
