@@ -15,6 +15,7 @@ pub mod import;
 pub mod keys;
 mod listen;
 mod model_names;
+mod name;
 mod outside;
 pub mod problem;
 mod quantity;

@@ -39,7 +39,7 @@ pub struct OwnLimits {
 
 /// What is wrong with a name, of a key, say.
 pub fn name_fault(name: &str) -> Option<String> {
-    super::reader::name_fault(name)
+    super::name::name_fault(name)
 }
 
 /// A span of time as the file has them: `90d`, `24h`.

@@ -258,14 +258,6 @@ impl KeyTableBuilder {
         });
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// # Errors
     /// Two of the keys have a name or a digest in common.
     pub fn build(self) -> Result<KeyTable, KeyTableError> {

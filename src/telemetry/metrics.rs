@@ -43,8 +43,7 @@ mod tls;
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 pub use tls::{CertificateOf, HandshakeFault, Listener, Reload, TlsMetrics};
 
-use crate::exchange::UsageEvent;
-use crate::exchange::event::Outcome;
+use crate::exchange::{UsageEvent, event::Outcome};
 use crate::identity::KeyUse;
 use crate::protocol::Endpoint;
 use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
@@ -236,12 +235,7 @@ impl Metrics {
                 "Keys presented that are to be used no more",
                 Counter::default,
             ),
-            stored_keys: plain(
-                metrics,
-                "stored_keys",
-                "Keys that are kept in the ledger's database",
-                Gauge::default(),
-            ),
+            stored_keys: plain(metrics, "stored_keys", "Stored keys", Gauge::default()),
             stored_keys_age_seconds: plain(
                 metrics,
                 "stored_keys_age_seconds",

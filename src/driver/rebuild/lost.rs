@@ -221,6 +221,10 @@ impl Lost {
             return vec![query(vec![not_void])];
         };
         let of_plan = Condition::is(Name::Plan, plan);
+        // Those on it that aren't configured have no names here.
+        if tenants.snapshot.default_plan.as_ref() == Some(plan) {
+            return vec![query(vec![not_void, of_plan])];
+        }
         let parts = tenants.on(plan).into_iter().map(|some| Condition {
             dimension: Name::Tenant,
             among: true,
