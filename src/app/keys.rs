@@ -51,7 +51,7 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Nobody is served before all keys were read, or the copy of them: a few seconds
 /// for a million.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(20);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Millis = Millis(2_000);

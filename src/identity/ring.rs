@@ -101,9 +101,8 @@ impl KeyRing {
             let mut tables = self.tables();
             if let Some(key) = tables.find_map(|table| table.find(&digest)) {
                 // The configuration's key of that name hides it.
-                let counts = self
-                    .by_id(key.id())
-                    .is_some_and(|known| std::ptr::eq(known, key));
+                let known = self.configured.by_id(key.id());
+                let counts = known.is_none_or(|known| std::ptr::eq(known, key));
                 return match (counts, key.has_ended(now)) {
                     (false, _) => Err(NotFound::Unknown),
                     (true, true) => {
