@@ -3,7 +3,8 @@
 //! Runtimes of their own, so that a slow scrape never slows a call: the data runtime
 //! serves Envoy; the admin runtime, on a thread of its own, serves health,
 //! readiness and metrics, and carries traces out. The ledger has two threads of
-//! its own, one that writes its spool and one that carries its rows out.
+//! its own, one that writes its spool and one that carries its rows out; keys that
+//! are kept in its database are followed on another.
 //!
 //! Going down: readiness and gRPC health turn first, new streams are refused,
 //! open calls have `drain_timeout` to end, what is left is settled and cut,
@@ -11,6 +12,7 @@
 
 mod admin_thread;
 mod grpc;
+pub mod keys;
 mod learned;
 mod ledger;
 mod receivers;
@@ -32,6 +34,7 @@ use crate::units::Millis;
 use admin_thread::AdminThread;
 use anyhow::Context;
 use grpc::Grpc;
+use keys::Following;
 use learned::Keeper;
 use ledger::Ledger;
 use std::num::NonZeroUsize;
@@ -92,16 +95,17 @@ async fn run(
     vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
-    let on_failure = on_failure(&config.counters);
+    let following = Following::of(&config, &metrics, &readiness);
     let driver = Driver::new(
         Arc::new(config.snapshot),
         settings,
         counters,
         recorder,
         Leases::default(),
-        on_failure,
+        on_failure(&config.counters),
     );
     let keeper = config.learned_path.map(|path| Keeper::start(path, &driver));
+    let keys = keys::start(following, &driver).await?;
     driver.join().await.context("counters.redis")?;
     let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
     driver.begin_counting().await.context("counters.redis")?;
@@ -133,6 +137,7 @@ async fn run(
         let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;
     }
     driver.record_unanswered();
+    keys::finish(keys);
     driver.recorder().close().await;
     tracing::info!("stopped");
     outcome.map(|_| ())
@@ -174,7 +179,8 @@ fn on_failure(config: &CountersConfig) -> OnCounterFailure {
     }
 }
 
-async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
+/// Connects to the store of counters.
+pub async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     match config {
         CountersConfig::Memory => Ok(Counters::Memory(Memory::default())),
         CountersConfig::Redis(settings) => {

@@ -12,8 +12,10 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 pub mod import;
+pub mod keys;
 mod listen;
 mod model_names;
+mod name;
 mod outside;
 pub mod problem;
 mod quantity;
@@ -53,6 +55,8 @@ pub struct Config {
     /// restart learns it again.
     pub learned_path: Option<PathBuf>,
     pub holds: Holds,
+    /// For how long stored keys count after the ledger's database was read last.
+    pub keys_stale_max: Millis,
     /// Whether the principal that `ext_authz` left in Envoy's dynamic metadata
     /// is taken, instead of judging the key again.
     pub trust_ext_authz: bool,

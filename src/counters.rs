@@ -109,6 +109,13 @@ impl CounterError {
     }
 }
 
+/// A stored key that counts no more, and its place in the list of those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawn {
+    pub place: String,
+    pub key: String,
+}
+
 impl Counters {
     /// Takes all charges or none. `now` is memory's time; Redis has its own.
     pub async fn reserve(
@@ -302,6 +309,23 @@ impl Counters {
         match self {
             Counters::Memory(_) => Ok(fresh),
             Counters::Redis(redis) => redis.epoch(lane, fresh).await,
+        }
+    }
+
+    /// Tells all sidecars of the store that a stored key counts no more. Memory is
+    /// nobody else's.
+    pub async fn withdraw(&self, key: &str) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(()),
+            Counters::Redis(redis) => redis.withdraw(key).await,
+        }
+    }
+
+    /// Keys that were withdrawn after a place, some of them; in order.
+    pub async fn withdrawn(&self, after: Option<&str>) -> Result<Vec<Withdrawn>, CounterError> {
+        match self {
+            Counters::Memory(_) => Ok(Vec::new()),
+            Counters::Redis(redis) => redis.withdrawn(after).await,
         }
     }
 

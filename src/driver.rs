@@ -64,7 +64,7 @@ use local::Local;
 use losses::Losses;
 use refused_tolls::RefusedTolls;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use unsettled::Unsettled;
@@ -72,6 +72,8 @@ use unsettled::Unsettled;
 /// What all sessions of a process share.
 pub struct Driver {
     snapshot: ArcSwap<Snapshot>,
+    /// Held by whoever puts another in its place.
+    changing: Mutex<()>,
     settings: Settings,
     counters: Counters,
     recorder: Recorder,
@@ -124,6 +126,7 @@ impl Driver {
             asks: rebuild::Asks::default(),
             sidecar: HoldId::new(clock.now(), &clock::random().id).to_string(),
             snapshot: ArcSwap::from(snapshot),
+            changing: Mutex::default(),
             settings,
             counters,
             recorder,
@@ -154,6 +157,15 @@ impl Driver {
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Puts what `change` makes of the snapshot in its place. Those who do so take
+    /// turns, so that none undoes what another did; calls go on with the one that
+    /// they began with.
+    pub fn change_snapshot(&self, change: impl FnOnce(&Snapshot) -> Snapshot) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&self.snapshot.load());
+        self.snapshot.store(Arc::new(changed));
     }
 
     pub fn settings(&self) -> Settings {

@@ -11,14 +11,16 @@ pub mod format;
 pub mod labels;
 mod pepper;
 mod ring;
+mod role;
 pub mod scopes;
 pub mod source;
 pub mod table;
 
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};
-pub use ring::{Found, KeyRing, NotFound};
+pub use ring::{Found, KeyRing, KeyUse, KeyUses, NotFound};
+pub use role::{NoRole, Role};
 pub use scopes::Scopes;
-pub use table::{Change, Key, KeyTable, KeyTableError};
+pub use table::{Change, Key, KeyTable, KeyTableBuilder, KeyTableError};
 
 use std::sync::Arc;
 
@@ -41,6 +43,8 @@ pub struct Principal {
     pub labels: Option<Arc<Labels>>,
     /// What it may be used for; `None`: for everything that its plan allows.
     pub scopes: Option<Arc<Scopes>>,
+    /// Limits of its key's own, by the name that `policy` has them under.
+    pub limits: Option<Arc<str>>,
 }
 
 impl Principal {

@@ -31,6 +31,7 @@
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
+//! |    | [`accounts`] | keys and admin tokens in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
@@ -69,6 +70,9 @@
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
 //! - an endpoint: a variant and a row there, a table of its fields each way;
+//! - a field of a key: its word in `config::raw::keys`, a column in
+//!   `accounts::row` and a file in its `migrations`, its place in `accounts::copy`,
+//!   its option in `cli::keys::attributes`; in `identity::table` what judges calls;
 //! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
 //!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!
@@ -86,6 +90,7 @@
     )
 )]
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod certificates;

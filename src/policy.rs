@@ -18,7 +18,7 @@ pub use limit::{Call, PlanLimit, When, charges};
 use crate::identity::source::{Places, Source};
 use crate::identity::table::{Account, Entry};
 use crate::identity::{KeyRing, Principal};
-use crate::limits::Unit;
+use crate::limits::{CHARGES_MAX, Unit};
 use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +31,11 @@ pub struct Snapshot {
     pub sources: Sources,
     /// The plan that each tenant is on.
     pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
+    /// That of tenants that aren't among them.
+    pub default_plan: Option<Arc<str>>,
+    /// Limits that keys have besides their plan's, by the name that the keys know
+    /// them by. A key whose limits aren't here may not call.
+    pub own_limits: Arc<HashMap<Arc<str>, Arc<[PlanLimit]>>>,
     pub models: Arc<HashMap<Arc<str>, Arc<Model>>>,
     /// Limits whose counters tenants share.
     pub shared: Arc<[PlanLimit]>,
@@ -66,7 +71,8 @@ impl Snapshot {
         user: Option<&Arc<str>>,
         id: &Arc<str>,
     ) -> Option<Principal> {
-        let plan = self.tenants.get(&account.tenant)?;
+        let plan = self.tenants.get(&account.tenant);
+        let plan = plan.or(self.default_plan.as_ref())?;
         Some(Principal {
             tenant: Arc::clone(&account.tenant),
             project: account.project.clone(),
@@ -76,7 +82,20 @@ impl Snapshot {
             plan: Arc::clone(plan),
             labels: account.labels.clone(),
             scopes: account.scopes.clone(),
+            limits: account.limits.clone(),
         })
+    }
+
+    /// The limits of a caller's key; `None` where they aren't known, or with all
+    /// others would be more than a call may be charged to.
+    pub fn own_limits(&self, principal: &Principal) -> Option<&[PlanLimit]> {
+        let Some(name) = &principal.limits else {
+            return Some(&[]);
+        };
+        let own = self.own_limits.get(name)?;
+        let plan = self.plans.get(&principal.plan);
+        let others = plan.map_or(0, |plan| plan.limits.len()) + self.shared.len();
+        (own.len() + others <= CHARGES_MAX).then_some(own)
     }
 
     /// Of each of a tenant's keys, in no order; looks at every key.

@@ -141,7 +141,10 @@ const HOUSE: House = House {
             modules: &["app"],
         },
     ],
-    siblings: &[],
+    siblings: &[Exception {
+        what: "accounts -> ledger",
+        reason: "one database, one way to open it, and one way to chain rows",
+    }],
     long_files: &[],
     long_functions: &[Exception {
         what: "src/telemetry/metrics.rs: new",

@@ -14,7 +14,8 @@
 //!
 //! And one over both databases of the ledger, SQLite and PostgreSQL: `ledger`,
 //! with batches in (`writes`), reports held to a model (`reports`), and chains
-//! that were tampered with (`chains`).
+//! that were tampered with (`chains`); and over the keys that are kept beside it:
+//! `accounts`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +26,8 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "conformance/accounts.rs"]
+mod accounts;
 #[path = "conformance/behaviour.rs"]
 mod behaviour;
 #[path = "conformance/bound.rs"]

@@ -22,6 +22,8 @@ mod dialects;
 mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/keys.rs"]
+mod keys;
 #[path = "e2e/kills.rs"]
 mod kills;
 #[path = "e2e/ledger.rs"]

@@ -70,7 +70,7 @@ fn snapshot() -> Arc<Snapshot> {
     let keys = KeyRing {
         peppers: Some(pepper.into()),
         configured: Arc::new(KeyTable::of([key]).unwrap()),
-        stored: Arc::default(),
+        ..KeyRing::default()
     };
     // Windows so long that a history never leaves them: what is used at the end
     // is all that was ever charged.

@@ -89,7 +89,7 @@ async fn health_is_given_while_the_process_lives_and_readiness_follows_its_parts
     assert_eq!(body["ready"], false);
     assert_eq!(
         body["checks"],
-        json!({ "started": false, "not_draining": true, "counters": true, "ledger": true })
+        json!({ "started": false, "not_draining": true, "counters": true, "ledger": true, "keys": true })
     );
     server.state.readiness.set_started();
     assert_eq!(server.request("GET", "/readyz").await.0, 200);

@@ -1,8 +1,23 @@
-//! `weir keys`: makes keys and their hashes.
+//! `weir keys`: makes keys and their hashes, and keeps keys in the ledger's
+//! database.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`stored`] | which database, which pepper, who it is that asks |
+//! | [`attributes`] | what a key is for, from the command line |
+//! | [`change`] | make, replace, withdraw |
+//! | [`look`] | list and show |
+//! | [`import`] | many from elsewhere |
 //!
 //! A key is shown once, by the command that makes it; only its hash goes into
 //! the configuration. A key is read from standard input, never from the command
 //! line, where the shell's history and every process list would keep it.
+
+mod attributes;
+mod change;
+mod import;
+mod look;
+mod stored;
 
 use crate::config::{Outside, Process, SecretSource, read_pepper};
 use crate::identity::format;
@@ -10,7 +25,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make API keys and the hashes that stand for them in the configuration.
+/// Make API keys and the hashes that stand for them in the configuration, or keep
+/// them in the ledger's database.
 #[derive(Debug, clap::Args)]
 pub struct KeysArgs {
     #[command(subcommand)]
@@ -23,6 +39,18 @@ pub enum KeysCommand {
     Generate(GenerateArgs),
     /// Read a key from standard input and print its hash for `identity.keys`.
     Hash(HashArgs),
+    /// Make a key that is kept in the ledger's database; it is printed once.
+    Create(Box<change::CreateArgs>),
+    /// List the keys of the ledger's database.
+    List(look::ListArgs),
+    /// Show a key of the ledger's database, and what was done to it.
+    Show(look::ShowArgs),
+    /// Put a new key in the place of one; both count for a while.
+    Rotate(change::RotateArgs),
+    /// Withdraw keys: they count nowhere a few seconds later.
+    Revoke(change::RevokeArgs),
+    /// Bring keys from elsewhere, or their hashes: one a line of standard input.
+    Import(Box<import::ImportArgs>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +97,27 @@ pub enum KeysError {
 /// Carries the command out. Exit code 0, or 1 with the reason on standard
 /// error.
 pub fn run(args: &KeysArgs) -> ExitCode {
+    let stored = match &args.command {
+        KeysCommand::Create(args) => change::create(args),
+        KeysCommand::List(args) => look::list(args),
+        KeysCommand::Show(args) => look::show(args),
+        KeysCommand::Rotate(args) => change::rotate(args),
+        KeysCommand::Revoke(args) => change::revoke(args),
+        KeysCommand::Import(args) => import::run(args),
+        KeysCommand::Generate(_) | KeysCommand::Hash(_) => return plain(args),
+    };
+    match stored {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if stored::nobody_listens(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "weir keys: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Those that need no database.
+fn plain(args: &KeysArgs) -> ExitCode {
     let done = match &args.command {
         KeysCommand::Generate(args) => generate(args, &mut io::stdout(), &mut io::stderr()),
         KeysCommand::Hash(args) => {
@@ -81,6 +130,7 @@ pub fn run(args: &KeysArgs) -> ExitCode {
             }
             hash(args, &Process, &mut io::stdin(), &mut io::stdout())
         }
+        _ => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Which ledger a command reads or corrects, from its arguments.
+//! Which ledger a command reads, corrects, or keeps keys in, from its arguments.
 
 use crate::app::reports::database;
 use crate::config::{self, Config, Outside, Process};
@@ -43,7 +43,49 @@ pub(super) struct Found {
     name: String,
 }
 
+/// The database that keys are kept in.
+pub(super) struct Database {
+    pub store: StoreConfig,
+    /// What to call it.
+    pub name: String,
+    /// The configuration that named it.
+    pub config: Option<Box<Config>>,
+}
+
 impl Source {
+    /// Which database keys are kept in. That of a configuration needn't be there
+    /// yet.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        let Some(path) = &self.config else {
+            let Found { config, name } = self.by_itself.or_of(None, Use::Read, &Process)?;
+            return Ok(Database {
+                store: config,
+                name,
+                config: None,
+            });
+        };
+        let config = load(path, &Process)?;
+        let shown = path.display();
+        let Some(ledger) = &config.ledger else {
+            bail!("{shown}: there is no ledger: stored keys need its database");
+        };
+        let Some(store) = database(ledger) else {
+            bail!(
+                "{shown}: the ledger has only a file: stored keys need ledger.sqlite or \
+                 ledger.postgres, besides it or in its place"
+            );
+        };
+        let name = match &store {
+            StoreConfig::Sqlite { path } => format!("ledger.sqlite: {}", path.display()),
+            StoreConfig::Postgres(_) => "ledger.postgres".to_owned(),
+        };
+        Ok(Database {
+            store,
+            name,
+            config: Some(Box::new(config)),
+        })
+    }
+
     /// Opens it, to read.
     pub async fn open(&self) -> anyhow::Result<Store> {
         let config = match &self.config {
@@ -138,7 +180,7 @@ fn named(database: StoreConfig) -> anyhow::Result<Found> {
 }
 
 /// A file that isn't there is no empty ledger.
-fn sqlite(path: &Path, name: String) -> anyhow::Result<Found> {
+pub(super) fn sqlite(path: &Path, name: String) -> anyhow::Result<Found> {
     let found = std::fs::metadata(path);
     let found = found.with_context(|| {
         format!("{name}: there is no ledger: has weir served here, and is the path right?")

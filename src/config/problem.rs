@@ -271,6 +271,7 @@ pub fn looks_like_key(text: &str) -> bool {
     let text = text.trim();
     text.starts_with("weir_live_")
         || text.starts_with("weir_test_")
+        || text.starts_with("weir_admin_")
         || (text.starts_with("sk-") && text.len() >= PROVIDER_KEY_BYTES_MIN)
 }
 

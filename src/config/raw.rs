@@ -19,6 +19,7 @@ pub mod sources;
 pub use keys::RawKey;
 pub use policy::{RawModel, RawPlan, RawTenant};
 
+use super::problem::At;
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
 use super::{Level, LogFormat, UpstreamAuthorization};
@@ -52,6 +53,10 @@ pub struct Raw {
     /// The inner is `None` where what is written can't be read.
     pub sources: Option<Option<Located<Vec<Source>>>>,
     pub keys: Option<Located<Vec<RawKey>>>,
+    /// Where `identity.keys` is missing.
+    pub keys_are_missing: Option<At>,
+    pub default_plan: Option<policy::Name>,
+    pub keys_stale_max: Option<Located<Millis>>,
     pub models: Option<Located<Vec<RawModel>>>,
     pub plans: Option<Located<Vec<RawPlan>>>,
     pub tenants: Option<Located<Vec<RawTenant>>>,

@@ -4,7 +4,8 @@
 //! on with the next field, so that all problems come at once. Each field is
 //! reported at most once: `None` of a required field says nothing more.
 
-use super::problem::{At, Findings, Path, looks_like_key, nearest, shown, shown_bare};
+use super::name::name_fault;
+use super::problem::{At, Findings, Path, nearest, shown, shown_bare};
 use super::quantity::{self, AsDollars, AsPerMille, AsSize, AsSpan, QuantityError};
 use super::secret::Secret;
 use super::yaml::{Entry, Node, Value};
@@ -12,10 +13,6 @@ use crate::units::Millis;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-/// The longest name of a tenant, plan, key, user, project, tier, limit or
-/// model. Names are part of counter names, events and refusals.
-pub const NAME_BYTES_MAX: usize = 128;
 
 /// The longest address or file name.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -74,6 +71,10 @@ impl<'a> Item<'a> {
     pub fn report<T>(&self, text: impl Into<String>) -> Option<T> {
         self.findings.problem(&self.at, text);
         None
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        self.node.to_json()
     }
 
     fn is_null(&self) -> bool {
@@ -379,22 +380,4 @@ impl<'a> Fields<'a> {
             }
         }
     }
-}
-
-/// What is wrong with a name, if anything.
-fn name_fault(name: &str) -> Option<String> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let len = name.len();
-        return Some(format!("must have 1 to {NAME_BYTES_MAX} bytes (got {len})"));
-    }
-    if name.contains(char::is_control) {
-        return Some("must not hold control characters".to_owned());
-    }
-    if name.trim() != name {
-        return Some("must not begin or end with white space".to_owned());
-    }
-    if looks_like_key(name) {
-        return Some("looks like an API key; a name stands in logs and events".to_owned());
-    }
-    None
 }

@@ -9,11 +9,15 @@ mod descriptors;
 mod ledger;
 mod limits;
 mod listen;
+mod own_limits;
 mod plans;
 mod prices;
 mod receivers;
 mod routes;
 mod tls;
+
+pub(super) use limits::Known;
+pub(super) use own_limits::of_key as limits_of_key;
 
 use super::problem::{Findings, shown};
 use super::quantity::AsSpan;
@@ -23,13 +27,16 @@ use super::secret::{Secret, SecretError, read_secret};
 use super::*;
 use std::sync::Arc;
 
+/// An outage of the ledger's database must not become one of all calls; a day is
+/// for how long a key may go on that was withdrawn where this sidecar can't see.
+const KEYS_STALE_MAX_DEFAULT: Millis = Millis::from_mins(24 * 60);
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 
 /// Resolves everything, reporting all that is wrong.
 pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<Config> {
     let policy = plans::resolve(&raw, outside, findings);
-    let accounts = accounts::accounts(&raw, outside, findings);
+    let accounts = accounts::accounts(&raw, policy.as_ref(), outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
     let listen = listen::listen(raw.listen, outside, findings);
@@ -47,6 +54,9 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         ledger: ledger?,
         learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
+        keys_stale_max: raw
+            .keys_stale_max
+            .map_or(KEYS_STALE_MAX_DEFAULT, |span| span.value),
         trust_ext_authz: raw.trust_ext_authz.unwrap_or(true),
         server: server(raw.server)?,
         telemetry: Telemetry {
@@ -58,6 +68,8 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             keys: accounts.keys,
             sources: accounts.sources,
             tenants: Arc::new(accounts.tenants),
+            default_plan: accounts.default_plan,
+            own_limits: Arc::new(accounts.own_limits),
             models: Arc::new(policy.models),
             shared: policy.shared.into(),
             plans: Arc::new(policy.plans),

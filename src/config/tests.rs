@@ -453,11 +453,78 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
         "plans.team.limits[1]: never holds more than 1000",
         "plans.idle: no tenant is on this plan",
         "plans.idle: the plan has no limits",
-        "tenants.lonely: no key belongs to this tenant",
     ] {
         assert!(texts.contains(part), "{part} is not in\n{texts}");
     }
     assert!(!texts.contains("hunter2"));
+}
+
+/// With a ledger's database nobody can know who has keys.
+#[test]
+fn keys_may_be_kept_in_the_ledgers_database_and_nowhere_else() {
+    let keys_begin = GOOD.find("  keys:").unwrap();
+    let keys_end = GOOD.find("models:").unwrap();
+    let without = [
+        &GOOD[..keys_begin],
+        "  default_plan: team\n",
+        &GOOD[keys_end..],
+    ]
+    .concat();
+    let with = |ledger: &str, text: &str| {
+        let text = text.replace("{ path: weir-ledger }", ledger);
+        load(&text, "weir.yaml", &outside())
+    };
+    let pg = "{ postgres: { url: { env: REDIS_URL } } }";
+    for database in ["{}", "{ sqlite: {} }", pg] {
+        let config = with(database, &without).unwrap_or_else(|p| panic!("{p}"));
+        assert!(config.snapshot.keys.is_empty());
+        assert_eq!(config.snapshot.default_plan.as_deref(), Some("team"));
+        assert_eq!(config.keys_stale_max, Millis(24 * 60 * 60 * 1000));
+        let warnings = config.warnings.join("\n");
+        assert!(
+            warnings.contains("identity.keys: there is no key"),
+            "{warnings}"
+        );
+        assert!(!warnings.contains("no key belongs"), "{warnings}");
+    }
+    let lonely = GOOD.replace("tenants:\n", "tenants:\n  lonely: { plan: team }\n");
+    let file = "{ file: { path: usage.jsonl } }";
+    let config = with(file, &lonely).unwrap_or_else(|p| panic!("{p}"));
+    let warnings = config.warnings.join("\n");
+    let expected = "tenants.lonely: no key belongs to this tenant";
+    assert!(warnings.contains(expected), "{warnings}");
+    let error = with(file, &without).unwrap_err().to_string();
+    assert!(
+        error.contains("identity.keys: must have at least one key"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_configured_key_has_limits_of_its_own() {
+    let limits = "limits: [ { per: key, unit: cost, amount: 2.5, period: month } ]";
+    let text = GOOD.replacen(
+        "user: ada,",
+        &format!("user: ada, owner: ops, {limits},"),
+        1,
+    );
+    let load = |text: &str| load(text, "weir.yaml", &outside());
+    // One of the models has no price.
+    let text = text.replace("price: unpriced", "price: { input: 0, output: 0 }");
+    let config = load(&text).unwrap_or_else(|p| panic!("{p}"));
+    let key = config.snapshot.keys.by_id("ada-laptop").unwrap();
+    let principal = config.snapshot.principal(key).unwrap();
+    let own = config.snapshot.own_limits(&principal).unwrap();
+    let names: Vec<(&str, u64)> = own
+        .iter()
+        .map(|l| (&*l.limit.name, l.limit.amount))
+        .collect();
+    assert_eq!(names, [("own:key-cost", 2_500_000_000)]);
+    let other = config.snapshot.keys.by_id("support-bot").unwrap();
+    let other = config.snapshot.principal(other).unwrap();
+    assert_eq!(config.snapshot.own_limits(&other), Some(&[][..]));
+    let stale = text.replacen("identity:\n", "identity:\n  stale_max: 1h\n", 1);
+    assert_eq!(load(&stale).unwrap().keys_stale_max, Millis(3_600_000));
 }
 
 #[test]

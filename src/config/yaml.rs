@@ -69,6 +69,29 @@ impl Value {
     }
 }
 
+impl Node {
+    /// The same as JSON. A number that JSON would write otherwise stays a text,
+    /// which is read as the same.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Number(text) => {
+                let number = serde_json::from_str::<serde_json::Number>(text).ok();
+                let number = number.filter(|number| number.to_string() == *text);
+                number.map_or_else(|| Json::String(text.clone()), Json::Number)
+            }
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(nodes) => Json::Array(nodes.iter().map(Node::to_json).collect()),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                .collect(),
+        }
+    }
+}
+
 /// Reads one YAML document.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ mod link;
 mod packed;
 mod scripts;
 mod server_clock;
+mod withdrawn;
 
 use super::CounterError;
 use crate::limits::counter::{self, Counter, Rule};

@@ -3,6 +3,7 @@
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
+use crate::identity::{KeyUse, KeyUses};
 use crate::ledger::spool::Spool;
 use crate::limits::HoldId;
 use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
@@ -22,6 +23,13 @@ pub struct Recorder {
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 impl Recorder {
+    /// Keys were used that are to be used no more.
+    pub(super) fn key_uses(&self, uses: &KeyUses) {
+        for kind in KeyUse::ALL {
+            self.metrics.key_used(kind, uses.take(kind));
+        }
+    }
+
     pub fn new(
         ledger: Option<Arc<Spool>>,
         metrics: Arc<Metrics>,

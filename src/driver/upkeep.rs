@@ -74,6 +74,7 @@ impl Upkeep {
     pub(super) async fn look(&mut self) {
         let driver = &self.driver;
         driver.learning.publish();
+        driver.recorder.key_uses(&driver.snapshot().keys.uses);
         driver
             .recorder
             .holds(driver.leases.len(), driver.unsettled.len());

@@ -105,6 +105,7 @@ fn caller_of(object: &Struct) -> Option<Caller> {
             environment: text("environment"),
             labels: (!labels.is_empty()).then(|| labels.into()),
             scopes: None,
+            limits: None,
         },
     })
 }
@@ -178,6 +179,7 @@ mod tests {
                 environment: None,
                 labels: Some([("a".into(), "1".into()), ("b".into(), "2".into())].into()),
                 scopes: None,
+                limits: None,
             },
         };
         let bare = Caller {

@@ -281,7 +281,10 @@ impl Admission<'_> {
             most: asked.most,
         };
         let shared = policy::charges(&self.snapshot.shared, call);
-        let charges = policy::charges(&plan.limits, call);
+        let mut charges = policy::charges(&plan.limits, call);
+        // A head isn't let in without them.
+        let own = self.snapshot.own_limits(&who.principal);
+        charges.extend(policy::charges(own.unwrap_or_default(), call));
         let call = OpenCall {
             id: self.hold,
             started_at: who.started_at,

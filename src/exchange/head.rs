@@ -93,6 +93,7 @@ impl Identified {
                 environment: who.environment.clone(),
                 labels: who.labels.clone(),
                 scopes: None,
+                limits: None,
             },
         }))
     }

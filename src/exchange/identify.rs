@@ -66,11 +66,7 @@ pub(super) fn identify(
 fn judged_before(judged: &Judged, snapshot: &Snapshot, now: UnixMillis) -> Result<Known, Denial> {
     let principal = match judged {
         Judged::Key(id) => {
-            let key = snapshot.keys.by_id(id);
-            let key = key.ok_or(unauthenticated(Credential::Unknown))?;
-            if key.has_ended(now) {
-                return Err(unauthenticated(Credential::Ended));
-            }
+            let key = snapshot.keys.judged(id, now).map_err(not_found)?;
             of_key(key, snapshot)?
         }
         Judged::Caller(caller) => {
@@ -96,15 +92,18 @@ fn by_key(
         Err(wrong) => return Err(unauthenticated(wrong)),
     };
     let found = snapshot.keys.authenticate(key.as_bytes(), now);
-    let found = found.map_err(|why| {
-        unauthenticated(match why {
-            NotFound::Mistyped => Credential::Mistyped,
-            NotFound::Unknown => Credential::Unknown,
-            NotFound::Ended => Credential::Ended,
-        })
-    })?;
+    let found = found.map_err(not_found)?;
     found.key.touch(now);
     of_key(found.key, snapshot).map(Some)
+}
+
+fn not_found(why: NotFound) -> Denial {
+    unauthenticated(match why {
+        NotFound::Mistyped => Credential::Mistyped,
+        NotFound::Unknown => Credential::Unknown,
+        NotFound::Ended => Credential::Ended,
+        NotFound::Unjudged => return Denial::KeysUnavailable,
+    })
 }
 
 fn by_token(head: &RequestHead, source: &TokenSource) -> Result<Option<Caller>, Denial> {
@@ -163,7 +162,11 @@ fn by_headers(head: &RequestHead, source: &HeaderSource) -> Result<Option<Caller
 }
 
 fn of_key(key: &Entry, snapshot: &Snapshot) -> Result<Principal, Denial> {
-    snapshot.principal(key).ok_or(no_plan())
+    let principal = snapshot.principal(key).ok_or(no_plan())?;
+    // One that can't be held to its limits isn't let through without them.
+    let own = snapshot.own_limits(&principal);
+    own.ok_or(Denial::OutOfScope(Scope::Limits))?;
+    Ok(principal)
 }
 
 fn with_plan(caller: Option<Caller>, snapshot: &Snapshot) -> Result<Option<Principal>, Denial> {

@@ -53,7 +53,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     let keys = KeyRing {
         peppers: Some(pepper.into()),
         configured: Arc::new(KeyTable::of([key]).unwrap()),
-        stored: Arc::default(),
+        ..KeyRing::default()
     };
     let limit = |name: &str, scope, unit, amount, algorithm| {
         PlanLimit::from(Limit {

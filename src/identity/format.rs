@@ -1,13 +1,19 @@
 //! The form of weir's own keys.
 //!
-//! `weir_live_` or `weir_test_`, then 43 base-62 digits of 256 random bits,
+//! `weir_live_`, `weir_test_` or, of admin tokens, `weir_admin_`, then 43 base-62 digits of 256 random bits,
 //! then 6 base-62 digits of the CRC-32 of everything before them. The prefix
 //! lets scanners find a leaked key, the checksum lets a mistyped one be told
 //! from an unknown one. Neither adds to or takes from the secret.
 
 use std::fmt;
 
-const PREFIXES: [&str; 2] = ["weir_live_", "weir_test_"];
+const PREFIXES: [&str; 3] = ["weir_live_", "weir_test_", "weir_admin_"];
+/// What names begin with that weir chose.
+const KEY_ID_PREFIX: &str = "key_";
+const TOKEN_ID_PREFIX: &str = "adm_";
+/// 62^16 > 2^95: no two are alike.
+const ID_DIGITS: usize = 16;
+const ID_BYTES: usize = 11;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// 62^43 > 2^256.
@@ -41,8 +47,27 @@ pub enum KeyFormatError {
 
 /// A key made of 256 random bits.
 pub fn key(random: [u8; 32], test: bool) -> String {
-    let [live_prefix, test_prefix] = PREFIXES;
-    let prefix = if test { test_prefix } else { live_prefix };
+    let [live_prefix, test_prefix, _] = PREFIXES;
+    whole(if test { test_prefix } else { live_prefix }, random)
+}
+
+/// An admin token made of 256 random bits.
+pub fn admin_token(random: [u8; 32]) -> String {
+    let [_, _, prefix] = PREFIXES;
+    whole(prefix, random)
+}
+
+/// The name of a key made of 88 random bits. Names are no secret.
+pub fn key_id(random: [u8; ID_BYTES]) -> String {
+    format!("{KEY_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
+}
+
+/// The name of an admin token, as [`key_id`].
+pub fn token_id(random: [u8; ID_BYTES]) -> String {
+    format!("{TOKEN_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
+}
+
+fn whole(prefix: &str, random: [u8; 32]) -> String {
     let body = format!("{prefix}{}", Base62::<SECRET_DIGITS>::of(random));
     let checksum = checksum(&body);
     format!("{body}{checksum}")

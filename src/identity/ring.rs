@@ -5,6 +5,7 @@ use super::pepper::Peppers;
 use super::table::{Entry, KeyTable};
 use crate::units::UnixMillis;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// All keys that count: those of the configuration, and those that are kept
 /// beside the ledger. Of one name in both, the configuration's counts.
@@ -14,6 +15,53 @@ pub struct KeyRing {
     pub peppers: Option<Peppers>,
     pub configured: Arc<KeyTable>,
     pub stored: Arc<KeyTable>,
+    /// Nobody knows any more which stored keys still count: none does, and a key
+    /// that isn't configured can't be judged.
+    pub stored_is_stale: bool,
+    /// How often keys were used that are to be used no more.
+    pub uses: Arc<KeyUses>,
+}
+
+/// How often keys were presented that their holders are to part with.
+#[derive(Debug, Default)]
+pub struct KeyUses {
+    ended: AtomicU64,
+    replaced: AtomicU64,
+    previous_pepper: AtomicU64,
+}
+
+/// Why a key is to be used no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It has ended: the call is refused.
+    Ended,
+    /// Another has taken its place.
+    Replaced,
+    /// Its digest is made with the pepper before.
+    PreviousPepper,
+}
+
+impl KeyUse {
+    pub const ALL: [KeyUse; 3] = [KeyUse::Ended, KeyUse::Replaced, KeyUse::PreviousPepper];
+}
+
+impl KeyUses {
+    fn count(&self, kind: KeyUse) -> &AtomicU64 {
+        match kind {
+            KeyUse::Ended => &self.ended,
+            KeyUse::Replaced => &self.replaced,
+            KeyUse::PreviousPepper => &self.previous_pepper,
+        }
+    }
+
+    fn note(&self, kind: KeyUse) {
+        self.count(kind).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often since it was asked last.
+    pub fn take(&self, kind: KeyUse) -> u64 {
+        self.count(kind).swap(0, Ordering::Relaxed)
+    }
 }
 
 /// A key that was presented.
@@ -32,6 +80,8 @@ pub enum NotFound {
     Unknown,
     /// It was one until then.
     Ended,
+    /// Whether it is one isn't known now: see [`KeyRing::stored_is_stale`].
+    Unjudged,
 }
 
 impl KeyRing {
@@ -51,30 +101,63 @@ impl KeyRing {
             let mut tables = self.tables();
             if let Some(key) = tables.find_map(|table| table.find(&digest)) {
                 // The configuration's key of that name hides it.
-                let counts = self
-                    .by_id(key.id())
-                    .is_some_and(|known| std::ptr::eq(known, key));
+                let known = self.configured.by_id(key.id());
+                let counts = known.is_none_or(|known| std::ptr::eq(known, key));
                 return match (counts, key.has_ended(now)) {
                     (false, _) => Err(NotFound::Unknown),
-                    (true, true) => Err(NotFound::Ended),
-                    (true, false) => Ok(Found {
-                        key,
-                        of_pepper_before: at > 0,
-                    }),
+                    (true, true) => {
+                        self.uses.note(KeyUse::Ended);
+                        Err(NotFound::Ended)
+                    }
+                    (true, false) => Ok(self.found(key, at > 0)),
                 };
             }
         }
-        Err(NotFound::Unknown)
+        Err(self.not_found())
     }
 
-    /// A key that was judged already, by its name.
+    fn found<'k>(&self, key: &'k Entry, of_pepper_before: bool) -> Found<'k> {
+        if key.is_replaced() {
+            self.uses.note(KeyUse::Replaced);
+        }
+        if of_pepper_before {
+            self.uses.note(KeyUse::PreviousPepper);
+        }
+        Found {
+            key,
+            of_pepper_before,
+        }
+    }
+
+    fn not_found(&self) -> NotFound {
+        match self.stored_is_stale {
+            true => NotFound::Unjudged,
+            false => NotFound::Unknown,
+        }
+    }
+
+    /// A key that was judged already, by its name: it may have been withdrawn
+    /// since.
+    ///
+    /// # Errors
+    /// See [`NotFound`].
+    pub fn judged(&self, id: &str, now: UnixMillis) -> Result<&Entry, NotFound> {
+        let key = self.by_id(id).ok_or_else(|| self.not_found())?;
+        match key.has_ended(now) {
+            true => Err(NotFound::Ended),
+            false => Ok(key),
+        }
+    }
+
+    /// A key that counts, by its name.
     pub fn by_id(&self, id: &str) -> Option<&Entry> {
         self.tables().find_map(|table| table.by_id(id))
     }
 
     /// Of every key that counts, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        let stored = self.stored.iter();
+        let stored = (!self.stored_is_stale).then(|| self.stored.iter());
+        let stored = stored.into_iter().flatten();
         let stored = stored.filter(|key| self.configured.by_id(key.id()).is_none());
         self.configured.iter().chain(stored)
     }
@@ -88,7 +171,8 @@ impl KeyRing {
     }
 
     fn tables(&self) -> impl Iterator<Item = &KeyTable> {
-        [&*self.configured, &*self.stored].into_iter()
+        let stored = (!self.stored_is_stale).then_some(&*self.stored);
+        std::iter::once(&*self.configured).chain(stored)
     }
 }
 
@@ -133,6 +217,7 @@ mod tests {
             }),
             configured: Arc::new(configured.unwrap()),
             stored: Arc::new(stored.unwrap()),
+            ..KeyRing::default()
         };
         let mut mistyped = weirs.clone();
         mistyped.replace_range(20..21, if &weirs[20..21] == "A" { "B" } else { "A" });
@@ -156,6 +241,28 @@ mod tests {
             assert_eq!(found, expected, "{presented}");
         }
         assert_eq!(ring.len(), 5);
+        let taken = KeyUse::ALL.map(|kind| ring.uses.take(kind));
+        assert_eq!(taken, [1, 0, 1]);
+        assert_eq!(ring.uses.take(KeyUse::Ended), 0, "each is told of once");
+        let stale = KeyRing {
+            stored_is_stale: true,
+            ..ring.clone()
+        };
+        for (presented, expected) in [
+            ("configured", Ok(())),
+            ("kept-key", Err(NotFound::Unjudged)),
+            ("nobodys-key-at-all", Err(NotFound::Unjudged)),
+            (&mistyped, Err(NotFound::Mistyped)),
+        ] {
+            let found = stale.authenticate(presented.as_bytes(), NOW);
+            assert_eq!(found.map(|_| ()), expected, "{presented}");
+        }
+        assert_eq!(stale.len(), 3);
+        for (id, expected) in [("both", Ok(())), ("kept", Err(NotFound::Unjudged))] {
+            assert_eq!(stale.judged(id, NOW).map(|_| ()), expected, "{id}");
+        }
+        assert_eq!(ring.judged("over", NOW).err(), Some(NotFound::Ended));
+        assert_eq!(ring.judged("none", NOW).err(), Some(NotFound::Unknown));
         let nobody = KeyRing::default();
         let found = nobody.authenticate(b"x", NOW);
         assert_eq!(found.err(), Some(NotFound::Unknown));

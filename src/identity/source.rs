@@ -171,6 +171,7 @@ impl Mapping {
                 environment: optional(&self.environment)?,
                 labels: (!labels.is_empty()).then(|| labels.into()),
                 scopes: None,
+                limits: None,
             },
         })
     }

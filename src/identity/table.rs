@@ -44,6 +44,8 @@ pub struct Account {
     pub environment: Option<Arc<str>>,
     pub labels: Option<Arc<Labels>>,
     pub scopes: Option<Arc<Scopes>>,
+    /// Limits of its own, by the name that `policy` has them under.
+    pub limits: Option<Arc<str>>,
 }
 
 /// A key in a table.
@@ -74,6 +76,15 @@ pub enum Change {
 pub struct KeyTable {
     bulk: Arc<Bulk>,
     beside: Beside,
+}
+
+/// Makes a table of keys that come one after the other, so that they needn't all
+/// be at hand in their larger form.
+#[derive(Debug, Default)]
+pub struct KeyTableBuilder {
+    /// What many have in common is kept once.
+    accounts: HashSet<Arc<Account>>,
+    entries: Vec<Entry>,
 }
 
 /// Why a key couldn't be added.
@@ -108,30 +119,11 @@ impl KeyTable {
     /// # Errors
     /// Two of them have a name or a digest in common.
     pub fn of(keys: impl IntoIterator<Item = Key>) -> Result<Self, KeyTableError> {
-        let mut accounts = HashSet::new();
-        let entries = keys.into_iter().map(|key| {
-            let account = Arc::new(key.account);
-            let account = match accounts.get(&account) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    accounts.insert(Arc::clone(&account));
-                    account
-                }
-            };
-            Entry {
-                digest: key.digest,
-                id: key.id,
-                user: key.user,
-                account,
-                ends_at: key.ends_at.unwrap_or_default(),
-                used_hour: AtomicU32::new(0),
-                replaced: key.replaced,
-            }
-        });
-        Ok(Self {
-            bulk: Arc::new(Bulk::of(entries.collect())?),
-            beside: Beside::default(),
-        })
+        let mut builder = KeyTableBuilder::default();
+        for key in keys {
+            builder.push(key);
+        }
+        builder.build()
     }
 
     /// What it is after these changes; of two to one key the later counts.
@@ -174,12 +166,21 @@ impl KeyTable {
         unchanged.chain(changed.map(|entry| &**entry))
     }
 
+    /// Looks at what lies beside the bulk alone.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let mut len = self.bulk.entries.len();
+        for (id, changed) in &self.beside.by_id {
+            match (self.bulk.by_id(id).is_some(), changed.is_some()) {
+                (true, false) => len = len.saturating_sub(1),
+                (false, true) => len = len.saturating_add(1),
+                (true, true) | (false, false) => {}
+            }
+        }
+        len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.len() == 0
     }
 
     fn put(&mut self, key: Key) {
@@ -225,6 +226,45 @@ impl KeyTable {
             // It can't be: `put` lets no two share anything.
             Err(_) => self,
         }
+    }
+}
+
+impl KeyTableBuilder {
+    /// Makes room for so many.
+    pub fn with_capacity(keys: usize) -> Self {
+        Self {
+            accounts: HashSet::new(),
+            entries: Vec::with_capacity(keys),
+        }
+    }
+
+    pub fn push(&mut self, key: Key) {
+        let account = match self.accounts.get(&key.account) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let account = Arc::new(key.account);
+                self.accounts.insert(Arc::clone(&account));
+                account
+            }
+        };
+        self.entries.push(Entry {
+            digest: key.digest,
+            id: key.id,
+            user: key.user,
+            account,
+            ends_at: key.ends_at.unwrap_or_default(),
+            used_hour: AtomicU32::new(0),
+            replaced: key.replaced,
+        });
+    }
+
+    /// # Errors
+    /// Two of the keys have a name or a digest in common.
+    pub fn build(self) -> Result<KeyTable, KeyTableError> {
+        Ok(KeyTable {
+            bulk: Arc::new(Bulk::of(self.entries.into_boxed_slice())?),
+            beside: Beside::default(),
+        })
     }
 }
 
@@ -329,6 +369,18 @@ impl Entry {
     /// known here.
     pub fn used_hour(&self) -> u32 {
         self.used_hour.load(Ordering::Relaxed)
+    }
+
+    /// As it was told to the table.
+    pub fn key(&self) -> Key {
+        Key {
+            digest: self.digest,
+            id: Arc::clone(&self.id),
+            user: self.user.clone(),
+            account: Account::clone(&self.account),
+            ends_at: (self.ends_at.0 != 0).then_some(self.ends_at),
+            replaced: self.replaced,
+        }
     }
 
     fn copy(&self) -> Self {

@@ -11,6 +11,7 @@
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
 //! | `remote` | PostgreSQL's connections, given up rather than waited for |
 //! | `migrations` | the tables, by version |
+//! | [`database`] | the same for whoever keeps tables of their own beside these |
 //! | `write`, `copy`, `partitions`, `known` | batches in |
 //! | `aside` | rows that were set aside, and another try |
 //! | `told_twice` | a call that is told of as refused and as let through |
@@ -27,6 +28,7 @@
 //! driver); what an event costs (`pricing`).
 
 pub mod columns;
+pub mod database;
 pub mod measure;
 pub mod period;
 pub mod query;
@@ -90,7 +92,7 @@ impl Store {
     /// [`StoreError::Address`], [`StoreError::Newer`], [`StoreError::Away`].
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = connect::connect(config).await?;
-        migrations::migrate(&pool).await?;
+        migrations::migrate(&pool, &migrations::LEDGER).await?;
         partitions::ahead(&pool).await?;
         let known = known::Known::default();
         Ok(Self { pool, known })
@@ -103,7 +105,7 @@ impl Store {
     /// [`StoreError::NoLedger`], [`StoreError::Older`], and as [`Store::open`].
     pub async fn open_to_read(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = connect::connect_to_read(config).await?;
-        migrations::check(&pool).await?;
+        migrations::check(&pool, &migrations::LEDGER).await?;
         let known = known::Known::default();
         Ok(Self { pool, known })
     }

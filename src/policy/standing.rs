@@ -70,24 +70,31 @@ pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> 
         .map(|name| parts_of_counter_id(name).ok_or(NotListed::After));
     let after = after.transpose()?;
     let shared = snapshot.shared.iter().filter(|_| asked.shared);
-    let own = plan.limits.iter().map(|limit| (limit, false));
-    let all = own.chain(shared.map(|limit| (limit, true)));
+    let own = plan.limits.iter().map(|limit| (limit, None, false));
+    let of_keys = of_keys(snapshot, &callers);
+    let of_keys = of_keys
+        .iter()
+        .map(|(limit, who)| (*limit, Some(who), false));
+    let all = own.chain(of_keys);
+    let all = all.chain(shared.map(|limit| (limit, None, true)));
     let mut all = all
-        .filter(|(limit, _)| asked.limit.is_none_or(|only| *limit.limit.name == *only))
+        .filter(|(limit, ..)| asked.limit.is_none_or(|only| *limit.limit.name == *only))
         .peekable();
-    if let Some((name, _)) = &after {
-        while all
-            .next_if(|(limit, _)| *limit.limit.name != **name)
-            .is_some()
-        {}
+    if let Some((name, values)) = &after {
+        let is_it = |limit: &PlanLimit, who: Option<&&Principal>| {
+            let of_key = who.is_none_or(|who| values.last() == Some(&&*who.key_id));
+            *limit.limit.name == **name && of_key
+        };
+        while all.next_if(|(limit, who, _)| !is_it(limit, *who)).is_some() {}
         all.peek().ok_or(NotListed::After)?;
     }
     let mut after = after.map(|(_, values)| values);
     let (mut listed, mut room) = (Listed::default(), asked.max.max(1));
     let mut last = None;
-    for (limit, is_shared) in all {
+    for (limit, who, is_shared) in all {
+        let callers = who.map_or(&callers[..], std::slice::from_ref);
         // One more than there is room for tells that there are more.
-        let mut found = of_limit(snapshot, limit, &callers, after.take(), room + 1);
+        let mut found = of_limit(snapshot, limit, callers, after.take(), room + 1);
         let more = found.len() > room;
         found.truncate(room);
         room -= found.len();
@@ -105,6 +112,21 @@ pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> 
         }
     }
     Ok(listed)
+}
+
+/// The limits that keys have of their own, and whose each is, by their names.
+fn of_keys<'s>(
+    snapshot: &'s Snapshot,
+    callers: &[&'s Principal],
+) -> Vec<(&'s PlanLimit, &'s Principal)> {
+    let mut callers: Vec<&Principal> = callers.to_vec();
+    callers.retain(|who| who.limits.is_some());
+    callers.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
+    let each = callers.into_iter().flat_map(|who| {
+        let own = snapshot.own_limits(who).unwrap_or_default();
+        own.iter().map(move |limit| (limit, who))
+    });
+    each.collect()
 }
 
 /// The counters of one limit by their values, at most `max`: those of the
@@ -334,6 +356,48 @@ mod tests {
         let of_ada = &listed.own[2].of;
         assert_eq!(*of_ada, [(Dimension::User, "user=ada".to_owned())]);
         assert_eq!(listed.own[0].of, []);
+    }
+
+    #[test]
+    fn the_limits_of_keys_are_listed_behind_their_plans() {
+        use crate::identity::table::Change;
+        let mut snapshot = snapshot();
+        let with = |n: u8| {
+            let mut key = key(n, "acme", Some("ada"));
+            key.account.limits = Some("two".into());
+            Change::Put(key)
+        };
+        let table = snapshot.keys.configured.changed([with(2), with(1)]);
+        snapshot.keys.configured = Arc::new(table);
+        let own = |name| limit(name, &[Dimension::Tenant, Dimension::Key], When::default());
+        let own = [own("own:b"), own("own:a")];
+        Arc::make_mut(&mut snapshot.own_limits).insert("two".into(), own.into());
+        let whole = counters(&snapshot, asked("acme", None, 100)).unwrap();
+        let all = names(&whole.own);
+        let expected = [
+            "5:own:b,4:acme,2:k1,",
+            "5:own:a,4:acme,2:k1,",
+            "5:own:b,4:acme,2:k2,",
+            "5:own:a,4:acme,2:k2,",
+        ];
+        assert_eq!(all[6..], expected);
+        for max in 1..=all.len() {
+            let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
+            loop {
+                let part = Asked {
+                    after: after.as_deref(),
+                    shared: false,
+                    ..asked("acme", None, max)
+                };
+                let part = counters(&snapshot, part).unwrap();
+                found.extend(names(&part.own).into_iter().map(str::to_owned));
+                after = part.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, all, "by {max}");
+        }
     }
 
     /// Page by page, whatever their size, each counter comes once, in one order.

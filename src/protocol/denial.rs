@@ -36,6 +36,8 @@ pub enum Denial {
     Rate(Box<RateDenial>),
     /// The gateway didn't show weir the request's body.
     Unmetered,
+    /// Whether the key is one isn't known now.
+    KeysUnavailable,
     /// Limits can't be checked now; nothing is let through unseen.
     LimitsUnavailable,
 }
@@ -77,6 +79,8 @@ pub enum Scope {
     Environment,
     /// Its tenant is on no plan.
     Plan,
+    /// Its own limits can't be held to here.
+    Limits,
 }
 
 /// A limit that refused a call.
@@ -161,6 +165,8 @@ impl Denial {
             Denial::OutOfScope(Scope::Address) => "address_not_allowed",
             Denial::OutOfScope(Scope::Environment) => "environment_not_allowed",
             Denial::OutOfScope(Scope::Plan) => "no_plan",
+            Denial::OutOfScope(Scope::Limits) => "key_limits",
+            Denial::KeysUnavailable => "keys_unavailable",
             Denial::Rate(rate) => rate.unit.as_str(),
             Denial::Unmetered => "unmetered",
             Denial::LimitsUnavailable => "limits_unavailable",

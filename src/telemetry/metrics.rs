@@ -21,6 +21,9 @@
 //! | `weir_ledger_set_aside_total` | `sink` | rows that a sink will never take, set aside |
 //! | `weir_ledger_sink_away` | `sink` | 1 while a sink takes nothing |
 //! | `weir_ledger_lost_bytes_total` | | bytes of the spool that the disk lost, found at the start |
+//! | `weir_key_uses_total` | `kind` | keys presented that are to be used no more: ended, replaced, of the pepper before |
+//! | `weir_stored_keys` | | keys that are kept in the ledger's database, as far as is known |
+//! | `weir_stored_keys_age_seconds` | | since the database was read for them last |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_tls_certificate_expires_in_seconds` | `listener`, `certificate` | until the first of the certificates expires; less than 0 after that; only where TLS is configured |
 //! | `weir_tls_files_refused` | `listener` | 1 while files of certificates hold what can't be used, so older ones still are; only where TLS is configured |
@@ -33,14 +36,15 @@
 //! Handles are made ahead, so that recording never makes a series, formats a
 //! label or waits for a scrape.
 
+mod keys;
 mod labels;
 mod tls;
 
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 pub use tls::{CertificateOf, HandshakeFault, Listener, Reload, TlsMetrics};
 
-use crate::exchange::UsageEvent;
-use crate::exchange::event::Outcome;
+use crate::exchange::{UsageEvent, event::Outcome};
+use crate::identity::KeyUse;
 use crate::protocol::Endpoint;
 use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
 use prometheus_client::encoding::text::encode;
@@ -90,6 +94,9 @@ pub struct Metrics {
     ledger_set_aside: By<Sink, Counter>,
     ledger_sink_away: By<Sink, Gauge>,
     ledger_lost_bytes: Counter,
+    key_uses: By<KeyUse, Counter>,
+    stored_keys: Gauge,
+    stored_keys_age_seconds: Gauge,
     spans_lost: By<SpanLoss, Counter>,
     tls: TlsMetrics,
 }
@@ -221,6 +228,19 @@ impl Metrics {
                 "ledger_lost_bytes",
                 "Bytes of the spool that the disk lost",
                 Counter::default(),
+            ),
+            key_uses: By::register(
+                metrics,
+                "key_uses",
+                "Keys presented that are to be used no more",
+                Counter::default,
+            ),
+            stored_keys: plain(metrics, "stored_keys", "Stored keys", Gauge::default()),
+            stored_keys_age_seconds: plain(
+                metrics,
+                "stored_keys_age_seconds",
+                "Since the database was read for keys last",
+                Gauge::default(),
             ),
             spans_lost: By::register(
                 metrics,

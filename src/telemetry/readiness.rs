@@ -13,6 +13,7 @@ pub struct Readiness {
     draining: AtomicBool,
     counters: AtomicBool,
     ledger: AtomicBool,
+    keys: AtomicBool,
 }
 
 /// One part, and whether it is as it should be.
@@ -29,6 +30,7 @@ impl Default for Readiness {
             draining: AtomicBool::new(false),
             counters: AtomicBool::new(true),
             ledger: AtomicBool::new(true),
+            keys: AtomicBool::new(true),
         }
     }
 }
@@ -58,19 +60,26 @@ impl Readiness {
         self.ledger.store(ok, Ordering::Release);
     }
 
+    /// Whether any key can call: it isn't known which of the stored ones count, and
+    /// there are no others.
+    pub fn set_keys(&self, ok: bool) {
+        self.keys.store(ok, Ordering::Release);
+    }
+
     /// Whether all parts are well.
     pub fn is_ready(&self) -> bool {
         self.checks().iter().all(|check| check.ok)
     }
 
     /// Every part, always in the same order.
-    pub fn checks(&self) -> [Check; 4] {
+    pub fn checks(&self) -> [Check; 5] {
         let check = |name, ok| Check { name, ok };
         [
             check("started", self.started.load(Ordering::Acquire)),
             check("not_draining", !self.is_draining()),
             check("counters", self.counters.load(Ordering::Acquire)),
             check("ledger", self.ledger.load(Ordering::Acquire)),
+            check("keys", self.keys.load(Ordering::Acquire)),
         ]
     }
 }
@@ -81,10 +90,11 @@ mod tests {
 
     #[test]
     fn each_part_alone_makes_it_unready() {
-        let unready: [fn(&Readiness); 3] = [
+        let unready: [fn(&Readiness); 4] = [
             |readiness| readiness.set_draining(),
             |readiness| readiness.set_counters(false),
             |readiness| readiness.set_ledger(false),
+            |readiness| readiness.set_keys(false),
         ];
         for (index, break_it) in unready.into_iter().enumerate() {
             let readiness = Readiness::default();

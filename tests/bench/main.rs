@@ -22,6 +22,7 @@ mod counters;
 mod envoy;
 mod floor;
 mod http;
+mod keys;
 mod ledger;
 mod load;
 #[path = "../support/postgres.rs"]
@@ -105,6 +106,8 @@ enum Part {
         #[arg(long, default_value_t = 1_000_000)]
         report_rows: u64,
     },
+    /// Measures a million keys by themselves.
+    Keys,
     /// Measures the ledger's spool by itself.
     Spool,
     /// Measures the rate limit service by itself.
@@ -142,6 +145,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let weir = arguments.weir.map_or_else(weir_beside, Ok)?;
                 rate_limits::run(weir).await
             }),
+        Some(Part::Keys) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(keys::run()),
         Some(Part::Counters) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?

@@ -117,6 +117,25 @@ impl Ledger {
         }
     }
 
+    /// SQL past weir that may be refused: why.
+    pub async fn try_raw(&self, sql: &str) -> Result<u64, String> {
+        let query = AssertSqlSafe(sql.to_owned());
+        let done = match &self.config {
+            StoreConfig::Sqlite { path } => {
+                let url = format!("sqlite://{}", path.display());
+                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                let done = sqlx::query(query).execute(&mut connection).await;
+                done.map(|done| done.rows_affected())
+            }
+            StoreConfig::Postgres(config) => {
+                let mut connection = PgConnection::connect(&config.url).await.unwrap();
+                let done = sqlx::query(query).execute(&mut connection).await;
+                done.map(|done| done.rows_affected())
+            }
+        };
+        done.map_err(|error| error.to_string())
+    }
+
     /// A number, past weir.
     pub async fn count(&self, sql: &str) -> i64 {
         let query = AssertSqlSafe(sql.to_owned());

@@ -55,6 +55,8 @@ pub struct Setup {
     pub link: bool,
     /// Fields of `counters.redis` besides its address.
     pub redis: &'static str,
+    /// Fields of `identity` besides its pepper and its keys, a line each.
+    pub identity: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
     /// Of the ledger: `strict` or `relaxed`.
@@ -89,6 +91,7 @@ impl Default for Setup {
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
+            identity: "",
             envoy_edits: Vec::new(),
             durability: "strict",
             sqlite: false,
@@ -455,7 +458,7 @@ identity:
     - {{ id: ada-key, tenant: acme, environment: test, user: ada, hash: "{ada}" }}
     - {{ id: bob-key, tenant: acme, user: bob, hash: "{bob}" }}
     - {{ id: eve-key, tenant: globex, user: eve, hash: "{eve}" }}
-models:
+{identity}models:
   gpt-4o: {{ tier: large, provider: fake, price: {{ input: 2.50, cached_input: 1.25, output: 10 }} }}
   gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
   gpt-4o-mini: {{ price: {{ input: 0.15, output: 0.60 }} }}
@@ -497,6 +500,7 @@ tenants:
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
+        identity = setup.identity,
         limits = with_audit(&setup.limits),
         output = setup.output,
         models = setup.models,

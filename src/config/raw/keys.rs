@@ -1,7 +1,9 @@
 //! `identity` as it is written: peppers and keys.
 
+use super::limits::{self, RawLimit};
 use super::policy::Name;
-use super::{Raw, secret_source, sources};
+use super::{DAY_MS, Raw, SECOND_MS, secret_source, sources};
+use crate::config::problem::At;
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::Secret;
 use crate::identity::scopes::{ENTRIES_MAX, Pattern, Scopes};
@@ -13,20 +15,46 @@ use jiff::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// Longer than any outage that calls should outlive on keys nobody could withdraw.
+const STALE_MS_MAX: u64 = 30 * DAY_MS;
+
 /// The most labels of a key.
 const LABELS_MAX: usize = 16;
+
+/// What a key may have besides its name and its hash.
+const ATTRIBUTES: &[&str] = &[
+    "tenant",
+    "project",
+    "environment",
+    "user",
+    "owner",
+    "labels",
+    "scopes",
+    "limits",
+    "expires",
+];
 
 #[derive(Debug)]
 pub struct RawKey {
     pub id: Option<Name>,
     pub hash: Option<Located<Secret>>,
+    pub attributes: RawAttributes,
+}
+
+#[derive(Debug)]
+pub struct RawAttributes {
     pub tenant: Option<Name>,
     pub project: Option<Name>,
     pub environment: Option<Name>,
     pub user: Option<Name>,
+    /// Whom to ask about it: only to be shown.
+    pub owner: Option<Name>,
     pub labels: Vec<(Arc<str>, Arc<str>)>,
     pub scopes: Option<Scopes>,
     pub ends_at: Option<UnixMillis>,
+    pub limits: Option<Located<Vec<RawLimit>>>,
+    /// The same as JSON.
+    pub limits_json: Option<String>,
     /// Whether what may be left out was, or could be read.
     pub is_read: bool,
 }
@@ -38,6 +66,8 @@ pub fn identity(top: &Fields, raw: &mut Raw) {
             "pepper",
             "previous_pepper",
             "keys",
+            "default_plan",
+            "stale_max",
             "sources",
             "trust_ext_authz",
         ])
@@ -51,34 +81,39 @@ pub fn identity(top: &Fields, raw: &mut Raw) {
         .optional("previous_pepper")
         .map(|item| secret_source(&item));
     raw.sources = sources::sources(&fields);
-    raw.keys = keys(&fields, raw.sources.as_ref());
+    let sources = raw.sources.as_ref().and_then(|sources| sources.as_ref());
+    let by_key = |source: &Source| matches!(source, Source::Key(_));
+    let none_is_needed = sources.filter(|sources| !sources.value.iter().any(by_key));
+    raw.keys = match (fields.optional("keys"), none_is_needed) {
+        (Some(item), _) => keys(&item),
+        // Where nobody is known by a key, none is needed.
+        (None, Some(sources)) => Some(Located {
+            value: Vec::new(),
+            at: sources.at.clone(),
+        }),
+        (None, None) => {
+            raw.keys_are_missing = Some(At {
+                place: fields.at.place,
+                path: fields.at.path.field("keys"),
+            });
+            None
+        }
+    };
+    raw.default_plan = fields.optional("default_plan").and_then(|item| item.name());
+    raw.keys_stale_max = fields
+        .optional("stale_max")
+        .and_then(|item| item.span(SECOND_MS..=STALE_MS_MAX));
     raw.trust_ext_authz = fields
         .optional("trust_ext_authz")
         .and_then(|item| item.boolean())
         .map(|trust| trust.value);
 }
 
-/// Where nobody is known by a key, none is needed.
-fn keys(
-    identity: &Fields,
-    sources: Option<&Option<Located<Vec<Source>>>>,
-) -> Option<Located<Vec<RawKey>>> {
-    let sources = sources.and_then(|sources| sources.as_ref());
-    let by_key = |source: &Source| matches!(source, Source::Key(_));
-    if sources.is_some_and(|sources| !sources.value.iter().any(by_key))
-        && let Some(sources) = sources
-        && identity.optional("keys").is_none()
-    {
-        return Some(Located {
-            value: Vec::new(),
-            at: sources.at.clone(),
-        });
-    }
-    let item = identity.required("keys", "without a key nobody can call")?;
+fn keys(item: &Item) -> Option<Located<Vec<RawKey>>> {
     let keys = item.list()?.iter().filter_map(key).collect();
     Some(Located {
         value: keys,
-        at: item.at,
+        at: item.at.clone(),
     })
 }
 
@@ -90,14 +125,12 @@ fn key(item: &Item) -> Option<RawKey> {
         "project",
         "environment",
         "user",
+        "owner",
         "labels",
         "scopes",
+        "limits",
         "expires",
     ])?;
-    let name = |field| fields.optional(field).and_then(|item: Item| item.name());
-    let labels = fields.optional("labels").map(|item| labels(&item));
-    let scopes = fields.optional("scopes").map(|item| scopes(&item));
-    let ends_at = fields.optional("expires").map(|item| instant(&item));
     Some(RawKey {
         id: fields
             .required("id", "the name of the key in events and logs")
@@ -105,17 +138,38 @@ fn key(item: &Item) -> Option<RawKey> {
         hash: fields
             .required("hash", "what `weir keys hash` prints for the key")
             .and_then(|item| item.secret()),
+        attributes: attributes_of(&fields),
+    })
+}
+
+/// A key that is kept elsewhere, without its name and its hash.
+pub fn attributes(item: &Item) -> Option<RawAttributes> {
+    item.fields(ATTRIBUTES).map(|fields| attributes_of(&fields))
+}
+
+fn attributes_of(fields: &Fields) -> RawAttributes {
+    let name = |field| fields.optional(field).and_then(|item: Item| item.name());
+    let labels = fields.optional("labels").map(|item| labels(&item));
+    let scopes = fields.optional("scopes").map(|item| scopes(&item));
+    let ends_at = fields.optional("expires").map(|item| instant(&item));
+    let own = fields.optional("limits");
+    let limits = own.as_ref().map(limits::limits);
+    let is_read = labels != Some(None) && scopes != Some(None) && ends_at != Some(None);
+    RawAttributes {
         tenant: fields
             .required("tenant", "on whose account the key's calls go")
             .and_then(|item| item.name()),
         project: name("project"),
         environment: name("environment"),
         user: name("user"),
-        is_read: labels != Some(None) && scopes != Some(None) && ends_at != Some(None),
+        owner: name("owner"),
+        is_read: is_read && !matches!(limits, Some(None)),
         labels: labels.flatten().unwrap_or_default(),
         scopes: scopes.flatten(),
         ends_at: ends_at.flatten(),
-    })
+        limits: limits.flatten(),
+        limits_json: own.map(|item| item.to_json().to_string()),
+    }
 }
 
 fn labels(item: &Item) -> Option<Vec<(Arc<str>, Arc<str>)>> {
@@ -186,11 +240,14 @@ pub fn list<T>(fields: &Fields, name: &str, read: impl Fn(&Item) -> Option<T>) -
 /// A date, whose first moment in UTC counts, or a time with its offset.
 fn instant(item: &Item) -> Option<UnixMillis> {
     let text = item.text()?.value;
+    let rule = "must be a date, as 2027-01-01, or a time, as 2027-01-01T12:00:00Z";
+    instant_of(&text).or_else(|| item.report(rule))
+}
+
+pub fn instant_of(text: &str) -> Option<UnixMillis> {
     let time = || {
         let time: Timestamp = text.parse().ok()?;
         u64::try_from(time.as_millisecond()).ok().map(UnixMillis)
     };
-    let read = date::read(&text).or_else(time);
-    let rule = "must be a date, as 2027-01-01, or a time, as 2027-01-01T12:00:00Z";
-    read.or_else(|| item.report(rule))
+    date::read(text).or_else(time)
 }

@@ -1,39 +1,60 @@
 //! Tenants and the keys that call on their account.
 
+use super::plans::Policy;
+use super::{ledger, own_limits};
 use crate::config::Outside;
-use crate::config::problem::{Findings, looks_like_key, nearest, shown};
+use crate::config::problem::{At, Findings, looks_like_key, nearest, shown};
 use crate::config::raw::{self, Raw, RawKey, RawTenant};
 use crate::config::reader::Located;
 use crate::config::secret::{Secret, SecretSource, read_pepper};
 use crate::identity::source::Source;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
-use crate::policy::Sources;
+use crate::policy::{PlanLimit, Sources};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Each tenant's plan, where it names one that exists.
-type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
+pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
 
 /// The keys, and each tenant's plan.
 pub struct Accounts {
     pub keys: KeyRing,
     pub sources: Sources,
     pub tenants: HashMap<Arc<str>, Arc<str>>,
+    pub default_plan: Option<Arc<str>>,
+    pub own_limits: HashMap<Arc<str>, Arc<[PlanLimit]>>,
 }
 
-/// `None` after a problem.
-pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Accounts> {
+/// `None` after a problem. `policy` is `None` after one of its own.
+pub fn accounts(
+    raw: &Raw,
+    policy: Option<&Policy>,
+    outside: &dyn Outside,
+    findings: &Findings,
+) -> Option<Accounts> {
     let peppers = peppers(raw, outside, findings);
     let plan_of = tenants(raw, findings);
-    let keys = raw.keys.as_ref()?;
+    let default_plan = default_plan(raw, findings);
+    let may_be_stored = ledger::has_database(raw);
+    let keys = match (&raw.keys, &raw.keys_are_missing) {
+        (Some(keys), _) => {
+            let none_is_there = keys.value.is_empty() && raw.sources.is_none();
+            none(none_is_there, &keys.at, may_be_stored, findings);
+            keys.value.as_slice()
+        }
+        (None, Some(at)) => {
+            none(true, at, may_be_stored, findings);
+            &[]
+        }
+        (None, None) => return None,
+    };
     let sources = sources(raw, &plan_of, findings);
-    if keys.value.is_empty() && raw.sources.is_none() {
-        let text = "must have at least one key, or nobody can call";
-        findings.problem(&keys.at, text);
+    let written = all(keys, &plan_of, findings);
+    let own_limits = own_limits::of_keys(keys, policy, &plan_of, findings);
+    if !may_be_stored {
+        warn_of_idle_tenants(raw, keys, findings);
     }
-    let written = all(&keys.value, &plan_of, findings);
-    warn_of_idle_tenants(raw, &keys.value, findings);
     let (peppers, plan_of) = (peppers?, plan_of);
     // Doubles have been reported, with the place of the first.
     let table = KeyTable::of(written?).ok()?;
@@ -43,12 +64,46 @@ pub fn accounts(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option
         keys: KeyRing {
             peppers: Some(peppers),
             configured: Arc::new(table),
-            stored: Arc::default(),
+            ..KeyRing::default()
         },
+        default_plan: default_plan?,
+        own_limits: own_limits?,
         tenants: tenants
             .map(|(tenant, plan)| Some((Arc::clone(tenant), plan?)))
             .collect::<Option<_>>()?,
     })
+}
+
+/// Reports that there is no key, be it for ever or as yet.
+fn none(there_is_none: bool, at: &At, may_be_stored: bool, findings: &Findings) {
+    match (there_is_none, may_be_stored) {
+        (false, _) => {}
+        (true, true) => findings.warning(
+            at,
+            "there is no key: nobody can call until `weir keys create` has made one",
+        ),
+        (true, false) => findings.problem(
+            at,
+            "must have at least one key, or nobody can call: keys can also be kept in the \
+             ledger's database, where there is one",
+        ),
+    }
+}
+
+/// `None` after a problem.
+fn default_plan(raw: &Raw, findings: &Findings) -> Option<Option<Arc<str>>> {
+    let Some(named) = &raw.default_plan else {
+        return Some(None);
+    };
+    // Plans that couldn't be read have been reported.
+    let plans = raw.plans.as_ref()?;
+    let mut names = plans.value.iter().map(|plan| &plan.name.value);
+    let plan = names.find(|name| **name == named.value);
+    if plan.is_none() {
+        let known = plans.value.iter().map(|plan| &*plan.name.value);
+        unknown("plan", named, known, findings);
+    }
+    Some(Some(Arc::clone(plan?)))
 }
 
 fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> {
@@ -133,7 +188,7 @@ fn all(keys: &[RawKey], plan_of: &PlanOf, findings: &Findings) -> Option<Vec<Key
             once(hash, digest, &mut digests, "hash", findings);
             Some(digest)
         });
-        let has_plan = key.tenant.as_ref().is_some_and(|tenant| {
+        let has_plan = key.attributes.tenant.as_ref().is_some_and(|tenant| {
             let plan = plan_of.get(&tenant.value);
             // A file without readable tenants has been reported as that.
             if plan.is_none() && !plan_of.is_empty() {
@@ -153,24 +208,27 @@ fn all(keys: &[RawKey], plan_of: &PlanOf, findings: &Findings) -> Option<Vec<Key
 fn read(key: &RawKey, digest: KeyDigest) -> Option<Key> {
     let value =
         |name: &Option<Located<Arc<str>>>| name.as_ref().map(|name| Arc::clone(&name.value));
-    if !key.is_read {
+    let written = &key.attributes;
+    if !written.is_read {
         return None;
     }
-    let scopes = key.scopes.clone();
+    let scopes = written.scopes.clone();
+    let id = value(&key.id)?;
     Some(Key {
         digest,
-        id: value(&key.id)?,
-        user: value(&key.user),
+        user: value(&written.user),
         account: Account {
-            tenant: value(&key.tenant)?,
-            project: value(&key.project),
-            environment: value(&key.environment),
-            labels: (!key.labels.is_empty()).then(|| key.labels.clone().into()),
+            tenant: value(&written.tenant)?,
+            project: value(&written.project),
+            environment: value(&written.environment),
+            labels: (!written.labels.is_empty()).then(|| written.labels.clone().into()),
             scopes: scopes
                 .filter(|scopes| !scopes.is_everything())
                 .map(Arc::new),
+            limits: written.limits.as_ref().map(|_| own_limits::name(&id)),
         },
-        ends_at: key.ends_at,
+        id,
+        ends_at: written.ends_at,
         replaced: false,
     })
 }
@@ -238,7 +296,7 @@ fn unknown<'c>(
 fn warn_of_idle_tenants(raw: &Raw, keys: &[RawKey], findings: &Findings) {
     let called: HashSet<&str> = keys
         .iter()
-        .filter_map(|key| Some(&*key.tenant.as_ref()?.value))
+        .filter_map(|key| Some(&*key.attributes.tenant.as_ref()?.value))
         .collect();
     for tenant in raw.tenants.iter().flat_map(|tenants| &tenants.value) {
         if !called.contains(&*tenant.name.value) {

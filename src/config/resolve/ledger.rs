@@ -3,6 +3,7 @@
 use super::{elsewhere, receivers, where_set};
 use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings, Path};
+use crate::config::raw::Raw;
 use crate::config::raw::ledger::{RawLedger, RawPostgres};
 use crate::config::{
     FileSettings, LedgerConfig, LedgerRetention, PostgresSettings, SqliteSettings,
@@ -12,6 +13,16 @@ use crate::config::{
 const PATH: &str = "weir-ledger";
 const SPOOL_BYTES_MAX: u64 = 4 << 30;
 const CONNECTIONS: u64 = 4;
+
+/// Whether it has one that keys can be kept in. Of a ledger that couldn't be read,
+/// which has been reported, nobody knows.
+pub(super) fn has_database(raw: &Raw) -> bool {
+    let known = raw
+        .ledger
+        .as_ref()
+        .map(|ledger| ledger.sqlite.is_some() || ledger.postgres.is_some() || !ledger.has_sink);
+    known.unwrap_or(raw.has_ledger)
+}
 
 /// The outer `None` after a problem, the inner one where no ledger is kept.
 pub(super) fn ledger(

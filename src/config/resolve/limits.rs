@@ -1,5 +1,6 @@
 //! Limits: what they count, for whom, how, and in which calls.
 
+use super::own_limits;
 use crate::config::problem::{At, Findings, nearest, shown};
 use crate::config::quantity::AsSpan;
 use crate::config::raw::limits::{
@@ -62,6 +63,7 @@ pub fn of_descriptors(raw: &RawLimit, findings: &Findings) -> Option<Limit> {
 
 /// One limit, for whom it says; `None` after a problem.
 pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<PlanLimit> {
+    own_limits::not_named_alike(raw, findings)?;
     let name = name(raw);
     let when = when(&raw.when, known, findings);
     let unit = raw.unit.as_ref()?.value;

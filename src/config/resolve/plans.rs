@@ -42,6 +42,7 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         .iter()
         .flat_map(|tenants| &tenants.value)
         .filter_map(|tenant| Some(&*tenant.plan.as_ref()?.value))
+        .chain(raw.default_plan.as_ref().map(|plan| &*plan.value))
         .collect();
     let written = raw_models.map_or(&[][..], |models| &models.value);
     let told = written.iter().filter(|raw| prices.is_told(raw));

@@ -128,14 +128,23 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("HASH2", "weir_live_hunter2", &[
         "10:66: identity.keys[1].hash: is a key itself, not its hash: it must be replaced by a new one, of which `weir keys hash` prints the hash",
     ]),
+    (", hash: HASH2", ", hash: HASH2, limits: [{ per: user, unit: requests, amount: 1, every: 1m }]", &[
+        "10:148: identity.keys[1].limits[0].per: must be key: a limit of a key counts that key's calls alone",
+    ]),
+    (", hash: HASH2", ", hash: HASH2, limits: []", &[
+        "10:140: identity.keys[1].limits: must have 1 to 8 limits, or be left out (got 0)",
+    ]),
+    ("- { per: tenant, unit: requests", "- { name: 'own:x', per: tenant, unit: requests", &[
+        "19:17: plans.team.limits[0].name: must not begin with \"own:\": so begin those of keys",
+    ]),
+    ("KEYS", "keys: []\n  default_plan: tean", &[
+        "9:17: identity.default_plan: there is no plan \"tean\"; did you mean \"team\"?",
+    ]),
     (", hash: HASH2", "", &[
         "10:7: identity.keys[1].hash: is required: what `weir keys hash` prints for the key",
     ]),
     ("id: support-bot", "id: weir_live_hunter2", &[
         "10:13: identity.keys[1].id: looks like an API key; a name stands in logs and events",
-    ]),
-    ("KEYS", "keys: []", &[
-        "8:9: identity.keys: must have at least one key, or nobody can call",
     ]),
     ("{ env: WEIR_PEPPER }", "{ env: NOT_SET }", &[
         "7:18: identity.pepper.env: names an environment variable that is not set",

@@ -8,10 +8,10 @@
 //! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b`
 //! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket, `claims`
 //! the expired ones that nobody has told of yet, `claimed` what is known of these,
-//! `sidecars` who is alive, `epoch` since when nothing was lost. Names are preceded
-//! by their length in bytes, so no two lists of names make one key. The number is
-//! the version of what the keys hold: it changes when an older release could not
-//! read it.
+//! `sidecars` who is alive, `epoch` since when nothing was lost, `withdrawn` which
+//! API keys count no more. Names are preceded by their length in bytes, so no two
+//! lists of names make one key. The number is the version of what the keys hold: it
+//! changes when an older release could not read it.
 
 use crate::limits::HoldId;
 use crate::limits::counter::Rule;
@@ -59,6 +59,10 @@ impl Bucket {
 
     pub fn sidecars(self) -> String {
         format!("weir:1:{{weir{:02}}}:sidecars", self.0)
+    }
+
+    pub fn withdrawn(self) -> String {
+        format!("weir:1:{{weir{:02}}}:withdrawn", self.0)
     }
 
     pub fn epoch(self) -> String {

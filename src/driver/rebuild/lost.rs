@@ -19,11 +19,17 @@ use crate::units::UnixMillis;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The most limits of keys' own that are rebuilt: each is a query.
+const OWN_LIMITS_MAX: usize = 128;
+const TOO_MANY: &str = "keys have too many different limits of their own";
+
 /// A limit whose counters are lost.
 #[derive(Debug, Clone)]
 pub(super) struct Lost {
     /// `None`: of all tenants together.
     pub plan: Option<Arc<str>>,
+    /// Of keys that have these limits of their own; `None`: of a plan or of all.
+    own: Option<Arc<str>>,
     pub limit: PlanLimit,
     /// When the window that now runs began and ends.
     pub since: UnixMillis,
@@ -85,16 +91,34 @@ pub(super) fn lost(
         .into_iter()
         .flat_map(|plan| plan.limits.iter().map(|limit| (Some(&plan.name), limit)));
     let shared = snapshot.shared.iter().map(|limit| (None, limit));
-    for (plan, limit) in of_plans.chain(shared) {
+    let of_plans = of_plans
+        .chain(shared)
+        .map(|(plan, limit)| (plan, None, limit));
+    let of_keys = of_keys(snapshot);
+    let of_keys = of_keys.iter();
+    let of_keys = of_keys.map(|(own, limit)| (None, Some(*own), *limit));
+    let mut queries_of_keys = 0;
+    for (plan, own, limit) in of_plans.chain(of_keys) {
         let plan = plan.cloned();
         match window(limit, now) {
-            Ok(Some((since, until))) if since < before => asked.push(Lost {
-                by: names(limit),
-                limit: limit.clone(),
-                plan,
-                since,
-                until,
-            }),
+            Ok(Some((since, _))) if since < before && queries_of_keys >= OWN_LIMITS_MAX => {
+                left_out.push(LeftOut {
+                    limit: Arc::clone(&limit.limit.name),
+                    plan,
+                    why: TOO_MANY.to_owned(),
+                });
+            }
+            Ok(Some((since, until))) if since < before => {
+                queries_of_keys += usize::from(own.is_some());
+                asked.push(Lost {
+                    by: names(limit),
+                    limit: limit.clone(),
+                    own: own.cloned(),
+                    plan,
+                    since,
+                    until,
+                });
+            }
             // What began since then is known.
             Ok(_) => {}
             Err(why) => left_out.push(LeftOut {
@@ -105,6 +129,18 @@ pub(super) fn lost(
         }
     }
     (asked, left_out)
+}
+
+/// Each limit of keys' own, by the name that keys know it by.
+fn of_keys(snapshot: &Snapshot) -> Vec<(&Arc<str>, &PlanLimit)> {
+    let mut all: Vec<_> = snapshot
+        .own_limits
+        .iter()
+        .flat_map(|(own, limits)| limits.iter().map(move |limit| (own, limit)))
+        .collect();
+    // The order of a map's entries is nobody's.
+    all.sort_by_key(|(own, _)| *own);
+    all
 }
 
 /// When the limit's window began and ends; `None` where there is nothing to
@@ -185,6 +221,10 @@ impl Lost {
             return vec![query(vec![not_void])];
         };
         let of_plan = Condition::is(Name::Plan, plan);
+        // Those on it that aren't configured have no names here.
+        if tenants.snapshot.default_plan.as_ref() == Some(plan) {
+            return vec![query(vec![not_void, of_plan])];
+        }
         let parts = tenants.on(plan).into_iter().map(|some| Condition {
             dimension: Name::Tenant,
             among: true,
@@ -229,13 +269,18 @@ impl Lost {
             false => {
                 let tenant = group.name(Name::Tenant)?;
                 // Of a tenant that has left the plan nothing is charged to it.
-                let plan = tenants.plans.get(tenant)?;
-                if self.plan.as_deref().is_some_and(|of| of != *plan) {
+                let plan = tenants.plans.get(tenant).copied();
+                let plan = plan.or(tenants.snapshot.default_plan.as_deref())?;
+                if self.plan.as_deref().is_some_and(|of| of != plan) {
                     return None;
                 }
                 tenant
             }
         };
+        if let Some(own) = &self.own {
+            let key = tenants.snapshot.keys.by_id(group.name(Name::Key)?)?;
+            (key.account().limits.as_ref() == Some(own)).then_some(())?;
+        }
         let model = || tenants.snapshot.models.get(group.name(Name::Model)?);
         if !self.applies(group, model().map(|model| &**model)) {
             return None;

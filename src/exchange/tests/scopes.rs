@@ -3,6 +3,7 @@
 use super::*;
 use crate::identity::scopes::{Pattern, Scopes};
 use crate::identity::table::Change;
+use crate::limits::{CHARGES_MAX, Dimension};
 use crate::policy::route::Route;
 
 fn step_of(key: impl FnOnce(&mut Key), environment: Option<&str>, from: Option<&str>) -> Step {
@@ -27,6 +28,29 @@ fn step_of(key: impl FnOnce(&mut Key), environment: Option<&str>, from: Option<&
         ..Route::default()
     }]
     .into();
+    let own = |count: usize| -> Arc<[PlanLimit]> {
+        let limit = |n| {
+            PlanLimit::from(Limit {
+                name: format!("own:{n}").into(),
+                scope: Scope::of([Dimension::Tenant, Dimension::Key]),
+                unit: Unit::Requests,
+                amount: 1,
+                algorithm: Algorithm::Concurrency,
+                mode: Mode::Enforce,
+            })
+        };
+        (0..count).map(limit).collect()
+    };
+    let most = CHARGES_MAX - snapshot.plans["team"].limits.len();
+    snapshot.own_limits = Arc::new(
+        [
+            ("two", own(2)),
+            ("most", own(most)),
+            ("too many", own(most + 1)),
+        ]
+        .map(|(name, limits)| (name.into(), limits))
+        .into(),
+    );
     let hold = HoldId::new(NOW, &[7; 10]);
     let (learned, counting) = (Learned::default(), Counting::unbounded());
     let snapshot = Arc::new(snapshot);
@@ -107,4 +131,96 @@ fn a_key_that_has_ended_is_refused() {
     assert!(is_admitted(&step_of(ended(NOW.0 + 1), None, None)));
     let step = step_of(ended(NOW.0), None, None);
     assert_eq!(refusal(&step), (401, "invalid_api_key".to_owned()));
+}
+
+#[test]
+fn a_keys_own_limits_are_charged_besides_its_plans() {
+    let with = |limits: &'static str| {
+        let key = move |key: &mut Key| key.account.limits = Some(limits.into());
+        step_of(key, None, None)
+    };
+    let step = with("two");
+    let [Effect::Reserve(reservation)] = &step.effects[..] else {
+        panic!("{:?}", step.effects)
+    };
+    let charged: Vec<(&str, &str)> = reservation
+        .charges
+        .iter()
+        .map(|charge| (&*charge.limit.name, &*charge.counter))
+        .collect();
+    let names: Vec<&str> = charged.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["rpm", "tpm", "slots", "own:0", "own:1"]);
+    assert!(charged[3].1.contains("key-1"), "{charged:?}");
+    assert!(is_admitted(&with("most")));
+    // What can't be held to its limits isn't let through without them.
+    for limits in ["too many", "unknown"] {
+        let step = with(limits);
+        assert_eq!(
+            refusal(&step),
+            (403, "permission_denied".to_owned()),
+            "{limits}"
+        );
+        let [Effect::Record(event)] = &step.effects[..] else {
+            panic!("{:?}", step.effects)
+        };
+        assert_eq!(event.refusal.as_deref(), Some("key_limits"));
+    }
+}
+
+#[test]
+fn a_tenant_that_is_not_configured_is_on_the_default_plan_if_there_is_one() {
+    let of_another = |key: &mut Key| key.account.tenant = "initech".into();
+    assert_eq!(refusal(&step_of(of_another, None, None)).0, 403);
+    let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+    snapshot.default_plan = Some("team".into());
+    let table = KeyTable::of([Key {
+        digest: crate::identity::KeyDigest([0; 32]),
+        id: "k".into(),
+        user: None,
+        account: Account {
+            tenant: "initech".into(),
+            ..Account::default()
+        },
+        ends_at: None,
+        replaced: false,
+    }]);
+    let table = table.unwrap();
+    let principal = snapshot.principal(table.by_id("k").unwrap()).unwrap();
+    assert_eq!((&*principal.tenant, &*principal.plan), ("initech", "team"));
+}
+
+#[test]
+fn while_nobody_knows_which_stored_keys_count_a_caller_is_told_to_try_again() {
+    let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+    snapshot.keys.stored = std::mem::take(&mut snapshot.keys.configured);
+    let snapshot = |stale| {
+        let mut snapshot = snapshot.clone();
+        snapshot.keys.stored_is_stale = stale;
+        Arc::new(snapshot)
+    };
+    for (stale, judged, status) in [
+        (false, None, None),
+        (true, None, Some(503)),
+        (true, Some("key-1"), Some(503)),
+        (false, Some("no-key"), Some(401)),
+    ] {
+        let hold = HoldId::new(NOW, &[7; 10]);
+        let (learned, counting) = (Learned::default(), Counting::unbounded());
+        let mut exchange = Exchange::new(
+            Role::Full,
+            settings(),
+            snapshot(stale),
+            learned,
+            hold,
+            counting,
+        );
+        let mut head = request_head("/v1/chat/completions");
+        head.judged = judged.map(|id| crate::exchange::message::Judged::Key(id.to_owned()));
+        let step = exchange.step(Event::RequestHeaders(head), NOW);
+        let refused = match &step.reply {
+            Some(Reply::Refuse { rendered, .. }) => Some(rendered.status),
+            _ => None,
+        };
+        assert_eq!(refused, status, "{stale} {judged:?}");
+    }
 }

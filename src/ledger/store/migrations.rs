@@ -1,4 +1,5 @@
-//! The tables, version by version.
+//! The tables, version by version: the ledger's, and those that others keep in
+//! the same database.
 //!
 //! Always holds: a version is applied once, whole, by one of the programs that
 //! start at the same time; a database of a newer version is left alone.
@@ -10,6 +11,12 @@ use super::engine::{Pool, Tx};
 use super::error::StoreError;
 use super::value::{Dialect, Value};
 use std::cmp::Ordering;
+
+/// The ledger's.
+pub const LEDGER: Tables = Tables {
+    version_table: "ledger_version",
+    versions: &VERSIONS,
+};
 
 /// For both engines, the oldest first: version 1, 2, ...
 const VERSIONS: [Version; 3] = [
@@ -30,27 +37,53 @@ const VERSIONS: [Version; 3] = [
 /// The advisory lock in PostgreSQL that guards tables and partitions: "weirledg".
 pub const LOCK: i64 = 0x7765_6972_6c65_6467;
 
-struct Version {
-    sqlite: &'static str,
-    postgres: &'static str,
+/// Tables that belong together.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables {
+    /// Where it stands how far they are.
+    pub version_table: &'static str,
+    pub versions: &'static [Version],
+}
+
+/// One step of some tables, as a script for each engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Version {
+    pub sqlite: &'static str,
+    pub postgres: &'static str,
+}
+
+impl Tables {
+    fn known(&self) -> i64 {
+        i64::try_from(self.versions.len()).unwrap_or(i64::MAX)
+    }
+
+    fn found(&self) -> String {
+        format!(
+            "SELECT COALESCE(MAX(version), 0) FROM {}",
+            self.version_table
+        )
+    }
 }
 
 /// Brings the database to the version that this program knows.
 ///
 /// # Errors
 /// [`StoreError::Newer`], or it can't be reached.
-pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
+pub async fn migrate(pool: &Pool, tables: &Tables) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
     lock(&mut tx).await?;
-    tx.script("CREATE TABLE IF NOT EXISTS ledger_version (version BIGINT NOT NULL PRIMARY KEY)")
-        .await?;
-    let found = tx.sql("SELECT COALESCE(MAX(version), 0) FROM ledger_version");
+    let name = tables.version_table;
+    tx.script(&format!(
+        "CREATE TABLE IF NOT EXISTS {name} (version BIGINT NOT NULL PRIMARY KEY)"
+    ))
+    .await?;
+    let found = tx.sql(&tables.found());
     let found = tx.number(found).await?;
-    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+    let known = tables.known();
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for (version, scripts) in (1..).zip(&VERSIONS) {
+    for (version, scripts) in (1..).zip(tables.versions) {
         if version <= found {
             continue;
         }
@@ -60,7 +93,7 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
         })
         .await?;
         let applied = tx
-            .sql("INSERT INTO ledger_version VALUES (")
+            .sql(&format!("INSERT INTO {name} VALUES ("))
             .bind(Value::Int(version))
             .and(")");
         tx.execute(applied).await?;
@@ -74,21 +107,22 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::NoLedger`], [`StoreError::Older`], [`StoreError::Newer`], or it
 /// can't be reached.
-pub async fn check(pool: &Pool) -> Result<(), StoreError> {
+pub async fn check(pool: &Pool, tables: &Tables) -> Result<(), StoreError> {
     let mut tx = pool.read().await?;
-    let there = tx.sql(match tx.dialect() {
-        Dialect::Sqlite => {
-            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'ledger_version'"
-        }
-        Dialect::Postgres => "SELECT COUNT(to_regclass('ledger_version'))",
-    });
+    let name = Value::Text(tables.version_table.to_owned());
+    let there = match tx.dialect() {
+        Dialect::Sqlite => tx
+            .sql("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ")
+            .bind(name),
+        Dialect::Postgres => tx.sql("SELECT COUNT(to_regclass(").bind(name).and("))"),
+    };
     if tx.number(there).await? == 0 {
         return Err(StoreError::NoLedger);
     }
-    let found = tx.sql("SELECT COALESCE(MAX(version), 0) FROM ledger_version");
+    let found = tx.sql(&tables.found());
     let found = tx.number(found).await?;
     tx.rollback().await?;
-    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+    let known = tables.known();
     match found.cmp(&known) {
         Ordering::Less => Err(StoreError::Older { found, known }),
         Ordering::Equal => Ok(()),

@@ -94,6 +94,7 @@ fn all() -> Vec<(Denial, bool)> {
         (bad_field(), false),
         (Denial::UnknownModel, false),
         (Denial::Unmetered, false),
+        (Denial::KeysUnavailable, true),
         (Denial::LimitsUnavailable, true),
         (soon(), true),
         (slots(), true),

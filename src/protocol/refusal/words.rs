@@ -121,6 +121,9 @@ impl<'d> Said<'d> {
     }
 }
 
+const KEYS_UNAVAILABLE: &str =
+    "This gateway can't tell right now whether the API key is valid. Try again shortly.";
+
 fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
     let (fault, fixed) = match denial {
         Denial::Unauthenticated(credential) => {
@@ -171,6 +174,7 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             "This gateway is set up wrongly: its request_body_mode must be BUFFERED, so that \
              calls can be metered.",
         ),
+        Denial::KeysUnavailable => (Fault::Unavailable, KEYS_UNAVAILABLE),
         Denial::LimitsUnavailable => (
             Fault::Unavailable,
             "The limits of this gateway can't be checked right now. Try again shortly.",
@@ -186,6 +190,7 @@ fn of_scope(scope: Scope) -> &'static str {
         Scope::Address => "This API key may not be used from this address.",
         Scope::Environment => "This API key is for another environment.",
         Scope::Plan => "This API key's organization has no plan here.",
+        Scope::Limits => "This API key's own limits can't be applied here.",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, Outcome};
+use crate::identity::KeyUse;
 use crate::protocol::Endpoint;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::family::Family;
@@ -218,6 +219,13 @@ impl Label for RefusalReason {
         Self("unknown_model"),
         Self("unmetered"),
         Self("limits_unavailable"),
+        Self("keys_unavailable"),
+        Self("no_plan"),
+        Self("key_limits"),
+        Self("model_not_allowed"),
+        Self("endpoint_not_allowed"),
+        Self("address_not_allowed"),
+        Self("environment_not_allowed"),
     ];
     fn value(self) -> &'static str {
         self.0
@@ -313,6 +321,18 @@ impl Label for RateLimitCode {
             RateLimitCode::Ok => "ok",
             RateLimitCode::OverLimit => "over_limit",
             RateLimitCode::Error => "error",
+        }
+    }
+}
+
+impl Label for KeyUse {
+    const NAME: &'static str = "kind";
+    const ALL: &'static [Self] = &KeyUse::ALL;
+    fn value(self) -> &'static str {
+        match self {
+            KeyUse::Ended => "ended",
+            KeyUse::Replaced => "replaced",
+            KeyUse::PreviousPepper => "previous_pepper",
         }
     }
 }

@@ -301,3 +301,40 @@ fn each_row_is_counted_where_its_call_would_be_and_nowhere_else() {
     assert_eq!(only_large, [found("acme", "5:large,4:acme,", 10)]);
     assert_eq!(counted(3, &[(&[], 9, 0)]), [found("", "3:all,", 9)]);
 }
+
+#[test]
+fn the_limits_of_keys_are_asked_for_and_only_those_who_have_them_are_counted() {
+    use crate::identity::table::{Account, Key};
+    use crate::identity::{KeyDigest, KeyTable};
+    let now = at("2026-06-10T12:00Z");
+    let mut snapshot = snapshot(Vec::new(), Vec::new());
+    snapshot.default_plan = Some("team".into());
+    let key = |id: &str, n: u8, limits: Option<&str>| Key {
+        digest: KeyDigest([n; 32]),
+        id: id.into(),
+        user: None,
+        account: Account {
+            tenant: "initech".into(),
+            limits: limits.map(Arc::from),
+            ..Account::default()
+        },
+        ends_at: None,
+        replaced: false,
+    };
+    let keys = [key("with", 1, Some("own")), key("without", 2, None)];
+    snapshot.keys.stored = Arc::new(KeyTable::of(keys).unwrap());
+    let by = [Dimension::Tenant, Dimension::Key];
+    let own = limit("own:month", &by, Unit::Tokens, month(1, "UTC"));
+    Arc::make_mut(&mut snapshot.own_limits).insert("own".into(), [own].into());
+    let (asked, left_out) = lost(&snapshot, now, now);
+    assert!(left_out.is_empty() && asked.len() == 1);
+    let names = |key: &'static str| [(Name::Tenant, "initech"), (Name::Key, key)];
+    let rows: Vec<UsageRow> = ["with", "without", "gone"]
+        .map(|key| row(&asked[0].by, &names(key), 1, 70))
+        .into();
+    let mut counters = Counters::new();
+    asked[0].add(&Tenants::of(&snapshot), &rows, &mut counters);
+    let counter = counter_id("own:month", &["initech", "with"]);
+    let expected = [(("initech".into(), counter), 70)];
+    assert_eq!(counters, expected.into_iter().collect::<Counters>());
+}

@@ -1,0 +1,357 @@
+//! Follows the keys that are kept in the ledger's database: what is made or
+//! withdrawn there counts here within a second or two.
+//!
+//! Always holds: while the database is away, what was read last counts, for
+//! `identity.stale_max` at most; then stored keys are refused, as nobody knows
+//! which of them still count. A sidecar that starts meanwhile goes on from the copy
+//! that the last one left. Nothing here makes a call wait: it has a thread of its
+//! own.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`announced`] | what is withdrawn by way of the counter store, while the database is away |
+//! | [`apply`] | what is read, in the snapshot that calls are judged by |
+//! | [`copies`] | the files beside the spool |
+//! | [`used`] | when keys were used, written back |
+
+mod announced;
+mod apply;
+mod copies;
+mod used;
+
+pub use apply::carry_over;
+
+use super::reports::database;
+use crate::accounts::follow::{self, Load};
+use crate::accounts::{Accounts, AccountsError};
+use crate::config::{Config, LedgerConfig};
+use crate::driver::Driver;
+use crate::identity::{Change, KeyTable, KeyTableBuilder};
+use crate::ledger::store::{StoreConfig, StoreError};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use crate::units::{Millis, UnixMillis};
+use announced::Announced;
+use anyhow::Context;
+use copies::Copies;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use used::Used;
+
+/// A key that is withdrawn counts nowhere five seconds later: this and the time
+/// that reading takes.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+
+/// A database that takes longer is away.
+const POLL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Nobody is served before all keys were read, or the copy of them: a few seconds
+/// for a million.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Millis = Millis(2_000);
+
+/// Two connections: one reads, one writes back.
+const CONNECTIONS: u32 = 2;
+
+/// The most changes that are read at once.
+const CHANGES_MAX: usize = 4_096;
+
+/// How long the last writing back may take.
+const LAST_WRITE_MAX: Duration = Duration::from_millis(1_500);
+
+/// What is followed, and for whom.
+pub(super) struct Following {
+    store: StoreConfig,
+    folder: PathBuf,
+    stale_max: Millis,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+/// The thread that follows.
+pub(super) struct Keys {
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Following {
+    /// `None` where the ledger has no database.
+    pub fn of(config: &Config, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Option<Self> {
+        let ledger: &LedgerConfig = config.ledger.as_ref()?;
+        let mut store = database(ledger)?;
+        if let StoreConfig::Postgres(postgres) = &mut store {
+            postgres.connect_timeout = CONNECT_TIMEOUT;
+            postgres.connections_max = CONNECTIONS;
+        }
+        Some(Self {
+            store,
+            folder: ledger.path.clone(),
+            stale_max: config.keys_stale_max,
+            metrics: Arc::clone(metrics),
+            readiness: Arc::clone(readiness),
+        })
+    }
+
+    /// Starts the thread; returns when the keys are known, or that nobody can tell.
+    async fn start(self, driver: &Arc<Driver>) -> anyhow::Result<Keys> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("can't start the runtime of the keys")?;
+        let stop = CancellationToken::new();
+        let (known, is_known) = oneshot::channel();
+        let follower = Follower::new(self, Arc::clone(driver));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("weir-keys".into())
+            .spawn(move || {
+                runtime.block_on(follower.run(known, stopped));
+                // A file may still be being written.
+                runtime.shutdown_timeout(LAST_WRITE_MAX);
+            })
+            .context("can't start the thread of the keys")?;
+        is_known.await.context("the thread of the keys ended")?;
+        Ok(Keys { stop, thread })
+    }
+}
+
+/// Where keys are followed, starts to; see [`Following::start`].
+pub(super) async fn start(
+    following: Option<Following>,
+    driver: &Arc<Driver>,
+) -> anyhow::Result<Option<Keys>> {
+    match following {
+        Some(following) => following.start(driver).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes back what is left, in bounded time.
+pub(super) fn finish(keys: Option<Keys>) {
+    let Some(Keys { stop, thread }) = keys else {
+        return;
+    };
+    stop.cancel();
+    if thread.join().is_err() {
+        tracing::error!("the thread of the keys failed");
+    }
+}
+
+struct Follower {
+    of: Following,
+    driver: Arc<Driver>,
+    accounts: Option<Accounts>,
+    /// The database that was read.
+    database: Arc<str>,
+    /// The last change that is known.
+    changed: i64,
+    /// When the database was read last; `None`: nothing is known.
+    read_at: Option<UnixMillis>,
+    /// Whether it has been said that the database is away.
+    is_away: bool,
+    copies: Copies,
+    used: Used,
+    announced: Announced,
+}
+
+impl Follower {
+    fn new(of: Following, driver: Arc<Driver>) -> Self {
+        Self {
+            copies: Copies::new(of.folder.clone()),
+            of,
+            driver,
+            accounts: None,
+            database: Arc::default(),
+            changed: 0,
+            read_at: None,
+            is_away: false,
+            used: Used::default(),
+            announced: Announced::default(),
+        }
+    }
+
+    async fn run(mut self, known: oneshot::Sender<()>, stop: CancellationToken) {
+        if let Err(error) = self.load().await {
+            self.away(&error);
+            self.go_on_from_copy();
+        }
+        self.announced.follow(&self.driver).await;
+        self.look();
+        // Whoever waits for it may have ended.
+        let _ = known.send(());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
+            let polled = tokio::select! {
+                () = stop.cancelled() => break,
+                polled = self.poll() => polled,
+            };
+            match polled {
+                Ok(()) => self.is_away = false,
+                Err(error) => self.away(&error),
+            }
+            self.announced.follow(&self.driver).await;
+            self.look();
+            let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
+            let table = &table.keys.stored;
+            self.copies
+                .keep(&self.database, self.changed, self.read_at, table);
+            if let Some(accounts) = &self.accounts {
+                self.used.write_in_time(accounts, table, now).await;
+            }
+        }
+        let last = async {
+            if let Some(accounts) = &self.accounts {
+                let (now, snapshot) = (self.driver.clock().now(), self.driver.snapshot());
+                self.used.write(accounts, &snapshot.keys.stored, now).await;
+                accounts.close().await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WRITE_MAX, last).await;
+    }
+
+    /// Reads all keys.
+    async fn load(&mut self) -> Result<(), AccountsError> {
+        in_time(LOAD_TIMEOUT, self.load_whole()).await
+    }
+
+    async fn load_whole(&mut self) -> Result<(), AccountsError> {
+        let accounts = match &self.accounts {
+            Some(accounts) => accounts.clone(),
+            None => Accounts::open(&self.of.store).await?,
+        };
+        let read_at = self.driver.clock().now();
+        let mut load = accounts.load().await?;
+        let table = read_table(&mut load).await?;
+        apply::whole(&self.driver, self.announced.without(table));
+        self.database = Arc::clone(load.database());
+        self.changed = load.changed();
+        self.read_at = Some(read_at);
+        self.accounts = Some(accounts);
+        self.copies.begin_anew();
+        Ok(())
+    }
+
+    async fn poll(&mut self) -> Result<(), AccountsError> {
+        let Some(accounts) = self.accounts.clone() else {
+            return self.load().await;
+        };
+        loop {
+            let read_at = self.driver.clock().now();
+            let changes = accounts.changes(self.changed, CHANGES_MAX);
+            let changes = in_time(POLL_TIMEOUT, changes).await?;
+            // Another database, or the same at an earlier time.
+            if changes.database != self.database || changes.head < self.changed {
+                tracing::warn!(
+                    "the database of the keys is another than before; all are read anew"
+                );
+                return self.load().await;
+            }
+            let more = changes.keys.len() >= CHANGES_MAX;
+            if let Some(last) = changes.keys.last() {
+                self.changed = follow::changed_of(last);
+                let changes = changes.keys.iter().map(change);
+                let changes = self.announced.without_those_of(changes.collect());
+                self.copies.add(&changes);
+                apply::changes(&self.driver, changes);
+            }
+            if !more {
+                self.read_at = Some(read_at);
+                return Ok(());
+            }
+        }
+    }
+
+    fn go_on_from_copy(&mut self) {
+        match copies::read(&self.of.folder) {
+            Ok(Some(copy)) => {
+                tracing::warn!(
+                    keys = copy.table.len(),
+                    "the keys of an earlier process count until the database answers"
+                );
+                apply::whole(&self.driver, self.announced.without(copy.table));
+                self.read_at = Some(copy.read_at);
+            }
+            Ok(None) => {
+                tracing::warn!(
+                    "no copy of the keys is there: stored keys are refused until the database answers"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the copy of the keys can't be read: stored keys are refused until the database answers");
+            }
+        }
+    }
+
+    fn away(&mut self, error: &AccountsError) {
+        if !std::mem::replace(&mut self.is_away, true) {
+            tracing::warn!(%error, "the database of the keys is away; those that are known count");
+        }
+    }
+
+    /// Tells how old what is known is, and ends its counting where it is too old.
+    fn look(&self) {
+        let now = self.driver.clock().now();
+        let age = self.read_at.map(|at| now.since(at));
+        let is_stale = age.is_none_or(|age| age > self.of.stale_max);
+        let snapshot = self.driver.snapshot();
+        if snapshot.keys.stored_is_stale != is_stale {
+            if is_stale {
+                tracing::error!("nobody knows which stored keys still count; they are refused");
+            }
+            apply::stale(&self.driver, is_stale);
+        }
+        self.of.metrics.stored_keys(snapshot.keys.stored.len());
+        self.of
+            .metrics
+            .stored_keys_age(age.unwrap_or(now.since(UnixMillis(0))));
+        // One whose configured keys can call is of use to them.
+        let is_of_use = !is_stale || !snapshot.keys.configured.is_empty();
+        self.of.readiness.set_keys(is_of_use);
+    }
+}
+
+/// What takes too long is away.
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, AccountsError>>,
+) -> Result<T, AccountsError> {
+    let late = || AccountsError::Database(StoreError::Away("no answer in time".to_owned()));
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_table(load: &mut Load) -> Result<KeyTable, AccountsError> {
+    let mut builder = KeyTableBuilder::with_capacity(load.count);
+    loop {
+        let keys = load.next().await?;
+        if keys.is_empty() {
+            let table = builder.build();
+            return table.map_err(|_| AccountsError::Unreadable("two keys have one secret"));
+        }
+        for key in &keys {
+            if let Change::Put(key) = change(key) {
+                builder.push(key);
+            }
+        }
+    }
+}
+
+/// One that isn't understood counts no more: what it may is not known.
+fn change(key: &Result<crate::accounts::StoredKey, follow::Unread>) -> Change {
+    match key {
+        Ok(key) => key.change(),
+        Err(unread) => {
+            tracing::error!(key = %unread.id, "a stored key can't be read; it doesn't count");
+            Change::Remove(Arc::clone(&unread.id))
+        }
+    }
+}
