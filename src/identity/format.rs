@@ -92,7 +92,7 @@ pub fn check(key: &str) -> Result<(), KeyFormatError> {
         let body_len = key.len().saturating_sub(CHECKSUM_DIGITS);
         let fits = key
             .split_at_checked(body_len)
-            .is_some_and(|(body, digits)| checksum(body).to_string() == digits);
+            .is_some_and(|(body, digits)| checksum(body).0 == *digits.as_bytes());
         let whole = secret.len() == SECRET_DIGITS + CHECKSUM_DIGITS;
         return if fits && whole {
             Ok(())
