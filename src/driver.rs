@@ -47,7 +47,7 @@ pub use session::Session;
 pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
-use crate::exchange::{Exchange, OpenCall, Role, Settings, interrupted_settlement};
+use crate::exchange::{Exchange, OpenCall, Role, Settings, expired_event, interrupted_settlement};
 use crate::limits::share::OnCounterFailure;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::policy::Snapshot;
@@ -209,6 +209,12 @@ impl Driver {
             let driver = Arc::clone(self);
             tokio::spawn(async move { unsettled::settle(&driver, settlement).await });
         }
+    }
+
+    /// The same of a call that can't be settled, as its price isn't known: its hold
+    /// expires, and stays charged as it was held.
+    pub fn record_interrupted(&self, call: &OpenCall) {
+        self.recorder.record(expired_event(call, self.clock.now()));
     }
 
     /// A lane of the store answered.

@@ -78,7 +78,8 @@ pub struct CallFacts {
     /// The tier of service that is asked for, if it is one that is known.
     pub service_tier: Option<&'static str>,
     /// The most searches of the web that the provider may make and bill for it;
-    /// where nothing bounds them, [`request::SEARCHES_GUESSED`].
+    /// where nothing bounds them, [`request::SEARCHES_GUESSED`]; never more than
+    /// [`request::SEARCHES_MAX`].
     pub searches: u64,
     /// Where edits would go.
     pub anchors: Anchors,

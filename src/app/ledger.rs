@@ -134,15 +134,15 @@ impl Ledger {
         }
         for call in interrupted {
             let context = std::str::from_utf8(&call.context).ok();
-            match context.and_then(OpenCall::from_json) {
-                Some(open) => {
-                    driver.settle_interrupted(&open);
-                    die("die::interrupted");
-                }
-                None => {
-                    tracing::error!(id = %call.id, "an open call in the ledger can't be read; it is dropped");
-                    driver.recorder().forget(call.id);
-                }
+            if let Some(open) = context.and_then(OpenCall::from_json) {
+                driver.settle_interrupted(&open);
+                die("die::interrupted");
+            } else if let Some(open) = context.and_then(OpenCall::from_json_unpriced) {
+                tracing::error!(id = %call.id, "the price of an open call in the ledger can't be read; its row has none");
+                driver.record_interrupted(&open);
+            } else {
+                tracing::error!(id = %call.id, "an open call in the ledger can't be read; it is dropped");
+                driver.recorder().forget(call.id);
             }
         }
     }

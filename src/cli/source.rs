@@ -206,9 +206,17 @@ impl Found {
         opened.with_context(|| format!("{}: can't be read", self.name))
     }
 
-    /// Opens it, to write too.
+    /// Opens it, to write too. Tables are made and brought to a newer version by
+    /// who serves, not by a command, which may be given another program's database.
     pub async fn open_to_change(&self) -> anyhow::Result<Store> {
-        let opened = Store::open(&self.config).await;
+        let found = Store::open_to_read(&self.config).await;
+        let opened = match found {
+            Err(error) => Err(error),
+            Ok(found) => {
+                found.close().await;
+                Store::open(&self.config).await
+            }
+        };
         opened.with_context(|| format!("{}: can't be opened", self.name))
     }
 }

@@ -105,9 +105,11 @@ fn event_of(driver: &Driver, hold: &ExpiredHold, now: UnixMillis) -> Option<Usag
         // The call is told of by its own part.
         return None;
     }
-    let call = OpenCall::from_json(&hold.context);
+    let call = OpenCall::from_json(&hold.context).or_else(|| {
+        tracing::error!(hold = %hold.hold, "an expired hold's call, or its price, can't be read");
+        OpenCall::from_json_unpriced(&hold.context)
+    });
     if call.is_none() {
-        tracing::error!(hold = %hold.hold, "an expired hold's call can't be read");
         driver.recorder.forget(hold.hold);
     }
     call.map(|call| expired_event(&call, now))

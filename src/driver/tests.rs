@@ -6,6 +6,7 @@ use super::leases::Lease;
 use super::*;
 use crate::counters::memory::Memory;
 use crate::exchange::Settlement;
+use crate::exchange::event::Known;
 use crate::ledger::spool::{self, Durability, Spool, SpoolConfig};
 use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
@@ -390,12 +391,23 @@ async fn what_ended_elsewhere_before_the_store_heard_of_it_is_charged_as_it_was_
 
 /// A call whose hold is past its expiry.
 async fn expired(driver: &Driver, n: u8) -> HoldId {
+    expired_as(driver, n, |context| context).await
+}
+
+/// The same, with what is known of it written otherwise.
+async fn expired_as(driver: &Driver, n: u8, written: fn(String) -> String) -> HoldId {
     let mut call = call(driver, n, 10);
     call.hold_ttl = Millis(1);
     let before = UnixMillis(driver.clock.now().0 - 1_000);
-    let open = OpenCall {
-        id: call.hold,
-        started_at: before,
+    call.context = written(open_call(call.hold, before).to_json()).into();
+    driver.counters.reserve(&call, before).await.unwrap();
+    call.hold
+}
+
+fn open_call(id: HoldId, started_at: UnixMillis) -> OpenCall {
+    OpenCall {
+        id,
+        started_at,
         tenant: "acme".into(),
         project: None,
         environment: None,
@@ -422,10 +434,7 @@ async fn expired(driver: &Driver, n: u8) -> HoldId {
         shared: false,
         would_refuse: Vec::new(),
         rate_headers: Vec::new(),
-    };
-    call.context = open.to_json().into();
-    driver.counters.reserve(&call, before).await.unwrap();
-    call.hold
+    }
 }
 
 /// Looks again when any claim is over.
@@ -462,6 +471,35 @@ async fn an_expired_hold_is_told_of_once_its_row_is_safe() {
     expiry::expire(&driver).await.unwrap();
     assert!(!driver.telling.is_busy());
     assert_eq!(handed_out_again(&driver).await, [hold]);
+}
+
+/// One that a sidecar of a newer release left behind.
+#[tokio::test]
+async fn a_call_whose_price_cannot_be_read_has_a_row_without_a_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = ledger(folder.path());
+    let spool = Arc::new(opened.spool);
+    let driver = driver_with(Counters::Memory(Memory::default()), Some(spool.clone()));
+    let newer = |context: String| {
+        let price = r#""price":{"price":"input=1 smell=2","input":1,"output":1,"version":"v"}"#;
+        assert!(!context.contains("price"), "{context}");
+        let newer = context.replacen('{', &format!("{{{price},"), 1);
+        assert_eq!(OpenCall::from_json(&newer), None);
+        newer
+    };
+    let hold = expired_as(&driver, 1, newer).await;
+    expiry::expire(&driver).await.unwrap();
+    let open = newer(open_call(HoldId(uuid::Uuid::from_u128(7)), UnixMillis(1_000)).to_json());
+    driver.record_interrupted(&OpenCall::from_json_unpriced(&open).unwrap());
+    spool.flush().await.unwrap();
+    let mut reader = spool.reader("test").unwrap();
+    let rows = reader.next(10).await.unwrap().unwrap().rows;
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert_eq!(row.event.cost_nanos, None);
+        assert_eq!(row.event.known, Some(Known::Reserved));
+    }
+    assert_eq!(rows[0].event.id, hold);
 }
 
 fn ledger(path: &std::path::Path) -> spool::Opened {

@@ -63,9 +63,16 @@ impl Rates {
         }
     }
 
-    /// The kind that its units are charged as: itself, or what stands in.
+    /// The kind that its units are charged as: itself, or what stands in. Where
+    /// nothing costs less for being cached, cached sound costs what sound does, and
+    /// cached images what images do.
     pub fn charged_as(&self, kind: Kind) -> Kind {
-        let mut kind = kind;
+        let is_whole = self.get(kind).is_none() && self.get(Kind::CachedInput).is_none();
+        let mut kind = match kind {
+            Kind::CachedInputAudio if is_whole => Kind::InputAudio,
+            Kind::CachedInputImage if is_whole => Kind::InputImage,
+            other => other,
+        };
         while let (None, Some(other)) = (self.get(kind), kind.stands_in()) {
             kind = other;
         }

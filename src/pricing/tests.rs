@@ -69,6 +69,28 @@ fn each_unit_is_charged_once_at_its_own_price() {
         [(Kind::Input, 1_000), (Kind::Output, 500), (Kind::Search, 3)]
     );
     assert_eq!(total_nanos(&parts), 2_000_000 + 5_000_000);
+    // A price without a word on caches says nothing of cheaper sound or images.
+    let sound = price("input=2 input_audio=32 input_image=5 output=10");
+    let parts = sound.cost(STANDARD, &used);
+    let said: Vec<_> = parts.iter().map(|part| (part.kind, part.units)).collect();
+    assert_eq!(
+        said,
+        [
+            (Kind::Input, 840),
+            (Kind::InputAudio, 80),
+            (Kind::InputImage, 80),
+            (Kind::Output, 500),
+            (Kind::Search, 3)
+        ]
+    );
+    // Of sound that is cached it says what all that is cached costs.
+    let cached = price("input=2 cached_input=1 input_audio=32 output=10");
+    let parts = cached.cost(STANDARD, &used);
+    let said: Vec<_> = parts.iter().map(|part| (part.kind, part.units)).collect();
+    assert_eq!(
+        said[1..3],
+        [(Kind::CachedInput, 100), (Kind::InputAudio, 50)]
+    );
 }
 
 #[test]

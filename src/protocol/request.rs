@@ -40,8 +40,8 @@ pub(in crate::protocol) use form::{
     CapRule, Form, Member, ModelField, OTHERS, StreamField, member, spelt,
 };
 pub(in crate::protocol) use place::Place;
-pub use searches::SEARCHES_GUESSED;
 pub(in crate::protocol) use searches::Searches;
+pub use searches::{SEARCHES_GUESSED, SEARCHES_MAX};
 pub use shared_fields::is_model_name;
 pub(in crate::protocol) use uploaded::{Upload, What};
 pub(in crate::protocol) use value::Integer;

@@ -356,12 +356,17 @@ fn a_dry_run_writes_nothing_at_all() {
     ];
     assert!(said(&args).contains("A dry run: nothing was written."));
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    // A ledger that isn't one is not made one by looking.
+    // A ledger that isn't one is not made one, by looking nor by correcting: it may
+    // be another program's.
     let empty = site.with("empty.db", "");
     let of_empty = args.map(|arg| if arg == site.ledger { &empty } else { arg });
-    let told = wrong(&of_empty);
-    assert!(told.contains("empty.db: can't be read"), "{told}");
-    assert_eq!(std::fs::read(&empty).unwrap(), b"");
+    let (_, corrects) = of_empty.split_last().unwrap();
+    for (args, expected) in [(&of_empty[..], "be read"), (corrects, "be opened")] {
+        let told = wrong(args);
+        let expected = format!("empty.db: can't {expected}: the database holds no ledger of weir");
+        assert!(told.contains(&expected), "{told}");
+        assert_eq!(std::fs::read(&empty).unwrap(), b"");
+    }
 }
 
 /// Days are asked for as in reports.

@@ -136,9 +136,12 @@ impl Recovered {
                 }
             }
         }
-        if header.is_some() {
-            unread += self.miss(of, bytes.len(), acknowledged) / ROW_BYTES_MIN;
-        }
+        let safe = match header {
+            Some(_) => acknowledged,
+            // It tells nothing itself.
+            None => read_upto(of.number, furthest),
+        };
+        unread += self.miss(of, bytes.len(), safe) / ROW_BYTES_MIN;
         if header.is_some() || self.chain.sequence > 0 {
             // Numbers that they may have had are not given again.
             self.chain.sequence += u64::try_from(unread).unwrap_or(u64::MAX);
@@ -176,12 +179,12 @@ impl Recovered {
         Ok(())
     }
 
-    /// How many bytes a sink has read that aren't there any more.
-    fn miss(&mut self, of: Of, there: usize, acknowledged: usize) -> usize {
-        // All of it, where the sink is in a later one.
-        let missing = match acknowledged {
+    /// How many bytes that were safe aren't there any more.
+    fn miss(&mut self, of: Of, there: usize, safe: usize) -> usize {
+        // All of it, where a sink is in a later one.
+        let missing = match safe {
             usize::MAX => 0,
-            acknowledged => acknowledged.saturating_sub(there),
+            safe => safe.saturating_sub(there),
         };
         if missing > 0 {
             self.lost_bytes += u64::try_from(missing).unwrap_or(u64::MAX);
@@ -224,12 +227,13 @@ fn read(spool: &Path, number: u64) -> Result<(PathBuf, Vec<u8>), SpoolError> {
     Ok((path, bytes))
 }
 
-/// Whether the header and the intents that a segment was begun with can be read.
+/// Whether the header and all the intents that a segment was begun with can be read:
+/// up to another record, as its end may be missing.
 fn begins_whole(bytes: &[u8], number: u64) -> bool {
     let intent =
         |piece: &Piece| matches!(piece, Piece::Frame { frame, .. } if frame.kind == Kind::Intent);
     let behind = pieces(bytes, HEADER_BYTES).find(|piece| !intent(piece));
-    segment::read_header(bytes, number).is_some() && !matches!(behind, Some(Piece::Damaged { .. }))
+    segment::read_header(bytes, number).is_some() && matches!(behind, Some(Piece::Frame { .. }))
 }
 
 /// How much of a segment was on disk by the word of a sink: relays read what is.

@@ -413,6 +413,36 @@ async fn a_segment_that_is_shorter_than_a_sink_has_read_is_told_of() {
     assert!(rows[0].link.sequence > 5, "{:?}", rows[0].link);
 }
 
+/// The same where nothing is left of its header: the one before it tells of the
+/// chain, and not of the numbers that its rows had.
+#[tokio::test]
+async fn no_number_is_given_twice_where_a_segment_lost_its_header_and_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut read = Vec::new();
+    for (segment, sinks) in [(1, ["test", "away"]), (2, ["test", "away"])] {
+        let mut config = config(folder.path());
+        config.sinks = sinks.to_vec();
+        let Opened { spool, .. } = open_as(&config);
+        let mut reader = spool.reader("test").unwrap();
+        for n in 1..=5 {
+            spool.outcome(&event(10 * segment + n)).await.unwrap();
+        }
+        spool.flush().await.unwrap();
+        let relayed = reader.next(5).await.unwrap().unwrap();
+        read.extend(relayed.rows.iter().map(|row| row.link.sequence));
+        reader.commit(relayed.upto).unwrap();
+        close(spool).await;
+    }
+    fs::write(newest(folder.path()), "").unwrap();
+    let opened = open(folder.path());
+    assert!(opened.lost_bytes > 0);
+    opened.spool.outcome(&event(99)).await.unwrap();
+    let rows = rows(&opened.spool).await;
+    assert_eq!(rows.len(), 1);
+    let sequence = rows[0].link.sequence;
+    assert!(!read.contains(&sequence), "{sequence} of {read:?}");
+}
+
 /// Where no batch follows that would say so.
 #[tokio::test]
 async fn what_is_safe_is_said_to_be_once_when_nothing_more_comes() {
@@ -496,6 +526,28 @@ async fn a_segment_without_its_beginning_is_read_behind_the_one_before_it() {
     let told: Vec<_> = rows.iter().map(|row| row.event.id).collect();
     assert_eq!(told, [id(1), id(3)]);
     assert_eq!(rows[1].link.chain, rows[0].link.chain);
+}
+
+/// The disk lost the end of a segment, and with it intents that it was begun with.
+#[tokio::test]
+async fn a_segment_that_ends_within_its_beginning_is_read_behind_the_one_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=3 {
+        spool.intent(id(n), b"call").await.unwrap();
+    }
+    close(spool).await;
+    close(open(folder.path()).spool).await;
+    let intent = frame::HEAD_BYTES + 16 + 4;
+    let path = newest(folder.path());
+    let whole = fs::read(&path).unwrap();
+    for left in [0, 1, 2, 3] {
+        fs::write(&path, &whole[..HEADER_BYTES + left * intent]).unwrap();
+        let opened = open(folder.path());
+        assert_eq!(ids(&opened), [id(1), id(2), id(3)], "{left}");
+        close(opened.spool).await;
+        fs::remove_file(newest(folder.path())).unwrap();
+    }
 }
 
 #[tokio::test]

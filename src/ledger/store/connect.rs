@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long SQLite waits for another's transaction: many batches.
 const LOCK_TIMEOUT: Millis = Millis(5_000);
@@ -135,6 +136,8 @@ async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
     let session = format!("{SESSION}{}", timeouts(config.read_timeout));
     let session: Arc<str> = session.into();
     let ping_max = PING_MAX.min(config.write_timeout.into());
+    let opened = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&opened);
     let pool = PgPoolOptions::new()
         .max_connections(config.connections_max.max(2))
         .acquire_timeout(config.connect_timeout.into())
@@ -143,6 +146,7 @@ async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
         .before_acquire(move |connection, _| Box::pin(remote::is_there(connection, ping_max)))
         .after_connect(move |connection, _| {
             let session = Arc::clone(&session);
+            count.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move {
                 let session = sqlx::raw_sql(AssertSqlSafe(session));
                 session.execute(connection).await.map(drop)
@@ -153,6 +157,7 @@ async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
         write_max: config.write_timeout.into(),
         read_max: config.read_timeout.into(),
         ping_max,
+        opened,
     }))
 }
 

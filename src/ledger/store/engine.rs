@@ -70,6 +70,15 @@ impl Tx {
         }
     }
 
+    /// How many connections had been opened by then, as far as they tell whether
+    /// this is the database of before: a file that is open stays the same.
+    pub fn connections(&self) -> u64 {
+        match self {
+            Tx::Sqlite(_) => 0,
+            Tx::Postgres(remote) => remote.opened,
+        }
+    }
+
     pub fn sql(&self, text: &str) -> Sql {
         Sql::new(self.dialect(), text)
     }

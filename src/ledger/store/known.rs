@@ -9,10 +9,19 @@ use uuid::Uuid;
 /// What a process knows of the rollups' groups.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Those that are surely in the database, so that their names needn't be
-    /// written with every batch.
-    groups: Arc<Mutex<HashSet<Uuid>>>,
+    groups: Arc<Mutex<Groups>>,
     served: Arc<Mutex<served::Names>>,
+}
+
+/// Those that are surely in the database, so that their names needn't be written
+/// with every batch.
+#[derive(Debug, Default)]
+struct Groups {
+    keys: HashSet<Uuid>,
+    /// Connections that had been opened when the first was written. Behind one that
+    /// was opened since there may be another database, such as one of yesterday
+    /// that was restored; a connection that rested breaks without a batch to tell.
+    connections: u64,
 }
 
 impl Known {
@@ -26,25 +35,31 @@ impl Known {
     }
 
     /// Those of a batch that may not be there yet.
-    pub fn retain_new(&self, deltas: &Deltas) -> Vec<Uuid> {
-        let known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn retain_new(&self, deltas: &Deltas, connections: u64) -> Vec<Uuid> {
+        let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.connections < connections {
+            known.keys.clear();
+            known.connections = connections;
+        }
         let keys = deltas.groups.keys().copied();
-        keys.filter(|key| !known.contains(key)).collect()
+        keys.filter(|key| !known.keys.contains(key)).collect()
     }
 
     /// Only what was committed.
-    pub fn add(&self, groups: Vec<Uuid>) {
+    pub fn add(&self, groups: Vec<Uuid>, connections: u64) {
         let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + groups.len() > Self::GROUPS_MAX {
-            known.clear();
+        if known.connections > connections {
+            return;
         }
-        known.extend(groups);
+        if known.keys.len() + groups.len() > Self::GROUPS_MAX {
+            known.keys.clear();
+        }
+        known.keys.extend(groups);
     }
 
-    /// After the database was away it may be another one, such as one of
-    /// yesterday that was restored.
+    /// After the database was away it may be another one.
     pub fn forget(&self) {
         let mut known = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
+        known.keys.clear();
     }
 }

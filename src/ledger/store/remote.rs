@@ -13,6 +13,8 @@ use super::error::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::error::Elapsed;
@@ -33,6 +35,8 @@ pub struct Server {
     pub read_max: Duration,
     /// For a connection that rests.
     pub ping_max: Duration,
+    /// Connections that were ever opened.
+    pub opened: Arc<AtomicU64>,
 }
 
 /// A transaction.
@@ -42,6 +46,8 @@ pub struct Remote {
     connection: Option<PoolConnection<Postgres>>,
     answer_max: Duration,
     ping_max: Duration,
+    /// Connections that had been opened when this one was taken, at least.
+    pub opened: u64,
     /// An answer is still to come.
     asked: bool,
     /// The transaction isn't over.
@@ -72,10 +78,12 @@ impl Remote {
         statement: &'static str,
         answer_max: Duration,
     ) -> Result<Self, StoreError> {
+        let connection = server.pool.acquire().await?;
         let mut own = Self {
-            connection: Some(server.pool.acquire().await?),
+            connection: Some(connection),
             answer_max,
             ping_max: server.ping_max,
+            opened: server.opened.load(Ordering::SeqCst),
             asked: false,
             open: true,
         };
@@ -111,7 +119,12 @@ impl Remote {
         Ok(())
     }
 
+    /// One that still owes an answer is not waited for once more: closed, it comes
+    /// to the same.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
+        if self.asked {
+            return Ok(());
+        }
         self.run("ROLLBACK").await?;
         self.open = false;
         Ok(())

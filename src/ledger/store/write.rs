@@ -67,8 +67,9 @@ pub async fn again(pool: &Pool, known: &Known, row: &Row) -> Result<bool, StoreE
     still.push(" AND chain = ");
     still.push_value(Value::Id(row.link.chain));
     let is_taken = tx.number(still).await? == 0;
+    let connections = tx.connections();
     tx.commit().await?;
-    known.add(groups);
+    known.add(groups, connections);
     Ok(is_taken)
 }
 
@@ -103,8 +104,9 @@ async fn attempt(
     };
     if commit {
         die("die::uncommitted");
+        let connections = tx.connections();
         tx.commit().await?;
-        known.add(groups);
+        known.add(groups, connections);
         Ok(())
     } else {
         tx.rollback().await
@@ -137,7 +139,7 @@ async fn write_in(
             }
         }
     }
-    let groups = known.retain_new(&deltas);
+    let groups = known.retain_new(&deltas, tx.connections());
     add_groups(tx, &deltas, &groups).await?;
     add_up(tx, &deltas).await?;
     move_heads(tx, rows).await?;

@@ -9,6 +9,10 @@
 //! | to Gemini before 3 | one: calls are billed that were grounded, not their searches |
 //! | any other that may search | [`SEARCHES_GUESSED`] |
 //!
+//! Always holds: none is held at more than [`SEARCHES_MAX`], whatever it says. What
+//! is held is charged where a call is lost, so a caller's word alone could put a
+//! tenant into a debt of billions, and what is added to such a sum fits no more.
+//!
 //! Left to others: searches that no field of the request asks for (a model that
 //! always searches, a plugin); they are charged where the answer tells.
 
@@ -19,6 +23,10 @@ use crate::protocol::json::{Kind, Scanner};
 /// all answers take. Research models make more, which is charged once they are
 /// told of.
 pub const SEARCHES_GUESSED: u64 = 10;
+
+/// The most that is held: research takes some hundred. A call that makes more is
+/// charged for them once they are told of.
+pub const SEARCHES_MAX: u64 = 1_000;
 
 /// The searches that a call may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,11 +42,12 @@ pub(in crate::protocol) struct Searches {
 impl Searches {
     /// The most, or a guess.
     pub fn most(self) -> u64 {
-        match (self.unbounded, self.tool_calls_max) {
+        let most = match (self.unbounded, self.tool_calls_max) {
             (true, Some(most)) => most,
             (true, None) => self.bounded.saturating_add(SEARCHES_GUESSED),
             (false, most) => self.bounded.min(most.unwrap_or(u64::MAX)),
-        }
+        };
+        most.min(SEARCHES_MAX)
     }
 }
 

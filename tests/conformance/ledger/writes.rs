@@ -601,6 +601,33 @@ async fn a_server_that_is_gone_is_away_and_comes_back() {
     assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
 }
 
+/// A copy of before is put in place while nothing is written, so no batch fails.
+#[tokio::test]
+async fn a_database_of_before_gets_the_names_of_groups_again() {
+    let server = crate::postgres::Server::shared().await;
+    let url = server.database().await;
+    let config = StoreConfig::Postgres(PostgresConfig::new(&url));
+    let mut store = Store::open(&config).await.unwrap();
+    let mut dice = Dice(17);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 60);
+    store.deliver(&rows[..30]).await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(
+        "TRUNCATE calls, refusals, chains, usage_group, usage_quarter, usage_day; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    store.deliver(&rows).await.unwrap();
+    let query = Query::of(UnixMillis(0), UnixMillis(MARCH + 365 * DAY));
+    let report = store.usage(&query).await.unwrap();
+    assert_eq!(report.rows[0].sums.get(Measure::Calls), 60);
+    store.close().await;
+}
+
 /// As where packets are dropped: nothing is reset.
 #[tokio::test]
 async fn a_server_that_falls_silent_is_away_in_time_and_comes_back() {

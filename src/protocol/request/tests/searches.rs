@@ -50,7 +50,13 @@ const CALLS: &[(Endpoint, Option<&str>, &str, u64)] = &[
         Endpoint::Messages,
         None,
         r#""tools":[{"type":"web_search_20250305","max_uses":2},{"type":"web_search_20260209","max_uses":18446744073709551615}]"#,
-        u64::MAX,
+        SEARCHES_MAX,
+    ),
+    (
+        Endpoint::Messages,
+        None,
+        r#""tools":[{"type":"web_search_20250305","max_uses":1001}]"#,
+        SEARCHES_MAX,
     ),
     (
         Endpoint::Messages,
@@ -87,6 +93,12 @@ const CALLS: &[(Endpoint, Option<&str>, &str, u64)] = &[
         None,
         r#""max_tool_calls":40,"tools":[{"type":"web_search"},{"type":"function","name":"f"}]"#,
         40,
+    ),
+    (
+        Endpoint::Responses,
+        None,
+        r#""max_tool_calls":922337203685,"tools":[{"type":"web_search"}]"#,
+        SEARCHES_MAX,
     ),
     (
         Endpoint::Responses,
