@@ -179,6 +179,7 @@ mod tests {
                 environment: None,
                 labels: Some([("a".into(), "1".into()), ("b".into(), "2".into())].into()),
                 scopes: None,
+                limits: None,
             },
         };
         let bare = Caller {

@@ -332,7 +332,8 @@ fn the_limits_of_keys_are_asked_for_and_only_those_who_have_them_are_counted() {
     let rows: Vec<UsageRow> = ["with", "without", "gone"]
         .map(|key| row(&asked[0].by, &names(key), 1, 70))
         .into();
-    let counters = asked[0].counters(&Tenants::of(&snapshot), &rows);
+    let mut counters = Counters::new();
+    asked[0].add(&Tenants::of(&snapshot), &rows, &mut counters);
     let counter = counter_id("own:month", &["initech", "with"]);
     assert_eq!(counters, HashMap::from([(("initech".into(), counter), 70)]));
 }
