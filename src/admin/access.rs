@@ -112,10 +112,11 @@ impl Access {
         too_often(&self.wrong, "too many wrong credentials came from there")?;
         self.requests.note(peer, now);
         let known = self.known(headers, names, now).await;
-        if known
+        let unknown = known
             .as_ref()
-            .is_err_and(|wrong| wrong.status == StatusCode::UNAUTHORIZED)
-        {
+            .is_err_and(|wrong| wrong.status == StatusCode::UNAUTHORIZED);
+        // Who brings nothing guesses nothing.
+        if unknown && headers.contains_key(header::AUTHORIZATION) {
             self.wrong.note(peer, now);
         }
         known

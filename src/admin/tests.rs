@@ -7,7 +7,7 @@ use crate::config::{Address, Process, SocketOwner, TcpSocket, TlsSettings, UnixS
 use crate::config::{AdminConfig, Config, Outside, load};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
-use crate::driver::{Driver, Leases, Recorder};
+use crate::driver::{Driver, Leases, Rebuild, Recorder};
 use crate::exchange::Settings;
 use crate::identity::{Pepper, Peppers};
 use crate::ledger::store::StoreConfig;
@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "a-token-of-sixteen";
 const PEPPER: &str = "a-pepper-that-nobody-else-has-ever";
@@ -30,11 +31,13 @@ const WEIR: &str = "
 listen: { grpc: \"unix:/tmp/weir.sock\" }
 identity:
   pepper: { env: PEPPER }
-  keys: [ { id: ada, hash: \"0000000000000000000000000000000000000000000000000000000000000001\", tenant: acme } ]
-models: { m: { max_output_tokens: 10 } }
+  keys:
+    - { id: ada, hash: \"0000000000000000000000000000000000000000000000000000000000000001\", tenant: acme }
+    - { id: gus, hash: \"0000000000000000000000000000000000000000000000000000000000000002\", tenant: globex }
+models: { m: { max_output_tokens: 10, price: unpriced } }
 plans:
   p: { limits: [ { name: own, per: tenant, unit: requests, amount: 5, every: 1h } ] }
-limits: [ { name: everybody, unit: requests, amount: 50, every: 1h } ]
+limits: [ { name: everybody, per: provider, unit: requests, amount: 50, every: 1h } ]
 tenants: { acme: { plan: p }, globex: { plan: p } }
 ";
 
@@ -84,8 +87,10 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
     let accounts = AccountsApi::new(store.clone(), Some(peppers));
     let config = config();
     let configuration = ConfigurationApi::new(&config);
-    let told = OnceLock::new();
-    assert!(told.set(driver(config)).is_ok());
+    let (driver, told) = (driver(config), OnceLock::new());
+    // Ends with the test's runtime.
+    tokio::spawn(Rebuild::new(Arc::clone(&driver)).run(CancellationToken::new()));
+    assert!(told.set(driver).is_ok());
     AdminState {
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::default(),
@@ -423,7 +428,11 @@ struct Ask<'a> {
     headers: Vec<(&'a str, String)>,
     body: String,
     names: Option<CertificateNames>,
+    peer: Peer,
 }
+
+/// Each request comes from an address of its own, unless a test says otherwise.
+static PEERS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0x0a00_0000);
 
 impl<'a> Ask<'a> {
     fn new(method: &'a str, path: impl Into<String>) -> Self {
@@ -433,6 +442,10 @@ impl<'a> Ask<'a> {
             headers: vec![("host", "localhost".to_owned())],
             body: String::new(),
             names: None,
+            peer: {
+                let next = PEERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Peer::Ip(std::net::Ipv4Addr::from_bits(next).into())
+            },
         }
     }
 
@@ -461,9 +474,7 @@ impl<'a> Ask<'a> {
             request = request.header(*name, value);
         }
         let mut request = request.body(axum::body::Body::from(self.body)).unwrap();
-        request
-            .extensions_mut()
-            .insert(Peer::Ip([127, 0, 0, 1].into()));
+        request.extensions_mut().insert(self.peer);
         if let Some(names) = self.names {
             request.extensions_mut().insert(names);
         }

@@ -226,7 +226,7 @@ async fn keys_live_and_each_change_is_in_the_audit() {
     }
     let brought = json!({ "keys": [
         { "id": "one", "hash": "ab".repeat(32), "key": { "tenant": "acme" } },
-        { "id": "two", "secret": "a-key-from-elsewhere", "key": { "tenant": "globex", "labels": { "team": "x" } } },
+        { "id": "two", "secret": "a-key-from-elsewhere-that-is-long", "key": { "tenant": "globex", "labels": { "team": "x" } } },
         { "id": new, "hash": "cd".repeat(32), "key": { "tenant": "acme" } },
     ] });
     let (_, _, imported, _) = ask("POST", "/v1/keys/import")

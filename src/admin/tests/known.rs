@@ -77,8 +77,15 @@ async fn certificates_have_the_role_of_their_name() {
 async fn wrong_credentials_are_heard_a_few_times() {
     let state = state(Some(TOKEN), &AdminConfig::default(), None);
     let mut statuses = Vec::new();
+    let peer = Peer::Ip([192, 0, 2, 1].into());
+    for _ in 0..20 {
+        let mut nothing = Ask::new("GET", "/v1/tenants");
+        nothing.peer = peer;
+        assert_eq!(nothing.of(&state).await.0, 401, "it guesses nothing");
+    }
     for _ in 0..12 {
-        let ask = Ask::new("GET", "/v1/tenants").token("wrong-token-of-sixteen");
+        let mut ask = Ask::new("GET", "/v1/tenants").token("wrong-token-of-sixteen");
+        ask.peer = peer;
         let (status, headers, ..) = ask.of(&state).await;
         assert_eq!(headers.contains_key("retry-after"), status == 429);
         statuses.push(status);
@@ -86,10 +93,15 @@ async fn wrong_credentials_are_heard_a_few_times() {
     assert_eq!(statuses[..10], [401; 10]);
     assert_eq!(statuses[11], 429);
     // Whoever guessed it now isn't told.
-    let (status, ..) = Ask::new("GET", "/v1/tenants").token(TOKEN).of(&state).await;
-    assert_eq!(status, 429);
-    let (status, ..) = Ask::new("GET", "/healthz").of(&state).await;
-    assert_eq!(status, 200);
+    let asked = |path: &str, peer| {
+        let mut ask = Ask::new("GET", path).token(TOKEN);
+        ask.peer = peer;
+        ask
+    };
+    assert_eq!(asked("/v1/tenants", peer).of(&state).await.0, 429);
+    assert_eq!(asked("/healthz", peer).of(&state).await.0, 200);
+    let other = Peer::Ip([192, 0, 2, 2].into());
+    assert_eq!(asked("/v1/tenants", other).of(&state).await.0, 200);
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ fn what_is_wrong_with_access_is_said_at_once() {
 fn a_configuration_is_shown_without_its_secrets() {
     let text = GOOD.replace(
         "counters: { memory: {} }",
-        "counters: { redis: { url: { env: REDIS_URL }, password: { env: REDIS_PASSWORD } } }",
+        "counters: { redis: { url_env: REDIS_URL, password: { env: REDIS_PASSWORD } } }",
     );
     let config = load(&text, "weir.yaml", &outside()).unwrap();
     let shown = shown(&config);
