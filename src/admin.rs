@@ -1,19 +1,27 @@
-//! Health, readiness and metrics over HTTP, for probes and scrapers.
+//! Weir over HTTP for probes, scrapers and operators.
 //!
-//! | path | answer |
+//! | module | for |
 //! |---|---|
-//! | `GET /healthz` | 200 while the process lives |
-//! | `GET /readyz` | 200, or 503 while any part is not as it should be; the parts as JSON |
-//! | `GET /metrics` | all metrics, as OpenMetrics text |
-//! | `/v1/limits` | a tenant's limits, for who brings the token: see `limits` |
-//! | `/v1/usage`, `/v1/usage/top`, `/v1/usage/calls/{id}` | reports, for the same: see `usage` |
-//! | `GET /openapi.json` | all of this, as an OpenAPI document |
+//! | `endpoints` | every endpoint, and what it needs of who asks |
+//! | `guard` | what every request must be: no other site's page, no foreign name |
+//! | `access`, `caller`, `tries` | who asks, what they may, how often |
+//! | `health` | `/healthz`, `/readyz`, `/metrics`: anybody may |
+//! | `limits`, `tenants` | how a tenant stands; putting limits at rest |
+//! | `usage`, `described` | reports |
+//! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
+//! | `configuration` | what weir runs on, and what another text would change |
+//! | `openapi` | all of this, as an OpenAPI document |
+//! | `answer` | answers and refusals |
 //!
-//! Anything else is 404 or 405, as JSON. Nothing secret is shown.
+//! Anything else is 404 or 405. All but metrics is JSON.
+//!
+//! Always holds: nobody is told or does more than their role allows; each change
+//! is told to the audit, or isn't made; no answer, error, metric or line of the log
+//! holds a secret, but for the one answer that tells a new one.
 //!
 //! Always holds: whatever peers do, at most [`CONNECTIONS_MAX`] are served at a
 //! time, each for one request, for at most [`REQUEST_MAX`], with a head of at
-//! most [`HEAD_BYTES_MAX`]. Bodies are not read.
+//! most [`HEAD_BYTES_MAX`] and a body of at most a bound of its page.
 //!
 //! Where clients are verified, a request brings its client's
 //! [`ClientNames`](crate::certificates::ClientNames) along, as an extension:
@@ -22,41 +30,43 @@
 //! Left to others: a runtime of its own (`app`), so that a scrape never slows a
 //! call; how connections come in (`transport`).
 
+mod access;
+mod answer;
+mod audit;
+mod caller;
+mod configuration;
+mod described;
+mod endpoints;
+mod guard;
+mod health;
+mod keys;
 mod limits;
 mod openapi;
+mod stored;
+mod tenants;
+mod tokens;
+mod tries;
 mod usage;
 
+pub use access::{Access, CertificateNames};
+pub use configuration::ConfigurationApi;
 pub use limits::LimitsApi;
+pub use stored::AccountsApi;
+pub use tries::Peer;
 pub use usage::UsageApi;
 
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::transport::{Connection, Incoming};
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::Request;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// The paths of [`router`], as OpenAPI writes them.
-const PAGES: [&str; 8] = [
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/v1/limits",
-    "/v1/usage",
-    "/v1/usage/top",
-    "/v1/usage/calls/{id}",
-    "/openapi.json",
-];
 
 /// Probes and scrapers are few.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -77,28 +87,14 @@ pub struct AdminState {
     pub readiness: Arc<Readiness>,
     pub limits: LimitsApi,
     pub usage: UsageApi,
-}
-
-/// The pages.
-pub fn router(state: AdminState) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(scrape))
-        .route("/v1/limits", get(limits::show).delete(limits::reset))
-        .route("/v1/usage", get(usage::report))
-        .route("/v1/usage/top", get(usage::top))
-        .route("/v1/usage/calls/{id}", get(usage::call))
-        .route("/openapi.json", get(openapi::document))
-        .route("/v1/limits/rebuild", post(limits::rebuild))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
+    pub access: Arc<Access>,
+    pub accounts: AccountsApi,
+    pub configuration: ConfigurationApi,
 }
 
 /// Serves the pages until `shutdown` resolves, then lets open requests end.
 pub async fn serve(incoming: Incoming, state: AdminState, shutdown: impl Future<Output = ()>) {
-    serve_within(REQUEST_MAX, incoming, router(state), shutdown).await;
+    serve_within(REQUEST_MAX, incoming, endpoints::router(state), shutdown).await;
 }
 
 async fn serve_within(
@@ -129,9 +125,14 @@ async fn serve_within(
 /// One connection, one request: nothing idles on this port.
 async fn serve_one(connection: Connection, service: TowerToHyperService<Router>) {
     let client = connection.client().cloned();
+    let names = client.as_deref().map(CertificateNames::of);
+    let peer = connection.peer().map_or(Peer::Local, Peer::Ip);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
-        if let Some(client) = &client {
-            request.extensions_mut().insert(Arc::clone(client));
+        let extensions = request.extensions_mut();
+        extensions.insert(peer);
+        if let (Some(client), Some(names)) = (&client, &names) {
+            extensions.insert(Arc::clone(client));
+            extensions.insert(names.clone());
         }
         service.call(request)
     });
@@ -146,56 +147,6 @@ async fn serve_one(connection: Connection, service: TowerToHyperService<Router>)
     if let Err(error) = served {
         tracing::debug!(%error, "an admin connection failed");
     }
-}
-
-async fn healthz() -> Response {
-    json_response(StatusCode::OK, &json!({ "status": "alive" }))
-}
-
-async fn readyz(State(state): State<AdminState>) -> Response {
-    let checks = state.readiness.checks();
-    let ready = checks.iter().all(|check| check.ok);
-    let parts: serde_json::Map<_, _> = checks
-        .iter()
-        .map(|check| (check.name.to_owned(), json!(check.ok)))
-        .collect();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    json_response(status, &json!({ "ready": ready, "checks": parts }))
-}
-
-async fn scrape(State(state): State<AdminState>) -> Response {
-    let headers = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(metrics::CONTENT_TYPE),
-    )];
-    (headers, state.metrics.encode()).into_response()
-}
-
-async fn not_found() -> Response {
-    json_response(
-        StatusCode::NOT_FOUND,
-        &json!({ "error": "no such page", "pages": PAGES }),
-    )
-}
-
-async fn method_not_allowed() -> Response {
-    let body = json!({ "error": "this method is not allowed here" });
-    json_response(StatusCode::METHOD_NOT_ALLOWED, &body)
-}
-
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (status, headers, body.to_string()).into_response()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The command line: `weir serve`, `weir check`, `weir keys`,
+//! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`, `weir audit`,
 //! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`,
 //! `weir prices`.
 
+pub mod audit;
 pub mod check;
 pub mod import;
 pub mod keys;
@@ -12,7 +13,9 @@ pub mod prices;
 mod progress;
 pub mod rerate;
 mod serve;
+mod server;
 mod source;
+pub mod tokens;
 pub mod usage;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +50,10 @@ enum Command {
     },
     /// Make API keys and the hashes that configuration keeps of them.
     Keys(keys::KeysArgs),
+    /// Make, list and withdraw tokens for the admin API of a running weir.
+    Tokens(tokens::TokensArgs),
+    /// See who did what with keys, tokens and limits, from a running weir.
+    Audit(audit::AuditArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
     /// its counter store lost.
     Limits(limits::LimitsArgs),
@@ -69,6 +76,8 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
+        Command::Tokens(args) => tokens::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Ledger(args) => ledger::run(&args),

@@ -11,6 +11,7 @@
 //!
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
+mod admin;
 pub mod import;
 pub mod keys;
 mod listen;
@@ -23,13 +24,15 @@ mod raw;
 mod reader;
 mod resolve;
 mod secret;
+pub mod shown;
 mod yaml;
 
+pub use admin::{AdminConfig, ClientRole, JWKS_BYTES_MAX, OidcConfig};
 pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
-pub use outside::{Outside, Process};
+pub use outside::{Only, Outside, OutsideRead, Process};
 pub use problem::{Problem, Problems};
 pub use quantity::AsDollars;
-pub use secret::{Secret, SecretError, SecretSource, read_pepper};
+pub use secret::{Secret, SecretError, SecretSource, read_pepper, read_token};
 pub use yaml::FILE_BYTES_MAX;
 
 use crate::limits::share::OnCounterFailure;
@@ -48,6 +51,7 @@ pub const TLS_FILE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Config {
     pub listen: Listen,
+    pub admin: AdminConfig,
     pub counters: CountersConfig,
     /// What calls use is recorded there; `None`: nowhere.
     pub ledger: Option<LedgerConfig>,
@@ -68,6 +72,8 @@ pub struct Config {
     pub tenants: usize,
     /// What is allowed but hardly meant, one line each, bounded.
     pub warnings: Vec<String>,
+    /// What it read besides its text.
+    pub read: OutsideRead,
 }
 
 /// Which engine keeps the counters.
@@ -327,10 +333,12 @@ pub fn load(text: &str, file_name: &str, outside: &dyn Outside) -> Result<Config
     let root =
         yaml::parse(text).map_err(|(place, text)| Problems::whole_file(file_name, place, text))?;
     let findings = Findings::default();
+    let noted = outside::Noted::of(outside);
     let config = raw::read(&reader::Item::root(&root, &findings))
-        .and_then(|raw| resolve::resolve(raw, outside, &findings));
+        .and_then(|raw| resolve::resolve(raw, &noted, &findings));
     match config {
         Some(mut config) if !findings.has_problems() => {
+            config.read = noted.into_read();
             config.warnings = findings.into_warnings(file_name);
             Ok(config)
         }

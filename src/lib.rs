@@ -37,9 +37,9 @@
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
-//! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
+//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, who did what |
 //! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `audit`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

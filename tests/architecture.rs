@@ -49,7 +49,10 @@ const HOUSE: House = House {
         // Its clock is banned by clippy, and it is built without the system's
         // time zones.
         "jiff",
+        // Signatures only: its clock isn't asked.
+        "jsonwebtoken",
         "memchr",
+        "ring",
         // What it makes of certificates; whoever speaks TLS by it passes the time.
         "rustls",
         "serde",
@@ -93,6 +96,10 @@ const HOUSE: House = House {
             modules: &["cli"],
         },
         Owner {
+            dependency: "jsonwebtoken",
+            modules: &["identity"],
+        },
+        Owner {
             dependency: "opentelemetry",
             modules: &["telemetry"],
         },
@@ -129,6 +136,10 @@ const HOUSE: House = House {
             modules: &["ledger"],
         },
         Owner {
+            dependency: "ring",
+            modules: &["identity"],
+        },
+        Owner {
             dependency: "tonic",
             modules: &["envoy", "app", "ledger", "transport"],
         },
@@ -139,6 +150,10 @@ const HOUSE: House = House {
         Owner {
             dependency: "tonic_reflection",
             modules: &["app"],
+        },
+        Owner {
+            dependency: "utoipa",
+            modules: &["admin"],
         },
     ],
     siblings: &[Exception {

@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/admin_api.rs"]
+mod admin_api;
 #[path = "e2e/backlog.rs"]
 mod backlog;
 #[path = "e2e/calls.rs"]

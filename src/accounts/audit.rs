@@ -25,7 +25,7 @@ pub struct Entry {
     pub at: UnixMillis,
     pub actor: Arc<str>,
     /// `key.create`, `key.import`, `key.rotate`, `key.revoke`, `token.create`,
-    /// `token.revoke`.
+    /// `token.revoke`, or of what isn't kept here: `limits.reset`, say.
     pub action: Arc<str>,
     /// To which key or token.
     pub subject: Arc<str>,
@@ -49,7 +49,7 @@ pub struct Asked {
 }
 
 /// What is to be added.
-pub(super) struct Deed<'a> {
+pub struct Deed<'a> {
     pub action: &'static str,
     pub subject: &'a str,
     pub tenant: Option<&'a str>,
@@ -150,6 +150,16 @@ pub(super) async fn append(
     }
     let into = format!("audit ({COLUMNS})");
     tx.insert(&into, rows, "", &[]).await?;
+    Ok(())
+}
+
+/// Adds something that was done to what isn't kept here.
+pub(super) async fn note(pool: &Pool, by: Actor<'_>, deed: Deed<'_>) -> Result<(), AccountsError> {
+    let mut tx = pool.write().await?;
+    let mut head = head::lock(&mut tx).await?;
+    append(&mut tx, &mut head, by, vec![deed]).await?;
+    head.keep(&mut tx).await?;
+    tx.commit().await?;
     Ok(())
 }
 

@@ -9,31 +9,34 @@
 //! The first two do so for a page of them: where there are more, `next` of the answer is
 //! what to ask `after` for the page that follows.
 //!
-//! Always holds: without the configured token, as `authorization: Bearer`,
-//! nothing is told and nothing done; where none is configured, nobody may.
+//! Always holds: nothing is put at rest that the audit wasn't told of before. What
+//! tenants share is shown to nobody who may see one tenant only.
 
-use super::{AdminState, json_response};
+use super::AdminState;
+use super::answer::{Answer, Parameters, Told, Wrong, json};
+use super::caller::Caller;
+use super::stored::Change;
 use crate::driver::{Driver, InspectError, Inspected, Page, RebuildError, Rebuilt};
 use crate::policy::standing::NotListed;
+use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
 /// How long who asks to rebuild waits for it: less than a request may take. It goes
 /// on all the same.
 const REBUILD_MAX: Duration = Duration::from_secs(8);
 
-/// Who may ask, and whom.
-#[derive(Clone)]
+/// Whom to ask how limits stand.
+#[derive(Clone, Default)]
 pub struct LimitsApi {
-    /// The hash of the token.
-    token: Option<[u8; 32]>,
     /// There once the process serves calls.
     driver: Arc<OnceLock<Arc<Driver>>>,
 }
@@ -45,234 +48,324 @@ impl fmt::Debug for LimitsApi {
 }
 
 impl LimitsApi {
-    pub fn new(token: Option<&str>, driver: Arc<OnceLock<Arc<Driver>>>) -> Self {
-        Self {
-            token: token.map(|token| Sha256::digest(token).into()),
-            driver,
-        }
+    pub fn new(driver: Arc<OnceLock<Arc<Driver>>>) -> Self {
+        Self { driver }
     }
 
-    /// Whether who asks may; else the answer.
-    pub(super) fn permit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.token else {
-            let error = "this is switched off: set listen.admin_token to switch it on";
-            return Err((StatusCode::FORBIDDEN, error.to_owned()));
-        };
-        let brought = headers.get(header::AUTHORIZATION);
-        let brought = brought.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        let fits = brought.is_some_and(|brought| {
-            // Hashed, so that the time it takes tells nothing of the token.
-            let brought: [u8; 32] = Sha256::digest(brought).into();
-            brought.ct_eq(token).into()
-        });
-        if !fits {
-            let error = "listen.admin_token is needed, as authorization: Bearer";
-            return Err((StatusCode::UNAUTHORIZED, error.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Who asks, if they may; else the answer.
-    fn driver(&self, headers: &HeaderMap) -> Result<&Driver, Refusal> {
-        self.permit(headers)?;
+    pub(super) fn driver(&self) -> Result<&Driver, Wrong> {
         let driver = self.driver.get().map(|driver| &**driver);
-        let starting = || {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "weir is starting".to_owned(),
-            )
-        };
-        driver.ok_or_else(starting)
+        driver.ok_or_else(|| Wrong::busy("weir is starting"))
     }
 }
 
-/// Whose counters, of which limit, and from where on.
-struct Asked {
-    tenant: String,
-    limit: Option<String>,
-    after: Option<String>,
+/// A counter as it stands.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Counter {
+    limit: String,
+    /// Whose it is: names by dimension.
+    of: BTreeMap<&'static str, String>,
+    /// Other tenants' calls count too.
+    shared: bool,
+    unit: &'static str,
+    amount: u64,
+    /// The most that one call can be given.
+    most: u64,
+    used: u64,
+    /// What of it open calls hold; null: that isn't known.
+    held: Option<u64>,
+    remaining: u64,
+    reset_after_ms: Option<u64>,
+    /// Whether it refuses nothing, and only tells of what it would refuse.
+    shadow: bool,
 }
 
-impl Asked {
-    fn page(&self) -> Page<'_> {
-        Page {
-            tenant: &self.tenant,
-            limit: self.limit.as_deref(),
-            after: self.after.as_deref(),
+/// A page of a tenant's counters.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Limits {
+    tenant: String,
+    pub limits: Vec<Counter>,
+    pub more: bool,
+    /// What to ask `after` for the page that follows.
+    next: Option<String>,
+}
+
+/// What was put at rest.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reset {
+    tenant: String,
+    /// So many counters.
+    reset: usize,
+    /// Counters of calls in flight, which are as they were.
+    kept: usize,
+    /// Those that count calls in flight, of which there are none.
+    idle: usize,
+    more: bool,
+    next: Option<String>,
+}
+
+/// What was rebuilt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RebuiltLimits {
+    /// Whether the store had lost anything; else all that follows is left out.
+    lost: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    limits: Option<Vec<RebuiltLimit>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    left_out: Option<Vec<LeftOut>>,
+    /// So many counters counted again already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    already: Option<usize>,
+    /// Whether the ledger may lack calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    may_lack: Option<bool>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct RebuiltLimit {
+    limit: String,
+    plan: Option<String>,
+    unit: &'static str,
+    counters: usize,
+    amount: u64,
+}
+
+/// A limit that can't be rebuilt.
+#[derive(Debug, Serialize, ToSchema)]
+struct LeftOut {
+    limit: String,
+    plan: Option<String>,
+    why: String,
+}
+
+impl Counter {
+    fn of(inspected: &Inspected) -> Self {
+        let (counted, standing) = (&inspected.counted, &inspected.standing);
+        let limit = &counted.limit;
+        let of = counted.of.iter();
+        Self {
+            limit: limit.name.to_string(),
+            of: of
+                .map(|(dimension, name)| (dimension.as_str(), name.to_string()))
+                .collect(),
+            shared: inspected.shared,
+            unit: limit.unit.as_str(),
+            amount: limit.amount,
+            most: limit.most(),
+            used: standing.used,
+            held: inspected.held,
+            remaining: standing.remaining,
+            reset_after_ms: standing.reset_after.map(|span| span.0),
+            shadow: limit.mode == crate::limits::Mode::Shadow,
         }
     }
 }
 
-/// `GET`.
+impl Limits {
+    pub async fn of(driver: &Driver, page: Page<'_>, caller: &Caller) -> Result<Self, Wrong> {
+        let standings = driver.standings(page).await?;
+        let seen = standings.counters.iter();
+        // Of others' calls, so many of it aren't to be known.
+        let seen = seen.filter(|counter| !counter.shared || caller.role.may_see(None));
+        Ok(Self {
+            tenant: page.tenant.to_owned(),
+            limits: seen.map(Counter::of).collect(),
+            more: standings.next.is_some(),
+            next: standings.next.as_deref().map(str::to_owned),
+        })
+    }
+}
+
+/// How the counters of a tenant stand.
+#[utoipa::path(
+    get, path = "/v1/limits",
+    params(
+        ("tenant" = String, Query, description = "Whose"),
+        ("limit" = Option<String>, Query, description = "Only this limit's"),
+        ("after" = Option<String>, Query, description = "What the page before said is next"),
+    ),
+    responses((status = 200, body = Limits))
+)]
 pub(super) async fn show(
     State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    answer(shown(&state, query, &headers).await)
+) -> Answer<Limits> {
+    let asked = Parameters::read(query.as_deref(), &["tenant", "limit", "after"])?;
+    let page = page(&asked)?;
+    caller.may_see(page.tenant)?;
+    Limits::of(state.limits.driver()?, page, &caller)
+        .await
+        .map(Told)
 }
 
-/// `DELETE`.
+/// Puts a tenant's counters at rest, but those of calls in flight.
+#[utoipa::path(
+    delete, path = "/v1/limits",
+    params(
+        ("tenant" = String, Query, description = "Whose"),
+        ("limit" = Option<String>, Query, description = "Only this limit's"),
+        ("after" = Option<String>, Query, description = "What the page before said is next"),
+    ),
+    responses((status = 200, body = Reset))
+)]
 pub(super) async fn reset(
     State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    answer(put_at_rest(&state, query, &headers).await)
-}
-
-/// `POST`.
-pub(super) async fn rebuild(State(state): State<AdminState>, headers: HeaderMap) -> Response {
-    let driver = match state.limits.driver(&headers) {
-        Ok(driver) => driver,
-        Err(refusal) => return answer(Err(refusal)),
+) -> Answer<Reset> {
+    let asked = Parameters::read(query.as_deref(), &["tenant", "limit", "after"])?;
+    let page = page(&asked)?;
+    caller.may_change(page.tenant)?;
+    let driver = state.limits.driver()?;
+    let before = Limits::of(driver, page, &caller).await?;
+    let change = |action, before, after| Change {
+        action,
+        subject: page.tenant,
+        tenant: Some(page.tenant),
+        before,
+        after,
     };
-    let Ok(outcome) = tokio::time::timeout(REBUILD_MAX, driver.rebuild()).await else {
-        let error = "it takes long, and goes on; weir's log tells when it is done";
-        return json_response(StatusCode::ACCEPTED, &json!({ "error": error }));
+    let told = Some(json!({ "limit": page.limit, "after": page.after, "limits": before.limits }));
+    let begun = change("limits.reset", told, None);
+    state
+        .accounts
+        .note(&caller, state.access.now(), begun)
+        .await?;
+    let reset = driver.reset(page).await?;
+    let done = Reset {
+        tenant: page.tenant.to_owned(),
+        reset: reset.counters,
+        kept: reset.kept,
+        idle: reset.idle,
+        more: reset.next.is_some(),
+        next: reset.next.as_deref().map(str::to_owned),
     };
-    answer(match &*outcome {
-        Ok(None) => Ok(json!({ "lost": false })),
-        Ok(Some(rebuilt)) => Ok(rebuilt_row(rebuilt)),
-        Err(error @ RebuildError::NoLedger) => Err((StatusCode::CONFLICT, error.to_string())),
-        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
-    })
+    let told = serde_json::to_value(&done).ok();
+    tell_end(&state, &caller, change("limits.reset.done", None, told)).await;
+    Ok(Told(done))
 }
 
-fn rebuilt_row(rebuilt: &Rebuilt) -> Value {
-    let limits = rebuilt.limits.iter().map(|of| {
-        json!({
-            "limit": of.limit,
-            "plan": of.plan,
-            "unit": of.unit.as_str(),
-            "counters": of.counters,
-            "amount": of.amount,
-        })
-    });
-    let left_out = rebuilt.left_out.iter();
-    let left_out = left_out.map(|of| json!({ "limit": of.limit, "plan": of.plan, "why": of.why }));
-    json!({
-        "lost": true,
-        "limits": limits.collect::<Vec<_>>(),
-        "left_out": left_out.collect::<Vec<_>>(),
-        "already": rebuilt.already,
-        "may_lack": rebuilt.may_lack,
-    })
-}
-
-/// What is wrong, and whose fault it is.
-pub(super) type Refusal = (StatusCode, String);
-
-fn answer(done: Result<Value, Refusal>) -> Response {
-    match done {
-        Ok(body) => json_response(StatusCode::OK, &body),
-        Err((status, error)) => json_response(status, &json!({ "error": error })),
+/// The audit knows already what was begun.
+async fn tell_end(state: &AdminState, caller: &Caller, change: Change<'_>) {
+    let now = state.access.now();
+    if let Err(wrong) = state.accounts.note(caller, now, change).await {
+        tracing::error!(
+            error = wrong.error,
+            "the audit wasn't told what came of a change"
+        );
     }
 }
 
-async fn shown(
+/// Rebuilds from the ledger what the counter store lost.
+#[utoipa::path(
+    post, path = "/v1/limits/rebuild",
+    responses(
+        (status = 200, body = RebuiltLimits),
+        (status = 202, description = "It takes long, and goes on", body = super::answer::Error),
+    )
+)]
+pub(super) async fn rebuild(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    match rebuilt(&state, &caller).await {
+        Ok(Some(told)) => told.into_response(),
+        Ok(None) => {
+            let error = "it takes long, and goes on; weir's log tells when it is done";
+            json(StatusCode::ACCEPTED, &json!({ "error": error }))
+        }
+        Err(wrong) => wrong.into_response(),
+    }
+}
+
+/// `None`: it goes on.
+async fn rebuilt(
     state: &AdminState,
-    query: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Value, Refusal> {
-    let (driver, asked) = permitted(state, query, headers)?;
-    let standings = driver.standings(asked.page()).await.map_err(refusal)?;
-    let limits: Vec<Value> = standings.counters.iter().map(row).collect();
-    Ok(json!({
-        "tenant": asked.tenant,
-        "limits": limits,
-        "more": standings.next.is_some(),
-        "next": standings.next,
-    }))
+    caller: &Caller,
+) -> Result<Option<Told<RebuiltLimits>>, Wrong> {
+    let driver = state.limits.driver()?;
+    let change = |action, after| Change {
+        action,
+        subject: "limits",
+        tenant: None,
+        before: None,
+        after,
+    };
+    let now = state.access.now();
+    state
+        .accounts
+        .note(caller, now, change("limits.rebuild", None))
+        .await?;
+    let Ok(outcome) = tokio::time::timeout(REBUILD_MAX, driver.rebuild()).await else {
+        return Ok(None);
+    };
+    let done = match &*outcome {
+        Ok(rebuilt) => RebuiltLimits::of(rebuilt.as_ref()),
+        Err(error @ RebuildError::NoLedger) => {
+            return Err(Wrong::new(StatusCode::CONFLICT, error.to_string()));
+        }
+        Err(error) => return Err(Wrong::busy(error.to_string())),
+    };
+    let told = serde_json::to_value(&done).ok();
+    tell_end(state, caller, change("limits.rebuild.done", told)).await;
+    Ok(Some(Told(done)))
 }
 
-async fn put_at_rest(
-    state: &AdminState,
-    query: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Value, Refusal> {
-    let (driver, asked) = permitted(state, query, headers)?;
-    let reset = driver.reset(asked.page()).await.map_err(refusal)?;
-    tracing::warn!(
-        tenant = asked.tenant,
-        limit = asked.limit,
-        counters = reset.counters,
-        "limits were reset"
-    );
-    Ok(json!({
-        "tenant": asked.tenant,
-        "reset": reset.counters,
-        "kept": reset.kept,
-        "idle": reset.idle,
-        "more": reset.next.is_some(),
-        "next": reset.next,
-    }))
+fn page(asked: &Parameters) -> Result<Page<'_>, Wrong> {
+    let tenant = asked.get("tenant").ok_or_else(|| {
+        let error = "tenant is required: whose limits, as in ?tenant=acme";
+        Wrong::parameter("tenant", error)
+    })?;
+    Ok(Page {
+        tenant,
+        limit: asked.get("limit"),
+        after: asked.get("after"),
+    })
 }
 
-fn permitted<'s>(
-    state: &'s AdminState,
-    query: Option<String>,
-    headers: &HeaderMap,
-) -> Result<(&'s Driver, Asked), Refusal> {
-    let driver = state.limits.driver(headers)?;
-    let asked = asked(&query.unwrap_or_default());
-    let asked = asked.map_err(|error| (StatusCode::BAD_REQUEST, error))?;
-    Ok((driver, asked))
-}
-
-fn asked(query: &str) -> Result<Asked, String> {
-    let (mut tenant, mut limit, mut after) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let place = match &*name {
-            "tenant" => &mut tenant,
-            "limit" => &mut limit,
-            "after" => &mut after,
-            _ => return Err("only tenant, limit and after can be asked for".to_owned()),
+impl From<InspectError> for Wrong {
+    fn from(error: InspectError) -> Self {
+        let status = match error {
+            InspectError::NotListed(NotListed::Tenant) => StatusCode::NOT_FOUND,
+            InspectError::NotListed(NotListed::After) => StatusCode::BAD_REQUEST,
+            InspectError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        if place.replace(value.into_owned()).is_some() {
-            return Err(format!("{name} is there twice"));
+        Wrong::new(status, error.to_string())
+    }
+}
+
+impl RebuiltLimits {
+    fn of(rebuilt: Option<&Rebuilt>) -> Self {
+        let limits = rebuilt.map(|rebuilt| rebuilt.limits.iter());
+        let left_out = rebuilt.map(|rebuilt| rebuilt.left_out.iter());
+        let plan = |plan: &Option<Arc<str>>| plan.as_deref().map(str::to_owned);
+        Self {
+            lost: rebuilt.is_some(),
+            limits: limits.map(|limits| {
+                limits
+                    .map(|of| RebuiltLimit {
+                        limit: of.limit.to_string(),
+                        plan: plan(&of.plan),
+                        unit: of.unit.as_str(),
+                        counters: of.counters,
+                        amount: of.amount,
+                    })
+                    .collect()
+            }),
+            left_out: left_out.map(|all| {
+                all.map(|of| LeftOut {
+                    limit: of.limit.to_string(),
+                    plan: plan(&of.plan),
+                    why: of.why.to_string(),
+                })
+                .collect()
+            }),
+            already: rebuilt.map(|rebuilt| rebuilt.already),
+            may_lack: rebuilt.map(|rebuilt| rebuilt.may_lack),
         }
     }
-    let tenant = tenant.ok_or("tenant is required: whose limits, as in ?tenant=acme")?;
-    Ok(Asked {
-        tenant,
-        limit,
-        after,
-    })
-}
-
-fn row(inspected: &Inspected) -> Value {
-    let (counted, standing) = (&inspected.counted, &inspected.standing);
-    let limit = &counted.limit;
-    let of: Map<String, Value> = counted
-        .of
-        .iter()
-        .map(|(dimension, name)| (dimension.as_str().to_owned(), json!(name)))
-        .collect();
-    json!({
-        "limit": limit.name,
-        "of": of,
-        "shared": inspected.shared,
-        "unit": limit.unit.as_str(),
-        "amount": limit.amount,
-        "most": limit.most(),
-        "used": standing.used,
-        "held": inspected.held,
-        "remaining": standing.remaining,
-        "reset_after_ms": standing.reset_after.map(|span| span.0),
-        "shadow": limit.mode == crate::limits::Mode::Shadow,
-    })
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "as what errors are mapped by"
-)]
-fn refusal(error: InspectError) -> Refusal {
-    let status = match error {
-        InspectError::NotListed(NotListed::Tenant) => StatusCode::NOT_FOUND,
-        InspectError::NotListed(NotListed::After) => StatusCode::BAD_REQUEST,
-        InspectError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, error.to_string())
 }

@@ -4,11 +4,103 @@ use super::*;
 use crate::certificates::tests::Authority;
 use crate::certificates::{Authorities, Chain, ClientNames, Key, Pair, client_config};
 use crate::config::{Address, Process, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
+use crate::config::{AdminConfig, Config, Outside, load};
+use crate::counters::Counters;
+use crate::counters::memory::Memory;
+use crate::driver::{Driver, Leases, Rebuild, Recorder};
+use crate::exchange::Settings;
+use crate::identity::{Pepper, Peppers};
+use crate::ledger::store::StoreConfig;
+use crate::limits::share::OnCounterFailure;
 use crate::telemetry::metrics::Listener;
+use crate::units::Millis;
 use axum::Extension;
+use axum::routing::get;
+use serde_json::json;
+use std::sync::OnceLock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+const TOKEN: &str = "a-token-of-sixteen";
+const PEPPER: &str = "a-pepper-that-nobody-else-has-ever";
+
+/// What the pages are of.
+const WEIR: &str = "
+listen: { grpc: \"unix:/tmp/weir.sock\" }
+identity:
+  pepper: { env: PEPPER }
+  keys:
+    - { id: ada, hash: \"0000000000000000000000000000000000000000000000000000000000000001\", tenant: acme }
+    - { id: gus, hash: \"0000000000000000000000000000000000000000000000000000000000000002\", tenant: globex }
+models: { m: { max_output_tokens: 10, price: unpriced } }
+plans:
+  p: { limits: [ { name: own, per: tenant, unit: requests, amount: 5, every: 1h } ] }
+limits: [ { name: everybody, per: provider, unit: requests, amount: 50, every: 1h } ]
+tenants: { acme: { plan: p }, globex: { plan: p } }
+";
+
+struct Variables;
+
+impl Outside for Variables {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        (name == "PEPPER").then(|| PEPPER.into())
+    }
+
+    fn file(&self, _: &std::path::Path, _: usize) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+fn config() -> Config {
+    load(WEIR, "weir.yaml", &Variables).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn driver(config: Config) -> Arc<Driver> {
+    let settings = Settings {
+        body_bytes_max: 1,
+        keep_authorization: false,
+        trust_ext_authz: false,
+        ietf_rate_limit_headers: false,
+        quota_status: None,
+        hold_ttl: Millis::from_secs(60),
+        lease_ttl: Millis::from_secs(15),
+        handover_max: Millis::from_secs(10),
+    };
+    Driver::new(
+        Arc::new(config.snapshot),
+        settings,
+        Counters::Memory(Memory::default()),
+        Recorder::new(None, Arc::new(Metrics::new()), None),
+        Leases::default(),
+        OnCounterFailure::Share,
+    )
+}
+
+/// What a process has that serves calls, with such access and such a database.
+fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -> AdminState {
+    let peppers = Peppers {
+        now: Pepper::new(PEPPER.as_bytes()).unwrap(),
+        before: None,
+    };
+    let accounts = AccountsApi::new(store.clone(), Some(peppers));
+    let config = config();
+    let configuration = ConfigurationApi::new(&config);
+    let (driver, told) = (driver(config), OnceLock::new());
+    // Ends with the test's runtime.
+    tokio::spawn(Rebuild::new(Arc::clone(&driver)).run(CancellationToken::new()));
+    assert!(told.set(driver).is_ok());
+    AdminState {
+        metrics: Arc::new(Metrics::new()),
+        readiness: Arc::default(),
+        limits: LimitsApi::new(Arc::new(told)),
+        usage: UsageApi::new(store),
+        access: Arc::new(Access::new(token, admin, accounts.clone())),
+        accounts,
+        configuration,
+    }
+}
 
 /// A server on a free port, and how to stop it.
 struct Server {
@@ -39,16 +131,14 @@ async fn open(address: &Address) -> Incoming {
 async fn start_within(request_max: Duration) -> Server {
     let (incoming, address) = incoming(None).await;
     let state = AdminState {
-        metrics: Arc::new(Metrics::new()),
-        readiness: Arc::default(),
-        limits: LimitsApi::new(None, Arc::default()),
-        usage: UsageApi::new(None),
+        limits: LimitsApi::default(),
+        ..state(None, &AdminConfig::default(), None)
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let router = router(state.clone());
+    let router = endpoints::router(state.clone());
     let task = tokio::spawn(serve_within(request_max, incoming, router, shutdown));
     Server {
         address,
@@ -70,7 +160,7 @@ impl Server {
     }
 
     async fn request(&self, method: &str, path: &str) -> (u16, String, String) {
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: weir\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let answer = self.raw(request.as_bytes()).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -142,20 +232,19 @@ async fn limits_are_told_only_to_who_brings_the_token() {
     let (status, _, body) = server.request("GET", "/v1/limits?tenant=acme").await;
     assert_eq!(status, 403, "no token is configured: {body}");
     let token = "a-token-of-sixteen";
-    let api = LimitsApi::new(Some(token), Arc::default());
     let answer = |method: &str, brought: &str| {
         let brought = brought.to_owned();
-        let (method, api) = (method.to_owned(), api.clone());
+        let method = method.to_owned();
         let state = AdminState {
-            limits: api,
-            ..server.state.clone()
+            limits: LimitsApi::default(),
+            ..state(Some(token), &AdminConfig::default(), None)
         };
         async move {
             let (incoming, address) = incoming(None).await;
             let task = tokio::spawn(serve(incoming, state, std::future::pending()));
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = format!(
-                "{method} /v1/limits?tenant=acme HTTP/1.1\r\nhost: weir\r\nauthorization: {brought}\r\n\r\n"
+                "{method} /v1/limits?tenant=acme HTTP/1.1\r\nhost: localhost\r\nauthorization: {brought}\r\n\r\n"
             );
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
@@ -184,14 +273,14 @@ async fn limits_are_told_only_to_who_brings_the_token() {
 async fn a_head_above_the_bound_is_refused() {
     let server = start().await;
     let filler = "a".repeat(HEAD_BYTES_MAX);
-    let request = format!("GET /healthz HTTP/1.1\r\nhost: weir\r\nx-filler: {filler}\r\n\r\n");
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-filler: {filler}\r\n\r\n");
     let answer = server.raw(request.as_bytes()).await;
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
         "{answer}"
     );
     let small = format!(
-        "GET /healthz HTTP/1.1\r\nhost: weir\r\nx-filler: {}\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-filler: {}\r\n\r\n",
         &filler[..4096]
     );
     assert!(
@@ -323,5 +412,78 @@ async fn a_verified_client_is_known_to_handlers() {
     assert_eq!(asked_who(stream).await, "nobody");
 }
 
+#[path = "tests/isolation.rs"]
+mod isolation;
+#[path = "tests/known.rs"]
+mod known;
+#[path = "tests/roles.rs"]
+mod roles;
 #[path = "tests/usage.rs"]
 mod usage;
+
+/// A request to a router, without a socket.
+struct Ask<'a> {
+    method: &'a str,
+    path: String,
+    headers: Vec<(&'a str, String)>,
+    body: String,
+    names: Option<CertificateNames>,
+    peer: Peer,
+}
+
+/// Each request comes from an address of its own, unless a test says otherwise.
+static PEERS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0x0a00_0000);
+
+impl<'a> Ask<'a> {
+    fn new(method: &'a str, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            headers: vec![("host", "localhost".to_owned())],
+            body: String::new(),
+            names: None,
+            peer: {
+                let next = PEERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Peer::Ip(std::net::Ipv4Addr::from_bits(next).into())
+            },
+        }
+    }
+
+    fn token(mut self, token: &str) -> Self {
+        self.headers
+            .push(("authorization", format!("Bearer {token}")));
+        self
+    }
+
+    fn json(mut self, body: &serde_json::Value) -> Self {
+        self.headers
+            .push(("content-type", "application/json".to_owned()));
+        self.body = body.to_string();
+        self
+    }
+
+    /// Status, headers, body.
+    async fn of(
+        self,
+        state: &AdminState,
+    ) -> (u16, axum::http::HeaderMap, serde_json::Value, String) {
+        let mut request = axum::http::Request::builder()
+            .method(self.method)
+            .uri(&self.path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let mut request = request.body(axum::body::Body::from(self.body)).unwrap();
+        request.extensions_mut().insert(self.peer);
+        if let Some(names) = self.names {
+            request.extensions_mut().insert(names);
+        }
+        let service = TowerToHyperService::new(endpoints::router(state.clone()));
+        let response = service.call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        (head.status.as_u16(), head.headers, json, text)
+    }
+}

@@ -6,24 +6,26 @@
 //! | `GET /v1/usage/top?by=key&most=cost[&since=][&until=][&time_zone=][&where=][&limit=10]` | the groups with the most |
 //! | `GET /v1/usage/calls/{id}` | one call |
 //!
-//! Always holds: without the configured token nothing is told, not even whether
-//! there is a ledger; at most [`REPORTS_MAX`] reports are made at a time, each
+//! Always holds: a tenant-admin is told of the own tenant's calls only, whatever is
+//! asked; at most [`REPORTS_MAX`] reports are made at a time, each
 //! for at most [`REPORT_TIME_MAX`], on threads of their own: sums of a large
 //! ledger never keep a probe or a scrape waiting. An answer has at most
 //! `PAGE_ROWS_MAX` rows. The ledger is only read.
 
-use super::limits::Refusal;
-use super::{AdminState, json_response};
+use super::AdminState;
+use super::answer::{Answer, Told, Wrong};
+use super::caller::Caller;
 use crate::driver::clock::Clock;
 use crate::ledger::reports::ask::{self, AskError, Asked, Part};
 use crate::ledger::reports::tell;
-use crate::ledger::store::query::{Order, Query};
+use crate::ledger::store::measure::Dimension;
+use crate::ledger::store::query::{Condition, Order, Query};
 use crate::ledger::store::{Store, StoreConfig, StoreError};
 use crate::limits::HoldId;
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use serde_json::{Value, json};
+use axum::http::StatusCode;
+use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,10 +101,9 @@ impl UsageApi {
     where
         W: Future<Output = Result<Value, Wrong>>,
     {
-        let config = self.config.clone().ok_or_else(|| Wrong {
-            status: StatusCode::NOT_FOUND,
-            error: "there are no reports: set ledger.sqlite or ledger.postgres".to_owned(),
-            parameter: None,
+        let config = self.config.clone().ok_or_else(|| {
+            let error = "there are no reports: set ledger.sqlite or ledger.postgres";
+            Wrong::new(StatusCode::NOT_FOUND, error)
         })?;
         let turn = Arc::clone(&self.turns).acquire_owned();
         let turn = tokio::time::timeout(TURN_MAX, turn).await;
@@ -127,41 +128,6 @@ impl UsageApi {
     }
 }
 
-/// What is wrong, where, and whose fault it is.
-struct Wrong {
-    status: StatusCode,
-    error: String,
-    parameter: Option<&'static str>,
-}
-
-impl Wrong {
-    fn busy(error: &str) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            error: error.to_owned(),
-            parameter: None,
-        }
-    }
-
-    fn parameter(parameter: &'static str, error: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error: error.into(),
-            parameter: Some(parameter),
-        }
-    }
-}
-
-impl From<Refusal> for Wrong {
-    fn from((status, error): Refusal) -> Self {
-        Self {
-            status,
-            error,
-            parameter: None,
-        }
-    }
-}
-
 impl From<AskError> for Wrong {
     fn from(error: AskError) -> Self {
         Self::parameter(error.part.as_str(), error.why.to_string())
@@ -180,65 +146,57 @@ impl From<StoreError> for Wrong {
             | StoreError::Period(_) => Self::parameter("since", text),
             StoreError::Report(ReportError::Cursor) => Self::parameter("after", text),
             StoreError::Report(ReportError::Groups) => Self::parameter("by", text),
-            StoreError::Row(_) => Self {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                error: text,
-                parameter: None,
-            },
-            _ => Self::busy(&text),
+            StoreError::Row(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+            _ => Self::busy(text),
         }
     }
 }
 
-fn answer(done: Result<Value, Wrong>) -> Response {
-    match done {
-        Ok(body) => json_response(StatusCode::OK, &body),
-        Err(wrong) => {
-            let mut body = json!({ "error": wrong.error });
-            if let Some(parameter) = wrong.parameter {
-                body["parameter"] = parameter.into();
-            }
-            json_response(wrong.status, &body)
-        }
-    }
-}
-
-/// `GET /v1/usage`.
+/// A page of a report, as [`described`](super::described::UsagePage).
+#[utoipa::path(
+    get, path = "/v1/usage",
+    params(
+        ("by" = Option<Vec<String>>, Query, description = "Names and a period, with commas: tenant,model,day"),
+        ("since" = Option<String>, Query, description = "A date, a time, or a span back from now; the month's begin"),
+        ("until" = Option<String>, Query, description = "The same; now"),
+        ("time_zone" = Option<String>, Query, description = "As Asia/Kolkata; UTC"),
+        ("where" = Option<Vec<String>>, Query, description = "As tenant=acme or model!=gpt-4o; may be repeated"),
+        ("order" = Option<String>, Query, description = "groups, or a sum of which the most comes first"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 10000, description = "At most so many rows"),
+        ("after" = Option<String>, Query, description = "What the page before said is next"),
+    ),
+    responses((status = 200, body = super::described::UsagePage))
+)]
 pub(super) async fn report(
     State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    answer(reported(&state, query, &headers).await)
-}
-
-async fn reported(
-    state: &AdminState,
-    query: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Value, Wrong> {
-    state.limits.permit(headers)?;
+) -> Answer<Value> {
     let (mut asked, _) = asked(&query.unwrap_or_default(), &REPORT_PARAMETERS)?;
     asked.limit.get_or_insert(ROWS);
-    let query = asked.query(Clock::start().now())?;
-    state.usage.ask(|store| page(store, query)).await
+    let query = narrowed(asked.query(Clock::start().now())?, &caller)?;
+    state.usage.ask(|store| page(store, query)).await.map(Told)
 }
 
-/// `GET /v1/usage/top`.
+/// The groups with the most.
+#[utoipa::path(
+    get, path = "/v1/usage/top",
+    params(
+        ("by" = Option<Vec<String>>, Query, description = "Names and a period, with commas: tenant,model,day"),
+        ("most" = Option<String>, Query, description = "The sum of which there is the most; cost after corrections"),
+        ("since" = Option<String>, Query, description = "A date, a time, or a span back from now; the month's begin"),
+        ("until" = Option<String>, Query, description = "The same; now"),
+        ("time_zone" = Option<String>, Query, description = "As Asia/Kolkata; UTC"),
+        ("where" = Option<Vec<String>>, Query, description = "As tenant=acme or model!=gpt-4o; may be repeated"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 10000, description = "At most so many rows"),
+    ),
+    responses((status = 200, body = super::described::UsagePage))
+)]
 pub(super) async fn top(
     State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    answer(topped(&state, query, &headers).await)
-}
-
-async fn topped(
-    state: &AdminState,
-    query: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Value, Wrong> {
-    state.limits.permit(headers)?;
+) -> Answer<Value> {
     let (mut asked, most) = asked(&query.unwrap_or_default(), &TOP_PARAMETERS)?;
     asked.limit.get_or_insert(TOP_ROWS);
     let order = match most {
@@ -250,9 +208,25 @@ async fn topped(
     };
     let query = Query {
         order,
-        ..asked.query(Clock::start().now())?
+        ..narrowed(asked.query(Clock::start().now())?, &caller)?
     };
-    state.usage.ask(|store| page(store, query)).await
+    state.usage.ask(|store| page(store, query)).await.map(Told)
+}
+
+/// Who may see one tenant sees that one's calls: what was asked holds besides.
+fn narrowed(mut query: Query, caller: &Caller) -> Result<Query, Wrong> {
+    let Some(own) = caller.role.tenant() else {
+        return Ok(query);
+    };
+    let tenants = query
+        .only
+        .iter()
+        .filter(|one| one.dimension == Dimension::Tenant && one.among);
+    for name in tenants.flat_map(|one| &one.names) {
+        caller.may_see(name.as_deref().unwrap_or_default())?;
+    }
+    query.only.push(Condition::is(Dimension::Tenant, own));
+    Ok(query)
 }
 
 async fn page(store: Store, query: Query) -> Result<Value, Wrong> {
@@ -266,17 +240,17 @@ async fn page(store: Store, query: Query) -> Result<Value, Wrong> {
     Ok(Value::Object(document))
 }
 
-/// `GET /v1/usage/calls/{id}`.
+/// A call, what was corrected of it, and its place in the ledger's chain.
+#[utoipa::path(
+    get, path = "/v1/usage/calls/{id}",
+    params(("id" = String, Path, description = "The call's id: 32 hexadecimal digits, perhaps with dashes")),
+    responses((status = 200, body = super::described::Call))
+)]
 pub(super) async fn call(
     State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    answer(called(&state, &id, &headers).await)
-}
-
-async fn called(state: &AdminState, id: &str, headers: &HeaderMap) -> Result<Value, Wrong> {
-    state.limits.permit(headers)?;
+) -> Answer<Value> {
     let id = HoldId::parse(&id.replace('-', ""));
     let id = id.ok_or_else(|| {
         Wrong::parameter(
@@ -284,15 +258,20 @@ async fn called(state: &AdminState, id: &str, headers: &HeaderMap) -> Result<Val
             "this is no id of a call: it has 32 hexadecimal digits",
         )
     })?;
+    let role = caller.role;
     let shown = state.usage.ask(move |store| async move {
-        let shown = store.show(id).await?.ok_or_else(|| Wrong {
-            status: StatusCode::NOT_FOUND,
-            error: "the ledger has no such call; it may be older than rows are kept".to_owned(),
+        let shown = store.show(id).await?;
+        let seen = shown.filter(|shown| role.may_see(shown.row.event.tenant.as_deref()));
+        let seen = seen.ok_or_else(|| Wrong {
             parameter: Some("id"),
+            ..Wrong::new(
+                StatusCode::NOT_FOUND,
+                "the ledger has no such call; it may be older than rows are kept",
+            )
         })?;
-        Ok(tell::call(&shown))
+        Ok(tell::call(&seen))
     });
-    shown.await
+    shown.await.map(Told)
 }
 
 /// The question, and what there must be most of.
@@ -301,11 +280,8 @@ fn asked(query: &str, known: &[&'static str]) -> Result<(Asked, Option<String>),
     let mut limit: Option<String> = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let Some(name) = known.iter().find(|known| **known == name) else {
-            return Err(Wrong {
-                status: StatusCode::BAD_REQUEST,
-                error: format!("only {} can be asked for", known.join(", ")),
-                parameter: None,
-            });
+            let error = format!("only {} can be asked for", known.join(", "));
+            return Err(Wrong::new(StatusCode::BAD_REQUEST, error));
         };
         let value = value.into_owned();
         let place = match *name {

@@ -1,7 +1,7 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces.
 
 use super::reports::database;
-use crate::admin::{self, AdminState, LimitsApi, UsageApi};
+use crate::admin::{self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, UsageApi};
 use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
 use crate::telemetry::metrics::{Listener, Metrics};
@@ -50,11 +50,18 @@ impl AdminThread {
         let traces = traces(config, metrics, &runtime)?;
         let driver = Arc::default();
         let token = config.listen.admin_token.as_ref();
+        let store = config.ledger.as_ref().and_then(database);
+        let peppers = config.snapshot.keys.peppers.clone();
+        let accounts = AccountsApi::new(store.clone(), peppers);
+        let access = Access::new(token.map(Secret::expose), &config.admin, accounts.clone());
         let state = AdminState {
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
-            usage: UsageApi::new(config.ledger.as_ref().and_then(database)),
-            limits: LimitsApi::new(token.map(Secret::expose), Arc::clone(&driver)),
+            usage: UsageApi::new(store),
+            limits: LimitsApi::new(Arc::clone(&driver)),
+            access: Arc::new(access),
+            accounts,
+            configuration: ConfigurationApi::new(config),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

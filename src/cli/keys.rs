@@ -8,6 +8,7 @@
 //! | [`change`] | make, replace, withdraw |
 //! | [`look`] | list and show |
 //! | [`import`] | many from elsewhere |
+//! | [`remote`] | all of that, asked of a running weir |
 //!
 //! A key is shown once, by the command that makes it; only its hash goes into
 //! the configuration. A key is read from standard input, never from the command
@@ -17,6 +18,7 @@ mod attributes;
 mod change;
 mod import;
 mod look;
+mod remote;
 mod stored;
 
 use crate::config::{Outside, Process, SecretSource, read_pepper};

@@ -1,26 +1,18 @@
 //! `weir limits`: how a tenant's limits stand in a running weir, putting them at
 //! rest, and rebuilding what its counter store lost. It asks the admin address of the configuration, with its token.
 
-mod reach;
+pub(super) mod reach;
 mod rebuilt;
 mod table;
 
-use crate::config::{self, Process, Secret};
+use super::server::{Server, query};
+use crate::config::{self, Process};
 use anyhow::{Context, anyhow, bail};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::Method;
 use reach::{Reach, Where};
 use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// From the connection's start to the answer's end.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
-
-/// A thousand counters take some hundred KiB.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Pages of a reset: ten million counters.
 const PAGES_MAX: usize = 10_000;
@@ -173,11 +165,8 @@ fn counters(count: u64) -> String {
     format!("{count} counter{}", if count == 1 { "" } else { "s" })
 }
 
-/// A running weir, and what it wants to hear.
-struct Weir {
-    reach: Reach,
-    token: Secret,
-}
+/// A running weir.
+struct Weir(Server);
 
 impl Weir {
     fn of(asked: &Where) -> anyhow::Result<Self> {
@@ -189,10 +178,7 @@ impl Weir {
                 asked.config.display()
             );
         };
-        Ok(Self {
-            reach: reach?,
-            token,
-        })
+        Ok(Self(Server::configured(reach?, token)))
     }
 
     /// What it answers about a tenant's limits.
@@ -202,64 +188,16 @@ impl Weir {
         method: Method,
         after: Option<&str>,
     ) -> anyhow::Result<Value> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("tenant", &asked.tenant);
-        let optional = [("limit", asked.limit.as_deref()), ("after", after)];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        self.ask(method, &format!("/v1/limits?{}", query.finish()))
+        let parameters = [
+            ("tenant", Some(asked.tenant.as_str())),
+            ("limit", asked.limit.as_deref()),
+            ("after", after),
+        ];
+        self.ask(method, &query("/v1/limits", &parameters))
     }
 
     /// weir's answer, where it is a good one.
     fn ask(&self, method: Method, target: &str) -> anyhow::Result<Value> {
-        let reach = &self.reach;
-        let request = request(method, target, &self.token)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let answered = runtime.block_on(async {
-            let answer = tokio::time::timeout(ANSWER_MAX, answer(reach, request));
-            answer.await.context("it takes too long")?
-        });
-        let (status, body) = answered.with_context(|| {
-            format!("no answer from {reach}: is weir serving with this configuration?")
-        })?;
-        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        if status != StatusCode::OK {
-            let error = body["error"].as_str().unwrap_or("without saying why");
-            bail!("weir at {reach} answers {status}: {error}");
-        }
-        Ok(body)
+        self.0.ask(method, target, None)
     }
-}
-
-fn request(method: Method, target: &str, token: &Secret) -> anyhow::Result<Request<Empty<Bytes>>> {
-    Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", "weir")
-        .header("authorization", format!("Bearer {}", token.expose()))
-        .body(Empty::new())
-        .context("this can't be asked")
-}
-
-async fn answer(
-    reach: &Reach,
-    request: Request<Empty<Bytes>>,
-) -> anyhow::Result<(StatusCode, Bytes)> {
-    let stream = reach.connect().await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    let exchange = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-        let body = body.collect().await.map_err(|error| anyhow!("{error}"))?;
-        anyhow::Ok((status, body.to_bytes()))
-    };
-    // The connection's own end tells nothing that the exchange doesn't.
-    let (answered, _) = tokio::join!(exchange, connection);
-    answered
 }

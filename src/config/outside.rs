@@ -4,9 +4,11 @@
 //! It comes in as an argument, so that loading is a function of its inputs.
 
 use crate::units::UnixMillis;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The world outside the configuration's text.
@@ -57,6 +59,76 @@ impl Outside for Process {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         Ok(bytes)
+    }
+}
+
+/// Which variables and files a configuration reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutsideRead {
+    env: BTreeSet<String>,
+    files: BTreeSet<PathBuf>,
+}
+
+/// Notes down what is read.
+pub(super) struct Noted<'o> {
+    outside: &'o dyn Outside,
+    read: RefCell<OutsideRead>,
+}
+
+impl<'o> Noted<'o> {
+    pub fn of(outside: &'o dyn Outside) -> Self {
+        Self {
+            outside,
+            read: RefCell::default(),
+        }
+    }
+
+    pub fn into_read(self) -> OutsideRead {
+        self.read.into_inner()
+    }
+}
+
+impl Outside for Noted<'_> {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        self.read.borrow_mut().env.insert(name.to_owned());
+        self.outside.env(name)
+    }
+
+    fn file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.read.borrow_mut().files.insert(path.to_owned());
+        self.outside.file(path, bytes_max)
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.outside.now()
+    }
+}
+
+/// This process's environment and file system, as far as a configuration has read
+/// them already: for texts of those who may not see all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Only<'r>(&'r OutsideRead);
+
+impl<'r> Only<'r> {
+    pub fn of(read: &'r OutsideRead) -> Self {
+        Self(read)
+    }
+}
+
+impl Outside for Only<'_> {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        self.0
+            .env
+            .contains(name)
+            .then(|| Process.env(name))
+            .flatten()
+    }
+
+    fn file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        match self.0.files.contains(path) {
+            true => Process.file(path, bytes_max),
+            false => Err(io::ErrorKind::PermissionDenied.into()),
+        }
     }
 }
 

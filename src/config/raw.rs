@@ -4,6 +4,7 @@
 //! Every field may be missing here: one that couldn't be read is reported and
 //! then counts as left out.
 
+pub mod admin;
 pub mod counters;
 pub mod descriptors;
 pub mod keys;
@@ -41,6 +42,7 @@ const WORKERS_MAX: u64 = 1_024;
 #[derive(Debug, Default)]
 pub struct Raw {
     pub listen: listen::RawListen,
+    pub admin: admin::RawAdmin,
     pub counters: Option<counters::RawCounters>,
     pub ledger: Option<ledger::RawLedger>,
     /// Whether `ledger` is there, be it right or wrong.
@@ -108,6 +110,7 @@ pub struct RawOtlp {
 pub fn read(root: &Item) -> Option<Raw> {
     let top = root.fields(&[
         "listen",
+        "admin",
         "counters",
         "ledger",
         "holds",
@@ -125,6 +128,7 @@ pub fn read(root: &Item) -> Option<Raw> {
     ])?;
     let mut raw = Raw {
         listen: listen::listen(&top).unwrap_or_default(),
+        admin: admin::admin(&top),
         counters: counters::counters(&top),
         ledger: ledger::ledger(&top),
         has_ledger: top.optional("ledger").is_some(),

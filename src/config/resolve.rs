@@ -4,6 +4,7 @@
 //! Always holds: `None` comes only after a problem was reported.
 
 mod accounts;
+mod admin;
 mod counters;
 mod descriptors;
 mod ledger;
@@ -40,6 +41,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
     let listen = listen::listen(raw.listen, outside, findings);
+    let admin = admin::admin(raw.admin, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let ledger = ledger::ledger(raw.has_ledger, raw.ledger, outside, findings);
     let holds = holds(&raw.holds, findings);
@@ -50,6 +52,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let (policy, accounts) = (policy?, accounts?);
     Some(Config {
         listen: listen?,
+        admin: admin?,
         counters: counters?,
         ledger: ledger?,
         learned_path: raw.learned_path.map(|path| path.value.into()),
@@ -78,6 +81,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),
+        read: OutsideRead::default(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::protocol::Dialect;
 use crate::units::UnixMillis;
 use proptest::prelude::*;
 
+mod admin;
 mod descriptors;
 mod limits;
 mod listen;

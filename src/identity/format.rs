@@ -73,6 +73,12 @@ fn whole(prefix: &str, random: [u8; 32]) -> String {
     format!("{body}{checksum}")
 }
 
+/// Whether a text is an admin token by its form and its checksum.
+pub fn is_admin_token(text: &str) -> bool {
+    let [_, _, prefix] = PREFIXES;
+    text.starts_with(prefix) && check(text).is_ok()
+}
+
 /// Tells whether a key can be used: its form, and for weir's own keys their
 /// checksum.
 ///

@@ -2,6 +2,7 @@
 
 use crate::certificates::ClientNames;
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,6 +36,18 @@ impl Connection {
             io: Io::Tls(Box::new(stream)),
             client,
         }
+    }
+
+    /// Where the client is; `None`: on this machine, at a Unix socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        let tcp = match &self.io {
+            Io::Unix(_) => return None,
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        // Of one that is gone already, nothing is known, and nobody waits for an answer.
+        let address = tcp.peer_addr().map(|address| address.ip());
+        Some(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
     }
 
     /// Who the client is by the certificate that was verified; `None` where none

@@ -315,7 +315,7 @@ async fn get(stack: &Stack, path: &str, token: &str) -> (u16, Value) {
     let connection = tokio::spawn(connection);
     let request = hyper::Request::builder()
         .uri(path)
-        .header("host", "weir")
+        .header("host", "localhost")
         .header("authorization", format!("Bearer {token}"))
         .body(Empty::<Bytes>::new())
         .unwrap();

@@ -169,7 +169,7 @@ pub async fn send_with_trailers(
 /// A GET without a body.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     let request = Request::get(path)
-        .header("host", "test")
+        .header("host", "localhost")
         .body(Full::default())
         .unwrap();
     send(address, request).await

@@ -6,14 +6,12 @@ use super::*;
 use crate::exchange::UsageEvent;
 use crate::ledger::row::{Link, NO_HASH, Row, chained};
 use crate::ledger::sink::Sink;
-use crate::ledger::store::{Store, StoreConfig};
+use crate::ledger::store::Store;
 use crate::ledger::wire;
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
 use serde_json::Value;
 use std::path::Path;
-
-const TOKEN: &str = "a-token-of-sixteen";
 
 /// 2026-11-03T10:00:00Z.
 const AT: u64 = 1_793_700_000_000;
@@ -58,20 +56,16 @@ async fn serving(
     config: Option<StoreConfig>,
 ) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let (incoming, address) = incoming(None).await;
-    let state = AdminState {
-        metrics: Arc::new(Metrics::new()),
-        readiness: Arc::default(),
-        limits: LimitsApi::new(Some(TOKEN), Arc::default()),
-        usage: UsageApi::new(config),
-    };
+    let state = state(Some(TOKEN), &AdminConfig::default(), config);
     let task = tokio::spawn(serve(incoming, state, std::future::pending()));
     (address, task)
 }
 
 async fn ask(address: std::net::SocketAddr, method: &str, path: &str, token: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {token}\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -303,17 +297,28 @@ async fn reports_keep_no_probe_waiting() {
 async fn the_openapi_document_is_of_these_pages() {
     let (address, task) = serving(None).await;
     let (status, document) = ask(address, "GET", "/openapi.json", "").await;
-    assert_eq!((status, &document["openapi"]), (200, &json!("3.1.0")));
+    assert_eq!(status, 200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     let paths = document["paths"].as_object().unwrap();
-    assert!(paths.keys().eq(PAGES.iter()), "{:?}", paths.keys());
+    let all: std::collections::BTreeSet<String> = super::endpoints::endpoints()
+        .into_iter()
+        .map(|one| one.path)
+        .collect();
+    assert!(
+        paths
+            .keys()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .eq(&all)
+    );
     for (path, methods) in paths {
         let methods = methods.as_object().unwrap();
         for method in ["get", "put", "post", "delete", "patch"] {
-            let real = path.replace("{id}", "5");
+            let real = path.replace("{id}", "5").replace("{tenant}", "acme");
             let (status, body) = ask(address, &method.to_uppercase(), &real, "").await;
             match methods.contains_key(method) {
                 true => assert!(
-                    status != 405 && body["pages"].is_null(),
+                    status != 405 && body["error"] != json!("no such page"),
                     "{method} {path}: {status}"
                 ),
                 false => assert_eq!(status, 405, "{method} {path}"),
@@ -339,7 +344,9 @@ async fn the_openapi_document_is_of_these_pages() {
         .map(|name| name.as_str().unwrap())
         .collect();
     let sums = crate::ledger::reports::tell::sums(&Default::default());
-    assert!(sums.keys().eq(names.iter()), "{names:?}");
+    for sum in sums.keys() {
+        assert!(names.contains(&sum.as_str()), "{sum}: {names:?}");
+    }
     let text = document.to_string();
     for reference in text.split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -1,6 +1,7 @@
 //! `weir keys create`, `rotate` and `revoke`.
 
 use super::attributes::{AttributeArgs, end};
+use super::remote;
 use super::stored::{Format, PepperArgs, Where, actor, block_on, hint, now, time};
 use crate::accounts::{Accounts, Actor, NewKey, StoredKey, Successor, making};
 use crate::app::connect;
@@ -18,48 +19,51 @@ use std::io::Write;
     --limits '[{ per: key, unit: cost, amount: 25, period: month }]'")]
 pub struct CreateArgs {
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
     #[command(flatten)]
     pepper: PepperArgs,
     #[command(flatten)]
-    attributes: AttributeArgs,
+    pub(super) attributes: AttributeArgs,
     /// The name of the key in events and logs; without it, one is made.
     #[arg(long, value_name = "NAME")]
-    id: Option<String>,
+    pub(super) id: Option<String>,
     /// A key that begins with weir_test_ instead of weir_live_.
     #[arg(long)]
-    test: bool,
+    pub(super) test: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct RotateArgs {
     /// The name of the key that is replaced.
-    id: String,
+    pub(super) id: String,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
     #[command(flatten)]
     pepper: PepperArgs,
     /// How long the old key still counts.
     #[arg(long, value_name = "SPAN", default_value = "24h")]
-    overlap: String,
+    pub(super) overlap: String,
     /// When the new key ends; without it, when the old one would have.
     #[arg(long, value_name = "TIME")]
-    expires: Option<String>,
+    pub(super) expires: Option<String>,
     /// A key that begins with weir_test_ instead of weir_live_.
     #[arg(long)]
-    test: bool,
+    pub(super) test: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct RevokeArgs {
     /// The names of the keys.
     #[arg(required = true, value_name = "ID")]
-    ids: Vec<String>,
+    pub(super) ids: Vec<String>,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
 }
 
 pub fn create(args: &CreateArgs) -> anyhow::Result<()> {
+    if let Some(server) = args.at.server.opened()? {
+        return remote::create(&server, args);
+    }
     block_on(async {
         let opened = args.at.open().await?;
         let now = now();
@@ -100,6 +104,9 @@ pub fn create(args: &CreateArgs) -> anyhow::Result<()> {
 }
 
 pub fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
+    if let Some(server) = args.at.server.opened()? {
+        return remote::rotate(&server, args);
+    }
     let overlap = span(&args.overlap)
         .ok_or_else(|| anyhow!("--overlap: must be a span of time, as in 0s, 1h or 7d"))?;
     let now = now();
@@ -139,6 +146,9 @@ pub fn rotate(args: &RotateArgs) -> anyhow::Result<()> {
 /// Withdraws keys in the database, and tells sidecars by way of their counter store
 /// too: one that can't be reached is no reason to leave the other out.
 pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
+    if let Some(server) = args.at.server.opened()? {
+        return remote::revoke(&server, args);
+    }
     block_on(async {
         let database = args.at.database()?;
         let counters = database.config.as_ref().map(|config| &config.counters);

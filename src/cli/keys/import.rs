@@ -5,6 +5,7 @@
 //! over, so that the same input can be given again.
 
 use super::attributes::{AttributeArgs, Read, parts, said};
+use super::remote;
 use super::stored::{Format, PepperArgs, Where, actor, block_on, hint, now};
 use crate::accounts::{Actor, NewKey, making};
 use crate::config::keys::{OwnLimits, key_attributes, name_fault};
@@ -52,6 +53,9 @@ pub fn run(args: &ImportArgs) -> anyhow::Result<()> {
             "a key on the command line stays in the shell's history and in process lists: give \
              keys on standard input, and replace this one"
         );
+    }
+    if let Some(server) = args.at.server.opened()? {
+        return remote::import(&server, &args.attributes);
     }
     block_on(async {
         let opened = args.at.open().await?;

@@ -1,5 +1,6 @@
 //! `weir keys list` and `show`.
 
+use super::remote;
 use super::stored::{Format, Opened, Where, block_on, columns, hour, now, time};
 use crate::accounts::audit::Asked;
 use crate::accounts::key::State;
@@ -16,30 +17,33 @@ const DEEDS_SHOWN_MAX: usize = 100;
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
     /// Only this tenant's.
     #[arg(long, value_name = "NAME")]
-    tenant: Option<String>,
+    pub(super) tenant: Option<String>,
     /// Only this user's.
     #[arg(long, value_name = "NAME")]
-    user: Option<String>,
+    pub(super) user: Option<String>,
     /// Only those of this owner.
     #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
     /// Those too that count no more.
     #[arg(long)]
-    all: bool,
+    pub(super) all: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
     /// The name of the key.
-    id: String,
+    pub(super) id: String,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
 }
 
 pub fn list(args: &ListArgs) -> anyhow::Result<()> {
+    if let Some(server) = args.at.server.opened()? {
+        return remote::list(&server, args);
+    }
     block_on(async {
         let Opened { accounts, .. } = args.at.open_to_read().await?;
         let name = |name: &Option<String>| name.as_deref().map(Arc::from);
@@ -135,6 +139,9 @@ fn table(keys: &[StoredKey], now: UnixMillis) -> String {
 }
 
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
+    if let Some(server) = args.at.server.opened()? {
+        return remote::show(&server, args);
+    }
     block_on(async {
         let Opened { accounts, .. } = args.at.open_to_read().await?;
         let Some(key) = accounts.key(&args.id).await? else {
@@ -162,7 +169,7 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
 }
 
 /// A key as lines of names and values.
-fn lines(key: &Value) -> String {
+pub(super) fn lines(key: &Value) -> String {
     let mut rows = Vec::new();
     for (name, value) in key.as_object().into_iter().flatten() {
         let ms = || value.as_u64().map(UnixMillis);

@@ -2,6 +2,7 @@
 //! audit, and ways to print.
 
 use crate::accounts::Accounts;
+use crate::cli::server::ServerArgs;
 use crate::cli::source::{Database, Source, sqlite};
 use crate::config::keys::OwnLimits;
 use crate::config::{Config, Process, SecretSource, read_pepper};
@@ -33,6 +34,8 @@ pub enum Format {
 pub(super) struct Where {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    pub server: ServerArgs,
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
 }

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 /// Which weir is asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Where {
+pub(in crate::cli) struct Where {
     /// The configuration that weir serves with; listen.admin_token must be set.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct Where {
 }
 
 /// A way to a running weir.
-pub(super) struct Reach {
+pub(in crate::cli) struct Reach {
     place: Place,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
@@ -58,7 +58,7 @@ impl fmt::Display for Reach {
 }
 
 /// A connection's bytes.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::cli) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 

@@ -1,0 +1,123 @@
+//! `/v1/config`: what weir runs on, and what another text would change.
+//!
+//! Always holds: no secret is shown; nothing is applied; of this machine's files
+//! and variables a text is given those that the running configuration reads, and no
+//! others, so that asking tells nothing of them.
+
+use super::AdminState;
+use super::answer::{Answer, Told, Wrong, read};
+use crate::config::shown::{Difference, differences, shown, tenants_differ};
+use crate::config::{Config, Only, OutsideRead, load};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+/// The largest text that is compared: some fifty thousand tenants. Larger ones are
+/// for `weir check`.
+pub(super) const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// The most differences that are told.
+const DIFFERENCES_MAX: usize = 1_000;
+
+/// Reading one takes some hundred megabytes at most.
+const READINGS_MAX: usize = 1;
+
+/// What weir runs on.
+#[derive(Debug, Clone)]
+pub struct ConfigurationApi {
+    shown: Arc<Value>,
+    read: Arc<OutsideRead>,
+    turns: Arc<Semaphore>,
+}
+
+impl ConfigurationApi {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            shown: Arc::new(shown(config)),
+            read: Arc::new(config.read.clone()),
+            turns: Arc::new(Semaphore::new(READINGS_MAX)),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TextWanted {
+    /// The whole file, as YAML.
+    text: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Differences {
+    differences: Vec<DifferenceTold>,
+    /// Whether there are more.
+    more: bool,
+    /// What is allowed but hardly meant.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DifferenceTold {
+    /// As plans.team.limits[0].amount.
+    path: String,
+    /// What weir runs on; null: nothing.
+    before: Value,
+    /// What the text says; null: nothing.
+    after: Value,
+}
+
+/// The configuration, resolved, with its secrets hidden. Tenants and keys are
+/// counted; they have pages of their own.
+#[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
+pub(super) async fn show(State(state): State<AdminState>) -> Told<Arc<Value>> {
+    Told(Arc::clone(&state.configuration.shown))
+}
+
+/// What another text would change; nothing is applied.
+#[utoipa::path(
+    post, path = "/v1/config/diff",
+    request_body = TextWanted,
+    responses((status = 200, body = Differences))
+)]
+pub(super) async fn diff(
+    State(state): State<AdminState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer<Differences> {
+    let wanted: TextWanted = read(&headers, &body)?;
+    let api = state.configuration.clone();
+    let turn = Arc::clone(&api.turns).try_acquire_owned();
+    let turn = turn.map_err(|_| Wrong::busy("another text is being read; ask again"))?;
+    let running = state.limits.driver()?.snapshot();
+    let compared = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let outside = Only::of(&api.read);
+        let config = load(&wanted.text, "text", &outside);
+        let config = config.map_err(|problems| Wrong::problems("the text", &problems))?;
+        let max = DIFFERENCES_MAX + 1;
+        let mut found = differences(&api.shown, &shown(&config), max);
+        found.extend(tenants_differ(&running, &config.snapshot, max));
+        Ok(Differences {
+            more: found.len() >= max,
+            differences: found.into_iter().take(DIFFERENCES_MAX).map(told).collect(),
+            warnings: config.warnings,
+        })
+    });
+    let compared = compared.await;
+    compared
+        .map_err(|_| Wrong::busy("the text couldn't be read"))?
+        .map(Told)
+}
+
+fn told(difference: Difference) -> DifferenceTold {
+    DifferenceTold {
+        path: difference.path,
+        before: difference.before.unwrap_or_default(),
+        after: difference.after.unwrap_or_default(),
+    }
+}
