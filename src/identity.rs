@@ -13,6 +13,7 @@ mod ring;
 pub mod scopes;
 pub mod source;
 pub mod table;
+mod written;
 
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};
 pub use ring::{Found, KeyRing, NotFound};

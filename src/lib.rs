@@ -34,6 +34,7 @@
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
+//! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
 //! | L7 | [`app`] | wiring, start, drain |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
@@ -93,6 +94,7 @@ pub mod driver;
 pub mod envoy;
 pub mod exchange;
 pub mod expressions;
+pub mod http_authz;
 pub mod identity;
 pub mod ledger;
 pub mod limits;

@@ -7,9 +7,11 @@ use crate::envoy::descriptors::ENVOY_SERVICES;
 use crate::envoy::ext_authz::ExtAuthz;
 use crate::envoy::ext_proc::ExtProc;
 use crate::envoy::rate_limit::RateLimits;
+use crate::http_authz::HttpAuthz;
 use crate::telemetry::readiness::Readiness;
 use anyhow::Context;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -73,6 +75,28 @@ impl Grpc {
             }
         }
         Ok(Self { servers, health })
+    }
+
+    /// Serves ext_authz over HTTP beside them, where that is asked for: it is as
+    /// much part of calls as the others.
+    pub async fn serve_http_authz(
+        &mut self,
+        address: Option<SocketAddr>,
+        driver: &Arc<Driver>,
+        readiness: &Arc<Readiness>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Some(address) = address else {
+            return Ok(());
+        };
+        let listener = listen::tcp(address).await.context("listen.http_authz")?;
+        let service = HttpAuthz::new(Arc::clone(driver), Arc::clone(readiness));
+        let stop = stop.clone().cancelled_owned();
+        self.servers.spawn(async move {
+            service.serve(listener, stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Tells health checkers to look elsewhere.

@@ -20,7 +20,7 @@ pub use policy::{RawModel, RawPlan, RawTenant};
 
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
-use super::{Level, LogFormat, UpstreamAuthorization};
+use super::{ExtAuthzLimits, Level, LogFormat, UpstreamAuthorization};
 use crate::identity::source::Source;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
@@ -72,6 +72,7 @@ pub struct RawListen {
     pub grpc: Option<Located<Vec<Located<String>>>>,
     pub admin: Option<Located<String>>,
     pub admin_token: Option<Located<SecretSource>>,
+    pub http_authz: Option<Located<String>>,
     pub allow_remote: bool,
 }
 
@@ -91,6 +92,7 @@ pub struct RawServer {
     pub upstream_authorization: Option<UpstreamAuthorization>,
     pub ietf_rate_limit_headers: Option<bool>,
     pub quota_status: Option<QuotaStatus>,
+    pub ext_authz_limits: Option<ExtAuthzLimits>,
 }
 
 #[derive(Debug, Default)]
@@ -153,7 +155,7 @@ pub fn read(root: &Item) -> Option<Raw> {
 fn listen(top: &Fields) -> Option<RawListen> {
     let fields = top
         .required("listen", "where Envoy reaches weir")?
-        .fields(&["grpc", "admin", "admin_token", "allow_remote"])?;
+        .fields(&["grpc", "admin", "admin_token", "http_authz", "allow_remote"])?;
     let grpc = fields
         .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
         .and_then(|item| {
@@ -166,6 +168,7 @@ fn listen(top: &Fields) -> Option<RawListen> {
     Some(RawListen {
         grpc,
         admin: fields.optional("admin").and_then(|item| item.text()),
+        http_authz: fields.optional("http_authz").and_then(|item| item.text()),
         admin_token: fields
             .optional("admin_token")
             .and_then(|item| secret_source(&item)),
@@ -228,6 +231,7 @@ fn server(top: &Fields) -> Option<RawServer> {
         "upstream_authorization",
         "ietf_rate_limit_headers",
         "quota_status",
+        "ext_authz_limits",
     ])?;
     let statuses = &[
         ("402", QuotaStatus::PaymentRequired),
@@ -237,6 +241,10 @@ fn server(top: &Fields) -> Option<RawServer> {
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
         ("keep", UpstreamAuthorization::Keep),
+    ];
+    let limits = &[
+        ("none", ExtAuthzLimits::None),
+        ("requests", ExtAuthzLimits::Requests),
     ];
     Some(RawServer {
         body_bytes_max: fields
@@ -255,6 +263,10 @@ fn server(top: &Fields) -> Option<RawServer> {
         quota_status: fields
             .optional("quota_status")
             .and_then(|item| item.word(statuses))
+            .map(|word| word.value),
+        ext_authz_limits: fields
+            .optional("ext_authz_limits")
+            .and_then(|item| item.word(limits))
             .map(|word| word.value),
         upstream_authorization: fields
             .optional("upstream_authorization")

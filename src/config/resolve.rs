@@ -92,6 +92,7 @@ fn server(raw: RawServer) -> Option<Server> {
             .unwrap_or(UpstreamAuthorization::Strip),
         ietf_rate_limit_headers: raw.ietf_rate_limit_headers.unwrap_or(false),
         quota_status: raw.quota_status,
+        ext_authz_limits: raw.ext_authz_limits.unwrap_or_default(),
     })
 }
 
@@ -122,6 +123,17 @@ fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings) -> Option<
             address
         }
     };
+    let http_authz = match &raw.http_authz {
+        None => None,
+        Some(text) => {
+            let address = socket_address(text, raw.allow_remote, "", findings)?;
+            let taken = seen.contains(&Address::Tcp(address)) || address == admin;
+            if address.port() != 0 && taken {
+                findings.problem(&text.at, "is listened at already");
+            }
+            Some(address)
+        }
+    };
     let admin_token = match &raw.admin_token {
         None => None,
         Some(source) => {
@@ -134,6 +146,7 @@ fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings) -> Option<
         grpc,
         admin,
         admin_token,
+        http_authz,
     })
 }
 

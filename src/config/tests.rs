@@ -65,6 +65,7 @@ fn the_example_loads_as_it_reads() {
             ],
             admin: "127.0.0.1:9090".parse().unwrap(),
             admin_token: None,
+            http_authz: None,
         }
     );
     assert_eq!(config.counters, CountersConfig::Memory);
@@ -202,6 +203,7 @@ fn the_shortest_file_gets_the_defaults() {
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
             quota_status: None,
+            ext_authz_limits: ExtAuthzLimits::None,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }
@@ -758,7 +760,10 @@ fn what_is_wrong_with_a_source_is_said() {
             "[ { api_key: { from: x-weir-key } } ]",
             "from: must not begin with x-weir-",
         ),
-        ("[ { oauth: {} } ]", "must have one of api_key, jwt, mesh, headers, anonymous"),
+        (
+            "[ { oauth: {} } ]",
+            "must have one of api_key, jwt, mesh, headers, anonymous",
+        ),
         (
             "[ { anonymous: { tenant: acmee } } ]",
             "there is no tenant \"acmee\"",
