@@ -10,8 +10,12 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/authz.rs"]
+mod authz;
 #[path = "e2e/backlog.rs"]
 mod backlog;
+#[path = "e2e/bypasses.rs"]
+mod bypasses;
 #[path = "e2e/calls.rs"]
 mod calls;
 #[path = "e2e/configurations.rs"]
@@ -22,6 +26,8 @@ mod dialects;
 mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/identities.rs"]
+mod identities;
 #[path = "e2e/kills.rs"]
 mod kills;
 #[path = "e2e/ledger.rs"]
