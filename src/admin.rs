@@ -15,8 +15,12 @@
 //! time, each for one request, for at most [`REQUEST_MAX`], with a head of at
 //! most [`HEAD_BYTES_MAX`]. Bodies are not read.
 //!
+//! Where clients are verified, a request brings its client's
+//! [`ClientNames`](crate::certificates::ClientNames) along, as an extension:
+//! `Option<Extension<Arc<ClientNames>>>` to a handler.
+//!
 //! Left to others: a runtime of its own (`app`), so that a scrape never slows a
-//! call.
+//! call; how connections come in (`transport`).
 
 mod limits;
 mod openapi;
@@ -27,18 +31,19 @@ pub use usage::UsageApi;
 
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::readiness::Readiness;
+use crate::transport::{Connection, Incoming};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// The paths of [`router`], as OpenAPI writes them.
@@ -61,9 +66,6 @@ pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// What a request's head may take, the request line included.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// After a connection could not be accepted (too many open files, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long open requests may take once the server is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(1);
@@ -95,52 +97,51 @@ pub fn router(state: AdminState) -> Router {
 }
 
 /// Serves the pages until `shutdown` resolves, then lets open requests end.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
-    serve_within(REQUEST_MAX, listener, state, shutdown).await;
+pub async fn serve(incoming: Incoming, state: AdminState, shutdown: impl Future<Output = ()>) {
+    serve_within(REQUEST_MAX, incoming, router(state), shutdown).await;
 }
 
 async fn serve_within(
     request_max: Duration,
-    listener: TcpListener,
-    state: AdminState,
+    mut incoming: Incoming,
+    router: Router,
     shutdown: impl Future<Output = ()>,
 ) {
-    let service = TowerToHyperService::new(router(state));
+    let service = TowerToHyperService::new(router);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(tokio::time::timeout(
-                        request_max,
-                        serve_one(stream, service.clone()),
-                    ));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the admin port can't accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            connection = incoming.next(), if connections.len() < CONNECTIONS_MAX => {
+                let served = serve_one(connection, service.clone());
+                connections.spawn(tokio::time::timeout(request_max, served));
+            }
         }
     }
-    drop(listener);
+    drop(incoming);
     let all = async { while connections.join_next().await.is_some() {} };
     // What is still open then is aborted with the set.
     let _ = tokio::time::timeout(STOP_MAX, all).await;
 }
 
 /// One connection, one request: nothing idles on this port.
-async fn serve_one(stream: TcpStream, service: TowerToHyperService<Router>) {
+async fn serve_one(connection: Connection, service: TowerToHyperService<Router>) {
+    let client = connection.client().cloned();
+    let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        if let Some(client) = &client {
+            request.extensions_mut().insert(Arc::clone(client));
+        }
+        service.call(request)
+    });
     // How long it may take is bounded by the caller, from its first byte to its
     // last.
     let served = hyper::server::conn::http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(connection), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "an admin connection failed");

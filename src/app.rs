@@ -13,8 +13,8 @@ mod admin_thread;
 mod grpc;
 mod learned;
 mod ledger;
-mod listen;
 mod receivers;
+pub mod replay;
 pub mod reports;
 mod shutdown;
 mod vocabularies;
@@ -90,7 +90,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let counters = connect(&config.counters).await?;
     let spool = ledger.as_ref().map(|ledger| ledger.spool());
-    let recorder = Recorder::new(spool, metrics, admin.traces());
+    let recorder = Recorder::new(spool, Arc::clone(&metrics), admin.traces());
     vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
@@ -108,8 +108,8 @@ async fn run(
     let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
     driver.begin_counting().await.context("counters.redis")?;
     let stop = CancellationToken::new();
-    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &stop).await?;
-    grpc.serve_http_authz(config.listen.http_authz, &driver, &readiness, &stop)
+    let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &metrics, &stop).await?;
+    grpc.serve_http_authz(&config.listen, &driver, &readiness, &metrics, &stop)
         .await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod prices;
+mod progress;
 pub mod rerate;
 mod serve;
 mod source;
@@ -51,7 +52,8 @@ enum Command {
     Limits(limits::LimitsArgs),
     /// See what was used and what it cost, from the ledger.
     Usage(Box<usage::UsageArgs>),
-    /// Prove that the ledger is as it was written, or see what is in a spool.
+    /// Prove that the ledger is as it was written, see what is in a spool, or try
+    /// again what its sinks have set aside.
     Ledger(ledger::LedgerArgs),
     /// Turn another program's configuration into weir's.
     Import(import::ImportArgs),

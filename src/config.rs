@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 pub mod import;
+mod listen;
 mod model_names;
 mod outside;
 pub mod problem;
@@ -22,6 +23,7 @@ mod resolve;
 mod secret;
 mod yaml;
 
+pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
 pub use outside::{Outside, Process};
 pub use problem::{Problem, Problems};
 pub use quantity::AsDollars;
@@ -33,9 +35,12 @@ use crate::policy::Snapshot;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
 use problem::Findings;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+/// The largest file of certificates or a key: a bundle of all the world's
+/// authorities has a quarter of it.
+pub const TLS_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A whole, valid configuration.
 #[derive(Debug)]
@@ -59,27 +64,6 @@ pub struct Config {
     pub tenants: usize,
     /// What is allowed but hardly meant, one line each, bounded.
     pub warnings: Vec<String>,
-}
-
-/// Where weir listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// For Envoy. At least one, all different.
-    pub grpc: Vec<Address>,
-    /// For health checks and metrics, over HTTP.
-    pub admin: SocketAddr,
-    /// What whoever asks the same address about limits must bring; `None`:
-    /// nobody may.
-    pub admin_token: Option<Secret>,
-    /// For ext_authz over HTTP; `None`: nowhere.
-    pub http_authz: Option<SocketAddr>,
-}
-
-/// An address to listen at.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
 }
 
 /// Which engine keeps the counters.
@@ -158,18 +142,28 @@ pub enum LedgerDurability {
     Relaxed,
 }
 
+/// How long a database of the ledger keeps what. `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerRetention {
+    pub rows: Option<Millis>,
+    /// Sums by quarter of an hour: not shorter than rows.
+    pub quarters: Option<Millis>,
+    /// Sums by day: not shorter than those.
+    pub days: Option<Millis>,
+    /// Rows that were set aside.
+    pub set_aside: Option<Millis>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteSettings {
     pub path: PathBuf,
-    /// How long rows are kept; `None`: for ever.
-    pub retention: Option<Millis>,
+    pub retention: LedgerRetention,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
     pub url: Secret,
-    /// How long rows are kept; `None`: for ever.
-    pub retention: Option<Millis>,
+    pub retention: LedgerRetention,
     pub connections: u64,
 }
 

@@ -12,6 +12,10 @@
 //! - A lease counts until its expiry, and then its slot may be another call's.
 //!   While its hold is open a renewal brings it back all the same: the call runs,
 //!   whoever runs beside it, and no other begins until enough have ended.
+//! - An expired hold is claimed by whoever is handed it, for as long as they ask;
+//!   until someone says that it is told of, it is handed out again after that.
+//!   So who dies with it loses nothing, and who is slow may tell of it twice, under
+//!   the same id.
 //! - Settling an unknown hold marks it as ended, so that a reservation which
 //!   was overtaken by its own settlement takes nothing. An ended hold is
 //!   remembered for [`ENDED_KEPT`].
@@ -48,7 +52,7 @@ pub enum Counters {
     Redis(Box<redis::Redis>),
 }
 
-/// A hold that nobody settled, handed to exactly one caller to record.
+/// A hold that nobody settled, handed to one caller at a time to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiredHold {
     /// Empty, as `context` is, where the store had lost the hold's record.
@@ -237,15 +241,29 @@ impl Counters {
     }
 
     /// Ends at most `max` holds that are past their expiry, keeping what they
-    /// charged, and hands each to this caller alone.
+    /// charged, and hands each to this caller alone for as long as `claim` is, as
+    /// those whose claim is over and of which nobody has [`Counters::told`].
     pub async fn expire_due(
         &self,
         now: UnixMillis,
         max: usize,
+        claim: Millis,
     ) -> Result<Vec<ExpiredHold>, CounterError> {
         match self {
-            Counters::Memory(memory) => Ok(memory.expire_due(now, max)),
-            Counters::Redis(redis) => redis.expire_due(max).await.map(|at| at.answer),
+            Counters::Memory(memory) => Ok(memory.expire_due(now, max, claim)),
+            Counters::Redis(redis) => redis.expire_due(max, claim).await.map(|at| at.answer),
+        }
+    }
+
+    /// The rows of these expired holds are where they can't be lost: nobody is
+    /// handed them again. Idempotent.
+    pub async fn told(&self, holds: &[ExpiredHold]) -> Result<(), CounterError> {
+        match self {
+            Counters::Memory(memory) => {
+                memory.told(holds);
+                Ok(())
+            }
+            Counters::Redis(redis) => redis.told(holds).await,
         }
     }
 

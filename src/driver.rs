@@ -11,7 +11,8 @@
 //!
 //! Always holds: a settlement, once begun, is never cancelled, and is asked
 //! again until the store has answered; an event is recorded only by whoever
-//! ended the hold, so there is one for each call.
+//! ended the hold, so there is one for each call. Where a process died with it, or
+//! its disk was slow, another may record it too (`expiry`), under the same id.
 
 mod books;
 mod breaker;
@@ -20,6 +21,7 @@ mod charge;
 mod check;
 pub mod clock;
 mod denials;
+mod expiry;
 mod inspect;
 mod known;
 mod learning;
@@ -56,6 +58,7 @@ use arc_swap::ArcSwap;
 use breaker::Breaker;
 use clock::{Clock, Monotonic};
 use denials::Denials;
+use expiry::Telling;
 use known::Known;
 use learning::Learning;
 use local::Local;
@@ -75,6 +78,7 @@ pub struct Driver {
     recorder: Recorder,
     leases: Leases,
     unsettled: Unsettled,
+    telling: Telling,
     denials: Denials,
     refused_tolls: RefusedTolls,
     learning: Learning,
@@ -126,6 +130,7 @@ impl Driver {
             recorder,
             leases,
             unsettled: Unsettled::default(),
+            telling: Telling::default(),
             denials: Denials::default(),
             refused_tolls: RefusedTolls::default(),
             learning: Learning::default(),

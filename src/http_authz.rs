@@ -16,15 +16,16 @@
 //! a time, with a head of at most [`HEAD_BYTES_MAX`] and [`HEADERS_MAX`], which
 //! takes at most [`IDLE_MAX`], and a body that takes at most [`BODY_MAX`].
 //!
-//! Left to others: the judgement (`exchange::door`), a runtime (`app`).
+//! Left to others: the judgement (`exchange::door`), a runtime (`app`), how
+//! connections come in (`transport`).
 
 mod answer;
 mod ask;
 
 use crate::driver::Driver;
 use crate::telemetry::readiness::Readiness;
+use crate::transport::{Connection, Incoming};
 use answer::Answer;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +33,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -53,9 +53,6 @@ pub const IDLE_MAX: Duration = Duration::from_secs(120);
 /// For a whole body. A gateway has it at hand.
 pub const BODY_MAX: Duration = Duration::from_secs(10);
 
-/// After a connection could not be accepted (too many open files, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// How long open requests may take once the server is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
@@ -72,7 +69,7 @@ impl HttpAuthz {
     }
 
     /// Serves until `shutdown` resolves, then lets open requests end.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    pub async fn serve(self, mut incoming: Incoming, shutdown: impl Future<Output = ()>) {
         let stopping = CancellationToken::new();
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -80,34 +77,26 @@ impl HttpAuthz {
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(self.clone().serve_one(stream, stopping.clone()));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection of listen.http_authz can't be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+                connection = incoming.next(), if connections.len() < CONNECTIONS_MAX => {
+                    connections.spawn(self.clone().serve_one(connection, stopping.clone()));
+                }
             }
         }
-        drop(listener);
+        drop(incoming);
         stopping.cancel();
         let all = async { while connections.join_next().await.is_some() {} };
         // What is still open then is aborted with the set.
         let _ = tokio::time::timeout(STOP_MAX, all).await;
     }
 
-    async fn serve_one(self, stream: TcpStream, stopping: CancellationToken) {
-        // An answer is one small message that is waited for.
-        let _ = stream.set_nodelay(true);
+    async fn serve_one(self, connection: Connection, stopping: CancellationToken) {
         let service = service_fn(|request| self.answer(request));
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(connection), service);
         let mut served = std::pin::pin!(served);
         let outcome = tokio::select! {
             outcome = &mut served => outcome,
@@ -121,7 +110,10 @@ impl HttpAuthz {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    async fn answer(
+        &self,
+        request: Request<hyper::body::Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
         if self.readiness.is_draining() {
             return Ok(answer::not_now());
         }

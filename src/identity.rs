@@ -8,6 +8,7 @@
 //! keys are kept (`config`, `accounts`), which plan a tenant is on (`policy`).
 
 pub mod format;
+pub mod labels;
 mod pepper;
 mod ring;
 pub mod scopes;

@@ -25,6 +25,7 @@
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |
 //! |    | [`identity`] | keys and principals |
+//! |    | [`certificates`] | what TLS certificates say, and what a server makes of them |
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
@@ -33,10 +34,11 @@
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
+//! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
 //! |    | [`admin`] | health, readiness, metrics, a tenant's limits and reports over HTTP |
-//! | L7 | [`app`] | wiring, start, drain |
+//! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
@@ -87,6 +89,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod counters;
@@ -103,4 +106,5 @@ pub mod pricing;
 pub mod protocol;
 pub mod telemetry;
 pub mod tokens;
+pub mod transport;
 pub mod units;

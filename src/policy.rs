@@ -211,9 +211,16 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// With the most that the tokens may cost at this price.
-    pub fn priced(price: Option<&PinnedPrice>, input_tokens: u64, output_tokens: u64) -> Self {
-        let cost = price.map(|price| total_nanos(&price.hold(input_tokens, output_tokens)));
+    /// With the most that the tokens, and so many searches, may cost at this
+    /// price.
+    pub fn priced(
+        price: Option<&PinnedPrice>,
+        input_tokens: u64,
+        output_tokens: u64,
+        searches: u64,
+    ) -> Self {
+        let hold = |price: &PinnedPrice| price.hold(input_tokens, output_tokens, searches);
+        let cost = price.map(|price| total_nanos(&hold(price)));
         Self {
             input_tokens,
             output_tokens,

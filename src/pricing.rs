@@ -63,6 +63,10 @@ pub enum Kind {
     Request,
     /// Searches of the web.
     Search,
+    /// Tokens of sound in the prompt that were read from the provider's cache.
+    CachedInputAudio,
+    /// Tokens of images in the prompt that were read from it.
+    CachedInputImage,
 }
 
 /// What one kind cost a call.
@@ -75,7 +79,7 @@ pub struct CostPart {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Input,
         Kind::CachedInput,
         Kind::CacheWrite,
@@ -88,6 +92,8 @@ impl Kind {
         Kind::OutputImage,
         Kind::Request,
         Kind::Search,
+        Kind::CachedInputAudio,
+        Kind::CachedInputImage,
     ];
 
     /// Its word in configuration, catalogue and ledger.
@@ -105,6 +111,8 @@ impl Kind {
             Kind::OutputImage => "output_image",
             Kind::Request => "request",
             Kind::Search => "search",
+            Kind::CachedInputAudio => "cached_input_audio",
+            Kind::CachedInputImage => "cached_input_image",
         }
     }
 }

@@ -77,6 +77,9 @@ pub struct CallFacts {
     pub repeated: Option<(TextSpan, u64)>,
     /// The tier of service that is asked for, if it is one that is known.
     pub service_tier: Option<&'static str>,
+    /// The most searches of the web that the provider may make and bill for it;
+    /// where nothing bounds them, [`request::SEARCHES_GUESSED`].
+    pub searches: u64,
     /// Where edits would go.
     pub anchors: Anchors,
 }
@@ -178,6 +181,10 @@ pub struct Usage {
     pub input_audio_tokens: Option<u64>,
     /// Of the input, images; without what was cached, where that is told apart.
     pub input_image_tokens: Option<u64>,
+    /// Of the cached input, sound.
+    pub cached_input_audio_tokens: Option<u64>,
+    /// Of the cached input, images.
+    pub cached_input_image_tokens: Option<u64>,
     /// All produced tokens, reasoning included.
     pub output_tokens: Option<u64>,
     pub reasoning_tokens: Option<u64>,
@@ -196,6 +203,9 @@ pub struct Answer {
     pub finish_reason: Option<String>,
     /// The last usage that was not null.
     pub usage: Option<Usage>,
+    /// Searches of the web that the answer itself shows; in `usage` too, where
+    /// that came.
+    pub searches: Option<u64>,
     /// The tier of service that the provider says it served in, by
     /// [`service_tier::known`].
     pub service_tier: Option<&'static str>,

@@ -50,6 +50,8 @@ const HOUSE: House = House {
         // time zones.
         "jiff",
         "memchr",
+        // What it makes of certificates; whoever speaks TLS by it passes the time.
+        "rustls",
         "serde",
         "serde_json",
         "sha2",
@@ -57,6 +59,7 @@ const HOUSE: House = House {
         "subtle",
         "thiserror",
         "uuid",
+        "webpki",
         "zstd",
     ],
     // Who knows an engine, a protocol or a tool. Nobody else does.
@@ -127,7 +130,7 @@ const HOUSE: House = House {
         },
         Owner {
             dependency: "tonic",
-            modules: &["envoy", "app", "ledger"],
+            modules: &["envoy", "app", "ledger", "transport"],
         },
         Owner {
             dependency: "tonic_health",

@@ -43,6 +43,8 @@ mod gcra;
 mod histories;
 #[path = "conformance/ledger.rs"]
 mod ledger;
+#[path = "support/link.rs"]
+mod link;
 #[path = "conformance/machine.rs"]
 mod machine;
 #[path = "conformance/model.rs"]

@@ -59,6 +59,8 @@ mod sdk;
 #[path = "e2e/sinks.rs"]
 mod sinks;
 mod support;
+#[path = "e2e/transport.rs"]
+mod transport;
 #[path = "e2e/upgrades.rs"]
 mod upgrades;
 #[path = "e2e/usage.rs"]

@@ -260,6 +260,8 @@ fn agrees(case: &Case, answer: &Answer) -> Result<(), String> {
             cache_write_1h_tokens: said.cache_write_1h_tokens,
             input_audio_tokens: said.input_audio_tokens,
             input_image_tokens: said.input_image_tokens,
+            cached_input_audio_tokens: said.cached_input_audio_tokens,
+            cached_input_image_tokens: said.cached_input_image_tokens,
             output_audio_tokens: said.output_audio_tokens,
             output_image_tokens: said.output_image_tokens,
             searches: said.searches,

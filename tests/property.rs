@@ -361,7 +361,9 @@ impl World {
     }
 
     fn expire(&mut self) {
-        for expired in self.counters.expire_due(self.now, 1_000) {
+        let expired = self.counters.expire_due(self.now, 1_000, HOLD_TTL);
+        self.counters.told(&expired);
+        for expired in expired {
             let call = weir::exchange::OpenCall::from_json(&expired.context).unwrap();
             self.end(weir::exchange::expired_event(&call, self.now));
         }

@@ -3,6 +3,7 @@
 //! stopped when they go out of scope.
 #![allow(dead_code, reason = "each user needs a part of it")]
 
+pub mod authority;
 pub mod authorizer;
 pub mod books;
 pub mod client;

@@ -1,7 +1,13 @@
 //! The pages over a real socket: answers, bounds, peers that misbehave.
 
 use super::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use crate::certificates::tests::Authority;
+use crate::certificates::{Authorities, Chain, ClientNames, Key, Pair, client_config};
+use crate::config::{Address, Process, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
+use crate::telemetry::metrics::Listener;
+use axum::Extension;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
 /// A server on a free port, and how to stop it.
@@ -16,9 +22,22 @@ async fn start() -> Server {
     start_within(REQUEST_MAX).await
 }
 
+/// Any free port.
+async fn incoming(tls: Option<TlsSettings>) -> (Incoming, std::net::SocketAddr) {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let incoming = open(&Address::Tcp(TcpSocket { address, tls })).await;
+    let address = incoming.tcp_address().unwrap().unwrap();
+    (incoming, address)
+}
+
+async fn open(address: &Address) -> Incoming {
+    let metrics = Arc::new(Metrics::new());
+    let opened = Incoming::open(address, Listener::Admin, &Process, &metrics).await;
+    opened.unwrap()
+}
+
 async fn start_within(request_max: Duration) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (incoming, address) = incoming(None).await;
     let state = AdminState {
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::default(),
@@ -29,7 +48,8 @@ async fn start_within(request_max: Duration) -> Server {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(serve_within(request_max, listener, state.clone(), shutdown));
+    let router = router(state.clone());
+    let task = tokio::spawn(serve_within(request_max, incoming, router, shutdown));
     Server {
         address,
         state,
@@ -131,9 +151,8 @@ async fn limits_are_told_only_to_who_brings_the_token() {
             ..server.state.clone()
         };
         async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let task = tokio::spawn(serve(listener, state, std::future::pending()));
+            let (incoming, address) = incoming(None).await;
+            let task = tokio::spawn(serve(incoming, state, std::future::pending()));
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = format!(
                 "{method} /v1/limits?tenant=acme HTTP/1.1\r\nhost: weir\r\nauthorization: {brought}\r\n\r\n"
@@ -223,6 +242,85 @@ async fn it_stops_when_told_to() {
     let stopped = tokio::time::timeout(Duration::from_secs(5), server.task).await;
     stopped.expect("a silent peer doesn't keep it").unwrap();
     drop(silent);
+}
+
+/// Says who asks.
+fn who() -> Router {
+    let page = async |client: Option<Extension<Arc<ClientNames>>>| match client {
+        Some(Extension(client)) => format!("{} {}", client.uris.join(","), client.dns.join(",")),
+        None => "nobody".to_owned(),
+    };
+    Router::new().route("/who", get(page))
+}
+
+/// The body of the answer that comes over `io`.
+async fn asked_who(mut io: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    let request = b"GET /who HTTP/1.1\r\nhost: weir\r\n\r\n";
+    io.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    io.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn a_verified_client_is_known_to_handlers() {
+    let (dir, ca) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+    let own = ca.sign(&["weir"]);
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let tls = TlsSettings {
+        cert: write("cert.pem", &own.cert),
+        key: write("key.pem", &own.key),
+        client_ca: Some(write("ca.pem", &ca.pem())),
+        client_names: Vec::new(),
+    };
+    let (verified, address) = incoming(Some(tls)).await;
+    let (plain, plain_address) = incoming(None).await;
+    let path = dir.path().join("admin.sock");
+    let unix = open(&Address::Unix(UnixSocket {
+        path: path.clone(),
+        mode: 0o600,
+        owner: SocketOwner::default(),
+    }))
+    .await;
+    let mut servers = JoinSet::new();
+    for incoming in [verified, plain, unix] {
+        servers.spawn(serve_within(
+            REQUEST_MAX,
+            incoming,
+            who(),
+            std::future::pending(),
+        ));
+    }
+    let authorities = Authorities::read(ca.pem().as_bytes()).unwrap();
+    let cases: [(&[&str], &str); 2] = [
+        (
+            &["spiffe://example.org/ops", "ops.example.org"],
+            "spiffe://example.org/ops ops.example.org",
+        ),
+        (&["a://b", "c://d"], "a://b,c://d "),
+    ];
+    for (names, expected) in cases {
+        let signed = ca.sign(names);
+        let chain = Chain::read(signed.cert.as_bytes()).unwrap();
+        let pair = Pair::new(chain, Key::read(signed.key.as_bytes()).unwrap()).unwrap();
+        let client = client_config(&authorities, Some(&pair), b"http/1.1").unwrap();
+        let client = tokio_rustls::TlsConnector::from(Arc::new(client));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = client
+            .connect("weir".try_into().unwrap(), stream)
+            .await
+            .unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(asked_who(stream).await, expected);
+    }
+    let stream = TcpStream::connect(plain_address).await.unwrap();
+    assert_eq!(asked_who(stream).await, "nobody");
+    let stream = UnixStream::connect(&path).await.unwrap();
+    assert_eq!(asked_who(stream).await, "nobody");
 }
 
 #[path = "tests/usage.rs"]

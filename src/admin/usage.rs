@@ -173,9 +173,11 @@ impl From<StoreError> for Wrong {
         use crate::ledger::store::report::ReportError;
         let text = error.to_string();
         match error {
-            StoreError::NotKept(_) | StoreError::Large | StoreError::Period(_) => {
-                Self::parameter("since", text)
-            }
+            StoreError::NotKept(_)
+            | StoreError::QuartersNotKept(_)
+            | StoreError::DaysNotKept(_)
+            | StoreError::Large
+            | StoreError::Period(_) => Self::parameter("since", text),
             StoreError::Report(ReportError::Cursor) => Self::parameter("after", text),
             StoreError::Report(ReportError::Groups) => Self::parameter("by", text),
             StoreError::Row(_) => Self {

@@ -2,16 +2,17 @@
 
 use super::reports::database;
 use crate::admin::{self, AdminState, LimitsApi, UsageApi};
-use crate::config::{Config, Secret};
+use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Listener, Metrics};
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
+use crate::transport::{Follow, Incoming};
 use anyhow::Context;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// How long reports that are being made may take once the thread ends.
@@ -36,22 +37,17 @@ impl AdminThread {
             .enable_all()
             .build()
             .context("can't start the admin runtime")?;
-        let address = config.listen.admin;
-        let listener = runtime
-            .block_on(TcpListener::bind(address))
-            .with_context(|| format!("listen.admin: can't listen on {address}"))?;
-        let traces = match &config.telemetry.otlp {
-            Some(otlp) => {
-                let traces = Traces::start(
-                    &otlp.endpoint,
-                    &otlp.service_name,
-                    Arc::clone(metrics),
-                    runtime.handle(),
-                );
-                Some(Arc::new(traces.context("telemetry.otlp")?))
-            }
-            None => None,
-        };
+        let address = &config.listen.admin;
+        let incoming = runtime
+            .block_on(Incoming::open(address, Listener::Admin, &Process, metrics))
+            .context("listen.admin")?;
+        let follow = Follow::new(
+            incoming.tls().cloned().into_iter().collect(),
+            Listener::Admin,
+            Arc::new(Process),
+            Arc::clone(metrics),
+        );
+        let traces = traces(config, metrics, &runtime)?;
         let driver = Arc::default();
         let token = config.listen.admin_token.as_ref();
         let state = AdminState {
@@ -65,7 +61,13 @@ impl AdminThread {
         let thread = std::thread::Builder::new()
             .name("weir-admin".into())
             .spawn(move || {
-                runtime.block_on(admin::serve(listener, state, stopped));
+                let serve = admin::serve(incoming, state, stopped);
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve => {}
+                        () = follow.run() => {}
+                    }
+                });
                 // A report may still be made; nobody waits for it any more.
                 runtime.shutdown_timeout(REPORTS_END_MAX);
             })
@@ -98,4 +100,17 @@ impl AdminThread {
             tracing::error!("the admin thread failed");
         }
     }
+}
+
+fn traces(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    runtime: &Runtime,
+) -> anyhow::Result<Option<Arc<Traces>>> {
+    let Some(otlp) = &config.telemetry.otlp else {
+        return Ok(None);
+    };
+    let (endpoint, name) = (&otlp.endpoint, &otlp.service_name);
+    let traces = Traces::start(endpoint, name, Arc::clone(metrics), runtime.handle());
+    Ok(Some(Arc::new(traces.context("telemetry.otlp")?)))
 }

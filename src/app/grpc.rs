@@ -1,25 +1,21 @@
 //! The gRPC side: Envoy's services, health and reflection, on each address.
 
-use super::listen;
-use crate::config::Address;
+use crate::config::{Address, Listen, Process};
 use crate::driver::Driver;
 use crate::envoy::descriptors::ENVOY_SERVICES;
 use crate::envoy::ext_authz::ExtAuthz;
 use crate::envoy::ext_proc::ExtProc;
 use crate::envoy::rate_limit::RateLimits;
 use crate::http_authz::HttpAuthz;
+use crate::telemetry::metrics::{Listener, Metrics};
 use crate::telemetry::readiness::Readiness;
+use crate::transport::{Follow, Incoming};
 use anyhow::Context;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio_stream::Stream;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, Router};
 use tonic_health::server::HealthReporter;
 
 /// HTTP/2 windows: a stream's holds a long prompt without waiting for the
@@ -31,7 +27,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The servers, one for each address.
+/// The servers, one for each address, and what follows their certificates.
 pub(super) struct Grpc {
     servers: JoinSet<Result<(), tonic::transport::Error>>,
     health: HealthReporter,
@@ -43,6 +39,7 @@ impl Grpc {
         addresses: &[Address],
         driver: &Arc<Driver>,
         readiness: &Arc<Readiness>,
+        metrics: &Arc<Metrics>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -60,20 +57,21 @@ impl Grpc {
             .add_service(RateLimits::server(Arc::clone(driver)))
             .add_service(health_service)
             .add_service(reflection);
-        let mut servers = JoinSet::new();
-        for address in addresses {
-            let router = router.clone();
-            match address {
-                Address::Unix(path) => {
-                    let incoming = UnixListenerStream::new(listen::unix(path).await?);
-                    serve(&mut servers, router, incoming, stop);
-                }
-                Address::Tcp(address) => {
-                    let incoming = TcpListenerStream::new(listen::tcp(*address).await?);
-                    serve(&mut servers, router, incoming, stop);
-                }
-            }
+        let (mut servers, mut tls) = (JoinSet::new(), Vec::new());
+        for (index, address) in addresses.iter().enumerate() {
+            let incoming = Incoming::open(address, Listener::Grpc, &Process, metrics).await;
+            let incoming = incoming.with_context(|| format!("listen.grpc[{index}]"))?;
+            tls.extend(incoming.tls().cloned());
+            let (router, stop) = (router.clone(), stop.clone().cancelled_owned());
+            let incoming = incoming.into_stream();
+            servers.spawn(async move { router.serve_with_incoming_shutdown(incoming, stop).await });
         }
+        let follow = Follow::new(tls, Listener::Grpc, Arc::new(Process), Arc::clone(metrics));
+        // It ends with the servers: when the set is dropped.
+        servers.spawn(async move {
+            follow.run().await;
+            Ok(())
+        });
         Ok(Self { servers, health })
     }
 
@@ -81,19 +79,28 @@ impl Grpc {
     /// much part of calls as the others.
     pub async fn serve_http_authz(
         &mut self,
-        address: Option<SocketAddr>,
+        listen: &Listen,
         driver: &Arc<Driver>,
         readiness: &Arc<Readiness>,
+        metrics: &Arc<Metrics>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let Some(address) = address else {
+        let Some(address) = &listen.http_authz else {
             return Ok(());
         };
-        let listener = listen::tcp(address).await.context("listen.http_authz")?;
+        let listener = Listener::HttpAuthz;
+        let incoming = Incoming::open(address, listener, &Process, metrics).await;
+        let incoming = incoming.context("listen.http_authz")?;
+        let tls = incoming.tls().cloned().into_iter().collect();
+        let follow = Follow::new(tls, listener, Arc::new(Process), Arc::clone(metrics));
         let service = HttpAuthz::new(Arc::clone(driver), Arc::clone(readiness));
         let stop = stop.clone().cancelled_owned();
         self.servers.spawn(async move {
-            service.serve(listener, stop).await;
+            // What follows the certificates ends with what uses them.
+            tokio::select! {
+                () = service.serve(incoming, stop) => {}
+                () = follow.run() => {}
+            }
             Ok(())
         });
         Ok(())
@@ -121,21 +128,4 @@ fn builder() -> Server {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .tcp_nodelay(true)
-}
-
-fn serve<IO>(
-    servers: &mut JoinSet<Result<(), tonic::transport::Error>>,
-    router: Router,
-    incoming: impl Stream<Item = io::Result<IO>> + Send + 'static,
-    stop: &CancellationToken,
-) where
-    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Connected + Unpin + Send + 'static,
-{
-    let stop = stop.clone();
-    servers.spawn(async move {
-        router
-            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-            .await
-    });
 }

@@ -231,12 +231,10 @@ impl Relays<'_> {
         if let Some(sqlite) = &self.config.sqlite {
             let store = self.runtime.block_on(Store::open(&self::sqlite(sqlite)));
             let store = store.context("ledger.sqlite")?;
-            if let Some(retention) = sqlite.retention {
-                upkeep.spawn_on(
-                    retention::retain(store.clone(), retention),
-                    self.runtime.handle(),
-                );
-            }
+            upkeep.spawn_on(
+                retention::retain(store.clone(), sqlite.retention),
+                self.runtime.handle(),
+            );
             self.relay(store, &mut relays)?;
         }
         if let Some(postgres) = &self.config.postgres {

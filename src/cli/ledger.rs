@@ -1,6 +1,8 @@
-//! `weir ledger`: whether the ledger is as it was written, and what is in a
-//! spool. Neither needs a running weir, and neither changes a row.
+//! `weir ledger`: whether the ledger is as it was written, what is in a spool, and
+//! another try of what sinks set aside. None needs a running weir, and none changes
+//! a row.
 
+mod replay;
 mod spool;
 mod verify;
 
@@ -11,7 +13,8 @@ use std::process::ExitCode;
 /// Exit code where nothing could be told.
 const UNKNOWN: u8 = 2;
 
-/// Prove that the ledger is as it was written, or see what is in a spool.
+/// Prove that the ledger is as it was written, see what is in a spool, or try again
+/// what was set aside.
 #[derive(Debug, clap::Args)]
 pub struct LedgerArgs {
     #[command(subcommand)]
@@ -24,6 +27,11 @@ enum LedgerCommand {
     /// and print the head of each chain. Exit code 1 where a chain is broken, 2
     /// where that can't be told.
     Verify(verify::VerifyArgs),
+    /// Tell which rows the ledger's sinks have refused and why, and offer them again:
+    /// once what they were refused for is mended, they are taken, and count once
+    /// however often this is done. Exit code 1 where some are refused again, 2
+    /// where a sink can't be asked.
+    Replay(replay::ReplayArgs),
     /// Print what is in the folder of a spool, be it in use or not: segments,
     /// open calls, how far sinks have come, bytes that were no records.
     Spool {
@@ -39,10 +47,17 @@ struct Told {
     fine: bool,
 }
 
+/// `1 row`, `2 rows`.
+fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
 /// Exit code 0 if all is as it was written, 1 if not, 2 if that can't be told.
 pub fn run(args: &LedgerArgs) -> ExitCode {
     let told = match &args.command {
         LedgerCommand::Verify(args) => verify::run(args),
+        LedgerCommand::Replay(args) => replay::run(args),
         LedgerCommand::Spool { path } => spool::run(path),
     };
     match told {

@@ -1,22 +1,20 @@
 //! `weir limits`: how a tenant's limits stand in a running weir, putting them at
 //! rest, and rebuilding what its counter store lost. It asks the admin address of the configuration, with its token.
 
+mod reach;
 mod rebuilt;
 mod table;
 
-use crate::config::{self, Config, Process, Secret};
+use crate::config::{self, Process, Secret};
 use anyhow::{Context, anyhow, bail};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use reach::{Reach, Where};
 use serde_json::Value;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// From the connection's start to the answer's end.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -61,17 +59,6 @@ enum LimitsCommand {
         #[command(flatten)]
         weir: Where,
     },
-}
-
-/// Which weir is asked.
-#[derive(Debug, clap::Args)]
-struct Where {
-    /// The configuration that weir serves with; listen.admin_token must be set.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Where weir's admin port is reached, if not where the configuration says.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -188,14 +175,14 @@ fn counters(count: u64) -> String {
 
 /// A running weir, and what it wants to hear.
 struct Weir {
-    address: SocketAddr,
+    reach: Reach,
     token: Secret,
 }
 
 impl Weir {
     fn of(asked: &Where) -> anyhow::Result<Self> {
         let config = config::load_file(&asked.config, &Process).map_err(|e| anyhow!("{e}"))?;
-        let address = address(asked, &config);
+        let reach = Reach::new(asked, &config, &Process);
         let Some(token) = config.listen.admin_token else {
             bail!(
                 "{}: listen.admin_token: is required to ask a running weir",
@@ -203,7 +190,7 @@ impl Weir {
             );
         };
         Ok(Self {
-            address: address?,
+            reach: reach?,
             token,
         })
     }
@@ -228,60 +215,43 @@ impl Weir {
 
     /// weir's answer, where it is a good one.
     fn ask(&self, method: Method, target: &str) -> anyhow::Result<Value> {
-        let address = self.address;
-        let request = request(method, address, target, &self.token)?;
+        let reach = &self.reach;
+        let request = request(method, target, &self.token)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let answered = runtime.block_on(async {
-            let answer = tokio::time::timeout(ANSWER_MAX, answer(address, request));
+            let answer = tokio::time::timeout(ANSWER_MAX, answer(reach, request));
             answer.await.context("it takes too long")?
         });
         let (status, body) = answered.with_context(|| {
-            format!("no answer from {address}: is weir serving with this configuration?")
+            format!("no answer from {reach}: is weir serving with this configuration?")
         })?;
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if status != StatusCode::OK {
             let error = body["error"].as_str().unwrap_or("without saying why");
-            bail!("weir at {address} answers {status}: {error}");
+            bail!("weir at {reach} answers {status}: {error}");
         }
         Ok(body)
     }
 }
 
-fn address(asked: &Where, config: &Config) -> anyhow::Result<SocketAddr> {
-    let mut address = asked.admin.unwrap_or(config.listen.admin);
-    if address.port() == 0 {
-        bail!("listen.admin takes any free port: say which it is with --admin");
-    }
-    if address.ip().is_unspecified() {
-        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    Ok(address)
-}
-
-fn request(
-    method: Method,
-    address: SocketAddr,
-    target: &str,
-    token: &Secret,
-) -> anyhow::Result<Request<Empty<Bytes>>> {
+fn request(method: Method, target: &str, token: &Secret) -> anyhow::Result<Request<Empty<Bytes>>> {
     Request::builder()
         .method(method)
         .uri(target)
-        .header("host", address.to_string())
+        .header("host", "weir")
         .header("authorization", format!("Bearer {}", token.expose()))
         .body(Empty::new())
         .context("this can't be asked")
 }
 
 async fn answer(
-    address: SocketAddr,
+    reach: &Reach,
     request: Request<Empty<Bytes>>,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream = reach.connect().await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();

@@ -2,19 +2,21 @@
 //! ledger.
 
 mod prices;
-mod source;
-mod span;
 mod table;
 
-use crate::config::{self, Config, Outside, Process};
+use super::progress::Progress;
+use super::source::{self, ByItself, Found, Use};
+use crate::config::{Outside, Process};
 use crate::driver::clock::{self, Clock};
+use crate::exchange::UsageEvent;
+use crate::ledger::reports::ask::Asked;
 use crate::ledger::rerating::tally::Tally;
 use crate::ledger::rerating::walk::{self, RerateError, Run, Span};
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::StoreError;
 use crate::limits::HoldId;
 use crate::pricing::date;
 use crate::units::UnixMillis;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use prices::Prices;
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,14 +37,18 @@ use uuid::Uuid;
   weir usage rerate --config weir.yaml --since 2026-11-01 --dry-run
   weir usage rerate --config weir.yaml --prices corrected.txt --since 2026-11 --until 2026-12 --where model=gpt-4o")]
 pub struct Rerate {
+    /// The configuration that weir serves with: its ledger, and its prices where
+    /// no others are given.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
-    source: source::Source,
+    ledger: ByItself,
     /// Corrected prices, in the form of prices.file. They alone count: calls of
     /// other models are left alone. Without it, the prices of the configuration
     /// count.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// From then on: a date (2026-11-01), a month (2026-11) or a time.
+    /// From then on: a date (2026-11-01), a month (2026-11), a time, or yesterday.
     #[arg(long, value_name = "TIME")]
     since: String,
     /// Before then: `--until 2026-12-01` is up to the end of November; without
@@ -92,46 +98,70 @@ fn rerated(
     now: UnixMillis,
     fresh: Uuid,
 ) -> anyhow::Result<String> {
-    let span = span::read(args, now)?;
+    let span = span(args, now)?;
     let id = match &args.run {
         None => fresh,
         Some(text) => Uuid::try_parse(text)
             .map_err(|_| anyhow!("--run: must be a UUID: 32 hexadecimal digits"))?,
     };
-    let config = match args.source.config() {
+    let config = match &args.config {
         None => None,
-        Some(path) => {
-            let config = config::load_file(path, outside);
-            Some(config.map_err(|problems| anyhow!("{problems}"))?)
-        }
+        Some(path) => Some((path.as_path(), source::load(path, outside)?)),
     };
-    let mut prices = Prices::of(args.prices.as_deref(), config.as_ref(), outside)?;
+    let config = config.as_ref().map(|(path, config)| (*path, config));
+    let mut prices = Prices::of(
+        args.prices.as_deref(),
+        config.map(|(_, config)| config),
+        outside,
+    )?;
     let run = (!args.dry_run).then_some(Run { id, at: now });
-    let tally = walked(args, config.as_ref(), outside, &span, run, &mut prices)?;
+    let ledger = args.ledger.or_of(config, Use::Change, outside)?;
+    let tally = walked(&ledger, &span, run, &mut prices)?;
     Ok(match args.json {
         true => format!("{:#}\n", table::json(&tally, &span, run)),
         false => table::text(&tally, &span, run),
     })
 }
 
+fn span(args: &Rerate, now: UnixMillis) -> anyhow::Result<Span> {
+    let asked = Asked {
+        since: Some(args.since.clone()),
+        until: args.until.clone(),
+        time_zone: Some(args.time_zone.clone()),
+        only: args.only.clone(),
+        ..Asked::default()
+    };
+    let query = asked.query(now)?;
+    Ok(Span {
+        since: query.since,
+        until: query.until,
+        only: query.only,
+    })
+}
+
+/// Without a run the ledger is opened so that it can't be written to.
 fn walked(
-    args: &Rerate,
-    config: Option<&Config>,
-    outside: &dyn Outside,
+    ledger: &Found,
     span: &Span,
     run: Option<Run>,
     prices: &mut Prices,
 ) -> anyhow::Result<Tally> {
-    let (database, name) = args.source.database(config, outside)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let store = Store::open(&database).await;
-        let store = store.with_context(|| name.clone())?;
-        let walked = walk::rerate(&store, span, run, &mut |event| prices.of_call(event)).await;
+        let store = match run {
+            Some(_) => ledger.open_to_change().await?,
+            None => ledger.open_to_read().await?,
+        };
+        let progress = Progress::along((span.since, span.until));
+        let mut price_of = |event: &UsageEvent| prices.of_call(event);
+        let mut heard = |to: UnixMillis, tally: &Tally| {
+            progress.at(to, tally.total.calls, "calls");
+        };
+        let walked = walk::rerate(&store, span, run, &mut price_of, &mut heard).await;
         store.close().await;
-        walked.map_err(|error| told(error, &name, run.is_some()))
+        walked.map_err(|error| told(error, ledger.name(), run.is_some()))
     })
 }
 

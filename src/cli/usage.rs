@@ -7,7 +7,7 @@
 //! | [`call`] | one call |
 //! | [`export`] | every call, or what it is billed for, in bounded memory |
 //! | [`reconcile`] | the ledger beside a provider's own figures |
-//! | [`output`], [`progress`] | where it goes, and how far it is |
+//! | [`output`] | where it goes |
 //!
 //! Re-rating, which writes corrections, is `rerate`'s.
 //!
@@ -18,7 +18,6 @@ mod call;
 mod export;
 mod format;
 mod output;
-mod progress;
 mod reconcile;
 mod report;
 

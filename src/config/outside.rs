@@ -1,10 +1,13 @@
-//! What a configuration reads besides its own text: variables and files.
+//! What a configuration reads besides its own text: variables, files, and the
+//! time.
 //!
 //! It comes in as an argument, so that loading is a function of its inputs.
 
+use crate::units::UnixMillis;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The world outside the configuration's text.
 pub trait Outside {
@@ -18,6 +21,15 @@ pub trait Outside {
     /// bytes, `InvalidInput` where it is no regular file (reading a pipe or a
     /// device might never end).
     fn file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>>;
+
+    /// The time that certificates are held against: the system's, where nobody
+    /// says another.
+    #[expect(clippy::disallowed_methods, reason = "this is where it comes in")]
+    fn now(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ms = since.map_or(0, |since| since.as_millis());
+        UnixMillis(u64::try_from(ms).unwrap_or(u64::MAX))
+    }
 }
 
 /// This process's environment and file system.
@@ -54,12 +66,18 @@ impl Outside for Process {
 pub struct Given {
     env: std::collections::HashMap<String, Vec<u8>>,
     files: std::collections::HashMap<std::path::PathBuf, Vec<u8>>,
+    now: UnixMillis,
 }
 
 #[cfg(test)]
 impl Given {
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.into(), value.into());
+        self
+    }
+
+    pub fn at(mut self, now: UnixMillis) -> Self {
+        self.now = now;
         self
     }
 
@@ -78,6 +96,10 @@ impl Outside for Given {
     fn file(&self, path: &Path, _bytes_max: usize) -> io::Result<Vec<u8>> {
         let found = self.files.get(path).cloned();
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.now
     }
 }
 

@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
+pub mod listen;
 pub mod policy;
 pub mod prices;
 pub mod receivers;
@@ -38,7 +39,7 @@ const WORKERS_MAX: u64 = 1_024;
 /// The whole file.
 #[derive(Debug, Default)]
 pub struct Raw {
-    pub listen: RawListen,
+    pub listen: listen::RawListen,
     pub counters: Option<counters::RawCounters>,
     pub ledger: Option<ledger::RawLedger>,
     /// Whether `ledger` is there, be it right or wrong.
@@ -65,15 +66,6 @@ pub struct Raw {
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
     pub prices: Option<prices::RawPrices>,
-}
-
-#[derive(Debug, Default)]
-pub struct RawListen {
-    pub grpc: Option<Located<Vec<Located<String>>>>,
-    pub admin: Option<Located<String>>,
-    pub admin_token: Option<Located<SecretSource>>,
-    pub http_authz: Option<Located<String>>,
-    pub allow_remote: bool,
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +120,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "tokens",
     ])?;
     let mut raw = Raw {
-        listen: listen(&top).unwrap_or_default(),
+        listen: listen::listen(&top).unwrap_or_default(),
         counters: counters::counters(&top),
         ledger: ledger::ledger(&top),
         has_ledger: top.optional("ledger").is_some(),
@@ -150,33 +142,6 @@ pub fn read(root: &Item) -> Option<Raw> {
     raw.limits_are_read = top.optional("limits").is_none() || raw.limits.is_some();
     keys::identity(&top, &mut raw);
     Some(raw)
-}
-
-fn listen(top: &Fields) -> Option<RawListen> {
-    let fields = top
-        .required("listen", "where Envoy reaches weir")?
-        .fields(&["grpc", "admin", "admin_token", "http_authz", "allow_remote"])?;
-    let grpc = fields
-        .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
-        .and_then(|item| {
-            let addresses = item.one_or_list()?.iter().filter_map(Item::text).collect();
-            Some(Located {
-                value: addresses,
-                at: item.at,
-            })
-        });
-    Some(RawListen {
-        grpc,
-        admin: fields.optional("admin").and_then(|item| item.text()),
-        http_authz: fields.optional("http_authz").and_then(|item| item.text()),
-        admin_token: fields
-            .optional("admin_token")
-            .and_then(|item| secret_source(&item)),
-        allow_remote: fields
-            .optional("allow_remote")
-            .and_then(|item| item.boolean())
-            .is_some_and(|allow| allow.value),
-    })
 }
 
 /// A secret that is kept elsewhere: `env` or `file`.

@@ -231,6 +231,10 @@ impl<'a> Item<'a> {
         }
     }
 
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
     pub fn is_word(&self, word: &str) -> bool {
         matches!(&self.node.value, Value::Text(text) if text == word)
     }

@@ -8,26 +8,21 @@ mod counters;
 mod descriptors;
 mod ledger;
 mod limits;
+mod listen;
 mod plans;
 mod prices;
 mod receivers;
 mod routes;
+mod tls;
 
 use super::problem::{Findings, shown};
 use super::quantity::AsSpan;
-use super::raw::{Raw, RawHolds, RawListen, RawOtlp, RawServer};
+use super::raw::{Raw, RawHolds, RawOtlp, RawServer};
 use super::reader::Located;
-use super::secret::{Secret, SecretError, read_secret, read_token};
+use super::secret::{Secret, SecretError, read_secret};
 use super::*;
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-/// The longest path of a Unix socket: `sun_path` holds 104 bytes on the system
-/// with the least, its closing zero included.
-const SOCKET_PATH_BYTES_MAX: usize = 103;
-
-const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 const BODY_BYTES_DEFAULT: u64 = 10 << 20;
 const DRAIN_TIMEOUT_DEFAULT: Millis = Millis(30_000);
 
@@ -37,7 +32,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let accounts = accounts::accounts(&raw, outside, findings);
     let domains = descriptors::resolve(&raw, findings);
     let routes = routes::resolve(&raw, findings);
-    let listen = listen(raw.listen, outside, findings);
+    let listen = listen::listen(raw.listen, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let ledger = ledger::ledger(raw.has_ledger, raw.ledger, outside, findings);
     let holds = holds(&raw.holds, findings);
@@ -94,106 +89,6 @@ fn server(raw: RawServer) -> Option<Server> {
         quota_status: raw.quota_status,
         ext_authz_limits: raw.ext_authz_limits.unwrap_or_default(),
     })
-}
-
-fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings) -> Option<Listen> {
-    let mut seen = HashSet::new();
-    let mut grpc = Vec::new();
-    let written = raw.grpc?;
-    if written.value.is_empty() {
-        findings.problem(&written.at, "must have at least one address");
-    }
-    for text in &written.value {
-        let Some(address) = address(text, raw.allow_remote, findings) else {
-            continue;
-        };
-        if seen.insert(address.clone()) {
-            grpc.push(address);
-        } else {
-            findings.problem(&text.at, "is listed twice");
-        }
-    }
-    let admin = match &raw.admin {
-        None => ADMIN_DEFAULT,
-        Some(text) => {
-            let address = socket_address(text, raw.allow_remote, "", findings)?;
-            if address.port() != 0 && seen.contains(&Address::Tcp(address)) {
-                findings.problem(&text.at, "is listened at for gRPC already");
-            }
-            address
-        }
-    };
-    let http_authz = match &raw.http_authz {
-        None => None,
-        Some(text) => {
-            let address = socket_address(text, raw.allow_remote, "", findings)?;
-            let taken = seen.contains(&Address::Tcp(address)) || address == admin;
-            if address.port() != 0 && taken {
-                findings.problem(&text.at, "is listened at already");
-            }
-            Some(address)
-        }
-    };
-    let admin_token = match &raw.admin_token {
-        None => None,
-        Some(source) => {
-            let token = read_token(&source.value, outside);
-            let report = |error: SecretError| findings.problem(&source.at, error.to_string());
-            Some(token.map_err(report).ok()?)
-        }
-    };
-    Some(Listen {
-        grpc,
-        admin,
-        admin_token,
-        http_authz,
-    })
-}
-
-fn address(text: &Located<String>, allow_remote: bool, findings: &Findings) -> Option<Address> {
-    let Some(path) = text.value.strip_prefix("unix:") else {
-        let or_unix = "\"unix:/path\" or ";
-        return socket_address(text, allow_remote, or_unix, findings).map(Address::Tcp);
-    };
-    // `unix:///path` is the same in gRPC's notation.
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.len() > SOCKET_PATH_BYTES_MAX {
-        let rule =
-            format!("the path of a Unix socket must have 1 to {SOCKET_PATH_BYTES_MAX} bytes");
-        findings.problem(&text.at, format!("{rule} (got {})", path.len()));
-        return None;
-    }
-    Some(Address::Unix(path.into()))
-}
-
-fn socket_address(
-    text: &Located<String>,
-    allow_remote: bool,
-    or_unix: &str,
-    findings: &Findings,
-) -> Option<SocketAddr> {
-    // The one host name whose meaning needs no lookup.
-    let numeric = match text.value.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.value.clone(),
-    };
-    let Ok(address) = numeric.parse::<SocketAddr>() else {
-        let rule = format!("must be {or_unix}an IP address and a port, as in 127.0.0.1:9000");
-        findings.problem(&text.at, format!("{rule} (got {})", shown(&text.value)));
-        return None;
-    };
-    if !address.ip().is_loopback() && !allow_remote {
-        findings.problem(
-            &text.at,
-            format!(
-                "is not a loopback address: whoever reaches it could speak as Envoy; use a Unix \
-                 socket or 127.0.0.1, or set listen.allow_remote: true (got {})",
-                shown(&text.value)
-            ),
-        );
-        return None;
-    }
-    Some(address)
 }
 
 fn elsewhere(

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 mod descriptors;
 mod limits;
+mod listen;
 mod prices;
 mod wrong;
 
@@ -38,6 +39,16 @@ fn outside() -> Given {
             "prices.txt",
             b"weir prices 1\nversion ours-1\n\nopenai/our-model input=7 output=8\n",
         )
+        .with_file(
+            "openai.txt",
+            b"weir prices 1\nversion ours-2\n\nopenai/gpt-4o input=1 output=2\n\
+              gemini/qwen3-8b input=3 output=4\n",
+        )
+        .with_file(
+            "azure.txt",
+            b"weir prices 1\nversion ours-3\n\nopenai/gpt-4o input=1 output=2\n\
+              azure/gpt-4o = openai/gpt-4o\nazure/gpt-5 input=5 output=6\n",
+        )
         .with_file("bad.txt", b"weir prices 1\nversion 1\na/b input=1\n")
         .with_file("/run/not-utf8", b"\xff\xfe0123456789abcdef")
 }
@@ -53,6 +64,14 @@ fn good() -> Config {
     load(GOOD, "weir.yaml", &outside()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// TCP without TLS.
+fn plain(address: &str) -> Address {
+    Address::Tcp(TcpSocket {
+        address: address.parse().unwrap(),
+        tls: None,
+    })
+}
+
 #[test]
 fn the_example_loads_as_it_reads() {
     let config = good();
@@ -60,10 +79,14 @@ fn the_example_loads_as_it_reads() {
         config.listen,
         Listen {
             grpc: vec![
-                Address::Unix("/run/weir/weir.sock".into()),
-                Address::Tcp("127.0.0.1:50051".parse().unwrap())
+                Address::Unix(UnixSocket {
+                    path: "/run/weir/weir.sock".into(),
+                    mode: 0o660,
+                    owner: SocketOwner::default(),
+                }),
+                plain("127.0.0.1:50051"),
             ],
-            admin: "127.0.0.1:9090".parse().unwrap(),
+            admin: plain("127.0.0.1:9090"),
             admin_token: None,
             http_authz: None,
         }
@@ -77,7 +100,7 @@ fn the_example_loads_as_it_reads() {
             spool_bytes_max: 4 << 30,
             sqlite: Some(SqliteSettings {
                 path: "weir-ledger/weir.db".into(),
-                retention: None,
+                retention: LedgerRetention::default(),
             }),
             postgres: None,
             file: None,

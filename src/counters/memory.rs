@@ -6,9 +6,10 @@
 //!
 //! Memory is bounded: counters back at rest are dropped as others are used,
 //! ended holds are remembered for a while and at most so many of them. What is
-//! left grows only with what is charged and open.
+//! left grows only with what is charged and open, or expired and not told of.
 
 mod cells;
+mod claims;
 mod shard;
 mod slot;
 
@@ -124,14 +125,21 @@ impl Memory {
             .renew(hold, now + hold_ttl, now + lease_ttl, now)
     }
 
-    pub fn expire_due(&self, now: UnixMillis, max: usize) -> Vec<ExpiredHold> {
+    pub fn expire_due(&self, now: UnixMillis, max: usize, claim: Millis) -> Vec<ExpiredHold> {
+        let until = now + claim.min(counter::HOLD_TTL_MAX);
         let mut expired = Vec::new();
         // Another shard first each time, so that none starves the others.
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
         for shard in self.shards.iter().cycle().skip(first).take(SHARDS) {
-            lock(shard).expire_due(now, max, &mut expired);
+            lock(shard).expire_due(now, max, until, &mut expired);
         }
         expired
+    }
+
+    pub fn told(&self, holds: &[ExpiredHold]) {
+        for told in holds {
+            self.shard(&told.slot).told(told.hold);
+        }
     }
 
     pub fn open_holds(&self) -> u64 {

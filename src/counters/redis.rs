@@ -16,6 +16,7 @@
 mod config;
 mod connect;
 mod epoch;
+mod expiry;
 mod inspect;
 pub mod keys;
 mod link;
@@ -23,7 +24,7 @@ mod packed;
 mod scripts;
 mod server_clock;
 
-use super::{CounterError, ExpiredHold};
+use super::CounterError;
 use crate::limits::counter::{self, Counter, Rule};
 use crate::limits::{Actual, Decision, HoldId, Paid, Reservation, Settled, Toll, toll};
 use crate::units::{Millis, UnixMillis};
@@ -43,7 +44,8 @@ use std::sync::Arc;
 const TOGETHER_MAX: usize = 64;
 
 /// The upkeep's calls may wait this many times longer than an admission's: no
-/// client waits for them, and what a lost answer handed over is handed over.
+/// client waits for them, and what a lost answer handed over, nobody is handed
+/// before its claim is over.
 const UPKEEP_PATIENCE: u64 = 20;
 
 /// An answer, and the server's time at which it was given.
@@ -250,32 +252,6 @@ impl Redis {
             .await
     }
 
-    /// `now` is that of the last script that took something, or of the look
-    /// that found nothing.
-    pub async fn expire_due(&self, max: usize) -> Result<At<Vec<ExpiredHold>>, CounterError> {
-        let due = self.due_buckets().await?;
-        let mut expired = At {
-            answer: Vec::new(),
-            now: due.now,
-        };
-        for bucket in due.answer {
-            let room = max.saturating_sub(expired.answer.len());
-            if room == 0 {
-                break;
-            }
-            match self.expire_bucket(bucket, room).await {
-                Ok(taken) => {
-                    expired.answer.extend(taken.answer);
-                    expired.now = taken.now;
-                }
-                // What has been taken must reach the caller.
-                Err(_) if !expired.answer.is_empty() => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(expired)
-    }
-
     pub async fn open_holds(&self) -> Result<u64, CounterError> {
         let counts = self.each_bucket(|bucket| {
             let mut count = ::redis::cmd("ZCARD");
@@ -289,36 +265,6 @@ impl Redis {
     pub async fn check(&self) -> Result<(), CounterError> {
         let _: ::redis::Value = self.query(1, ::redis::cmd("PING")).await?;
         Ok(())
-    }
-
-    async fn expire_bucket(
-        &self,
-        bucket: Bucket,
-        max: usize,
-    ) -> Result<At<Vec<ExpiredHold>>, CounterError> {
-        let parts = self
-            .run(UPKEEP_PATIENCE, &self.scripts.expire(bucket, max))
-            .await?;
-        let (answer, now) = scripts::expired(&parts)?;
-        Ok(At { answer, now })
-    }
-
-    /// The buckets that have holds past their expiry. Only a hint, so it asks
-    /// without a script: the script that takes them decides.
-    async fn due_buckets(&self) -> Result<At<Vec<Bucket>>, CounterError> {
-        let now = self.time(UPKEEP_PATIENCE).await?;
-        let due: Vec<(Bucket, u64)> = self
-            .each_bucket(|bucket| {
-                let mut count = ::redis::cmd("ZCOUNT");
-                count.arg(bucket.open()).arg("-inf").arg(now.0);
-                count
-            })
-            .await?;
-        let due = due.into_iter().filter(|(_, count)| *count > 0);
-        Ok(At {
-            answer: due.map(|(bucket, _)| bucket).collect(),
-            now,
-        })
     }
 
     async fn time(&self, patience: u64) -> Result<UnixMillis, CounterError> {

@@ -39,10 +39,7 @@ impl Recorder {
     /// caller can lose the event. There are at most as many such tasks as calls
     /// that were open.
     pub fn record(&self, event: UsageEvent) {
-        self.metrics.record(&event);
-        if let Some(traces) = &self.traces {
-            traces.record(&event);
-        }
+        self.tell(&event);
         let Some(ledger) = self.ledger.clone() else {
             return;
         };
@@ -60,6 +57,39 @@ impl Recorder {
                 tracing::error!(%error, id = %event.id, "a usage event is not in the ledger; its call is estimated when weir begins again");
             }
         });
+    }
+
+    /// Records the ends of calls, and returns when they are on disk; false where
+    /// that isn't known. Waits for as long as the disk takes.
+    pub(super) async fn record_safely(&self, events: Vec<UsageEvent>) -> bool {
+        for event in &events {
+            self.tell(event);
+        }
+        let Some(ledger) = &self.ledger else {
+            return true;
+        };
+        let written = async {
+            for event in &events {
+                ledger.outcome(event).await?;
+            }
+            match events.is_empty() {
+                true => Ok(()),
+                false => ledger.flush().await,
+            }
+        };
+        let written = written.await;
+        if let Err(error) = &written {
+            self.metrics.ledger_error();
+            tracing::error!(%error, "expired calls are not in the ledger; the store hands them out again");
+        }
+        written.is_ok()
+    }
+
+    fn tell(&self, event: &UsageEvent) {
+        self.metrics.record(event);
+        if let Some(traces) = &self.traces {
+            traces.record(event);
+        }
     }
 
     /// Ends a call in the ledger that has no event of this process.

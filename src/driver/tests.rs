@@ -10,7 +10,10 @@ use crate::exchange::Settlement;
 use crate::ledger::spool::{self, Durability, Spool, SpoolConfig};
 use crate::limits::period::Period;
 use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Unit};
+use crate::protocol::Endpoint;
 use crate::telemetry::metrics::Metrics;
+use crate::tokens::Vocabulary;
+use crate::tokens::ratios::Ratio;
 use crate::units::{Millis, UnixMillis};
 use fake_redis::{FakeRedis, READONLY, Script};
 use futures_util::FutureExt;
@@ -385,6 +388,82 @@ async fn what_ended_elsewhere_before_the_store_heard_of_it_is_charged_as_it_was_
     assert_eq!(redis.tell(|state| state.used), 50.0);
     assert!(!driver.local.has_news());
     assert_eq!(driver.leases.len(), 0);
+}
+
+/// A call whose hold is past its expiry.
+async fn expired(driver: &Driver, n: u8) -> HoldId {
+    let mut call = call(driver, n, 10);
+    call.hold_ttl = Millis(1);
+    let before = UnixMillis(driver.clock.now().0 - 1_000);
+    let open = OpenCall {
+        id: call.hold,
+        started_at: before,
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: "key".into(),
+        plan: "team".into(),
+        labels: None,
+        endpoint: Endpoint::Other,
+        model: "".into(),
+        provider: None,
+        vocabulary: Vocabulary::O200kBase,
+        token_ratio: Ratio::default(),
+        price: None,
+        stream: false,
+        strip_usage: false,
+        input_tokens: 1,
+        input_estimate: None,
+        input_basis: None,
+        output_tokens: 1,
+        expected: None,
+        searches: 0,
+        request_bytes: 1,
+        traceparent: None,
+        shared: false,
+        would_refuse: Vec::new(),
+        rate_headers: Vec::new(),
+    };
+    call.context = open.to_json().into();
+    driver.counters.reserve(&call, before).await.unwrap();
+    call.hold
+}
+
+/// Looks again when any claim is over.
+async fn handed_out_again(driver: &Driver) -> Vec<HoldId> {
+    let later = driver.clock.now() + Millis::from_mins(10);
+    let expired = driver.counters.expire_due(later, 10, Millis(1)).await;
+    expired
+        .unwrap()
+        .iter()
+        .map(|expired| expired.hold)
+        .collect()
+}
+
+#[tokio::test]
+async fn an_expired_hold_is_told_of_once_its_row_is_safe() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = ledger(folder.path());
+    let spool = Arc::new(opened.spool);
+    let driver = driver_with(Counters::Memory(Memory::default()), Some(spool.clone()));
+    let hold = expired(&driver, 1).await;
+    expiry::expire(&driver).await.unwrap();
+    let begun = std::time::Instant::now();
+    while driver.telling.is_busy() && begun.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(handed_out_again(&driver).await, []);
+    let mut reader = spool.reader("test").unwrap();
+    let rows = reader.next(10).await.unwrap().unwrap().rows;
+    let rows: Vec<_> = rows.iter().map(|row| row.event.id).collect();
+    assert_eq!(rows, [hold]);
+    // A spool that takes nothing any more.
+    spool.close(Duration::from_secs(10)).await.unwrap();
+    let hold = expired(&driver, 2).await;
+    expiry::expire(&driver).await.unwrap();
+    assert!(!driver.telling.is_busy());
+    assert_eq!(handed_out_again(&driver).await, [hold]);
 }
 
 fn ledger(path: &std::path::Path) -> spool::Opened {

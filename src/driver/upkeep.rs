@@ -4,11 +4,8 @@
 //! One after the other: what this process is asking the store to settle is
 //! never taken by its own look for expired holds meanwhile.
 
-use super::Driver;
-use super::renewal;
 use super::unsettled::{Again, Round};
-use crate::exchange::{OpenCall, expired_event};
-use crate::ledger::faults::die;
+use super::{Driver, expiry, renewal};
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use std::sync::Arc;
@@ -18,9 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often expired holds are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(1);
-
-/// The most expired holds that one look takes over.
-const EXPIRED_BATCH_MAX: usize = 1_000;
 
 /// The intervals' work.
 pub struct Upkeep {
@@ -120,44 +114,10 @@ impl Upkeep {
         now.duration_since(self.failed_at) >= wait
     }
 
-    /// Takes over holds that nobody settled, whoever opened them, and records
-    /// each as an estimated call.
     async fn expire(&mut self) {
-        let driver = &self.driver;
-        let now = driver.clock.now();
-        let expired = match driver.counters.expire_due(now, EXPIRED_BATCH_MAX).await {
-            Ok(expired) => expired,
-            Err(error) => {
-                driver.recorder.counter_error(&error);
-                self.store_failed();
-                return;
-            }
-        };
-        if !expired.is_empty() {
-            die("die::expired");
-        }
-        for hold in expired {
-            driver.leases.release(hold.hold);
-            // The other part, if there is one, is kept no longer either.
-            driver.leases.release(hold.hold.shared());
-            // What the call came to is known here, or that it was refused.
-            if let Some(settlement) = driver.unsettled.take(hold.hold) {
-                if let Some(event) = settlement.event {
-                    driver.recorder.record(event);
-                }
-                continue;
-            }
-            if hold.hold.is_shared() {
-                // The call is told of by its own part.
-                continue;
-            }
-            match OpenCall::from_json(&hold.context) {
-                Some(call) => driver.recorder.record(expired_event(&call, now)),
-                None => {
-                    tracing::error!(hold = %hold.hold, "an expired hold's call can't be read");
-                    driver.recorder.forget(hold.hold);
-                }
-            }
+        if let Err(error) = expiry::expire(&self.driver).await {
+            self.driver.recorder.counter_error(&error);
+            self.store_failed();
         }
     }
 }

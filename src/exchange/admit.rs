@@ -39,6 +39,7 @@ struct Asked {
     estimate: Estimate,
     most: Estimate,
     expected: Option<ExpectedOutput>,
+    searches: u64,
     stream: bool,
     strip_usage: bool,
     request_bytes: u64,
@@ -243,7 +244,12 @@ impl Admission<'_> {
         let price = price.map(|price| price.pin(who.started_at, may));
         let priced = |tokens: u64| {
             let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(price.as_ref(), prompt.held_tokens, output_tokens)
+            Estimate::priced(
+                price.as_ref(),
+                prompt.held_tokens,
+                output_tokens,
+                facts.searches,
+            )
         };
         let most = priced(cap.tokens);
         let estimate = priced(self.held_tokens(who, plan, model, &cap));
@@ -252,6 +258,7 @@ impl Admission<'_> {
             estimate,
             most,
             expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
+            searches: facts.searches,
             stream: facts.stream,
             strip_usage,
             request_bytes: body.len() as u64,
@@ -287,6 +294,7 @@ impl Admission<'_> {
             user: who.principal.user.clone(),
             key_id: Arc::clone(&who.principal.key_id),
             plan: Arc::clone(&plan.name),
+            labels: who.principal.labels.clone(),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
             provider: model.provider.clone(),
@@ -301,6 +309,7 @@ impl Admission<'_> {
             input_basis: asked.prompt.basis.filter(|_| model.token_ratio.learned),
             output_tokens: asked.estimate.output_tokens,
             expected: asked.expected,
+            searches: asked.searches,
             request_bytes: asked.request_bytes,
             traceparent: who.traceparent.clone(),
             shared: !shared.is_empty(),

@@ -60,6 +60,8 @@ pub fn used(usage: &Usage, requests: u64) -> Used {
     Used {
         input: of(usage.input_tokens),
         cached_input: of(usage.cached_input_tokens),
+        cached_input_audio: of(usage.cached_input_audio_tokens),
+        cached_input_image: of(usage.cached_input_image_tokens),
         cache_write: of(usage.cache_write_tokens),
         cache_write_1h: of(usage.cache_write_1h_tokens),
         input_audio: of(usage.input_audio_tokens),
@@ -107,7 +109,7 @@ pub(super) fn charged(
     };
     let used = used(usage, 1);
     let parts = match known {
-        Known::Reserved => price.hold(used.input, used.output),
+        Known::Reserved => price.hold(used.input, used.output, used.searches),
         Known::Provider | Known::Counted => price.cost(said, &used),
     };
     Charged {

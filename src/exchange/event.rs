@@ -5,6 +5,7 @@
 //! change its meaning. A token count that nobody knows is absent, never 0.
 //! No prompt, no answer, no key.
 
+use crate::identity::{Labels, labels};
 use crate::limits::HoldId;
 use crate::pricing::CostPart;
 use crate::protocol::Endpoint;
@@ -29,7 +30,7 @@ pub enum Outcome {
     Refused,
 }
 
-/// Where the token counts come from.
+/// Where token counts come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
@@ -92,6 +93,9 @@ pub struct UsageEvent {
     pub key_id: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Arc<str>>,
+    /// The words that the key, or who vouches for the caller, has for it.
+    #[serde(default, with = "labels", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Arc<Labels>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
     /// The form of API that was spoken: `openai`, `anthropic`, `gemini`,
@@ -118,9 +122,18 @@ pub struct UsageEvent {
     /// The provider's own word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// Absent where nothing was used.
+    /// Where the call's counts come from; absent where nothing was used. Of
+    /// those of the two wholes that `input_known` and `output_known` don't say;
+    /// parts of them (cached, reasoning, sound, ...), and searches, are always
+    /// the provider's, but for searches of a call that is `reserved`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<Known>,
+    /// Where `input_tokens` comes from, where that isn't `known`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_known: Option<Known>,
+    /// Where `output_tokens` comes from, where that isn't `known`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_known: Option<Known>,
     /// All prompt tokens, cached ones included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
@@ -139,6 +152,12 @@ pub struct UsageEvent {
     /// Part of `input_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_image_tokens: Option<u64>,
+    /// Part of `cached_input_tokens`, and not of `input_audio_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_audio_tokens: Option<u64>,
+    /// Part of `cached_input_tokens`, and not of `input_image_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_image_tokens: Option<u64>,
     /// All produced tokens, reasoning included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
@@ -187,6 +206,16 @@ impl Outcome {
             Outcome::Estimated => "estimated",
             Outcome::Void => "void",
             Outcome::Refused => "refused",
+        }
+    }
+}
+
+impl Known {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Known::Provider => "provider",
+            Known::Counted => "counted",
+            Known::Reserved => "reserved",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a door to a meter, as JSON. It holds names, numbers and times; never a prompt, an answer or a key.
 
 use super::prompt::Basis;
+use crate::identity::{Labels, labels};
 use crate::limits::HoldId;
 use crate::policy::{Estimate, Hold};
 use crate::pricing::PinnedPrice;
@@ -31,6 +32,8 @@ pub struct OpenCall {
     pub user: Option<Arc<str>>,
     pub key_id: Arc<str>,
     pub plan: Arc<str>,
+    #[serde(default, with = "labels", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Arc<Labels>>,
     pub endpoint: Endpoint,
     pub model: Arc<str>,
     /// Who serves it, as configured.
@@ -60,6 +63,9 @@ pub struct OpenCall {
     /// Where its plan holds what is expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<ExpectedOutput>,
+    /// Searches that are held: the most that the call may make, or a guess.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub searches: u64,
     pub request_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -117,7 +123,8 @@ impl OpenCall {
     }
 
     pub fn estimate(&self) -> Estimate {
-        Estimate::priced(self.price.as_ref(), self.input_tokens, self.output_tokens)
+        let price = self.price.as_ref();
+        Estimate::priced(price, self.input_tokens, self.output_tokens, self.searches)
     }
 
     pub fn to_json(&self) -> String {
@@ -129,6 +136,10 @@ impl OpenCall {
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 fn write_id<S: Serializer>(id: &HoldId, serializer: S) -> Result<S::Ok, S::Error> {

@@ -53,10 +53,43 @@ pub(super) struct Seen {
 struct Verdict {
     outcome: Outcome,
     known: Option<Known>,
+    /// Of the input and of the output alone, where that is told apart.
+    input_known: Option<Known>,
+    output_known: Option<Known>,
     requests: u64,
     usage: Usage,
     /// As the provider said it.
     service_tier: Option<&'static str>,
+}
+
+impl Verdict {
+    fn new(outcome: Outcome, known: Option<Known>, requests: u64, usage: Usage) -> Self {
+        Self {
+            outcome,
+            known,
+            input_known: None,
+            output_known: None,
+            requests,
+            usage,
+            service_tier: None,
+        }
+    }
+
+    /// The larger of what a provider said of a call and of what is known
+    /// otherwise, of input and output each.
+    fn larger(call: &OpenCall, said: Usage, known: Known, own: Usage) -> Self {
+        let most = believed(call);
+        let of = |said: Option<u64>, most: Option<u64>, own: Option<u64>| {
+            let is_said = said.is_some() && said >= own && said <= most;
+            Some(if is_said { Known::Provider } else { known })
+        };
+        let usage = larger(clamped(call, said), own);
+        Self {
+            input_known: of(said.input_tokens, most.input_tokens, own.input_tokens),
+            output_known: of(said.output_tokens, most.output_tokens, own.output_tokens),
+            ..Self::new(Outcome::Estimated, Some(known), 1, usage)
+        }
+    }
 }
 
 /// The end of a call whose answer began.
@@ -124,13 +157,9 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
         output_tokens: Some(seen.counted_tokens),
         ..Usage::default()
     };
-    let estimated = |usage| Verdict {
-        outcome: Outcome::Estimated,
-        known: Some(Known::Counted),
-        requests: 1,
-        usage: larger(clamped(call, usage), counted),
-        service_tier: None,
-    };
+    let usage_said = seen.answer.usage.map(|usage| searched(call, seen, usage));
+    let usage_or_none = usage_said.unwrap_or_else(|| searched(call, seen, Usage::default()));
+    let estimated = |usage| Verdict::larger(call, usage, Known::Counted, counted);
     let nothing_seen = seen.first_token_at.is_none() && seen.answer.usage.is_none();
     match (seen.origin, seen.status) {
         (Origin::NeverSent, _) => never_sent(),
@@ -140,27 +169,29 @@ fn judge(call: &OpenCall, seen: &Seen) -> Verdict {
             used_up_nothing(Outcome::Exact)
         }
         (Origin::Lost, _) if nothing_seen => lost(call),
-        (_, 400..=499) if seen.answer.usage.is_none() => Verdict {
-            outcome: Outcome::Void,
-            known: None,
-            requests: 1,
-            usage: Usage::default(),
-            service_tier: None,
-        },
-        (_, 200..=299) => match seen.answer.usage {
+        (_, 400..=499) if seen.answer.usage.is_none() => used_up_nothing(Outcome::Void),
+        (_, 200..=299) => match usage_said {
             Some(usage) if is_exact(call, &seen.answer, usage) && is_plausible(call, usage) => {
-                Verdict {
-                    outcome: Outcome::Exact,
-                    known: Some(Known::Provider),
-                    requests: 1,
-                    usage,
-                    service_tier: None,
-                }
+                Verdict::new(Outcome::Exact, Some(Known::Provider), 1, usage)
             }
-            usage if is_silent(call, seen) => larger_lost(call, usage.unwrap_or_default()),
-            usage => estimated(usage.unwrap_or_default()),
+            _ if is_silent(call, seen) => {
+                Verdict::larger(call, usage_or_none, Known::Reserved, lost(call).usage)
+            }
+            _ => estimated(usage_or_none),
         },
-        _ => estimated(seen.answer.usage.unwrap_or_default()),
+        _ => estimated(usage_or_none),
+    }
+}
+
+/// A usage with the searches that the answer shows; of a chat that asked for one,
+/// which no answer counts, with that.
+fn searched(call: &OpenCall, seen: &Seen, usage: Usage) -> Usage {
+    let is_chat = call.endpoint == Endpoint::ChatCompletions;
+    let asked =
+        (is_chat && matches!(seen.status, 200..=299) && call.searches > 0).then_some(call.searches);
+    Usage {
+        searches: usage.searches.max(seen.answer.searches).or(asked),
+        ..usage
     }
 }
 
@@ -181,20 +212,14 @@ fn is_silent(call: &OpenCall, seen: &Seen) -> bool {
     call.output_tokens_max() > 0 && seen.first_token_at.is_none() && !(ended && told)
 }
 
-/// The most that the call could use, or what was said, where that is more.
-fn larger_lost(call: &OpenCall, said: Usage) -> Verdict {
-    let lost = lost(call);
-    Verdict {
-        usage: larger(clamped(call, said), lost.usage),
-        ..lost
-    }
-}
-
 /// What a provider may claim beyond what can be explained before it is no
 /// longer believed: tools and files that it fetched itself add to the input,
 /// and a cap on the output is not kept to the token.
 const INPUT_UNEXPLAINED_MAX: u64 = 1_000_000;
 const OUTPUT_UNEXPLAINED_MAX: u64 = 4_096;
+
+/// The same of searches: research takes some hundred.
+const SEARCHES_UNEXPLAINED_MAX: u64 = 1_000;
 
 /// The most usage that is believed. A provider's mistake must not put a tenant
 /// into a debt that takes years to pay.
@@ -210,13 +235,16 @@ fn believed(call: &OpenCall) -> Usage {
                 .saturating_mul(2)
                 .saturating_add(OUTPUT_UNEXPLAINED_MAX),
         ),
+        searches: Some(call.searches.saturating_add(SEARCHES_UNEXPLAINED_MAX)),
         ..Usage::default()
     }
 }
 
 fn is_plausible(call: &OpenCall, usage: Usage) -> bool {
     let most = believed(call);
-    usage.input_tokens <= most.input_tokens && usage.output_tokens <= most.output_tokens
+    usage.input_tokens <= most.input_tokens
+        && usage.output_tokens <= most.output_tokens
+        && usage.searches <= most.searches
 }
 
 fn clamped(call: &OpenCall, usage: Usage) -> Usage {
@@ -224,6 +252,7 @@ fn clamped(call: &OpenCall, usage: Usage) -> Usage {
     Usage {
         input_tokens: usage.input_tokens.min(most.input_tokens),
         output_tokens: usage.output_tokens.min(most.output_tokens),
+        searches: usage.searches.min(most.searches),
         ..usage
     }
 }
@@ -232,29 +261,18 @@ fn larger(said: Usage, counted: Usage) -> Usage {
     Usage {
         input_tokens: said.input_tokens.max(counted.input_tokens),
         output_tokens: said.output_tokens.max(counted.output_tokens),
+        searches: said.searches.max(counted.searches),
         ..said
     }
 }
 
 /// One request, and no tokens.
 fn used_up_nothing(outcome: Outcome) -> Verdict {
-    Verdict {
-        outcome,
-        known: None,
-        requests: 1,
-        usage: Usage::default(),
-        service_tier: None,
-    }
+    Verdict::new(outcome, None, 1, Usage::default())
 }
 
 fn never_sent() -> Verdict {
-    Verdict {
-        outcome: Outcome::Void,
-        known: None,
-        requests: 0,
-        usage: Usage::default(),
-        service_tier: None,
-    }
+    Verdict::new(Outcome::Void, None, 0, Usage::default())
 }
 
 /// It may have produced all that it could.
@@ -264,17 +282,13 @@ fn lost(call: &OpenCall) -> Verdict {
 
 /// Nothing is known but what was asked for.
 fn estimate(call: &OpenCall, output_tokens: u64) -> Verdict {
-    Verdict {
-        outcome: Outcome::Estimated,
-        known: Some(Known::Reserved),
-        requests: 1,
-        usage: Usage {
-            input_tokens: Some(call.input_tokens),
-            output_tokens: Some(output_tokens),
-            ..Usage::default()
-        },
-        service_tier: None,
-    }
+    let usage = Usage {
+        input_tokens: Some(call.input_tokens),
+        output_tokens: Some(output_tokens),
+        searches: (call.searches > 0).then_some(call.searches),
+        ..Usage::default()
+    };
+    Verdict::new(Outcome::Estimated, Some(Known::Reserved), 1, usage)
 }
 
 fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Settlement {

@@ -1,16 +1,18 @@
 //! Over real connections: what is answered, and peers that misbehave.
 
 use super::*;
+use crate::config::{Address, TcpSocket};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::driver::{Leases, Recorder};
 use crate::exchange::Settings;
 use crate::identity::Pepper;
 use crate::limits::share::OnCounterFailure;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Listener, Metrics};
 use std::io;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 const PEPPER: &str = "a pepper that only tests know";
@@ -77,15 +79,21 @@ struct Server {
 }
 
 async fn start(count_checks: bool) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = Address::Tcp(TcpSocket {
+        address: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+    });
+    let metrics = Arc::new(Metrics::new());
+    let opened = Incoming::open(&address, Listener::HttpAuthz, &Outside, &metrics).await;
+    let incoming = opened.unwrap();
+    let address = incoming.tcp_address().unwrap().unwrap();
     let readiness = Arc::<Readiness>::default();
     let service = HttpAuthz::new(driver(count_checks), Arc::clone(&readiness));
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(service.serve(listener, shutdown));
+    let task = tokio::spawn(service.serve(incoming, shutdown));
     Server {
         address,
         readiness,

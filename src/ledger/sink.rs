@@ -9,8 +9,14 @@
 
 use super::row::Row;
 
-/// The most rows of a batch.
-pub const BATCH_ROWS_MAX: usize = 2_048;
+/// The most rows of a batch: some megabytes. More would share a commit and the
+/// rollups' rows among more of them, but offer more again after a failure.
+pub const BATCH_ROWS_MAX: usize = 4_096;
+
+/// The most rows that a sink has and may be offered again: a batch whose
+/// acknowledgement was lost, and after a power cut, what was acknowledged since a
+/// relay's position was last synced.
+pub const OFFERED_AGAIN_ROWS_MAX: usize = 4 * BATCH_ROWS_MAX;
 
 /// Takes rows in.
 pub trait Sink: Send {

@@ -5,6 +5,7 @@
 //! | [`file`] | JSON lines appended to a file: the usage log |
 //! | [`otlp`] | OpenTelemetry log records over gRPC |
 //! | [`cloudevents`] | CloudEvents over HTTP, as metering services take them in |
+//! | [`dead_letters`] | what none of them takes, kept for another try |
 //!
 //! ```text
 //!            ┌─ file ─────────► lines (one thread)
@@ -20,7 +21,7 @@
 //! configured (`config`), the tables of SQL stores.
 
 pub mod cloudevents;
-mod dead_letters;
+pub mod dead_letters;
 pub mod endpoint;
 pub mod file;
 mod halving;

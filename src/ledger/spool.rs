@@ -16,7 +16,8 @@
 //! ```text
 //! DIR/lock                        held by the process that writes
 //! DIR/segments/NUMBER.seg         16 hexadecimal digits, from 1
-//! DIR/positions/SINK              how far a relay has come
+//! DIR/positions/SINK              how far a relay has come; written with each batch
+//! DIR/positions/SINK.synced       the same, synced now and then
 //! DIR/quarantine/NUMBER-OFFSET    bytes that were no records, or records that are
 //!                                 no rows, as they were found
 //! ```
@@ -45,30 +46,54 @@
 //! | dropped | an id (16 bytes): its intent is ended, its row is another's to write |
 //! | synced | an offset (8 bytes): all of this segment before it was synced when this was written |
 //!
-//! A segment begins with the intents that were open when it was begun. It gets
-//! its name once these are on disk, so the newest segment alone tells what is
-//! open, and older ones are needed only for what relays have not read: those
-//! that all have read are removed.
+//! A segment begins with the intents that were open when it was begun, and a
+//! `synced`. It gets its name once these are on disk, so the newest segment alone
+//! tells what is open, and older ones are needed only for what relays have not
+//! read: those that all have read are removed.
+//!
+//! Each batch begins with a `synced` of what is on disk by then. Where no batch
+//! comes within a second, or the spool is closed, one is written by itself. So
+//! all that is acknowledged is soon said to be, but for the last batch of a
+//! process that died within that second.
 //!
 //! # When a process begins
 //! The newest segment is read to its end. Where bytes are no record:
-//! - followed by no `synced` that reaches behind them, they were never
-//!   acknowledged (a write that a power cut tore): cut off, and kept in
-//!   `quarantine` all the same;
-//! - else the disk has lost what was acknowledged: they are kept in
-//!   `quarantine`, it is reported, and reading goes on at the next record. The
-//!   chain shows the gap.
+//! - they are cut off, and kept in `quarantine` all the same, if they were never
+//!   acknowledged, as far as can be known (a write that a power cut tore): no
+//!   record is behind them, no `synced` reaches behind them, no sink has read so
+//!   far;
+//! - else they stay where they are, a copy is kept in `quarantine`, it is
+//!   reported, and reading goes on at the next record, by relays too. The chain
+//!   shows the gap: numbers that lost rows may have had are not given again.
+//!
+//! A disk may write the pages of one batch in any order, so records behind a
+//! hole may be of a batch that was never acknowledged. They are read all the
+//! same, as are whole records at the end that nobody was told of: what is in the
+//! spool may be a call that was refused in the end, and then is an estimated
+//! row; but no call that was let through is missing. For the same reason
+//! the hole is reported as a loss, which it may not be.
+//!
+//! What can't be known: whether the last batch was acknowledged, if its end, and
+//! nothing behind it, was damaged before it was said to be safe, and no sink had
+//! read it. It is taken for torn.
+//!
+//! Of a segment whose header is damaged, the header is set aside, nothing is
+//! cut, and its records are read like any other's. Where the beginning of the
+//! newest can't be read, the older ones that are still there are read before it:
+//! what was open in them, and not ended in it, is open. The chain goes on from
+//! the last row that can be read; where there is none, another begins.
 //!
 //! A new segment is begun then, so nothing is ever written behind such bytes.
 //!
 //! # When the disk refuses
-//! - A write that fails for want of room is taken back and tried again; no call
-//!   is admitted meanwhile, outcomes wait. So it is where the segments' size has
+//! - A write that fails for want of room is tried again from the byte where it
+//!   stopped; no call is admitted meanwhile, outcomes wait. So it is where the segments' size has
 //!   come to its bound, because a sink is away for long.
 //! - After a sync that failed nobody knows what is on disk, and asking again
 //!   would not tell (the kernel drops what it could not write). Nothing more is
 //!   acknowledged: [`Health::Failed`], and the process must end.
 
+mod batch;
 mod frame;
 mod position;
 mod queue;
@@ -86,7 +111,8 @@ use super::row::ChainId;
 use super::wire;
 use crate::exchange::UsageEvent;
 use crate::limits::HoldId;
-use queue::{Entry, Queue};
+use batch::Entry;
+use queue::Queue;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,8 +123,10 @@ use writer::Writer;
 /// kilobyte. Only names from the configuration and words of the provider vary.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a caller waits for room in the queue.
-pub const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a call that is to be let through waits for the disk: for room in the
+/// queue, and for the write or sync behind that. Shorter than Envoy waits for
+/// weir (a second, in `envoy/`), so that its caller is told why it is refused.
+pub const WAIT_MAX: Duration = Duration::from_millis(750);
 
 /// How long written records stay unsynced when nobody waits for them.
 pub const SYNC_EVERY: Duration = Duration::from_millis(50);
@@ -175,7 +203,8 @@ pub struct Opened {
     pub spool: Spool,
     /// Still open in it: each needs [`Spool::outcome`] or [`Spool::drop_intent`].
     pub interrupted: Vec<Interrupted>,
-    /// Acknowledged bytes that could not be read, now in `quarantine`.
+    /// Bytes that could not be read and were acknowledged, or may have been; now in
+    /// `quarantine`, where there is anything left of them.
     pub lost_bytes: u64,
 }
 
@@ -312,7 +341,8 @@ impl Spool {
         tokio::time::timeout(wait, delivered).await.unwrap_or(false)
     }
 
-    /// Takes nothing more, and returns once all is on disk.
+    /// Takes nothing more, and returns once all is on disk, with what had waited for
+    /// room by then.
     ///
     /// # Errors
     /// [`SpoolError::Failed`], and [`SpoolError::Slow`] where the disk didn't take

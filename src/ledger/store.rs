@@ -9,10 +9,13 @@
 //! | [`query`], [`report`] | a report: what is read where; how parts become pages |
 //! | [`verify`] | whether a chain is as it was written |
 //! | `connect`, `engine`, `value`, `error` | the two engines behind one face |
+//! | `remote` | PostgreSQL's connections, given up rather than waited for |
 //! | `migrations` | the tables, by version |
-//! | `write`, `copy`, `partitions` | batches in |
+//! | `write`, `copy`, `partitions`, `known` | batches in |
+//! | `aside` | rows that were set aside, and another try |
 //! | `told_twice` | a call that is told of as refused and as let through |
-//! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows |
+//! | `served` | which model served, in rollups |
+//! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows and sums |
 //!
 //! Always holds:
 //! - a row is counted once, however often it is delivered: by its event's id;
@@ -32,23 +35,29 @@ pub mod rollup;
 pub mod verify;
 
 mod adjust;
+mod aside;
 mod connect;
 mod copy;
 mod engine;
 mod error;
+mod known;
 mod migrations;
 mod partitions;
 mod read;
+mod remote;
 mod retention;
+mod served;
 mod told_twice;
 mod usage;
 mod value;
 mod write;
 
 pub use adjust::{ADJUSTMENTS_MAX, Adjusted, Adjustment};
+pub use aside::{ASIDE_ROWS, Again, Aside};
 pub use connect::{PostgresConfig, StoreConfig};
 pub use error::StoreError;
 pub use read::{Chain, ChainRows, Of, SCAN_ROWS, Scan, Shown};
+pub use retention::Rollup;
 
 use super::row::{ChainId, Row};
 use super::sink::{Sink, SinkError};
@@ -70,7 +79,7 @@ const DELIVER_TIMEOUT: Millis = Millis(30_000);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    known: write::Known,
+    known: known::Known,
 }
 
 impl Store {
@@ -83,7 +92,7 @@ impl Store {
         let pool = connect::connect(config).await?;
         migrations::migrate(&pool).await?;
         partitions::ahead(&pool).await?;
-        let known = write::Known::default();
+        let known = known::Known::default();
         Ok(Self { pool, known })
     }
 
@@ -95,7 +104,7 @@ impl Store {
     pub async fn open_to_read(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = connect::connect_to_read(config).await?;
         migrations::check(&pool).await?;
-        let known = write::Known::default();
+        let known = known::Known::default();
         Ok(Self { pool, known })
     }
 
@@ -107,8 +116,9 @@ impl Store {
     /// One page of a report.
     ///
     /// # Errors
-    /// [`StoreError::NotKept`] where it needs rows that are dropped; what can't
-    /// be asked for; [`StoreError::Away`].
+    /// [`StoreError::NotKept`], [`StoreError::QuartersNotKept`] and
+    /// [`StoreError::DaysNotKept`] where it needs what is dropped; what can't be
+    /// asked for; [`StoreError::Away`].
     pub async fn usage(&self, query: &Query) -> Result<Report, StoreError> {
         usage::usage(&self.pool, query).await
     }
@@ -267,9 +277,9 @@ impl Store {
     /// [`StoreError::Away`].
     pub async fn kept_from(&self) -> Result<UnixMillis, StoreError> {
         let mut tx = self.pool.read().await?;
-        let kept_from = usage::kept_from(&mut tx).await?;
+        let kept = usage::kept(&mut tx).await?;
         tx.rollback().await?;
-        Ok(kept_from)
+        Ok(kept.rows_from)
     }
 
     /// Drops rows from before this time (PostgreSQL: whole months of them), and
@@ -283,25 +293,32 @@ impl Store {
         retention::drop_before(&self.pool, before).await
     }
 
-    /// Writes in time, or is away. To PostgreSQL in a task of its own, which ends by
-    /// itself, whoever stops waiting for it: a copy that is given up midway leaves
-    /// its connection with answers that the next one would take for its own.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it ends with its connection; what it has written counts once"
-    )]
+    /// Drops the sums of whole days (UTC) before this time: those by quarter of an
+    /// hour, or those by day. Gives the time from which they are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`]: call it again later.
+    pub async fn drop_rollups_before(
+        &self,
+        rollup: Rollup,
+        before: UnixMillis,
+    ) -> Result<UnixMillis, StoreError> {
+        retention::drop_rollups_before(&self.pool, rollup, before).await
+    }
+
+    /// Drops what was set aside before this time, as far as the rows of its chain
+    /// up to it are dropped: what is left of a chain needs it to be whole. Gives
+    /// how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`]: call it again later.
+    pub async fn drop_set_aside_before(&self, before: UnixMillis) -> Result<u64, StoreError> {
+        retention::drop_set_aside_before(&self.pool, before).await
+    }
+
+    /// Writes in time, or is away.
     async fn write(&self, rows: &[Row], commit: bool) -> Result<(), StoreError> {
-        if let Pool::Sqlite(_) = &self.pool {
-            return in_time(write::write(&self.pool, &self.known, rows, commit)).await;
-        }
-        let (pool, known, rows) = (self.pool.clone(), self.known.clone(), rows.to_vec());
-        let writing = tokio::spawn(async move { write::write(&pool, &known, &rows, commit).await });
-        let ended = async {
-            writing
-                .await
-                .map_err(|error| StoreError::Away(error.to_string()))?
-        };
-        in_time(ended).await
+        in_time(write::write(&self.pool, &self.known, rows, commit)).await
     }
 
     /// The row that the database refuses, found by halving the batch.

@@ -7,6 +7,7 @@
 use super::row::{Link, Row};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, Outcome, SCHEMA};
+use crate::identity::labels;
 use crate::limits::HoldId;
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -137,12 +138,16 @@ fn message(event: &UsageEvent) -> v1::UsageEvent {
         finish_reason: event.finish_reason.clone(),
         cache_hit: event.cache_hit,
         known: known(event.known).into(),
+        input_known: known(event.input_known).into(),
+        output_known: known(event.output_known).into(),
         input_tokens: event.input_tokens,
         cached_input_tokens: event.cached_input_tokens,
         cache_write_tokens: event.cache_write_tokens,
         cache_write_1h_tokens: event.cache_write_1h_tokens,
         input_audio_tokens: event.input_audio_tokens,
         input_image_tokens: event.input_image_tokens,
+        cached_input_audio_tokens: event.cached_input_audio_tokens,
+        cached_input_image_tokens: event.cached_input_image_tokens,
         output_tokens: event.output_tokens,
         reasoning_tokens: event.reasoning_tokens,
         output_audio_tokens: event.output_audio_tokens,
@@ -154,6 +159,12 @@ fn message(event: &UsageEvent) -> v1::UsageEvent {
         price_version: text(&event.price_version),
         request_bytes: event.request_bytes,
         traceparent: event.traceparent.clone(),
+        labels: event
+            .labels
+            .iter()
+            .flat_map(|all| all.iter())
+            .map(label)
+            .collect(),
         link: None,
     }
 }
@@ -161,10 +172,6 @@ fn message(event: &UsageEvent) -> v1::UsageEvent {
 fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
     let arc = |text: Option<String>| text.map(Arc::from);
     let arcs = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
-    let endpoint = message.endpoint.as_deref().map(|path| {
-        let known = Endpoint::all().find(|endpoint| endpoint.path() == path);
-        known.ok_or(WireError::Field("endpoint"))
-    });
     let status = message.status.map(u16::try_from).transpose();
     Ok(UsageEvent {
         schema: SCHEMA.to_owned(),
@@ -183,7 +190,7 @@ fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
         user: arc(message.user),
         key_id: arc(message.key_id),
         plan: arc(message.plan),
-        endpoint: endpoint.transpose()?,
+        endpoint: read_endpoint(message.endpoint.as_deref())?,
         dialect: message.dialect.into(),
         provider: arc(message.provider),
         model: arc(message.model),
@@ -194,12 +201,16 @@ fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
         finish_reason: message.finish_reason,
         cache_hit: message.cache_hit,
         known: read_known(message.known)?,
+        input_known: read_known(message.input_known)?,
+        output_known: read_known(message.output_known)?,
         input_tokens: message.input_tokens,
         cached_input_tokens: message.cached_input_tokens,
         cache_write_tokens: message.cache_write_tokens,
         cache_write_1h_tokens: message.cache_write_1h_tokens,
         input_audio_tokens: message.input_audio_tokens,
         input_image_tokens: message.input_image_tokens,
+        cached_input_audio_tokens: message.cached_input_audio_tokens,
+        cached_input_image_tokens: message.cached_input_image_tokens,
         output_tokens: message.output_tokens,
         reasoning_tokens: message.reasoning_tokens,
         output_audio_tokens: message.output_audio_tokens,
@@ -207,15 +218,31 @@ fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
         searches: message.searches,
         reserved_tokens: message.reserved_tokens,
         cost_nanos: message.cost_nanos,
-        cost_parts: message
-            .cost_parts
-            .iter()
-            .map(read_part)
-            .collect::<Result<_, _>>()?,
+        cost_parts: read_parts(&message.cost_parts)?,
         price_version: arc(message.price_version),
         request_bytes: message.request_bytes,
         traceparent: message.traceparent,
+        labels: labels::sorted(message.labels.into_iter().map(read_label).collect()),
     })
+}
+
+fn label((name, value): &(Arc<str>, Arc<str>)) -> v1::Label {
+    v1::Label {
+        name: name.to_string(),
+        value: value.to_string(),
+    }
+}
+
+fn read_label(label: v1::Label) -> (Arc<str>, Arc<str>) {
+    (label.name.into(), label.value.into())
+}
+
+fn read_endpoint(path: Option<&str>) -> Result<Option<Endpoint>, WireError> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let known = Endpoint::all().find(|endpoint| endpoint.path() == path);
+    known.map(Some).ok_or(WireError::Field("endpoint"))
 }
 
 fn outcome(outcome: Outcome) -> v1::Outcome {
@@ -263,6 +290,10 @@ fn part(part: &CostPart) -> v1::CostPart {
         units: part.units,
         cost_nanos: part.cost_nanos,
     }
+}
+
+fn read_parts(parts: &[v1::CostPart]) -> Result<Vec<CostPart>, WireError> {
+    parts.iter().map(read_part).collect()
 }
 
 fn read_part(part: &v1::CostPart) -> Result<CostPart, WireError> {
@@ -314,17 +345,25 @@ mod tests {
         }
     }
 
+    const KNOWN: [Option<Known>; 4] = [
+        None,
+        Some(Known::Provider),
+        Some(Known::Counted),
+        Some(Known::Reserved),
+    ];
+
     prop_compose! {
         fn any_row()(
             id in any::<u128>(),
             outcome in 0..4usize,
-            known in 0..4usize,
+            known in proptest::array::uniform3(0..4usize),
             endpoint in proptest::option::of(0..Endpoint::ALL.len()),
             names in proptest::array::uniform14(name()),
-            counts in proptest::array::uniform15(count()),
+            counts in proptest::array::uniform16(count()),
             flags in any::<(bool, bool)>(),
             status in proptest::option::of(any::<u16>()),
             times in any::<(u64, Option<u64>, u64)>(),
+            labels in proptest::collection::btree_map(".{0,4}", ".{0,4}", 0..3),
             lists in proptest::array::uniform2(proptest::collection::vec(".{0,5}", 0..3)),
             cost_parts in parts(),
             link in any::<(u128, u64, Hash)>(),
@@ -335,7 +374,7 @@ mod tests {
             let [input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
                 input_audio_tokens, input_image_tokens, output_tokens, reasoning_tokens,
                 output_audio_tokens, output_image_tokens, searches, reserved_tokens, cost_nanos,
-                request_bytes, _] = counts;
+                request_bytes, cached_input_audio_tokens, cached_input_image_tokens] = counts;
             let other = other.map(|o| o.to_string());
             let event = UsageEvent {
                 schema: SCHEMA.to_owned(),
@@ -346,6 +385,9 @@ mod tests {
                 first_token_at_ms: times.1.map(UnixMillis),
                 ended_at_ms: UnixMillis(times.2),
                 tenant, project, environment, user, key_id, plan,
+                labels: labels::sorted(
+                    labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+                ),
                 endpoint: endpoint.map(|e| Endpoint::ALL[e]),
                 dialect: dialect.unwrap_or_else(|| "openai".into()),
                 provider, model,
@@ -354,9 +396,12 @@ mod tests {
                 stream: flags.0,
                 status,
                 finish_reason: other.clone(),
-                known: [None, Some(Known::Provider), Some(Known::Counted), Some(Known::Reserved)][known],
+                known: KNOWN[known[0]],
+                input_known: KNOWN[known[1]],
+                output_known: KNOWN[known[2]],
                 input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
                 input_audio_tokens, input_image_tokens, output_tokens, reasoning_tokens,
+                cached_input_audio_tokens, cached_input_image_tokens,
                 output_audio_tokens, output_image_tokens, searches, reserved_tokens, cost_nanos,
                 cost_parts, price_version,
                 request_bytes: request_bytes.unwrap_or(0),

@@ -5,9 +5,9 @@
 //! (`ft:...`). A snapshot has a price of its own, or that of its family; a
 //! fine-tuned model that of fine-tuned ones, never that of its base.
 //!
-//! Always holds: where a provider is known, no other one's price counts. A model
-//! that many serve at prices of their own (an open one) is found with its
-//! provider alone.
+//! Always holds: where a provider is known, no other one's price counts, be it of
+//! an operator's own file. A model that many serve at prices of their own (an open
+//! one) is found with its provider alone.
 
 use super::catalogue::{Catalogue, Entry};
 
@@ -82,26 +82,44 @@ pub fn provider(name: &str) -> String {
 /// The prices of the model of that name; `served_by` says who serves it, where
 /// that is known. A word there that is no provider's says nothing.
 pub fn find(catalogue: &Catalogue, served_by: Option<&str>, name: &str) -> Option<Entry> {
-    let served_by = served_by
-        .map(provider)
-        .filter(|provider| is_provider(catalogue, provider));
+    find_among(&[catalogue], served_by, name).map(|(_, entry)| entry)
+}
+
+/// The same in several catalogues, of which an earlier one's prices go before a
+/// later one's: an operator's own before those in the program. Which of them.
+///
+/// What a name means is decided by all of them together, before any is asked: a
+/// file that says nothing of Azure doesn't make `azure` no provider's word, so
+/// that OpenAI's prices in it would count for Azure's models.
+pub fn find_among(
+    catalogues: &[&Catalogue],
+    served_by: Option<&str>,
+    name: &str,
+) -> Option<(usize, Entry)> {
+    let any = |of: &dyn Fn(&Catalogue) -> Option<Entry>| {
+        let mut all = catalogues.iter().enumerate();
+        all.find_map(|(at, catalogue)| Some((at, of(catalogue)?)))
+    };
+    let of = |provider: &str, name: &str| any(&|one| of_provider(one, provider, name));
+    let is_known = |provider: &str| catalogues.iter().any(|one| is_provider(one, provider));
+    let prefixed = prefixed(name).filter(|(provider, _)| is_known(provider));
+    let served_by = served_by.map(provider).filter(|served| is_known(served));
     if let Some(provider) = served_by {
-        let own = of_provider(catalogue, &provider, name);
         // As in `azure/gpt-4o`, from Azure.
-        return own.or_else(|| match prefixed(catalogue, name) {
-            Some((prefix, rest)) if prefix == provider => of_provider(catalogue, &provider, rest),
-            _ => None,
+        let rest = prefixed.filter(|(prefix, _)| *prefix == provider);
+        return any(&|one| {
+            let rest = || of_provider(one, &provider, rest.as_ref()?.1);
+            of_provider(one, &provider, name).or_else(rest)
         });
     }
-    if let Some((provider, rest)) = prefixed(catalogue, name) {
-        return of_provider(catalogue, &provider, rest);
+    if let Some((provider, rest)) = prefixed {
+        return of(&provider, rest);
     }
     if is_bedrock(name) {
-        return of_provider(catalogue, "bedrock", name);
+        return of("bedrock", name);
     }
-    HOMES
-        .into_iter()
-        .find_map(|home| of_provider(catalogue, home, name))
+    // Home by home: what an earlier one makes is its own in every catalogue.
+    HOMES.into_iter().find_map(|home| of(home, name))
 }
 
 /// Names near to one that isn't found, for a hint: those of any provider whose
@@ -115,16 +133,16 @@ pub fn alike(catalogue: &Catalogue, name: &str) -> Vec<String> {
     same.take(3).map(|(key, _)| key.to_owned()).collect()
 }
 
+/// Whether a catalogue has prices of that provider, by its word there.
 pub fn is_provider(catalogue: &Catalogue, provider: &str) -> bool {
     let prefix = format!("{provider}/");
     catalogue.names_from(&prefix).next().is_some()
 }
 
-/// A name that begins with a provider's, and the rest.
-fn prefixed<'n>(catalogue: &Catalogue, name: &'n str) -> Option<(String, &'n str)> {
+/// What may be a provider's name in front, and the rest.
+fn prefixed(name: &str) -> Option<(String, &str)> {
     let (prefix, rest) = name.split_once('/')?;
-    let provider = provider(prefix);
-    (!prefix.contains(':') && is_provider(catalogue, &provider)).then_some((provider, rest))
+    (!prefix.contains(':')).then(|| (provider(prefix), rest))
 }
 
 fn of_provider(catalogue: &Catalogue, provider: &str, name: &str) -> Option<Entry> {

@@ -161,8 +161,12 @@ impl PinnedPrice {
         &self.version
     }
 
-    /// What is held for a call: no call of so many tokens costs more.
-    pub fn hold(&self, input_tokens: u64, output_tokens: u64) -> Vec<CostPart> {
+    /// What is held for a call: no call of so many tokens and searches costs more.
+    pub fn hold(&self, input_tokens: u64, output_tokens: u64, searches: u64) -> Vec<CostPart> {
+        let search = match searches {
+            0 => 0,
+            _ => self.dearest_search(),
+        };
         let request = self.charged.price.standard.rates.get(Kind::Request);
         price::parts([
             (Kind::Input, input_tokens, self.input),
@@ -172,7 +176,23 @@ impl PinnedPrice {
                 u64::from(request.is_some()),
                 request.unwrap_or(0),
             ),
+            (Kind::Search, searches, search),
         ])
+    }
+
+    /// The dearest search that the call may meet.
+    fn dearest_search(&self) -> u64 {
+        let price = &self.charged.price;
+        let tiers = price.tiers.iter().map(|(tier, _)| *tier);
+        let tiers: Vec<ServiceTier> = tiers.chain([ServiceTier::Standard]).collect();
+        let lengths = price.lengths();
+        // Nothing is passed at 0, all at the most; each length begins behind it.
+        let lengths = lengths.into_iter().chain([u64::MAX]);
+        let rates = lengths.flat_map(|length| {
+            let of = |tier: &ServiceTier| price.rates(*tier, length).of(Kind::Search);
+            tiers.iter().map(of).collect::<Vec<u64>>()
+        });
+        rates.max().unwrap_or(0)
     }
 
     /// The tier that a call is charged by which the provider said this of.
@@ -197,8 +217,12 @@ fn dearest(price: &Price, may: May) -> (u64, u64) {
     let mut input = vec![Kind::Input, Kind::CachedInput];
     input.extend(may.write_cache.then_some(Kind::CacheWrite));
     input.extend((may.write_cache && may.write_cache_1h).then_some(Kind::CacheWrite1h));
-    input.extend(may.read_audio.then_some(Kind::InputAudio));
-    input.extend(may.read_images.then_some(Kind::InputImage));
+    if may.read_audio {
+        input.extend([Kind::InputAudio, Kind::CachedInputAudio]);
+    }
+    if may.read_images {
+        input.extend([Kind::InputImage, Kind::CachedInputImage]);
+    }
     let output = [
         Kind::Output,
         Kind::Reasoning,

@@ -26,6 +26,7 @@ impl Kind {
                 Some(Kind::Input)
             }
             Kind::CacheWrite1h => Some(Kind::CacheWrite),
+            Kind::CachedInputAudio | Kind::CachedInputImage => Some(Kind::CachedInput),
             Kind::Reasoning | Kind::OutputAudio | Kind::OutputImage => Some(Kind::Output),
             Kind::Input | Kind::Output | Kind::Request | Kind::Search => None,
         }

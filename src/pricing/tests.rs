@@ -18,11 +18,13 @@ const STANDARD: ServiceTier = ServiceTier::Standard;
 #[test]
 fn each_unit_is_charged_once_at_its_own_price() {
     let own = price(
-        "input=2 cached_input=1 cache_write=3 cache_write_1h=4 input_audio=32 input_image=5 output=10 reasoning=11 output_audio=64 output_image=40 request=0.01 search=0.02",
+        "input=2 cached_input=1 cache_write=3 cache_write_1h=4 input_audio=32 input_image=5 output=10 reasoning=11 output_audio=64 output_image=40 request=0.01 search=0.02 cached_input_audio=6 cached_input_image=0.5",
     );
     let used = Used {
         input: 1_000,
         cached_input: 100,
+        cached_input_audio: 30,
+        cached_input_image: 20,
         cache_write: 90,
         cache_write_1h: 40,
         input_audio: 50,
@@ -43,7 +45,7 @@ fn each_unit_is_charged_once_at_its_own_price() {
         said,
         [
             (Kind::Input, 700, 1_400_000),
-            (Kind::CachedInput, 100, 100_000),
+            (Kind::CachedInput, 50, 50_000),
             (Kind::CacheWrite, 50, 150_000),
             (Kind::CacheWrite1h, 40, 160_000),
             (Kind::InputAudio, 50, 1_600_000),
@@ -54,6 +56,8 @@ fn each_unit_is_charged_once_at_its_own_price() {
             (Kind::OutputImage, 70, 2_800_000),
             (Kind::Request, 1, 10_000_000),
             (Kind::Search, 3, 60_000_000),
+            (Kind::CachedInputAudio, 30, 180_000),
+            (Kind::CachedInputImage, 20, 10_000),
         ]
     );
     // Without prices of their own they are what they are parts of.
@@ -253,10 +257,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn usage(most: u64)(units in proptest::array::uniform12(0..=most)) -> Used {
+    fn usage(most: u64)(units in proptest::array::uniform14(0..=most)) -> Used {
         let [input, cached_input, cache_write, cache_write_1h, input_audio, input_image,
-            output, reasoning, output_audio, output_image, requests, searches] = units;
-        Used { input, cached_input, cache_write, cache_write_1h, input_audio, input_image,
+            output, reasoning, output_audio, output_image, requests, searches,
+            cached_input_audio, cached_input_image] = units;
+        Used { cached_input_audio, cached_input_image, input, cached_input, cache_write, cache_write_1h, input_audio, input_image,
             output, reasoning, output_audio, output_image, requests, searches }
     }
 }
@@ -364,14 +369,15 @@ proptest! {
             cache_write_1h: if write_cache_1h { used.cache_write_1h } else { 0 },
             input_audio: if read_audio { used.input_audio } else { 0 },
             input_image: if read_images { used.input_image } else { 0 },
+            cached_input_audio: if read_audio { used.cached_input_audio } else { 0 },
+            cached_input_image: if read_images { used.cached_input_image } else { 0 },
             requests: 1,
-            searches: 0,
             ..used
         };
         let parts = pinned.cost(Some(said), &used);
         // The price of a call stands for itself, whatever its tier says.
         let tokens: Vec<CostPart> = parts.into_iter().filter(|part| part.kind != Kind::Request).collect();
-        let held = pinned.hold(used.input, used.output);
+        let held = pinned.hold(used.input, used.output, used.searches);
         let rounding = tokens.len() as u64;
         prop_assert!(total_nanos(&tokens) <= total_nanos(&held).saturating_add(rounding));
         // It says the same when it comes back with the hold.
@@ -458,11 +464,40 @@ fn a_hold_is_at_the_dearest_that_the_call_may_meet() {
     ] {
         let pinned = PinnedPrice::of(&dated, "v".into(), may);
         let costs: Vec<u64> = pinned
-            .hold(1, 1)
+            .hold(1, 1, 0)
             .iter()
             .map(|part| part.cost_nanos)
             .collect();
         assert_eq!(costs, [input, output], "{may:?}");
+    }
+}
+
+/// Cached sound may be dearer than text, and a search in one tier than in another.
+#[test]
+fn a_hold_covers_cached_media_and_searches() {
+    let text = "input=1 cached_input=0.5 output=1 search=0.01 cached_input_audio=4 cached_input_image=3 >200000 search=0.02 /priority search=0.03";
+    let dated = Dated {
+        from: UnixMillis(0),
+        price: price(text),
+    };
+    for (read_audio, read_images, input) in [
+        (false, false, 1_000),
+        (false, true, 3_000),
+        (true, true, 4_000),
+    ] {
+        let may = May {
+            input_tokens: 1_000,
+            write_cache: false,
+            write_cache_1h: false,
+            read_audio,
+            read_images,
+            service_tier: None,
+        };
+        let pinned = PinnedPrice::of(&dated, "v".into(), may);
+        let held = pinned.hold(1, 0, 2);
+        let costs = held.iter().map(|part| (part.kind, part.cost_nanos));
+        let expected = [(Kind::Input, input), (Kind::Search, 60_000_000)];
+        assert!(costs.eq(expected), "{held:?}");
     }
 }
 

@@ -9,6 +9,9 @@ use super::rates::Rates;
 pub struct Used {
     pub input: u64,
     pub cached_input: u64,
+    /// Parts of `cached_input`, and not of `input_audio` and `input_image`.
+    pub cached_input_audio: u64,
+    pub cached_input_image: u64,
     /// Those kept for an hour included.
     pub cache_write: u64,
     /// Part of `cache_write`.
@@ -57,12 +60,17 @@ impl Used {
     pub(super) fn units(&self, rates: &Rates) -> Units {
         let mut units = Units::default();
         let hour = self.cache_write_1h.min(self.cache_write);
+        let cached = self.cached_input;
+        let cached_audio = self.cached_input_audio.min(cached);
+        let cached_image = self.cached_input_image.min(cached - cached_audio);
         let input = [
             (Kind::CacheWrite1h, hour),
             (Kind::CacheWrite, self.cache_write - hour),
             (Kind::InputAudio, self.input_audio),
             (Kind::InputImage, self.input_image),
-            (Kind::CachedInput, self.cached_input),
+            (Kind::CachedInputAudio, cached_audio),
+            (Kind::CachedInputImage, cached_image),
+            (Kind::CachedInput, cached - cached_audio - cached_image),
         ];
         units.share(rates, self.input, &input, Kind::Input);
         let output = [

@@ -21,6 +21,7 @@ mod form;
 mod media;
 mod place;
 mod prompt;
+pub(in crate::protocol) mod searches;
 mod shared_fields;
 pub(in crate::protocol) mod take;
 mod uploaded;
@@ -39,6 +40,8 @@ pub(in crate::protocol) use form::{
     CapRule, Form, Member, ModelField, OTHERS, StreamField, member, spelt,
 };
 pub(in crate::protocol) use place::Place;
+pub use searches::SEARCHES_GUESSED;
+pub(in crate::protocol) use searches::Searches;
 pub use shared_fields::is_model_name;
 pub(in crate::protocol) use uploaded::{Upload, What};
 pub(in crate::protocol) use value::Integer;
@@ -112,6 +115,7 @@ pub(in crate::protocol) struct Reading<'a> {
     pub include_usage: bool,
     pub output_max: Option<OutputMax>,
     pub service_tier: Option<&'static str>,
+    pub searches: Searches,
     pub n: u64,
     pub best_of: u64,
     pub anchors: Anchors,
@@ -145,6 +149,7 @@ impl<'a> Reading<'a> {
             include_usage: false,
             output_max: None,
             service_tier: None,
+            searches: Searches::default(),
             n: 1,
             best_of: 1,
             anchors: Anchors::default(),
@@ -216,6 +221,7 @@ impl<'a> Reading<'a> {
             unseen_input: self.unseen_input,
             repeated: self.repeated.map(|text| (text, self.repeats)),
             service_tier: self.service_tier,
+            searches: self.searches.most(),
             anchors: self.anchors,
         })
     }

@@ -22,6 +22,10 @@
 //! | `weir_ledger_sink_away` | `sink` | 1 while a sink takes nothing |
 //! | `weir_ledger_lost_bytes_total` | | bytes of the spool that the disk lost, found at the start |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
+//! | `weir_tls_certificate_expires_in_seconds` | `listener`, `certificate` | until the first of the certificates expires; less than 0 after that; only where TLS is configured |
+//! | `weir_tls_files_refused` | `listener` | 1 while files of certificates hold what can't be used, so older ones still are; only where TLS is configured |
+//! | `weir_tls_reloads_total` | `listener`, `outcome` | changes of certificates' files, taken and refused |
+//! | `weir_tls_handshake_failures_total` | `listener`, `reason` | TLS handshakes that came to nothing |
 //! | `weir_build_info` | `version` | always 1 |
 //!
 //! Labels come from fixed sets: no model, tenant, limit name or path of a
@@ -30,8 +34,10 @@
 //! label or waits for a scrape.
 
 mod labels;
+mod tls;
 
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
+pub use tls::{CertificateOf, HandshakeFault, Listener, Reload, TlsMetrics};
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
@@ -85,6 +91,7 @@ pub struct Metrics {
     ledger_sink_away: By<Sink, Gauge>,
     ledger_lost_bytes: Counter,
     spans_lost: By<SpanLoss, Counter>,
+    tls: TlsMetrics,
 }
 
 impl Default for Metrics {
@@ -221,6 +228,7 @@ impl Metrics {
                 "Trace spans that did not reach the collector",
                 Counter::default,
             ),
+            tls: TlsMetrics::register(metrics),
             registry,
         }
     }
@@ -342,6 +350,10 @@ impl Metrics {
         if let Some(lost) = self.spans_lost.get(reason) {
             lost.inc_by(spans);
         }
+    }
+
+    pub fn tls(&self) -> &TlsMetrics {
+        &self.tls
     }
 
     /// All of it as [`CONTENT_TYPE`].

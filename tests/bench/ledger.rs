@@ -198,11 +198,16 @@ async fn reports(store: &mut Store, source: &mut Source, rows: u64) -> anyhow::R
         ..month.clone()
     };
     timed(store, "one tenant by user, from rows", &users).await?;
+    let served = Query {
+        group_by: vec![Dimension::ModelServed],
+        ..month.clone()
+    };
+    timed(store, "by model served", &served).await?;
     let all = Query {
         group_by: vec![Dimension::Tenant, Dimension::Model, Dimension::ModelServed],
         ..month.clone()
     };
-    timed(store, "by tenant, model and model served, from rows", &all).await
+    timed(store, "by tenant, model and model served", &all).await
 }
 
 async fn timed(store: &Store, what: &str, query: &Query) -> anyhow::Result<()> {
@@ -306,6 +311,7 @@ impl Source {
             user: Some(format!("user-{tenant}-{user}").into()),
             key_id: Some(format!("key-{tenant}-{}", user % 5).into()),
             plan: Some("team".into()),
+            labels: None,
             endpoint: Some(Endpoint::ChatCompletions),
             dialect: "openai".into(),
             provider: Some("openai".into()),
@@ -322,6 +328,10 @@ impl Source {
             cache_write_1h_tokens: None,
             input_audio_tokens: None,
             input_image_tokens: None,
+            cached_input_audio_tokens: None,
+            cached_input_image_tokens: None,
+            input_known: None,
+            output_known: None,
             output_tokens: Some(output),
             reasoning_tokens: None,
             output_audio_tokens: None,

@@ -3,7 +3,7 @@
 use crate::engine::*;
 use std::collections::HashSet;
 use std::sync::Arc;
-use weir::counters::CounterError;
+use weir::counters::{CounterError, ExpiredHold};
 use weir::limits::period::Period;
 use weir::limits::*;
 use weir::units::Millis;
@@ -27,6 +27,7 @@ on_each!(
     settling_an_unknown_hold_stops_its_reservation,
     leases_lapse_and_are_back_when_they_are_renewed,
     expiry_keeps_charges_and_is_handed_out_once,
+    an_expired_hold_is_handed_out_until_it_is_told_of,
     settlement_wins_until_expiry_was_taken,
     expiry_takes_no_more_than_asked,
     fifty_at_once_against_ten,
@@ -235,7 +236,7 @@ async fn expiry_keeps_charges_and_is_handed_out_once(engine: Engine) {
     assert!(engine.expire(0).await.is_empty());
     engine.pass(20).await;
     let now = engine.now().await;
-    let looks = (0..8).map(|_| engine.counters.expire_due(now, 100));
+    let looks = (0..8).map(|_| engine.counters.expire_due(now, 100, CLAIM));
     let looks = futures_util::future::join_all(looks).await;
     let taken: Vec<_> = looks.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(taken.len(), 1);
@@ -250,6 +251,46 @@ async fn expiry_keeps_charges_and_is_handed_out_once(engine: Engine) {
         [3, 61, 2],
         "charged, the lease released"
     );
+}
+
+/// Whoever was handed it may die before its row is safe.
+async fn an_expired_hold_is_handed_out_until_it_is_told_of(engine: Engine) {
+    for n in 1..=3 {
+        let mut call = three(n, 0);
+        call.charges.truncate(2);
+        call.hold_ttl = Millis(20);
+        admitted(&engine.reserve(&call).await);
+    }
+    engine.pass(20).await;
+    let claim = Millis(500);
+    let ids = |expired: &[ExpiredHold]| expired.iter().map(|one| one.hold).collect::<Vec<_>>();
+    let first = engine.claim(2, claim).await;
+    assert_eq!(ids(&first), [hold(1), hold(2)]);
+    assert_eq!(ids(&engine.claim(9, CLAIM).await), [hold(3)]);
+    assert_eq!(engine.open().await, 0);
+    engine.counters.told(&first[..1]).await.unwrap();
+    // Twice changes nothing.
+    engine.counters.told(&first[..1]).await.unwrap();
+    engine.pass(500).await;
+    // Whole, to one alone, and ended for all others as before.
+    let now = engine.now().await;
+    let looks = (0..8).map(|_| engine.counters.expire_due(now, 100, CLAIM));
+    let looks = futures_util::future::join_all(looks).await;
+    let again: Vec<_> = looks.into_iter().flat_map(Result::unwrap).collect();
+    assert_eq!(again, first[1..]);
+    assert_eq!(engine.settle(hold(2), Actual::VOID).await, Settled::Expired);
+    assert!(!engine.renew(hold(2), 60_000, 60_000).await);
+    assert_eq!(engine.reserve(&three(2, 0)).await, Decision::Ended);
+    // One that is told of isn't handed out, however long its claim is over.
+    let mut last = call(4, vec![charge(&slots("others", 1), 1)]);
+    last.hold_ttl = Millis(1);
+    admitted(&engine.reserve(&last).await);
+    engine.pass(1).await;
+    let last = engine.claim(9, Millis(0)).await;
+    assert_eq!(ids(&last), [hold(4)]);
+    assert_eq!(engine.claim(9, Millis(0)).await, last);
+    engine.counters.told(&last).await.unwrap();
+    assert!(engine.claim(9, Millis(0)).await.is_empty());
 }
 
 async fn settlement_wins_until_expiry_was_taken(engine: Engine) {

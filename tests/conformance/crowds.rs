@@ -133,7 +133,7 @@ async fn a_thousand_tasks_on_eight_clients_never_pass_a_limit() {
     }
     let mut raw = server.raw().await;
     server_passes(&mut raw, HOLD_TTL.0 + 100).await;
-    let expired = clients[0].expire_due(10_000).await.unwrap().answer;
+    let expired = clients[0].expire_due(10_000, CLAIM).await.unwrap().answer;
     let abandoned = surely.slots.load(Ordering::SeqCst);
     assert_eq!(expired.len() as u64, abandoned, "those that nobody ended");
     assert_eq!(clients[1].open_holds().await.unwrap(), 0);

@@ -215,10 +215,12 @@ impl Engine {
     }
 
     pub async fn expire(&self, max: usize) -> Vec<ExpiredHold> {
-        self.counters
-            .expire_due(self.now().await, max)
-            .await
-            .unwrap()
+        self.claim(max, CLAIM).await
+    }
+
+    pub async fn claim(&self, max: usize, claim: Millis) -> Vec<ExpiredHold> {
+        let expired = self.counters.expire_due(self.now().await, max, claim);
+        expired.await.unwrap()
     }
 
     pub async fn open(&self) -> u64 {
@@ -241,6 +243,9 @@ pub async fn server_passes(raw: &mut redis::aio::MultiplexedConnection, span_ms:
 /// This process's time, where Redis goes by its own: far from it, as nothing
 /// may hang on it.
 pub const NOW: UnixMillis = UnixMillis(1_000);
+
+/// Longer than any test that hands out holds once.
+pub const CLAIM: Millis = Millis(600_000);
 
 pub const SLOT: &str = "acme";
 pub const DAY: Millis = Millis(86_400_000);

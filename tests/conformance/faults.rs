@@ -174,7 +174,7 @@ async fn lost_scripts_are_loaded_again() {
         );
         server_passes(&mut server.raw().await, 3).await;
         flush().await;
-        assert_eq!(redis.expire_due(5).await.unwrap().answer.len(), 1);
+        assert_eq!(redis.expire_due(5, CLAIM).await.unwrap().answer.len(), 1);
         flush().await;
         let settled = redis.settle(SLOT, hold(n), Actual::VOID).await.unwrap();
         assert_eq!(settled.answer, Settled::Expired);
@@ -252,7 +252,7 @@ async fn odd_keys_refuse_and_change_nothing() {
         .await
         .unwrap();
     server_passes(&mut raw, 2).await;
-    let expired = redis.expire_due(9).await.unwrap().answer;
+    let expired = redis.expire_due(9, CLAIM).await.unwrap().answer;
     assert_eq!(
         (expired.len(), expired[0].hold, &*expired[0].context),
         (1, hold(9), "")

@@ -248,7 +248,9 @@ fn slots_stay_within(log: &[Admitted]) {
 async fn nothing_is_left(server: &Server, clients: &[Arc<Redis>], abandoned: usize) {
     let mut raw = server.raw().await;
     server_passes(&mut raw, HOLD_MS + 1).await;
-    let looks = clients.iter().map(|client| client.expire_due(100_000));
+    let looks = clients
+        .iter()
+        .map(|client| client.expire_due(100_000, CLAIM));
     let looks = futures_util::future::join_all(looks).await;
     let handed: usize = looks
         .iter()

@@ -217,8 +217,8 @@ impl Pair<'_> {
     }
 
     async fn expire(&self) -> Result<(), TestCaseError> {
-        let there = self.redis.expire_due(1_000).await.unwrap();
-        let mut here = self.memory.expire_due(there.now, 1_000);
+        let there = self.redis.expire_due(1_000, CLAIM).await.unwrap();
+        let mut here = self.memory.expire_due(there.now, 1_000, CLAIM);
         let mut there = there.answer;
         there.sort_by_key(|expired| expired.hold);
         here.sort_by_key(|expired| expired.hold);
@@ -239,7 +239,7 @@ impl Pair<'_> {
         prop_assert_eq!(lanes, Vec::<String>::new());
         // In time every counter is at rest, and dropped.
         let later = server_now(&mut self.raw).await + Millis(32 * 86_400_000);
-        self.memory.expire_due(later, 1);
+        self.memory.expire_due(later, 1, CLAIM);
         prop_assert_eq!(self.memory.counters(), 0);
         Ok(())
     }

@@ -63,6 +63,15 @@ impl Ledger {
         }
     }
 
+    /// Opened again by a process that has known nothing of it.
+    pub async fn anew(self) -> Self {
+        self.store.close().await;
+        Self {
+            store: Store::open(&self.config).await.unwrap(),
+            ..self
+        }
+    }
+
     /// As another process would.
     pub async fn another(&self) -> Store {
         Store::open(&self.config).await.unwrap()
@@ -70,6 +79,24 @@ impl Ledger {
 
     pub async fn deliver(&self, rows: &[Row]) {
         self.store.clone().deliver(rows).await.unwrap();
+    }
+
+    /// Makes it one that version 2 wrote.
+    pub async fn undo_version_3(&self) {
+        for table in ["calls", "refusals"] {
+            for column in [
+                "cached_input_audio_tokens",
+                "cached_input_image_tokens",
+                "input_known",
+                "output_known",
+                "labels",
+            ] {
+                let sql = format!("ALTER TABLE {table} DROP COLUMN {column}");
+                self.raw(&sql).await;
+            }
+        }
+        let newest = "DELETE FROM ledger_version WHERE version = 3";
+        assert_eq!(self.raw(newest).await, 1);
     }
 
     /// SQL past weir: how many rows it changed.
@@ -212,6 +239,7 @@ fn bare(id: HoldId, at: u64) -> UsageEvent {
         user: None,
         key_id: None,
         plan: None,
+        labels: None,
         endpoint: None,
         dialect: "openai".into(),
         provider: None,
@@ -228,6 +256,10 @@ fn bare(id: HoldId, at: u64) -> UsageEvent {
         cache_write_1h_tokens: None,
         input_audio_tokens: None,
         input_image_tokens: None,
+        cached_input_audio_tokens: None,
+        cached_input_image_tokens: None,
+        input_known: None,
+        output_known: None,
         output_tokens: None,
         reasoning_tokens: None,
         output_audio_tokens: None,
@@ -301,6 +333,8 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         Some(Known::Reserved),
     ];
     event.known = *dice.pick(&known);
+    event.input_known = *dice.pick(&known);
+    event.output_known = *dice.pick(&known);
     event.endpoint = (!dice.one_in(4)).then(|| *dice.pick(&Endpoint::ALL));
     for field in [
         &mut event.refusal,
@@ -332,6 +366,8 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         &mut event.cache_write_1h_tokens,
         &mut event.input_audio_tokens,
         &mut event.input_image_tokens,
+        &mut event.cached_input_audio_tokens,
+        &mut event.cached_input_image_tokens,
         &mut event.output_tokens,
         &mut event.reasoning_tokens,
         &mut event.output_audio_tokens,
@@ -344,6 +380,10 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
     }
     event.would_refuse = names(dice);
     event.actions = names(dice);
+    let labels = names(dice)
+        .into_iter()
+        .filter_map(|label| Some((label, name(dice)?)));
+    event.labels = weir::identity::labels::sorted(labels.collect());
     event.first_token_at_ms = count(dice, most).map(UnixMillis);
     event.ended_at_ms = UnixMillis(count(dice, most).unwrap_or(at));
     event.dialect = (*dice.pick(&["openai", "anthropic"])).into();

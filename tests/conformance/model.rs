@@ -79,6 +79,14 @@ enum What {
     Expired {
         hold: HoldId,
     },
+    /// An expired hold is someone's to tell of, until then.
+    Claimed {
+        hold: HoldId,
+        until: Whole,
+    },
+    Told {
+        hold: HoldId,
+    },
     /// The store looked for counters at rest.
     Looked,
 }
@@ -139,6 +147,8 @@ struct Open {
 
 struct Holds {
     open: Vec<Open>,
+    /// Expired, and nobody has told of them.
+    claimed: Vec<Open>,
     /// The remembered ones, the longest ended first.
     ended: Vec<(Whole, HoldId, Settled)>,
 }
@@ -209,24 +219,39 @@ impl Model {
         open
     }
 
-    /// The longest due first.
-    pub fn expire_due(&mut self, now: UnixMillis, max: usize) -> Vec<ExpiredHold> {
+    /// What was claimed before comes first, then the longest due.
+    pub fn expire_due(&mut self, now: UnixMillis, max: usize, claim: Millis) -> Vec<ExpiredHold> {
         let now = Whole::from(now.0);
         self.note(now, What::Call);
-        let mut due = self.holds().open;
-        due.retain(|open| open.until <= now);
-        due.sort_by_key(|open| (open.until, open.hold));
-        due.truncate(max);
+        let Holds { open, claimed, .. } = self.holds();
+        let [mut again, mut due] = [claimed, open].map(|mut holds| {
+            holds.retain(|open| open.until <= now);
+            holds.sort_by_key(|open| (open.until, open.hold));
+            holds
+        });
+        again.truncate(max);
+        due.truncate(max - again.len());
         for open in &due {
             self.note(now, What::Expired { hold: open.hold });
         }
+        let handed: Vec<Open> = again.into_iter().chain(due).collect();
+        for open in &handed {
+            let (hold, until) = (open.hold, now + Whole::from(claim.0));
+            self.note(now, What::Claimed { hold, until });
+        }
         self.look(now);
-        let handed = due.into_iter().map(|open| ExpiredHold {
+        let handed = handed.into_iter().map(|open| ExpiredHold {
             slot: open.slot,
             hold: open.hold,
             context: open.context,
         });
         handed.collect()
+    }
+
+    pub fn told(&mut self, holds: &[ExpiredHold]) {
+        for told in holds {
+            self.note(0, What::Told { hold: told.hold });
+        }
     }
 
     pub fn open_holds(&self) -> u64 {
@@ -293,7 +318,7 @@ impl Model {
         };
         for event in &self.log {
             let what = match &event.what {
-                What::Call | What::Marked { .. } => None,
+                What::Call | What::Marked { .. } | What::Claimed { .. } | What::Told { .. } => None,
                 What::Read(names) => names
                     .iter()
                     .any(|read| **read == *name)
@@ -343,6 +368,7 @@ impl Model {
 
     fn holds(&self) -> Holds {
         let mut open: Vec<Open> = Vec::new();
+        let mut claimed: Vec<Open> = Vec::new();
         let mut ended: Vec<(Whole, HoldId, Settled)> = Vec::new();
         for Event { at, what } in &self.log {
             match what {
@@ -378,13 +404,24 @@ impl Model {
                 }
                 What::Marked { hold } => ended.push((*at, *hold, Settled::Already)),
                 What::Expired { hold } => {
-                    open.retain(|open| open.hold != *hold);
+                    claimed.retain(|claim| claim.hold != *hold);
+                    claimed.extend(open.extract_if(.., |open| open.hold == *hold));
                     ended.push((*at, *hold, Settled::Expired));
                 }
+                What::Claimed { hold, until } => {
+                    for claim in claimed.iter_mut().filter(|claim| claim.hold == *hold) {
+                        claim.until = *until;
+                    }
+                }
+                What::Told { hold } => claimed.retain(|claim| claim.hold != *hold),
                 What::Read(_) | What::Refused(_) | What::Looked => {}
             }
         }
-        Holds { open, ended }
+        Holds {
+            open,
+            claimed,
+            ended,
+        }
     }
 
     /// Looks for counters at rest, where it is time.

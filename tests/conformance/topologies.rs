@@ -364,7 +364,7 @@ async fn tls_and_an_acl_user() {
             .answer
     );
     assert_eq!(redis.beat(0, "one", Millis(1_000)).await, Ok(1));
-    assert!(redis.expire_due(10).await.unwrap().answer.is_empty());
+    assert!(redis.expire_due(10, CLAIM).await.unwrap().answer.is_empty());
     let looks: Vec<Charge> = call.charges.iter().map(|c| charge(&c.limit, 0)).collect();
     let held = redis.held("tenant-0", &looks).await.unwrap();
     assert_eq!(held.map(|held| held.len()), Some(looks.len()));

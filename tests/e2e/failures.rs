@@ -435,7 +435,8 @@ async fn a_hold_that_expired_elsewhere_is_told_of_there_alone() {
         ..RedisConfig::new(stack.redis_url())
     };
     let other = Redis::connect(&config).await.unwrap();
-    let taken = other.expire_due(10).await.unwrap().answer;
+    let claim = Millis::from_mins(10);
+    let taken = other.expire_due(10, claim).await.unwrap().answer;
     assert_eq!(taken.len(), 1);
     assert!(taken[0].context.contains(r#""tenant":"acme""#));
     // However late weir comes, it must not take the hold for a lost one.
@@ -452,7 +453,52 @@ async fn a_hold_that_expired_elsewhere_is_told_of_there_alone() {
     .await;
     assert_eq!(stack.events(), []);
     assert_eq!(stack.provider.received(), 1);
+    other.told(&taken).await.unwrap();
     assert_eq!(stack.sorted_sets().await, Vec::<String>::new());
+}
+
+/// Nor does the one that took it over come back, and its own is still away.
+#[tokio::test]
+async fn an_expired_hold_whose_taker_dies_is_told_of_by_the_next() {
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        more: "holds: { ttl: 2s, lease_ttl: 1s, renew_every: 500ms }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let open = half_answered(&stack).await;
+    stack.kill_weir();
+    drop(open);
+    let (mut taker, ..) = stack.weir_beside("taker", "die::expired=return");
+    until("the taker to die with it", Duration::from_secs(30), || {
+        let gone = !taker.is_running();
+        async move { gone.then_some(()) }
+    })
+    .await;
+    assert_eq!(taker.ended(), Some(false));
+    let taken = stack.sorted_sets().await;
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    let next = stack.weir_beside("next", "");
+    let told = until("the next to tell", Duration::from_secs(30), || async {
+        let told = stack.events_beside("next");
+        (!told.is_empty()).then_some(told)
+    })
+    .await;
+    assert_eq!(
+        (told[0].outcome, told[0].known),
+        (Outcome::Estimated, Some(Known::Reserved))
+    );
+    until("the store to be told", Duration::from_secs(10), || async {
+        stack.sorted_sets().await.is_empty().then_some(())
+    })
+    .await;
+    // Its own, when it comes back, tells of it by the same id.
+    stack.restart_weir().await;
+    let own = stack.wait_for_events(1).await;
+    let events = ["", "taker", "next"].map(|name| stack.events_beside(name));
+    assert_eq!(events.each_ref().map(Vec::len), [1, 0, 1], "{events:#?}");
+    assert_eq!(own[0].id, told[0].id);
+    drop(next);
 }
 
 #[tokio::test]

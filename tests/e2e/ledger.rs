@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir::exchange::event::Outcome;
 
 fn hello() -> Value {
@@ -151,6 +151,55 @@ async fn a_full_disk_stops_admissions_says_so_and_loses_nothing_though_weir_dies
     .await;
     assert_eq!(stack.provider.received(), passed + 1);
     stack.log_and_events_agree().await;
+}
+
+/// A disk that neither takes what is written nor refuses it.
+#[tokio::test]
+async fn a_disk_that_hangs_refuses_calls_in_time_and_no_call_has_two_rows() {
+    let mut stack = Stack::start(Setup {
+        faults: "spool::sync=10*off->1*sleep(5000)".into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut passed = 0;
+    let (refused, waited) = loop {
+        let begun = Instant::now();
+        let answer = stack.send(stack.chat(&hello(), &[])).await;
+        if answer.status != 200 {
+            break (answer, begun.elapsed());
+        }
+        passed += 1;
+        assert!(passed < 30, "the disk never hung");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("x-weir-decision").is_some(), "{refused:?}");
+    assert!(waited < Duration::from_millis(2_500), "{waited:?}");
+    until("the disk to go on", SOON, || async {
+        (status(&stack).await == 200).then_some(())
+    })
+    .await;
+    stack.settle_the_books().await;
+    // Nor is one that was refused found open by the next process.
+    stack.kill_weir();
+    stack.let_fail("");
+    stack.restart_weir().await;
+    assert_eq!(status(&stack).await, 200);
+    stack.settle_the_books().await;
+    let events = stack.events();
+    let of = |outcome| {
+        events
+            .iter()
+            .filter(|event| event.outcome == outcome)
+            .count()
+    };
+    assert!(stack.provider.received() > passed);
+    assert_eq!(of(Outcome::Exact), stack.provider.received());
+    assert!(of(Outcome::Refused) > 0);
+    assert_eq!(of(Outcome::Exact) + of(Outcome::Refused), events.len());
+    let mut ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), events.len(), "a row is there twice");
 }
 
 #[tokio::test]

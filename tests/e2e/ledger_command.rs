@@ -113,6 +113,85 @@ async fn a_ledger_is_verified_and_what_was_done_to_it_is_found() {
     assert!(!nowhere.exists(), "looking makes no database");
 }
 
+/// Beside a weir that serves: what its database refused is taken once that is
+/// mended.
+#[tokio::test]
+async fn what_a_database_set_aside_is_replayed() {
+    let stack = Stack::start(Setup {
+        sinks: ", sqlite: { path: \"DIR/weir.db\" }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let config = stack.dir.path().join("weir.yaml");
+    let config = config.to_str().unwrap();
+    let path = stack.dir.path().join("weir.db");
+    assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
+    verified(&stack, 1).await;
+    let (code, out, err) = ledger(&["replay", "--config", config]);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "nothing is set aside\n"),
+        "{err}"
+    );
+    // A rule that somebody made in the database, and took back.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut database = options.connect().await.unwrap();
+    sqlx::query(
+        "CREATE TRIGGER rule BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'a rule'); END",
+    )
+    .execute(&mut database)
+    .await
+    .unwrap();
+    assert_eq!(stack.send(stack.chat(&hello(), &[])).await.status, 200);
+    let events = stack.wait_for_events(2).await;
+    let id = events[1].id.to_string();
+    let told = until("the row to be set aside", SOON, || async {
+        let (code, out, err) = ledger(&["replay", "--config", config, "--dry-run"]);
+        assert_eq!(code, Some(0), "{out}{err}");
+        out.contains(&id).then_some(out)
+    })
+    .await;
+    assert!(
+        told.contains("sqlite: ") && told.contains("set aside 20"),
+        "{told}"
+    );
+    assert!(told.contains("a dry run: nothing was changed"), "{told}");
+    // Not yet.
+    let (code, out, err) = ledger(&["replay", "--config", config, "--sink", "sqlite"]);
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(
+        out.contains("REFUSED: ") && out.contains("refused again: 1"),
+        "{out}"
+    );
+    sqlx::query("DROP TRIGGER rule")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    let sqlite = path.to_str().unwrap();
+    let (code, out, err) = ledger(&["replay", "--sqlite", sqlite]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(
+        out.contains("  taken\nset aside: 1; taken: 1; refused again: 0"),
+        "{out}"
+    );
+    let (_, out, _) = ledger(&["replay", "--config", config]);
+    assert_eq!(out, "nothing is set aside\n");
+    verified(&stack, 2).await;
+    for (arguments, why) in [
+        (
+            &["replay", "--config", config, "--sink", "otlp"][..],
+            "none of the ledger's sinks",
+        ),
+        (&["replay", "--sqlite", "/no/such.db"], "there is no ledger"),
+        (&["replay"], "which ledger?"),
+    ] {
+        let (code, out, err) = ledger(arguments);
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert!(err.contains(why), "{err}");
+    }
+}
+
 #[tokio::test]
 async fn a_spool_is_looked_into_while_it_is_written_to() {
     let stack = Stack::start(Setup {

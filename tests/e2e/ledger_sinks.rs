@@ -221,7 +221,8 @@ async fn receivers_that_fall_fail_or_lose_answers_get_each_row_and_others_dont_w
     nothing_secret_is_told(&stack);
 }
 
-#[tokio::test]
+/// Receivers answer beside a test that waits for a command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_receivers_refuse_is_a_dead_letter_and_the_others_arrive() {
     let (collector, meter) = (Receiver::collector().await, Receiver::meter().await);
     let (mut stack, _secrets) = start(&collector, &meter).await;
@@ -274,7 +275,51 @@ async fn a_row_that_receivers_refuse_is_a_dead_letter_and_the_others_arrive() {
         let row = STANDARD.decode(letters[0]["row"].as_str().unwrap());
         assert_eq!(wire::decode(&row.unwrap()).unwrap().event, *dead);
     }
+    replayed_once_it_is_mended(&stack, &[&collector, &meter], dead);
     nothing_secret_is_told(&stack);
+}
+
+/// The exit code of `weir ledger replay`, and what it said.
+fn replay(stack: &Stack, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(weir_binary());
+    command.args(["ledger", "replay", "--config"]);
+    command.arg(stack.dir.path().join("weir.yaml")).args(more);
+    command
+        .env("WEIR_PEPPER", crate::support::stack::PEPPER)
+        .env("WEIR_ADMIN_TOKEN", crate::support::stack::ADMIN_TOKEN);
+    let done = command.output().unwrap();
+    let told = [done.stdout, done.stderr].concat();
+    let told = String::from_utf8(told).unwrap();
+    assert!(!told.contains(TOKEN) && !told.contains(URL_KEY), "{told}");
+    (done.status.code(), told)
+}
+
+fn replayed_once_it_is_mended(stack: &Stack, receivers: &[&Receiver], dead: &UsageEvent) {
+    let id = dead.id.to_string();
+    let arrived = |receiver: &Receiver| receiver.rows().get(&id).map_or(0, Vec::len);
+    let (code, told) = replay(stack, &["--dry-run"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(told.matches(&id).count(), receivers.len(), "{told}");
+    assert!(told.contains("repeats the credential"), "{told}");
+    let (code, told) = replay(stack, &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("taken: 0; refused again: 2"), "{told}");
+    for receiver in receivers {
+        assert_eq!(arrived(receiver), 0);
+        receiver.becomes(Mood::Takes);
+    }
+    let (code, told) = replay(stack, &["--sink", receivers[0].name]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("taken: 1"), "{told}");
+    let (code, told) = replay(stack, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("set aside: 1; taken: 1"), "{told}");
+    let (code, told) = replay(stack, &[]);
+    assert_eq!((code, told.as_str()), (Some(0), "nothing is set aside\n"));
+    for receiver in receivers {
+        let times = &receiver.rows()[&id];
+        assert_eq!(*times, [Arrived::of(dead)], "{}", receiver.name);
+    }
 }
 
 #[test]

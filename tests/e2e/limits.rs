@@ -322,10 +322,12 @@ async fn a_shared_slot_is_held_as_long_as_its_call_and_then_free_at_once() {
                 ..Setup::default()
             })
             .await;
-            // Three times a lease's life.
-            let long = [("x-fake-output", "30"), ("x-fake-delay-ms", "100")];
+            // Asked about for three times a lease's life, and open for longer,
+            // should the machine be busy.
+            let long = [("x-fake-output", "50"), ("x-fake-delay-ms", "100")];
             let mut first = stack.open(stack.chat(&streamed(), &long)).await;
-            for _ in 0..25 {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(3) {
                 first.chunk().await.unwrap().unwrap();
                 let answer = stack.send(stack.chat(&hello(), &foreign)).await;
                 assert_eq!(answer.status, 429);

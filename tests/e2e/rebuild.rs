@@ -5,12 +5,14 @@
 use super::calls::hello;
 use super::failures::half_answered;
 use crate::support::books::was_sent;
+use crate::support::postgres::Server;
 use crate::support::stack::{
     ADMIN_TOKEN, Engine, FOREIGN_KEY, OTHER_KEY, PEPPER, Setup, Stack, weir_binary,
 };
 use crate::support::until;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 use weir::exchange::UsageEvent;
@@ -180,6 +182,42 @@ async fn two_sidecars_on_one_redis_bring_back_the_same_rows_once() {
     // Whoever begins later brings back nothing twice.
     another.kill();
     stack.restart_weir().await;
+    calls += some_calls(&stack, 1).await;
+    agree(&stack, calls).await;
+}
+
+#[tokio::test]
+async fn from_postgres_counters_come_back_to_a_sidecar_that_never_saw_the_calls() {
+    let server = Server::shared().await;
+    let dir = tempfile::tempdir().unwrap();
+    let url = dir.path().join("url");
+    fs::write(&url, server.database().await).unwrap();
+    let url = url.display();
+    let mut stack = Stack::start(Setup {
+        sinks: format!(", postgres: {{ url: {{ file: \"{url}\" }} }}"),
+        ..setup(Engine::Redis)
+    })
+    .await;
+    // Two who count in one store and write to one database.
+    let (mut another, ..) = stack.another_weir().await;
+    let mut calls = some_calls(&stack, 4).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stack.flush_redis().await;
+    calls += some_calls(&stack, 2).await;
+    agree(&stack, calls).await;
+    another.kill();
+    // A machine that is gone with its spool: what it told PostgreSQL is there.
+    stack.kill_weir();
+    stack.flush_redis().await;
+    let spool = stack.dir.path().join("ledger");
+    fs::rename(&spool, stack.dir.path().join("gone")).unwrap();
+    stack.restart_weir().await;
+    let log = stack.weir.tail();
+    assert!(
+        log.contains("counters were rebuilt from the ledger"),
+        "{log}"
+    );
+    agree(&stack, calls).await;
     calls += some_calls(&stack, 1).await;
     agree(&stack, calls).await;
 }

@@ -1,4 +1,5 @@
 //! A TCP link to a server that a test can let fall, as networks do.
+#![allow(dead_code, reason = "each user needs a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

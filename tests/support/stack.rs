@@ -74,6 +74,11 @@ pub struct Setup {
     pub sinks: String,
     /// Redis writes down what it is told, and knows it again after a crash.
     pub redis_keeps: bool,
+    /// Where weir listens for Envoy, as YAML list items; `DIR` is the stack's own
+    /// folder, `GRPC` its gRPC port.
+    pub grpc: String,
+    /// Files in the stack's own folder: where, and what they hold.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -96,6 +101,8 @@ impl Default for Setup {
             ledger: None,
             sinks: String::new(),
             redis_keeps: false,
+            grpc: "\"unix:DIR/weir.sock\", \"127.0.0.1:GRPC\"".to_owned(),
+            files: Vec::new(),
         }
     }
 }
@@ -150,6 +157,11 @@ impl Stack {
             }
         };
         let ports = Ports::new();
+        for (name, text) in &setup.files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
         fs::write(
             dir.path().join("weir.yaml"),
             weir_yaml(&setup, dir.path(), &ports, &counters),
@@ -195,7 +207,20 @@ impl Stack {
 
     /// Another weir beside the first, without an Envoy: its gRPC and admin ports.
     pub async fn another_weir(&self) -> (Process, SocketAddr, SocketAddr) {
-        let dir = self.dir.path().join("another");
+        let another = self.weir_beside("another", "");
+        let (_, _, admin) = another;
+        until("another weir to be ready", READY_MAX, || async move {
+            let ready =
+                client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
+            ready.then_some(())
+        })
+        .await;
+        another
+    }
+
+    /// The same by a name of its own, and not waited for.
+    pub fn weir_beside(&self, name: &str, faults: &str) -> (Process, SocketAddr, SocketAddr) {
+        let dir = self.dir.path().join(name);
         fs::create_dir(&dir).unwrap();
         let written = fs::read_to_string(self.dir.path().join("weir.yaml")).unwrap();
         let (grpc, admin) = (loopback(free_port()), loopback(free_port()));
@@ -203,18 +228,11 @@ impl Stack {
             .replace(&self.grpc.to_string(), &grpc.to_string())
             .replace(&self.admin.to_string(), &admin.to_string())
             .replace("http_authz: ", "http_authz: \"127.0.0.1:0\" # ")
-            .replace("/weir.sock", "/another/weir.sock")
-            .replace("/ledger\"", "/another/ledger\"")
-            .replace("/usage.jsonl", "/another/usage.jsonl");
+            .replace("/weir.sock", &format!("/{name}/weir.sock"))
+            .replace("/ledger\"", &format!("/{name}/ledger\""))
+            .replace("/usage.jsonl", &format!("/{name}/usage.jsonl"));
         fs::write(dir.join("weir.yaml"), config).unwrap();
-        let weir = start_weir(&dir, "");
-        until("another weir to be ready", READY_MAX, || async move {
-            let ready =
-                client::accepts(admin).await && client::get(admin, "/readyz").await.status == 200;
-            ready.then_some(())
-        })
-        .await;
-        (weir, grpc, admin)
+        (start_weir(&dir, faults), grpc, admin)
     }
 
     /// Kills weir, as a crash does.
@@ -334,7 +352,13 @@ impl Stack {
 
     /// The usage events so far.
     pub fn events(&self) -> Vec<UsageEvent> {
-        let text = fs::read_to_string(self.dir.path().join("usage.jsonl")).unwrap_or_default();
+        self.events_beside("")
+    }
+
+    /// Those of another weir.
+    pub fn events_beside(&self, name: &str) -> Vec<UsageEvent> {
+        let path = self.dir.path().join(name).join("usage.jsonl");
+        let text = fs::read_to_string(path).unwrap_or_default();
         // A line that is still being written has no end yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole
@@ -428,7 +452,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
     let hash = |key: &str| pepper.digest(key.as_bytes());
     format!(
         r#"listen:
-  grpc: [ "unix:{socket}", "127.0.0.1:{grpc}" ]
+  grpc: [ {grpc} ]
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
   http_authz: "127.0.0.1:{http_authz}"
@@ -464,8 +488,10 @@ tenants:
   globex: {{ plan: team }}
 {more}
 "#,
-        socket = dir.join("weir.sock").display(),
-        grpc = ports.grpc,
+        grpc = setup
+            .grpc
+            .replace("DIR", &dir.display().to_string())
+            .replace("GRPC", &ports.grpc.to_string()),
         admin = ports.admin,
         http_authz = ports.http_authz,
         identity = setup.identity,
@@ -554,6 +580,10 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         let key = json!({ "kty": "oct", "alg": "HS256", "kid": "test", "k": key });
         fs::write(&own, json!({ "keys": [key] }).to_string()).unwrap();
         edits.push((JWKS_PATH.to_owned(), own.display().to_string()));
+    }
+    if text.contains("/tmp/weir/tls/") {
+        let files = format!("{}/tls/", dir.display());
+        edits.push(("/tmp/weir/tls/".to_owned(), files));
     }
     if text.contains("port_value: 9191 ") {
         edits.push(("port_value: 9191 ".to_owned(), port(ports.grpc)));

@@ -57,15 +57,14 @@ async fn ledger(folder: &Path) -> (StoreConfig, Vec<HoldId>) {
 async fn serving(
     config: Option<StoreConfig>,
 ) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (incoming, address) = incoming(None).await;
     let state = AdminState {
         metrics: Arc::new(Metrics::new()),
         readiness: Arc::default(),
         limits: LimitsApi::new(Some(TOKEN), Arc::default()),
         usage: UsageApi::new(config),
     };
-    let task = tokio::spawn(serve(listener, state, std::future::pending()));
+    let task = tokio::spawn(serve(incoming, state, std::future::pending()));
     (address, task)
 }
 

@@ -2,17 +2,16 @@
 //! spool until it is.
 
 use super::retention;
-use crate::config::PostgresSettings;
+use crate::config::{LedgerRetention, PostgresSettings};
 use crate::ledger::row::Row;
 use crate::ledger::sink::{Sink, SinkError};
 use crate::ledger::store::{PostgresConfig, Store, StoreConfig, StoreError};
-use crate::units::Millis;
 use tokio::task::JoinSet;
 
 /// Opened when there is something to deliver.
 pub(super) struct Postgres {
     config: PostgresConfig,
-    retention: Option<Millis>,
+    retention: LedgerRetention,
     opened: Option<Store>,
     /// Ends with the sink.
     retaining: JoinSet<()>,
@@ -32,10 +31,8 @@ impl Postgres {
         if self.opened.is_none() {
             let config = StoreConfig::Postgres(self.config.clone());
             let store = Store::open(&config).await.map_err(away)?;
-            if let Some(retention) = self.retention {
-                let retain = retention::retain(store.clone(), retention);
-                self.retaining.spawn(retain);
-            }
+            let retain = retention::retain(store.clone(), self.retention);
+            self.retaining.spawn(retain);
             self.opened = Some(store);
         }
         let not_open = || SinkError::Away("it is not open".into());

@@ -1,6 +1,6 @@
 //! `weir ledger spool`: what is in the folder of a spool.
 
-use super::Told;
+use super::{Told, counted};
 use crate::exchange::OpenCall;
 use crate::ledger::spool::survey::{Segment, Survey, survey};
 use anyhow::Context;
@@ -49,15 +49,19 @@ fn told(found: &Survey) -> Result<String, fmt::Error> {
         let waiting = sink.rows_waiting;
         writeln!(
             text,
-            "sink {name}: at {:016x} {}, {waiting} rows wait for it",
-            at.segment, at.offset
+            "sink {name}: at {:016x} {}, {} {} for it",
+            at.segment,
+            at.offset,
+            counted(waiting, "row"),
+            if waiting == 1 { "waits" } else { "wait" }
         )?;
     }
     let bytes: u64 = found.quarantined.iter().map(|(_, bytes)| bytes).sum();
-    let files = found.quarantined.len();
-    writeln!(text, "quarantined: {bytes} bytes in {files} files")?;
+    let files = u64::try_from(found.quarantined.len()).unwrap_or(u64::MAX);
+    let (bytes, files) = (counted(bytes, "byte"), counted(files, "file"));
+    writeln!(text, "quarantined: {bytes} in {files}")?;
     for (name, bytes) in &found.quarantined {
-        writeln!(text, "  {name}: {bytes} bytes")?;
+        writeln!(text, "  {name}: {}", counted(*bytes, "byte"))?;
     }
     Ok(text)
 }
@@ -68,23 +72,17 @@ fn tell_segment(segment: &Segment, text: &mut String) -> fmt::Result {
         "segment {:016x}: {} bytes, ",
         segment.number, segment.bytes
     )?;
-    match &segment.chain {
-        None => writeln!(text, "UNREADABLE: its header is none")?,
-        Some(chain) => {
-            write!(text, "{} rows", segment.rows)?;
-            if let Some((first, last)) = segment.sequences {
-                write!(text, " ({first} to {last})")?;
-            }
-            write!(text, " of chain {chain}")?;
-            if segment.damaged_bytes > 0 {
-                write!(
-                    text,
-                    ", {} bytes that are no records",
-                    segment.damaged_bytes
-                )?;
-            }
-            writeln!(text)?;
-        }
+    write!(text, "{}", counted(segment.rows, "row"))?;
+    if let Some((first, last)) = segment.sequences {
+        write!(text, " ({first} to {last})")?;
     }
-    Ok(())
+    match &segment.chain {
+        None => write!(text, ", its header is DAMAGED")?,
+        Some(chain) => write!(text, " of chain {chain}")?,
+    }
+    if segment.damaged_bytes > 0 {
+        let bytes = segment.damaged_bytes;
+        write!(text, ", {bytes} bytes that are no records")?;
+    }
+    writeln!(text)
 }

@@ -1,6 +1,6 @@
 //! `weir ledger verify`: walks along each chain of a ledger.
 
-use super::Told;
+use super::{Told, counted};
 use crate::cli::source::Source;
 use crate::ledger::row::{ChainId, Hash};
 use crate::ledger::store::verify::{Fault, Place};
@@ -172,7 +172,8 @@ fn as_text(walked: &[Walked], kept: &[(Head, Option<String>)]) -> Result<String,
         match end {
             Ok(place) => {
                 let rows = place.sequence.saturating_sub(chain.dropped.sequence);
-                write!(text, "{}: whole, {rows} rows", chain.id)?;
+                let rows = counted(rows, "row");
+                write!(text, "{}: whole, {rows}", chain.id)?;
                 if chain.dropped.sequence > 0 {
                     write!(text, " from {} on", chain.dropped.sequence + 1)?;
                 }
@@ -222,6 +223,28 @@ fn as_json(fine: bool, walked: &[Walked], kept: &[(Head, Option<String>)]) -> Va
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_counted_in_words() {
+        for (last, said) in [
+            (2, "0 rows from 3 on"),
+            (3, "1 row from 3 on"),
+            (4, "2 rows from 3 on"),
+        ] {
+            let place = |sequence| Place {
+                sequence,
+                hash: [7; 32],
+            };
+            let chain = Chain {
+                id: ChainId::from_u128(7),
+                head: place(last),
+                dropped: place(2),
+                written_at: crate::units::UnixMillis(0),
+            };
+            let text = as_text(&[(chain, Ok(place(last)))], &[]).unwrap();
+            assert!(text.contains(&format!(": whole, {said}\n")), "{text}");
+        }
+    }
 
     #[test]
     fn a_head_is_read_as_it_is_printed_and_nothing_else_is() {

@@ -30,6 +30,8 @@ pub(super) fn json(metered: &Metered) -> Value {
             "cache_write_1h_tokens": usage.cache_write_1h_tokens,
             "input_audio_tokens": usage.input_audio_tokens,
             "input_image_tokens": usage.input_image_tokens,
+            "cached_input_audio_tokens": usage.cached_input_audio_tokens,
+            "cached_input_image_tokens": usage.cached_input_image_tokens,
             "output_tokens": usage.output_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
             "output_audio_tokens": usage.output_audio_tokens,
@@ -65,6 +67,16 @@ fn part_text(part: CostPart) -> String {
     format!("${cost} for {units} {}", kind.as_str())
 }
 
+/// What few answers have, which stays unsaid where it isn't there.
+const RARE: [&str; 6] = [
+    "    for an hour",
+    "    sound",
+    "    images",
+    "  sound",
+    "  images",
+    "searches",
+];
+
 pub(super) fn text(metered: &Metered) -> String {
     let answer = &metered.answer;
     let usage = answer.usage.unwrap_or_default();
@@ -89,6 +101,8 @@ pub(super) fn text(metered: &Metered) -> String {
         ("unreadable", yes(answer.unreadable)),
         ("input tokens", tokens(metered.input_tokens())),
         ("  cached", part(usage.cached_input_tokens)),
+        ("    sound", part(usage.cached_input_audio_tokens)),
+        ("    images", part(usage.cached_input_image_tokens)),
         ("  written to a cache", part(usage.cache_write_tokens)),
         ("    for an hour", part(usage.cache_write_1h_tokens)),
         ("  sound", part(usage.input_audio_tokens)),
@@ -99,9 +113,7 @@ pub(super) fn text(metered: &Metered) -> String {
         ("  images", part(usage.output_image_tokens)),
         ("searches", part(usage.searches)),
     ];
-    // What few answers have stays unsaid where it isn't there.
-    let rare = ["    for an hour", "  sound", "  images", "searches"];
-    lines.retain(|(name, value)| !rare.contains(name) || value != "-");
+    lines.retain(|(name, value)| !RARE.contains(name) || value != "-");
     let tier = answer.service_tier.unwrap_or("-").to_owned();
     lines.push(("service tier", tier));
     lines.push(("cost", cost));

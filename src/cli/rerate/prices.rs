@@ -91,19 +91,16 @@ fn of_config(models: &HashMap<Arc<str>, Arc<Model>>, names: &Names) -> Option<Ar
 }
 
 /// By the name that was asked for, or else by that of the model that answered.
+/// What the file says nothing of is found in the program's prices, if anywhere,
+/// and is left alone.
 fn of_file(file: &Catalogue, built_in: &Catalogue, asked: &Names) -> Option<Arc<ModelPrice>> {
     let served_by = asked.provider.as_deref();
-    // A file without a provider's prices says nothing of its models; to look in
-    // it by bare names would find another provider's.
-    if let Some(provider) = served_by.map(names::provider)
-        && names::is_provider(built_in, &provider)
-        && !names::is_provider(file, &provider)
-    {
-        return None;
-    }
     let asked = [asked.model.as_deref(), asked.model_served.as_deref()];
     let mut found = asked.into_iter().flatten();
-    let entry = found.find_map(|name| names::find(file, served_by, name))?;
+    let entry = found.find_map(|name| {
+        let found = names::find_among(&[file, built_in], served_by, name);
+        found.filter(|(at, _)| *at == 0).map(|(_, entry)| entry)
+    })?;
     let name = format!("{} {}", file.version(), entry.key);
     Some(Arc::new(ModelPrice::new(entry.schedule, &name)))
 }

@@ -1,11 +1,10 @@
 //! The command as it is used: what it prints, and what it says is wrong.
 
 use super::*;
-use crate::exchange::UsageEvent;
 use crate::ledger::row::{Link, NO_HASH, Row, chained};
 use crate::ledger::sink::Sink;
-use crate::ledger::store::StoreConfig;
 use crate::ledger::store::query::Query;
+use crate::ledger::store::{Store, StoreConfig};
 use crate::ledger::wire;
 use clap::Parser;
 use serde_json::{Value, json};
@@ -246,12 +245,12 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
     for (text, expected) in [
         (
             with(&["soon"]),
-            "--since: \"soon\" is no time: write 2026-11-01",
+            "--since: \"soon\" is no date: write 2026-11-01",
         ),
-        (with(&["2026-13"]), "--since: \"2026-13\" is no time"),
+        (with(&["2026-13"]), "--since: \"2026-13\" is no date"),
         (
             with(&["2026-11", "--until", "2026-10"]),
-            "--until: must be later than --since",
+            "--until: must be after since",
         ),
         (
             with(&["2026-11", "--time-zone", "Mars"]),
@@ -259,17 +258,17 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         ),
         (
             with(&["2026-11", "--where", "acme"]),
-            "--where: \"acme\" must be a name",
+            "--where: \"acme\" is no condition: write tenant=acme",
         ),
         (
             with(&["2026-11", "--where", "team=a"]),
-            "known are tenant, project",
+            "--where: \"team\" isn't one of tenant, project",
         ),
         (with(&["2026-11", "--run", "7"]), "--run: must be a UUID"),
-        (with(&["2027-01"]), "--until: must be later than --since"),
+        (with(&["2027-01"]), "--until: must be after since"),
         (
             with(&["2026-10-25T02:30", "--time-zone", "Europe/Berlin"]),
-            "twice or never",
+            "showed 2026-10-25T02:30 twice: add which of both",
         ),
         (
             wrong(&["--prices", &file, "--sqlite", ledger]),
@@ -287,7 +286,7 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
             wrong(&[
                 "--sqlite", "/no/such", "--prices", &file, "--since", "2026-11",
             ]),
-            "/no/such: there is no such file",
+            "/no/such: there is no ledger",
         ),
         (
             wrong(&["--sqlite", ledger, "--prices", &bad, "--since", "2026-11"]),
@@ -333,6 +332,48 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         "--since",
         "2026-11",
     ]);
-    assert!(url.contains("BAD_URL: the ledger's address is none") && !url.contains("hunter22"));
+    assert!(url.contains("BAD_URL: can't be opened: the ledger's address is none"));
+    assert!(!url.contains("hunter22"));
     assert_eq!(site.net(), 37_500_000);
+}
+
+/// A dry run reads a ledger that nobody may write to: the folder is another
+/// user's, or a copy on a disk that is mounted to read.
+#[test]
+fn a_dry_run_writes_nothing_at_all() {
+    let site = Site::new();
+    let file = site.with("corrected.txt", CORRECTED);
+    let path = site.folder.path().join("ledger.db");
+    let before = std::fs::read(&path).unwrap();
+    let args = [
+        "--sqlite",
+        &site.ledger,
+        "--prices",
+        &file,
+        "--since",
+        "2026-11",
+        "--dry-run",
+    ];
+    assert!(said(&args).contains("A dry run: nothing was written."));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    // A ledger that isn't one is not made one by looking.
+    let empty = site.with("empty.db", "");
+    let of_empty = args.map(|arg| if arg == site.ledger { &empty } else { arg });
+    let told = wrong(&of_empty);
+    assert!(told.contains("empty.db: can't be read"), "{told}");
+    assert_eq!(std::fs::read(&empty).unwrap(), b"");
+}
+
+/// Days are asked for as in reports.
+#[test]
+fn times_and_conditions_are_those_of_reports() {
+    let site = Site::new();
+    let file = site.with("corrected.txt", CORRECTED);
+    let args = ["--sqlite", &site.ledger, "--prices", &file, "--dry-run"];
+    let of = |more: &[&'static str]| said(&[&args[..], more].concat());
+    let none = of(&["--since", "yesterday"]);
+    assert!(none.contains("in all      0"), "{none}");
+    let both = ["--where", "tenant=acme", "--where", "tenant=globex"];
+    let either = of(&[&["--since", "2026-11"][..], &both[..]].concat());
+    assert!(either.contains("in all      5"), "{either}");
 }

@@ -9,7 +9,7 @@ use crate::exchange::UsageEvent;
 use crate::ledger::reports::instant::told;
 use crate::ledger::reports::money::{exact, grouped};
 use crate::ledger::reports::tell;
-use crate::ledger::store::Shown;
+use crate::ledger::store::{Shown, columns as stored};
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
 use anyhow::{Context, bail};
@@ -141,10 +141,23 @@ fn facts(event: &UsageEvent, zone: &TimeZone) -> Vec<Vec<String>> {
             .into_iter()
             .filter_map(|(name, text)| Some(line(name, text?))),
     );
+    for (name, value) in event.labels.iter().flat_map(|labels| labels.iter()) {
+        lines.push(line(&format!("label {name}"), value));
+    }
     if let Some(status) = event.status {
         lines.push(line("status", &status.to_string()));
     }
-    for (count, name) in crate::ledger::store::columns::counts(event) {
+    let known = [
+        ("counts from", event.known),
+        ("input from", event.input_known),
+        ("output from", event.output_known),
+    ];
+    let known = known
+        .into_iter()
+        .filter_map(|(name, known)| Some(line(name, known?.as_str())));
+    lines.extend(known);
+    let cached = stored::cached_counts(event);
+    for (count, name) in stored::counts(event).into_iter().chain(cached) {
         if let Some(count) = count {
             lines.push(line(&name.replace('_', " "), &grouped(count.into())));
         }

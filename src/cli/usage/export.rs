@@ -5,8 +5,8 @@ mod flat;
 mod focus;
 
 use super::output::Output;
-use super::progress::Progress;
 use super::{Span, To, block_on, now};
+use crate::cli::progress::Progress;
 use crate::cli::source::Source;
 use crate::ledger::row::Row;
 use crate::ledger::store::columns::at;
@@ -83,7 +83,7 @@ async fn export(args: &ExportArgs, query: &Query, to: &mut Output) -> anyhow::Re
         };
         let page = Page::new(&rows, &corrections);
         lines += page.write(args.format, to)?;
-        progress.at(at, lines);
+        progress.at(at, lines, "lines");
     }
     store.close().await;
     Ok(())

@@ -1,8 +1,8 @@
 //! Sums by names and periods, and the largest of them.
 
 use super::format::{self, Format, Told};
-use super::progress::Progress;
 use super::{Output, Span, To, block_on, now};
+use crate::cli::progress::Progress;
 use crate::cli::source::Source;
 use crate::ledger::reports::ask::{self, AskError, Part};
 use crate::ledger::reports::tell;

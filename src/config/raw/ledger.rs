@@ -2,9 +2,9 @@
 
 use super::receivers::{self, RawCloudEvents, RawOtlpSink};
 use super::{DAY_MS, secret_source};
-use crate::config::LedgerDurability;
 use crate::config::reader::{Fields, Item, Located};
 use crate::config::secret::SecretSource;
+use crate::config::{LedgerDurability, LedgerRetention};
 use crate::units::Millis;
 
 /// The smallest spool: some segments, and room for what is open when it is full.
@@ -33,13 +33,13 @@ pub struct RawLedger {
 #[derive(Debug)]
 pub struct RawSqlite {
     pub path: Option<Located<String>>,
-    pub retention: Option<Located<Millis>>,
+    pub retention: LedgerRetention,
 }
 
 #[derive(Debug)]
 pub struct RawPostgres {
     pub url: Located<SecretSource>,
-    pub retention: Option<Located<Millis>>,
+    pub retention: LedgerRetention,
     pub connections: Option<Located<u64>>,
 }
 
@@ -101,7 +101,13 @@ pub fn ledger(top: &Fields) -> Option<RawLedger> {
 }
 
 fn sqlite(item: &Item) -> Option<RawSqlite> {
-    let fields = item.fields(&["path", "retention"])?;
+    let fields = item.fields(&[
+        "path",
+        "retention",
+        "quarters_retention",
+        "days_retention",
+        "set_aside_retention",
+    ])?;
     Some(RawSqlite {
         path: fields.optional("path").and_then(|item| item.text()),
         retention: retention(&fields),
@@ -109,7 +115,14 @@ fn sqlite(item: &Item) -> Option<RawSqlite> {
 }
 
 fn postgres(item: &Item) -> Option<RawPostgres> {
-    let fields = item.fields(&["url", "retention", "connections"])?;
+    let fields = item.fields(&[
+        "url",
+        "retention",
+        "quarters_retention",
+        "days_retention",
+        "set_aside_retention",
+        "connections",
+    ])?;
     let url = fields.required(
         "url",
         "{ env: NAME } or { file: PATH }, as it holds a password",
@@ -134,8 +147,29 @@ fn file(item: &Item) -> Option<RawFile> {
     })
 }
 
-/// How long rows are kept.
-fn retention(fields: &Fields) -> Option<Located<Millis>> {
-    let item = fields.optional("retention")?;
-    item.span(DAY_MS..=36_600 * DAY_MS)
+/// How long what is kept. Sums outlive what they are sums of, as reports are put
+/// together from the coarser ones within and the finer ones at both ends.
+fn retention(fields: &Fields) -> LedgerRetention {
+    let span = |name| {
+        let item = fields.optional(name)?;
+        Some(item.span(DAY_MS..=36_600 * DAY_MS)?.value)
+    };
+    let kept = LedgerRetention {
+        rows: span("retention"),
+        quarters: span("quarters_retention"),
+        days: span("days_retention"),
+        set_aside: span("set_aside_retention"),
+    };
+    let outlives = |name, sums: Option<Millis>, of: Option<Millis>, whose: &str| {
+        if let (Some(sums), Some(item)) = (sums, fields.optional(name))
+            && of.is_none_or(|of| sums < of)
+        {
+            let text = format!("must not be shorter than {whose} (left out: for ever)");
+            let _: Option<()> = item.report(text);
+        }
+    };
+    let (rows, quarters) = (kept.rows, kept.quarters);
+    outlives("quarters_retention", quarters, rows, "retention");
+    outlives("days_retention", kept.days, quarters, "quarters_retention");
+    kept
 }

@@ -4,7 +4,9 @@ use super::{elsewhere, receivers, where_set};
 use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings, Path};
 use crate::config::raw::ledger::{RawLedger, RawPostgres};
-use crate::config::{FileSettings, LedgerConfig, PostgresSettings, SqliteSettings};
+use crate::config::{
+    FileSettings, LedgerConfig, LedgerRetention, PostgresSettings, SqliteSettings,
+};
 
 /// Where nothing else is said.
 const PATH: &str = "weir-ledger";
@@ -36,12 +38,12 @@ pub(super) fn ledger(
             path: sqlite
                 .path
                 .map_or_else(|| path.join("weir.db"), |path| path.value.into()),
-            retention: sqlite.retention.map(|span| span.value),
+            retention: sqlite.retention,
         }),
         None if raw.has_sink => None,
         None => Some(SqliteSettings {
             path: path.join("weir.db"),
-            retention: None,
+            retention: LedgerRetention::default(),
         }),
     };
     // All of them before the first `?`, so that all problems are reported.
@@ -75,7 +77,7 @@ fn postgres(
 ) -> Option<PostgresSettings> {
     Some(PostgresSettings {
         url: elsewhere(&raw.url, outside, findings)?,
-        retention: raw.retention.map(|span| span.value),
+        retention: raw.retention,
         connections: raw.connections.map_or(CONNECTIONS, |amount| amount.value),
     })
 }

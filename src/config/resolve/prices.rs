@@ -1,4 +1,9 @@
 //! Which price a model has: its own, a catalogue's, or what stands in.
+//!
+//! An operator's file goes before the program's prices for what it names, and says
+//! nothing of anything else: OpenAI's prices in it are not those of Azure, which
+//! sells the same models, unless the file has `azure/MODEL = openai/MODEL` or the
+//! model `price_as: openai/MODEL`.
 
 use crate::config::outside::Outside;
 use crate::config::problem::{Findings, shown};
@@ -71,7 +76,9 @@ impl Prices {
             None => {}
         }
         if let Some(other) = &raw.price_as {
+            // A name of the catalogue with another provider in front is meant so.
             let found = self.find(raw, &other.value);
+            let found = found.or_else(|| self.find_of_named(&other.value));
             if found.is_none() && !self.is_partial {
                 let hint = self.alike(&other.value);
                 let text = format!("no price is known of {}{hint}", shown(&other.value));
@@ -101,13 +108,23 @@ impl Prices {
         !raw.price_is_read || (raw.price.is_none() && (asked || self.is_partial))
     }
 
+    /// The price of the name, of the model's provider where it says one.
     fn find(&self, raw: &RawModel, name: &str) -> Option<Arc<ModelPrice>> {
         let served_by = raw.provider.as_ref().map(|provider| &*provider.value);
-        self.catalogues.iter().find_map(|catalogue| {
-            let entry = names::find(catalogue, served_by, name)?;
-            let name = format!("{} {}", catalogue.version(), entry.key);
-            Some(Arc::new(ModelPrice::new(entry.schedule, &name)))
-        })
+        self.find_of(served_by, name)
+    }
+
+    /// The price of a name that says a provider itself.
+    fn find_of_named(&self, name: &str) -> Option<Arc<ModelPrice>> {
+        name.contains('/').then(|| self.find_of(None, name))?
+    }
+
+    fn find_of(&self, served_by: Option<&str>, name: &str) -> Option<Arc<ModelPrice>> {
+        let all: Vec<&Catalogue> = self.catalogues.iter().collect();
+        let (at, entry) = names::find_among(&all, served_by, name)?;
+        let version = all.get(at)?.version();
+        let name = format!("{version} {}", entry.key);
+        Some(Arc::new(ModelPrice::new(entry.schedule, &name)))
     }
 
     fn refuse(&self, raw: &RawModel, findings: &Findings) {

@@ -125,6 +125,103 @@ fn what_becomes_of_unknown_models_is_said() {
     );
 }
 
+/// An operator's file counts for what it names and for nothing else, whatever
+/// else it says or leaves out.
+#[test]
+fn an_operators_prices_are_of_the_providers_they_name() {
+    const BUILT_IN: &str = "20";
+    for (file, model, name, version) in [
+        // OpenAI's own, by any of its names.
+        ("openai", "gpt-4o: {}", "gpt-4o", "ours-2 openai/gpt-4o"),
+        (
+            "openai",
+            "gpt-4o: { provider: openai }",
+            "gpt-4o",
+            "ours-2 openai/gpt-4o",
+        ),
+        (
+            "openai",
+            "gpt-4o-2024-08-06: { provider: OpenAI }",
+            "gpt-4o-2024-08-06",
+            "ours-2 openai/gpt-4o",
+        ),
+        (
+            "openai",
+            "openai/gpt-4o: {}",
+            "openai/gpt-4o",
+            "ours-2 openai/gpt-4o",
+        ),
+        // Azure sells the same models at its own prices.
+        ("openai", "gpt-4o: { provider: azure }", "gpt-4o", BUILT_IN),
+        (
+            "openai",
+            "gpt-4o: { provider: azure_openai }",
+            "gpt-4o",
+            BUILT_IN,
+        ),
+        ("openai", "azure/gpt-4o: {}", "azure/gpt-4o", BUILT_IN),
+        ("openai", "m: { price_as: azure/gpt-4o }", "m", BUILT_IN),
+        // Unless somebody says that it doesn't: the file, or the model.
+        (
+            "azure",
+            "gpt-4o: { provider: azure }",
+            "gpt-4o",
+            "ours-3 openai/gpt-4o",
+        ),
+        (
+            "openai",
+            "gpt-4o: { provider: azure, price_as: openai/gpt-4o }",
+            "gpt-4o",
+            "ours-2 openai/gpt-4o",
+        ),
+        (
+            "azure",
+            "gpt-5: { provider: azure }",
+            "gpt-5",
+            "ours-3 azure/gpt-5",
+        ),
+        ("azure", "gpt-5: {}", "gpt-5", BUILT_IN),
+        (
+            "azure",
+            "gpt-5-mini: { provider: azure }",
+            "gpt-5-mini",
+            BUILT_IN,
+        ),
+        // A path of another provider's that ends as a name of the file does.
+        (
+            "openai",
+            "fireworks/accounts/fireworks/models/qwen3-8b: {}",
+            "fireworks/accounts/fireworks/models/qwen3-8b",
+            BUILT_IN,
+        ),
+    ] {
+        let more = format!("prices: {{ file: {file}.txt }}\n");
+        let model = match name.contains('/') {
+            true => model.replacen(name, &format!("'{name}'"), 1),
+            false => model.to_owned(),
+        };
+        let config = loaded(&with(&model, &more)).unwrap_or_else(|problems| panic!("{problems}"));
+        let found = version_of(&config, name);
+        assert!(found.starts_with(version), "{file}: {model}: {found}");
+        if version == BUILT_IN {
+            let own = ["azure", "fireworks", "openai/gpt-5"];
+            assert!(
+                own.iter().any(|own| found.contains(own)),
+                "{model}: {found}"
+            );
+        }
+    }
+    // What Azure's price of a model is, nobody says.
+    let model = "of-ours: { provider: azure }";
+    let file = "prices: { file: prices.txt }\n";
+    let problems = loaded(&with(&model.replace("of-ours", "our-model"), file)).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains("models.our-model: no price is known")
+    );
+}
+
 #[test]
 fn what_is_wrong_with_prices() {
     const REFUSED: &str = "12:3: models.m: no price is known of this model, so its calls would cost nothing by accident: set its price";

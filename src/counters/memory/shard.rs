@@ -2,6 +2,7 @@
 
 use super::Map;
 use super::cells::Name;
+use super::claims::Claims;
 use super::slot::{Slot, Taken};
 use crate::counters::{ENDED_KEPT, ExpiredHold};
 use crate::limits::counter::{Counter, Rule, judge, standings};
@@ -39,6 +40,7 @@ pub(super) struct Shard {
     to_sweep: VecDeque<(UnixMillis, Arc<str>)>,
     holds: Map<HoldId, Hold>,
     by_expiry: BTreeSet<(UnixMillis, HoldId)>,
+    claims: Claims,
     /// What a settlement of these is answered.
     ended: Map<HoldId, Settled>,
     /// The same holds, the longest ended first.
@@ -195,14 +197,19 @@ impl Shard {
         true
     }
 
-    /// Adds to `expired` until it has `max`.
+    /// Adds to `expired` until it has `max`; each is claimed until then.
     pub(super) fn expire_due(
         &mut self,
         now: UnixMillis,
         max: usize,
+        claimed_until: UnixMillis,
         expired: &mut Vec<ExpiredHold>,
     ) {
         self.forget(now);
+        for again in self.claims.due(now, max.saturating_sub(expired.len())) {
+            self.claims.add(&again, claimed_until);
+            expired.push(again);
+        }
         while expired.len() < max {
             let due = self.by_expiry.first().filter(|(expiry, _)| *expiry <= now);
             let Some((_, hold)) = due.copied() else {
@@ -216,13 +223,19 @@ impl Shard {
                     slot.release(taken, hold);
                 }
             }
-            expired.push(ExpiredHold {
+            let taken = ExpiredHold {
                 slot: open.slot,
                 hold,
                 context: open.context,
-            });
+            };
+            self.claims.add(&taken, claimed_until);
+            expired.push(taken);
         }
         self.sweep(now, SWEPT_BY_UPKEEP);
+    }
+
+    pub(super) fn told(&mut self, hold: HoldId) {
+        self.claims.end(hold);
     }
 
     /// Takes out a hold, and remembers nothing of it.

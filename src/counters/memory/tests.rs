@@ -71,7 +71,7 @@ fn counters_at_rest_are_dropped_as_others_are_used() {
     let remembered: usize = memory.shards.iter().map(|shard| lock(shard).ended()).sum();
     assert!(remembered < 70_000, "{remembered}");
     for _ in 0..20 {
-        memory.expire_due(UnixMillis(1_800_001_000_000), 1);
+        memory.expire_due(UnixMillis(1_800_001_000_000), 1, Millis(1));
     }
     assert_eq!((memory.counters(), memory.open_holds()), (0, 0));
 }

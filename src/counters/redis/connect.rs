@@ -266,10 +266,11 @@ pub(super) async fn load(mut connection: Link, scripts: &Scripts) -> Result<(), 
         settle,
         renew,
         expire,
+        told,
         beat,
         reset,
     } = scripts;
-    for script in [reserve, settle, renew, expire, beat, reset] {
+    for script in [reserve, settle, renew, expire, told, beat, reset] {
         script.load_async(&mut connection).await.map_err(error)?;
     }
     Ok(())

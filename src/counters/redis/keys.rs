@@ -6,10 +6,12 @@
 //! name can steer where its keys live, whatever braces it holds.
 //!
 //! `weir:1:{weir07}:w:4:acme,3:rpm,4:acme,` is a window; `f` a fixed window, `b`
-//! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket, `sidecars`
-//! who is alive, `epoch` since when nothing was lost. Names are preceded by their length in bytes, so no two lists of names make one key. The number
-//! is the version of what the keys hold: it changes when an older release
-//! could not read it.
+//! a bucket, `c` leases, `h` a hold, `open` the open holds of the bucket, `claims`
+//! the expired ones that nobody has told of yet, `claimed` what is known of these,
+//! `sidecars` who is alive, `epoch` since when nothing was lost. Names are preceded
+//! by their length in bytes, so no two lists of names make one key. The number is
+//! the version of what the keys hold: it changes when an older release could not
+//! read it.
 
 use crate::limits::HoldId;
 use crate::limits::counter::Rule;
@@ -43,6 +45,16 @@ impl Bucket {
 
     pub fn open(self) -> String {
         format!("weir:1:{{weir{:02}}}:open", self.0)
+    }
+
+    /// A sorted set, by when each is handed out again.
+    pub fn claims(self) -> String {
+        format!("weir:1:{{weir{:02}}}:claims", self.0)
+    }
+
+    /// A hash of what is told of a claimed hold: its slot and context.
+    pub fn claimed(self) -> String {
+        format!("weir:1:{{weir{:02}}}:claimed", self.0)
     }
 
     pub fn sidecars(self) -> String {

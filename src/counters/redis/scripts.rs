@@ -28,6 +28,7 @@ pub struct Scripts {
     pub settle: Script,
     pub renew: Script,
     pub expire: Script,
+    pub told: Script,
     pub beat: Script,
     pub reset: Script,
 }
@@ -101,7 +102,8 @@ impl Scripts {
             reserve: script!("reserve", 2),
             settle: script!("settle", 2),
             renew: script!("renew", 2),
-            expire: script!("expire", 2),
+            expire: script!("expire", 3),
+            told: script!("told", 1),
             beat: script!("beat", 2),
             reset: script!("reset", 2),
         }
@@ -190,11 +192,22 @@ impl Scripts {
         call
     }
 
-    pub fn expire(&self, bucket: Bucket, max: usize) -> ScriptInvocation<'_> {
+    pub fn expire(&self, bucket: Bucket, max: usize, claim: Millis) -> ScriptInvocation<'_> {
         let mut call = self.expire.key(bucket.open());
+        call.key(bucket.claims()).key(bucket.claimed());
         // That it expired is remembered for as long as anyone may still come to
         // settle it: to them it must not look like a hold that was lost.
         call.arg(bucket.hold_prefix()).arg(max).arg(HOLD_KEPT.0);
+        call.arg(claim.0.min(HOLD_TTL_MAX.0));
+        call
+    }
+
+    pub fn told(&self, bucket: Bucket, holds: &[HoldId]) -> ScriptInvocation<'_> {
+        let mut call = self.told.key(bucket.claims());
+        call.key(bucket.claimed());
+        for hold in holds {
+            call.arg(hold.to_string());
+        }
         call
     }
 
@@ -341,12 +354,13 @@ mod tests {
             &scripts.settle,
             &scripts.renew,
             &scripts.expire,
+            &scripts.told,
             &scripts.beat,
         ]
         .iter()
         .map(|script| script.get_hash())
         .collect();
-        assert_eq!(hashes.len(), 5);
+        assert_eq!(hashes.len(), 6);
         let text = format!("{:?}", scripts.reserve);
         assert!(
             !text.contains("--:"),

@@ -40,13 +40,28 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// What counters are to be given, by their slots and names.
+pub(super) type Counters = HashMap<(Arc<str>, String), u64>;
+
 /// Who is on which plan now, and which models there are.
 pub(super) struct Tenants<'s> {
     plans: HashMap<&'s str, &'s str>,
     snapshot: &'s Snapshot,
 }
 
+/// The tenants whose groups are read together: as many as one reading of the
+/// rollups is worth, and few enough for a database's statement.
+const TENANTS_TOGETHER_MAX: usize = 256;
+
 impl<'s> Tenants<'s> {
+    /// Those on a plan, a part at a time.
+    fn on(&self, plan: &str) -> Vec<Vec<&'s str>> {
+        let on = self.plans.iter().filter(|(_, of)| **of == plan);
+        let mut on: Vec<&str> = on.map(|(tenant, _)| *tenant).collect();
+        on.sort_unstable();
+        on.chunks(TENANTS_TOGETHER_MAX).map(<[_]>::to_vec).collect()
+    }
+
     pub(super) fn of(snapshot: &'s Snapshot) -> Self {
         let all = snapshot.tenants.iter();
         Self {
@@ -156,15 +171,28 @@ impl<'r> Group<'r> {
 }
 
 impl Lost {
-    /// What began in the window and before the loss, and was not void.
-    pub(super) fn query(&self, epoch: Epoch) -> Query {
-        let mut only = vec![Condition::is_not(Name::Outcome, "void")];
-        only.extend(self.plan.iter().map(|plan| Condition::is(Name::Plan, plan)));
-        Query {
+    /// What began in the window and before the loss, and was not void; of a plan's
+    /// limit a part of its tenants at a time, so that however many there are, the
+    /// groups of few are in memory.
+    pub(super) fn queries(&self, epoch: Epoch, tenants: &Tenants) -> Vec<Query> {
+        let not_void = Condition::is_not(Name::Outcome, "void");
+        let query = |only| Query {
             group_by: self.by.clone(),
             only,
             ..Query::of(self.since, self.until.min(epoch.since))
-        }
+        };
+        let Some(plan) = &self.plan else {
+            return vec![query(vec![not_void])];
+        };
+        let of_plan = Condition::is(Name::Plan, plan);
+        let parts = tenants.on(plan).into_iter().map(|some| Condition {
+            dimension: Name::Tenant,
+            among: true,
+            names: some.into_iter().map(|name| Some(name.to_owned())).collect(),
+        });
+        parts
+            .map(|some| query(vec![not_void.clone(), of_plan.clone(), some]))
+            .collect()
     }
 
     pub(super) fn left_out(&self, why: String) -> LeftOut {
@@ -175,13 +203,9 @@ impl Lost {
         }
     }
 
-    /// What each counter, by its slot and name, is to be given.
-    pub(super) fn counters(
-        &self,
-        tenants: &Tenants,
-        rows: &[UsageRow],
-    ) -> HashMap<(Arc<str>, String), u64> {
-        let mut counters: HashMap<(Arc<str>, String), u64> = HashMap::new();
+    /// Adds what these groups are worth to what each counter, by its slot and name,
+    /// is to be given.
+    pub(super) fn add(&self, tenants: &Tenants, rows: &[UsageRow], counters: &mut Counters) {
         for row in rows {
             let group = Group {
                 by: &self.by,
@@ -195,7 +219,6 @@ impl Lost {
                 *sum = sum.saturating_add(amount);
             }
         }
-        counters
     }
 
     /// The counter that calls of the group are charged to, if they are.

@@ -1,7 +1,7 @@
 //! Sums of the ledger, for the counters of each limit.
 
 use super::give::{self, Given, Sums};
-use super::lost::{Lost, Tenants, lost};
+use super::lost::{Counters, Lost, Tenants, lost};
 use super::{LedgerSource, RebuildError, Rebuilt};
 use crate::counters::Epoch;
 use crate::driver::Driver;
@@ -86,15 +86,20 @@ async fn sum(
     };
     let (mut sums, mut counters) = (Vec::new(), 0);
     for lost in asked {
-        let rows = match store.sums_of_ended(&lost.query(epoch), epoch.since).await {
-            Ok(rows) => rows,
-            Err(error @ (StoreError::NotKept(_) | StoreError::Report(_) | StoreError::Large)) => {
+        let given = match counters_of(store, &lost, epoch, tenants).await {
+            Ok(given) => given,
+            Err(
+                error @ (StoreError::NotKept(_)
+                | StoreError::QuartersNotKept(_)
+                | StoreError::DaysNotKept(_)
+                | StoreError::Report(_)
+                | StoreError::Large),
+            ) => {
                 rebuilt.left_out.push(lost.left_out(error.to_string()));
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        let given = lost.counters(tenants, &rows);
         counters += given.len();
         if counters > COUNTERS_MAX {
             let why = format!("more than {COUNTERS_MAX} counters are to be rebuilt at once");
@@ -113,4 +118,23 @@ async fn sum(
         sums.push(Sums { lost, given });
     }
     Ok((name, sums))
+}
+
+/// What each of a limit's counters is to be given. More than [`COUNTERS_MAX`] are
+/// not read to their end.
+async fn counters_of(
+    store: &Store,
+    lost: &Lost,
+    epoch: Epoch,
+    tenants: &Tenants<'_>,
+) -> Result<Counters, StoreError> {
+    let mut given = Counters::new();
+    for query in lost.queries(epoch, tenants) {
+        let rows = store.sums_of_ended(&query, epoch.since).await?;
+        lost.add(tenants, &rows, &mut given);
+        if given.len() > COUNTERS_MAX {
+            break;
+        }
+    }
+    Ok(given)
 }

@@ -50,12 +50,20 @@ pub fn recharge(event: &UsageEvent, price: &ModelPrice) -> Recharge {
     let version = Arc::clone(pinned.version());
     match known {
         Known::Reserved => {
-            nearest.see(total_nanos(&pinned.hold(used.input, used.output)));
+            nearest.see(total_nanos(&pinned.hold(
+                used.input,
+                used.output,
+                used.searches,
+            )));
             if !nearest.is_met() {
                 let lengths = price.schedule().at(at).price.lengths();
                 for may in others(plain, tier, &lengths) {
                     let pinned = price.pin(at, may);
-                    nearest.see(total_nanos(&pinned.hold(used.input, used.output)));
+                    nearest.see(total_nanos(&pinned.hold(
+                        used.input,
+                        used.output,
+                        used.searches,
+                    )));
                 }
             }
         }
@@ -95,6 +103,8 @@ fn used_by(event: &UsageEvent) -> Used {
         cache_write_1h_tokens: event.cache_write_1h_tokens,
         input_audio_tokens: event.input_audio_tokens,
         input_image_tokens: event.input_image_tokens,
+        cached_input_audio_tokens: event.cached_input_audio_tokens,
+        cached_input_image_tokens: event.cached_input_image_tokens,
         output_tokens: event.output_tokens,
         reasoning_tokens: event.reasoning_tokens,
         output_audio_tokens: event.output_audio_tokens,

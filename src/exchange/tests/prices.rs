@@ -6,7 +6,7 @@ use crate::pricing::{Dated, ModelPrice, Schedule, notation, total_nanos};
 
 /// 1 dollar a million each way, ten times that a second after the call begins.
 const PRICES: [&str; 2] = [
-    "input=1 cached_input=0.5 output=1 /priority input=2 output=2",
+    "input=1 cached_input=0.5 output=1 search=0.01 /priority input=2 output=2",
     "input=10 output=10",
 ];
 
@@ -134,4 +134,86 @@ fn what_has_no_price_has_no_cost() {
     let event = ended(unpriced, ANSWER, NOW);
     assert_eq!((event.cost_nanos, event.price_version), (None, None));
     assert!(event.cost_parts.is_empty());
+}
+
+/// A search costs a hundredth of a dollar.
+#[test]
+fn searches_are_held_and_charged() {
+    const SEARCH: u64 = 10_000_000;
+    let options = r#","web_search_options":{}"#;
+    let (_, plain) = begun(chat(""), NOW);
+    let (exchange, call) = begun(chat(options), NOW);
+    let tokens = plain.estimate().cost_nanos;
+    assert_eq!((plain.searches, call.searches), (0, 1));
+    assert_eq!(call.estimate().cost_nanos, tokens + SEARCH);
+    // Such a call searches, though its answer says nothing of it.
+    let event = ended(exchange, ANSWER, NOW);
+    assert_eq!(event.outcome, Outcome::Exact);
+    assert_eq!(event.searches, Some(1));
+    assert_eq!(event.cost_nanos, Some(17_000 + SEARCH));
+    // One that is lost is charged what was held, and re-rated the same.
+    let lost = verdict::interrupted(&call, NOW).event.unwrap();
+    assert_eq!(lost.searches, Some(1));
+    assert_eq!(lost.cost_nanos, Some(tokens + SEARCH));
+    let price = priced().models["gpt-4o"].price.clone().unwrap();
+    let cost_nanos = tokens + SEARCH;
+    let again = cost::recharge(&lost, &price);
+    assert!(
+        matches!(again, cost::Recharge::Costs { cost_nanos: same, .. } if same == cost_nanos),
+        "{again:?}"
+    );
+    // A provider's claim beyond belief is no debt.
+    let (exchange, _) = begun(chat(""), NOW);
+    let claim = ANSWER.replace(
+        r#""prompt_tokens":12"#,
+        r#""prompt_tokens":12,"server_tool_use":{"web_search_requests":9007199254740991}"#,
+    );
+    let event = ended(exchange, &claim, NOW);
+    assert_eq!(event.outcome, Outcome::Estimated);
+    assert_eq!(event.searches, Some(1_000));
+}
+
+/// (what the answer says of its tokens, where input and output come from)
+#[test]
+fn each_whole_says_where_it_comes_from() {
+    use super::event::Known;
+    let (provider, counted) = (Some(Known::Provider), Some(Known::Counted));
+    let of = |usage: &str| {
+        let (exchange, _) = begun(chat(""), NOW);
+        let (head, _) = ANSWER.split_once(r#","usage""#).unwrap();
+        ended(exchange, &format!("{head}{usage}}}"), NOW)
+    };
+    // 9 tokens in and 2 out are counted.
+    for (usage, known, input, output) in [
+        (
+            r#","usage":{"prompt_tokens":12,"completion_tokens":5}"#,
+            provider,
+            None,
+            None,
+        ),
+        (r#","usage":{"prompt_tokens":12}"#, counted, provider, None),
+        (r#","usage":{"prompt_tokens":3}"#, counted, None, None),
+        (
+            r#","usage":{"completion_tokens":5}"#,
+            counted,
+            None,
+            provider,
+        ),
+        // Not believed.
+        (
+            r#","usage":{"prompt_tokens":5000000,"completion_tokens":5}"#,
+            counted,
+            None,
+            provider,
+        ),
+        ("", counted, None, None),
+    ] {
+        let event = of(usage);
+        let found = (event.known, event.input_known, event.output_known);
+        assert_eq!(found, (known, input, output), "{usage}");
+    }
+    let (_, call) = begun(chat(""), NOW);
+    let lost = verdict::interrupted(&call, NOW).event.unwrap();
+    assert_eq!(lost.known, Some(Known::Reserved));
+    assert_eq!((lost.input_known, lost.output_known), (None, None));
 }

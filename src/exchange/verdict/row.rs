@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::exchange::admit::Refused;
 use crate::exchange::cost;
-use crate::exchange::event::{Outcome, SCHEMA, UsageEvent};
+use crate::exchange::event::{Known, Outcome, SCHEMA, UsageEvent};
 use crate::exchange::open_call::OpenCall;
 use crate::limits::HoldId;
 use crate::pricing::{ServiceTier, total_nanos};
@@ -36,6 +36,7 @@ pub(in crate::exchange) fn refused(
         user: who.and_then(|who| who.user.clone()),
         key_id: who.map(|who| Arc::clone(&who.key_id)),
         plan: who.map(|who| Arc::clone(&who.plan)),
+        labels: who.and_then(|who| who.labels.clone()),
         endpoint: refused.endpoint,
         dialect: Arc::from(dialect.as_str()),
         provider: None,
@@ -46,12 +47,16 @@ pub(in crate::exchange) fn refused(
         status: Some(status),
         finish_reason: None,
         known: None,
+        input_known: None,
+        output_known: None,
         input_tokens: None,
         cached_input_tokens: None,
         cache_write_tokens: None,
         cache_write_1h_tokens: None,
         input_audio_tokens: None,
         input_image_tokens: None,
+        cached_input_audio_tokens: None,
+        cached_input_image_tokens: None,
         output_tokens: None,
         reasoning_tokens: None,
         output_audio_tokens: None,
@@ -74,6 +79,7 @@ pub(super) fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> Usag
     let charged = cost::charged(call, verdict.known, usage, verdict.service_tier);
     let is_special = charged.tier != ServiceTier::Standard;
     let price = call.price.as_ref().filter(|_| charged.is_known);
+    let is_own = |known: &Known| Some(*known) != verdict.known;
     UsageEvent {
         schema: SCHEMA.to_owned(),
         id: call.id,
@@ -90,6 +96,7 @@ pub(super) fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> Usag
         user: call.user.clone(),
         key_id: Some(Arc::clone(&call.key_id)),
         plan: Some(Arc::clone(&call.plan)),
+        labels: call.labels.clone(),
         endpoint: Some(call.endpoint),
         dialect: Arc::from(call.endpoint.dialect().as_str()),
         provider: call.provider.clone(),
@@ -100,12 +107,16 @@ pub(super) fn event(call: &OpenCall, verdict: &Verdict, now: UnixMillis) -> Usag
         status: None,
         finish_reason: None,
         known: verdict.known,
+        input_known: verdict.input_known.filter(is_own),
+        output_known: verdict.output_known.filter(is_own),
         input_tokens: usage.input_tokens,
         cached_input_tokens: usage.cached_input_tokens,
         cache_write_tokens: usage.cache_write_tokens,
         cache_write_1h_tokens: usage.cache_write_1h_tokens,
         input_audio_tokens: usage.input_audio_tokens,
         input_image_tokens: usage.input_image_tokens,
+        cached_input_audio_tokens: usage.cached_input_audio_tokens,
+        cached_input_image_tokens: usage.cached_input_image_tokens,
         output_tokens: usage.output_tokens,
         reasoning_tokens: usage.reasoning_tokens,
         output_audio_tokens: usage.output_audio_tokens,

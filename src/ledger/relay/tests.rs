@@ -3,11 +3,13 @@
 use super::*;
 use crate::exchange::UsageEvent;
 use crate::ledger::row::ChainId;
+use crate::ledger::sinks::file::{FileConfig, FileSink};
 use crate::ledger::spool::{Durability, Opened, Spool, SpoolConfig};
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
+use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -92,12 +94,16 @@ fn event(n: u64) -> UsageEvent {
 }
 
 async fn spool_of(folder: &Path, events: std::ops::Range<u64>) -> Spool {
+    spool_for(folder, events, &["test"]).await
+}
+
+async fn spool_for(folder: &Path, events: std::ops::Range<u64>, sinks: &[&'static str]) -> Spool {
     let config = SpoolConfig {
         path: folder.to_owned(),
         durability: Durability::Relaxed,
         bytes_max: 1 << 30,
-        segment_bytes: 1_000,
-        sinks: vec!["test"],
+        segment_bytes: if sinks.len() == 1 { 1_000 } else { 1 << 20 },
+        sinks: sinks.to_vec(),
     };
     let opened = Spool::open(&config, ChainId::nil(), Box::new(|_| {}));
     let Opened { spool, .. } = opened.unwrap();
@@ -146,6 +152,45 @@ async fn every_row_is_taken_once_whatever_the_sink_answers() {
     let told = told.0.lock().unwrap().join(", ");
     let expected = "it is away, there, set aside, it is away, there, set aside";
     assert_eq!(told, expected);
+}
+
+/// What a power cut leaves of positions: the last one that was synced. Another
+/// sink is away, so all that was ever written could be offered again.
+#[tokio::test]
+async fn a_file_has_each_row_once_though_a_position_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.jsonl");
+    let positions = folder.path().join("positions");
+    let rows = 3 * BATCH_ROWS_MAX as u64 + 100;
+    for round in 0..3 {
+        let spool = spool_for(
+            folder.path(),
+            round * rows..(round + 1) * rows,
+            &["file", "away"],
+        );
+        let spool = spool.await;
+        let sink = FileSink::open(FileConfig {
+            path: path.clone(),
+            sync: false,
+            links: false,
+            dead_letters_folder: folder.path().to_owned(),
+        });
+        let reader = spool.reader("file").unwrap();
+        spool.close(Duration::from_secs(10)).await.unwrap();
+        let told = Arc::new(Told::default());
+        let relay = Relay::new(reader, sink.unwrap(), told, CancellationToken::new());
+        tokio::time::timeout(Duration::from_secs(60), relay.run())
+            .await
+            .unwrap();
+        match round {
+            0 => fs::write(positions.join("file"), "").unwrap(),
+            _ => fs::remove_file(positions.join("file")).unwrap(),
+        }
+    }
+    let lines = fs::read_to_string(&path).unwrap();
+    assert_eq!(lines.lines().count() as u64, 3 * rows);
+    let ids: BTreeSet<&str> = lines.lines().collect();
+    assert_eq!(ids.len() as u64, 3 * rows);
 }
 
 #[tokio::test]

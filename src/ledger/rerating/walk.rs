@@ -6,6 +6,7 @@
 use super::tally::Tally;
 use super::{Left, PriceOf, Rated, rate};
 use crate::ledger::row::Row;
+use crate::ledger::store::columns::at;
 use crate::ledger::store::query::Condition;
 use crate::ledger::store::{Adjustment, Of, Store, StoreError};
 use crate::limits::HoldId;
@@ -48,8 +49,12 @@ pub enum RerateError {
     Overtaken,
 }
 
+/// Hears up to which moment calls are rated, and what they came to so far.
+pub type Heard<'a> = dyn FnMut(UnixMillis, &Tally) + Send + 'a;
+
 /// Rates the calls of the span; with a run, writes their corrections. What was
-/// written before an error stays.
+/// written before an error stays. Without a run nothing is written, so that a
+/// store that was opened to read will do.
 ///
 /// # Errors
 /// [`StoreError::NotKept`] where rows of the span may be dropped, before anything
@@ -59,6 +64,7 @@ pub async fn rerate(
     span: &Span,
     run: Option<Run>,
     price_of: &mut PriceOf<'_>,
+    heard: &mut Heard<'_>,
 ) -> Result<Tally, RerateError> {
     let kept_from = store.kept_from().await?;
     if span.since < kept_from {
@@ -68,10 +74,12 @@ pub async fn rerate(
     let mut tally = Tally::default();
     loop {
         let rows = scan.next_rows().await?;
-        if rows.is_empty() {
+        let Some(last) = rows.last() else {
             return Ok(tally);
-        }
+        };
+        let to = at(&last.event);
         page(store, rows, run, price_of, &mut tally).await?;
+        heard(to, &tally);
     }
 }
 

@@ -6,8 +6,18 @@
 //! `row` is the row's message ([`crate::ledger::wire`]) in base64, so that it
 //! can be read back and delivered when what refused it is mended.
 //!
+//! Letters that were delivered after all stay in their file, as another process
+//! may be writing to it. Beside it is a file of their ids:
+//! ```text
+//! {"id":"0199...","sink":"otlp"}
+//! ```
+//!
 //! Always holds: a row set aside is on disk, and among the last lines once.
-//! Only the disk bounds the file.
+//! Only the disk bounds the files.
+
+mod letters;
+
+pub use letters::{Letter, LetterError, Letters, Replayed};
 
 use super::lines::{Care, Line, LineFile};
 use crate::ledger::row::Row;
@@ -35,7 +45,7 @@ pub(super) struct DeadLetters {
 }
 
 #[derive(serde::Serialize)]
-struct Letter<'a> {
+struct Written<'a> {
     id: String,
     sink: &'a str,
     why: &'a str,
@@ -50,7 +60,7 @@ impl DeadLetters {
     pub fn new(folder: &Path, sink: &'static str) -> Self {
         Self {
             sink,
-            path: folder.join(format!("dead-letters-{sink}.jsonl")),
+            path: path(folder, sink),
             file: None,
         }
     }
@@ -93,13 +103,17 @@ fn add(path: &Path, open: Option<LineFile>, line: &Line) -> Result<LineFile, Sin
     Ok(file)
 }
 
+fn path(folder: &Path, sink: &str) -> PathBuf {
+    folder.join(format!("dead-letters-{sink}.jsonl"))
+}
+
 fn make_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }
 
 fn line(sink: &str, row: &Row, why: &str) -> Result<Line, serde_json::Error> {
     let end = why.char_indices().nth(WHY_CHARS_MAX).map(|(at, _)| at);
-    let letter = Letter {
+    let letter = Written {
         id: row.event.id.to_string(),
         sink,
         why: end.and_then(|end| why.get(..end)).unwrap_or(why),

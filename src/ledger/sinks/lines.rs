@@ -15,7 +15,7 @@
 mod appending;
 mod opening;
 
-use crate::ledger::sink::BATCH_ROWS_MAX;
+use crate::ledger::sink::OFFERED_AGAIN_ROWS_MAX;
 use crate::limits::HoldId;
 use appending::Appender;
 use std::collections::{HashSet, VecDeque};
@@ -24,9 +24,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The lines whose ids are known. One batch can be offered again after a crash;
-/// some more, where the relay's own position was not on disk yet.
-pub const IDS_KEPT_MAX: usize = 4 * BATCH_ROWS_MAX;
+/// The lines whose ids are known: all that can be offered again.
+pub const IDS_KEPT_MAX: usize = OFFERED_AGAIN_ROWS_MAX;
 
 /// Why a file can't be written to.
 #[derive(Debug, thiserror::Error)]

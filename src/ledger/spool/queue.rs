@@ -1,9 +1,9 @@
 //! Between callers that must not block, the thread that writes, and the relays
 //! that read behind it.
 
+use super::batch::{Batch, Entry, Standing, Waiter};
 use super::position::Position;
 use super::{SpoolError, WAIT_MAX};
-use crate::limits::HoldId;
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,23 +14,6 @@ const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// So much more where an intent is only to be ended.
 const DROPS_BYTES_MAX: usize = 1024 * 1024;
-
-/// What is asked of the spool.
-#[derive(Debug)]
-pub(super) enum Entry<'a> {
-    Intent { id: HoldId, context: &'a [u8] },
-    Outcome { id: HoldId, message: &'a [u8] },
-    Dropped { id: HoldId },
-}
-
-/// Whether calls are admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Standing {
-    #[default]
-    Well,
-    Full,
-    Failed,
-}
 
 /// Entries on their way to the disk.
 #[derive(Debug)]
@@ -53,23 +36,10 @@ struct State {
     /// The thread sleeps and must be woken; while it is busy it looks by itself.
     writer_sleeps: bool,
     closing: bool,
+    /// Entries that wait for room and must not be lost.
+    owed: usize,
     /// Set by the thread when it is over.
     ended: Option<Standing>,
-}
-
-/// What one round of writing takes.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// Entries: kind, length, body.
-    bytes: Vec<u8>,
-    waiters: Vec<Waiter>,
-}
-
-/// Someone who waits, for a write or for a sync.
-#[derive(Debug)]
-struct Waiter {
-    answer: oneshot::Sender<Standing>,
-    for_sync: bool,
 }
 
 /// Up to where rows may be read.
@@ -78,6 +48,39 @@ pub(super) struct Synced {
     pub upto: Position,
     /// Nothing more will come.
     pub ended: bool,
+}
+
+/// When somebody came to push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Now,
+    /// It has waited for room since before the queue may have been closed.
+    BeforeTheEnd,
+}
+
+/// One that waits for room and must not be lost.
+struct Owed<'q>(&'q Queue);
+
+impl<'q> Owed<'q> {
+    fn new(queue: &'q Queue) -> Result<Self, SpoolError> {
+        let mut state = queue.lock();
+        if state.closing {
+            return Err(SpoolError::Closed);
+        }
+        state.owed += 1;
+        Ok(Self(queue))
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.owed = state.owed.saturating_sub(1);
+        // The thread may wait for nobody else.
+        if state.closing {
+            self.0.wake(state);
+        }
+    }
 }
 
 impl Default for Queue {
@@ -91,68 +94,10 @@ impl Default for Queue {
     }
 }
 
-impl Batch {
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.waiters.is_empty()
-    }
-
-    pub(super) fn wants_sync(&self) -> bool {
-        self.waiters.iter().any(|waiter| waiter.for_sync)
-    }
-
-    /// The entries, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut rest = self.bytes.as_slice();
-        std::iter::from_fn(move || {
-            let (head, behind) = rest.split_first_chunk::<5>()?;
-            let [kind, len @ ..] = *head;
-            let len = usize::try_from(u32::from_le_bytes(len)).ok()?;
-            let (body, behind) = behind.split_at_checked(len)?;
-            rest = behind;
-            let (id, body) = body.split_first_chunk::<16>()?;
-            let id = HoldId(uuid::Uuid::from_bytes(*id));
-            Some(match kind {
-                b'i' => Entry::Intent { id, context: body },
-                b'o' => Entry::Outcome { id, message: body },
-                _ => Entry::Dropped { id },
-            })
-        })
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        let (kind, id, body): (u8, _, &[u8]) = match entry {
-            Entry::Intent { id, context } => (b'i', id, context),
-            Entry::Outcome { id, message } => (b'o', id, message),
-            Entry::Dropped { id } => (b'd', id, &[]),
-        };
-        // Bodies are bounded far below.
-        let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(id.0.as_bytes());
-        self.bytes.extend_from_slice(body);
-    }
-
-    /// It is written: answers those who waited for that, and all where it is
-    /// synced too, or refused.
-    pub(super) fn answer(&mut self, standing: Standing, synced: bool) {
-        let everyone = synced || standing != Standing::Well;
-        let answered = |waiter: &mut Waiter| everyone || !waiter.for_sync;
-        for waiter in self.waiters.extract_if(.., answered) {
-            // Whoever no longer waits needs no answer.
-            let _ = waiter.answer.send(standing);
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.waiters.clear();
-    }
-}
-
 impl Queue {
     /// Queues an entry of a call that isn't let through before it is safe, and
-    /// waits for that.
+    /// waits for that; for room and for the disk together no longer than
+    /// [`WAIT_MAX`]. Given up, what is queued is still written.
     pub(super) async fn push_and_wait(
         &self,
         entry: &Entry<'_>,
@@ -160,35 +105,40 @@ impl Queue {
     ) -> Result<(), SpoolError> {
         let (answer, answered) = oneshot::channel();
         let mut waiter = Some(Waiter { answer, for_sync });
-        if !self.try_push(entry, &mut waiter)? {
-            let pushed = self.when_there_is_room(entry, &mut waiter);
-            let pushed = tokio::time::timeout(WAIT_MAX, pushed).await;
-            pushed.unwrap_or(Err(SpoolError::Slow))?;
-        }
-        said(answered.await.unwrap_or(Standing::Failed))
+        let safe = async {
+            self.when_there_is_room(entry, &mut waiter, Came::Now)
+                .await?;
+            said(answered.await.unwrap_or(Standing::Failed))
+        };
+        let safe = tokio::time::timeout(WAIT_MAX, safe).await;
+        safe.unwrap_or(Err(SpoolError::Slow))
     }
 
     /// Queues an entry if there is room now.
     pub(super) fn push_now(&self, entry: &Entry) -> Result<bool, SpoolError> {
-        self.try_push(entry, &mut None)
+        self.try_push(entry, &mut None, Came::Now)
     }
 
-    /// Queues an entry, once there is room.
+    /// Queues an entry, once there is room. Whoever waits when the queue is closed
+    /// is still waited for.
     pub(super) async fn push(&self, entry: &Entry<'_>) -> Result<(), SpoolError> {
-        if self.try_push(entry, &mut None)? {
+        if self.try_push(entry, &mut None, Came::Now)? {
             return Ok(());
         }
-        self.when_there_is_room(entry, &mut None).await
+        let _owed = Owed::new(self)?;
+        self.when_there_is_room(entry, &mut None, Came::BeforeTheEnd)
+            .await
     }
 
     async fn when_there_is_room(
         &self,
         entry: &Entry<'_>,
         waiter: &mut Option<Waiter>,
+        came: Came,
     ) -> Result<(), SpoolError> {
         loop {
             let progress = self.progress.notified();
-            if self.try_push(entry, waiter)? {
+            if self.try_push(entry, waiter, came)? {
                 return Ok(());
             }
             progress.await;
@@ -196,9 +146,14 @@ impl Queue {
     }
 
     /// False where there is no room.
-    fn try_push(&self, entry: &Entry, waiter: &mut Option<Waiter>) -> Result<bool, SpoolError> {
+    fn try_push(
+        &self,
+        entry: &Entry,
+        waiter: &mut Option<Waiter>,
+        came: Came,
+    ) -> Result<bool, SpoolError> {
         let mut state = self.lock();
-        if state.closing {
+        if state.ended.is_some() || state.closing && came == Came::Now {
             return Err(SpoolError::Closed);
         }
         match (state.standing, entry) {
@@ -210,7 +165,7 @@ impl Queue {
             Entry::Intent { .. } | Entry::Outcome { .. } => QUEUE_BYTES_MAX,
             Entry::Dropped { .. } => QUEUE_BYTES_MAX + DROPS_BYTES_MAX,
         };
-        if state.waiting.bytes.len() > most {
+        if state.waiting.bytes() > most {
             return Ok(false);
         }
         state.waiting.add(entry);
@@ -245,7 +200,7 @@ impl Queue {
         said(answered.await.unwrap_or(Standing::Failed))
     }
 
-    /// No more pushes; the thread ends when nothing waits.
+    /// No more pushes; the thread ends when nothing waits, for room neither.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closing = true;
@@ -268,14 +223,15 @@ impl Queue {
     /// moved, or `most` is over. `None` when the queue is closed and empty.
     pub(super) fn take(&self, spare: Batch, most: Duration) -> Option<Batch> {
         let mut state = self.lock();
-        if state.waiting.is_empty() && !state.moved && !state.closing {
+        let over = |state: &State| state.closing && state.owed == 0;
+        if state.waiting.is_empty() && !state.moved && !over(&state) {
             state.writer_sleeps = true;
             let woken = self.work.wait_timeout(state, most);
             state = woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
             state.writer_sleeps = false;
         }
         state.moved = false;
-        if state.waiting.is_empty() && state.closing {
+        if state.waiting.is_empty() && over(&state) {
             return None;
         }
         let batch = std::mem::replace(&mut state.waiting, spare);
@@ -284,12 +240,13 @@ impl Queue {
         Some(batch)
     }
 
-    /// Sleeps before a write is tried again; true where the queue is closing.
-    pub(super) fn pause(&self, pause: Duration) -> bool {
+    /// Sleeps before a write is tried again, no longer than until the queue is
+    /// closed, if that wasn't known; true where it is.
+    pub(super) fn pause(&self, pause: Duration, closing: bool) -> bool {
         let state = self.lock();
         let sleep = self
             .work
-            .wait_timeout_while(state, pause, |state| !state.closing);
+            .wait_timeout_while(state, pause, |state| closing || !state.closing);
         sleep
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .0

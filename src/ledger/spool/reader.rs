@@ -4,7 +4,7 @@ use super::SpoolError;
 use super::frame::{self, At, Kind, LONGEST};
 use super::position::{self, Position};
 use super::queue::{Queue, Synced};
-use super::recovery::set_aside;
+use super::recovery::{aside, set_aside};
 use super::segment::{self, HEADER_BYTES};
 use crate::ledger::row::Row;
 use crate::ledger::wire;
@@ -33,6 +33,10 @@ pub struct Reader {
     at: Position,
     /// Rows were given that the sink may not have taken yet.
     uncommitted: bool,
+    /// Rows that were given since a position was synced.
+    unsynced_rows: usize,
+    /// Where what is no record begins, while it is read past.
+    damaged_from: Option<u64>,
     file: Option<File>,
 }
 
@@ -65,6 +69,9 @@ impl Reader {
             queue,
             at,
             uncommitted: false,
+            // What the process before this one left unsynced isn't known.
+            unsynced_rows: position::SYNCED_ROWS,
+            damaged_from: None,
             file: None,
         })
     }
@@ -82,7 +89,7 @@ impl Reader {
             let begun = self.at;
             let rows = self.read(synced.upto, rows_max).inspect_err(|_| {
                 // What was read on the way there is handed to nobody.
-                (self.at, self.file) = (begun, None);
+                (self.at, self.file, self.damaged_from) = (begun, None, None);
             });
             let rows = rows?;
             if rows.is_empty() && !self.uncommitted {
@@ -91,6 +98,7 @@ impl Reader {
             }
             if !rows.is_empty() {
                 self.uncommitted = true;
+                self.unsynced_rows = self.unsynced_rows.saturating_add(rows.len());
                 let upto = self.at;
                 return Ok(Some(Relayed { rows, upto }));
             }
@@ -112,7 +120,12 @@ impl Reader {
     pub fn commit(&mut self, upto: Position) -> Result<(), SpoolError> {
         self.uncommitted = upto < self.at;
         self.queue.moved(self.sink, upto);
-        position::write(&self.spool, self.sink, upto)
+        position::write(&self.spool, self.sink, upto)?;
+        if self.unsynced_rows >= position::SYNCED_ROWS {
+            position::write_synced(&self.spool, self.sink, upto)?;
+            self.unsynced_rows = 0;
+        }
+        Ok(())
     }
 
     /// How many bytes there are still to read of the segment being written; more
@@ -151,7 +164,7 @@ impl Reader {
         if self.file.is_none() {
             match File::open(&path) {
                 Ok(file) => self.file = Some(file),
-                // Set aside as unreadable, or gone before this sink was.
+                // Gone before this sink was.
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(SpoolError::file(&path)(error)),
             }
@@ -188,6 +201,7 @@ impl Reader {
         while rows.len() < rows_max {
             let bytes = match frame::look(rest) {
                 At::Frame(frame) => {
+                    self.keep_damaged();
                     if frame.kind == Kind::Outcome {
                         rows.extend(self.row(frame.body));
                     }
@@ -196,13 +210,41 @@ impl Reader {
                 At::Short if rest.is_empty() => return !last,
                 // The rest of it is in the next chunk.
                 At::Short if !last && rest.len() < chunk.len() => return true,
-                // What recovery has set aside: the next record is somewhere behind.
-                At::Short | At::Bad => 1,
+                // The next record is somewhere behind.
+                At::Short | At::Bad => {
+                    self.damaged_from.get_or_insert(self.at.offset);
+                    1
+                }
             };
             rest = rest.get(bytes..).unwrap_or_default();
             self.at.offset += u64::try_from(bytes).unwrap_or(0);
         }
         true
+    }
+
+    /// Sets aside what was no record up to here, unless recovery has: a segment may
+    /// be damaged when it is no longer the newest.
+    fn keep_damaged(&mut self) {
+        let Some(from) = self.damaged_from.take() else {
+            return;
+        };
+        let (segment, upto) = (self.at.segment, self.at.offset);
+        let at = usize::try_from(from).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(upto.saturating_sub(from)).unwrap_or(0);
+        let Some(file) = &self.file else { return };
+        if aside(&self.spool, segment, at).exists() {
+            return;
+        }
+        let mut damaged = vec![0; bytes];
+        let kept = file.read_exact_at(&mut damaged, from);
+        let kept = kept.is_ok() && set_aside(&self.spool, segment, at, &damaged).is_ok();
+        tracing::error!(
+            segment,
+            from,
+            bytes,
+            kept,
+            "the disk lost records of the spool that were safe; what is there is set aside"
+        );
     }
 
     fn row(&self, body: &[u8]) -> Option<Row> {
@@ -220,6 +262,7 @@ impl Reader {
 
     /// Goes on to the next segment that there is.
     fn next_segment(&mut self, upto: Position) -> Result<(), SpoolError> {
+        self.keep_damaged();
         let later = segment::list_from(&self.spool, self.at.segment + 1)?;
         let next = later.unwrap_or(upto.segment).min(upto.segment);
         self.file = None;

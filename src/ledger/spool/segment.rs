@@ -2,6 +2,7 @@
 
 use super::SpoolError;
 use super::frame::{self, Kind};
+use crate::ledger::faults;
 use crate::ledger::row::{ChainId, Hash, NO_HASH};
 use crate::limits::HoldId;
 use std::collections::BTreeMap;
@@ -133,6 +134,9 @@ pub(super) fn begin(
     for (id, context) in open {
         frame::put(Kind::Intent, &[id.0.as_bytes(), context], &mut bytes);
     }
+    // So it will be when the segment has its name.
+    let synced = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    frame::put(Kind::Synced, &[&synced.to_le_bytes()], &mut bytes);
     let path = path(spool, number);
     let new_path = path.with_extension("new");
     let mut options = OpenOptions::new();
@@ -158,6 +162,20 @@ fn sync_folder(folder: &File) -> io::Result<()> {
         "a fail point"
     )));
     folder.sync_all()
+}
+
+/// Appends some of the bytes, and says how many.
+pub(super) fn append(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
+    fail::fail_point!("spool::write", |_| Err(io::ErrorKind::StorageFull.into()));
+    faults::tear("die::torn", bytes, |half| drop(file.write(half)));
+    file.write(bytes)
+}
+
+/// Returns once all that was appended is on disk. Not to be asked again after an
+/// error.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    fail::fail_point!("spool::sync", |_| Err(io::Error::other("a fail point")));
+    file.sync_data()
 }
 
 fn header(number: u64, chain: &Chain) -> Vec<u8> {

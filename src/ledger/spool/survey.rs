@@ -7,7 +7,7 @@ use super::{Position, SpoolError, position};
 use crate::ledger::row::{ChainId, Link};
 use crate::ledger::wire;
 use crate::limits::HoldId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub struct Survey {
 pub struct Segment {
     pub number: u64,
     pub bytes: u64,
-    /// `None` where its header can't be read.
+    /// `None` where its header can't be read; its rows may be all the same.
     pub chain: Option<ChainId>,
     pub rows: u64,
     /// Of its first row and its last.
@@ -84,29 +84,27 @@ impl Survey {
             sequences: None,
             damaged_bytes: 0,
         };
-        if read.chain.is_some() {
-            let mut open = Open::new();
-            for piece in pieces(bytes, HEADER_BYTES) {
-                match piece {
-                    Piece::Damaged { bytes, .. } => read.damaged_bytes += len(bytes),
-                    Piece::Frame { at, frame } => {
-                        let id = super::recovery::id(frame.body);
-                        match (frame.kind, id) {
-                            (Kind::Outcome, _) => self.row(&mut read, at, frame.body, &mut open),
-                            (Kind::Intent, Some((id, context))) => {
-                                open.insert(id, context.into());
-                            }
-                            (Kind::Dropped, Some((id, _))) => {
-                                open.remove(&id);
-                            }
-                            (Kind::Intent | Kind::Dropped | Kind::Synced, _) => {}
+        let mut open = Open::new();
+        for piece in pieces(bytes, HEADER_BYTES) {
+            match piece {
+                Piece::Damaged { bytes, .. } => read.damaged_bytes += len(bytes),
+                Piece::Frame { at, frame } => {
+                    let id = super::recovery::id(frame.body);
+                    match (frame.kind, id) {
+                        (Kind::Outcome, _) => self.row(&mut read, at, frame.body, &mut open),
+                        (Kind::Intent, Some((id, context))) => {
+                            open.insert(id, context.into());
                         }
+                        (Kind::Dropped, Some((id, _))) => {
+                            open.remove(&id);
+                        }
+                        (Kind::Intent | Kind::Dropped | Kind::Synced, _) => {}
                     }
                 }
             }
-            if newest {
-                self.open = open;
-            }
+        }
+        if newest {
+            self.open = open;
         }
         self.segments.push(read);
     }
@@ -132,12 +130,12 @@ impl Survey {
 
 fn sinks(spool: &Path) -> Result<Vec<SinkAt>, SpoolError> {
     let files = files(&position::folder(spool))?;
-    let names = files.into_iter().map(|(name, _)| name);
-    let names = names.filter(|name| !name.ends_with(".new"));
-    let sinks = names.map(|name| SinkAt {
-        position: position::read(spool, &name),
+    let names = files.iter().filter_map(|(name, _)| position::sink_of(name));
+    let names: BTreeSet<&str> = names.collect();
+    let sinks = names.into_iter().map(|name| SinkAt {
+        position: position::read(spool, name),
         rows_waiting: 0,
-        name,
+        name: name.to_owned(),
     });
     Ok(sinks.collect())
 }

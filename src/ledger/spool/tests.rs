@@ -204,6 +204,32 @@ async fn a_spool_whose_sink_is_behind_admits_no_call_and_loses_no_row() {
     spool.intent(id(5_000), b"call").await.unwrap();
 }
 
+/// The rows' records, where they begin and how long they are.
+fn outcomes(whole: &[u8]) -> Vec<(usize, usize)> {
+    let pieces = frame::pieces(whole, HEADER_BYTES);
+    let outcomes = pieces.filter_map(|piece| match piece {
+        frame::Piece::Frame { at, frame } if frame.kind == frame::Kind::Outcome => {
+            Some((at, frame.bytes()))
+        }
+        _ => None,
+    });
+    outcomes.collect()
+}
+
+/// A spool whose first segment is of these bytes.
+fn folder_of(bytes: &[u8]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(segment::folder(folder.path())).unwrap();
+    fs::write(segment::path(folder.path(), 1), bytes).unwrap();
+    folder
+}
+
+fn quarantined(folder: &Path) -> Vec<u64> {
+    let aside = fs::read_dir(folder.join("quarantine")).unwrap();
+    let bytes = aside.map(|entry| entry.unwrap().metadata().unwrap().len());
+    bytes.collect()
+}
+
 /// Cut anywhere in its last record, a spool loses that one alone.
 #[tokio::test]
 async fn a_torn_last_record_is_cut_at_every_byte_and_all_before_it_is_there() {
@@ -217,16 +243,10 @@ async fn a_torn_last_record_is_cut_at_every_byte_and_all_before_it_is_there() {
     close(spool).await;
     let path = newest(folder.path());
     let whole = fs::read(&path).unwrap();
-    let last = frame::pieces(&whole, HEADER_BYTES).last().unwrap();
-    let frame::Piece::Frame { at: last, .. } = last else {
-        panic!("{last:?}");
-    };
-    for cut in last..whole.len() {
+    let (last, bytes) = outcomes(&whole)[2];
+    for cut in last..last + bytes {
         for torn in [&[][..], &[0; 40], &[0xff; 3]] {
-            let folder = tempfile::tempdir().unwrap();
-            fs::create_dir(segment::folder(folder.path())).unwrap();
-            let bytes = [&whole[..cut], torn].concat();
-            fs::write(segment::path(folder.path(), 1), bytes).unwrap();
+            let folder = folder_of(&[&whole[..cut], torn].concat());
             let opened = open(folder.path());
             assert_eq!(ids(&opened), [id(3)], "cut at {cut}");
             assert_eq!(opened.lost_bytes, 0);
@@ -234,9 +254,9 @@ async fn a_torn_last_record_is_cut_at_every_byte_and_all_before_it_is_there() {
             let rows = rows(&opened.spool).await;
             assert_eq!(rows.len(), 3);
             assert_chained(&rows);
-            let aside = fs::read_dir(folder.path().join("quarantine")).unwrap();
+            let aside = quarantined(folder.path());
             let torn_bytes = cut - last + torn.len();
-            assert_eq!(aside.count(), usize::from(torn_bytes > 0));
+            assert_eq!(aside.len(), usize::from(torn_bytes > 0));
         }
     }
 }
@@ -255,14 +275,7 @@ async fn damage_in_the_midst_is_set_aside_and_the_rest_is_read() {
     close(spool).await;
     let path = newest(folder.path());
     let whole = fs::read(&path).unwrap();
-    let pieces: Vec<_> = frame::pieces(&whole, HEADER_BYTES).collect();
-    let mut second = pieces.iter().filter_map(|piece| match piece {
-        frame::Piece::Frame { at, frame } if frame.kind == frame::Kind::Outcome => {
-            Some((*at, frame.bytes()))
-        }
-        _ => None,
-    });
-    let (at, bytes) = second.nth(1).unwrap();
+    let (at, bytes) = outcomes(&whole)[1];
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[0xaa; 20], at as u64 + 11).unwrap();
     let opened = open(folder.path());
@@ -278,29 +291,232 @@ async fn damage_in_the_midst_is_set_aside_and_the_rest_is_read() {
     assert_eq!(fs::read(aside).unwrap().len(), bytes);
 }
 
+/// Overwrites what is there.
+fn damage(path: &Path, at: usize, bytes: usize) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0xaa; bytes], at as u64).unwrap();
+}
+
+/// What a batch consists of that nobody has said to be safe, but for its sink.
+/// Damaged at any byte, no other record is lost, and only a torn end is cut.
 #[tokio::test]
-async fn a_segment_without_its_header_is_set_aside_and_another_chain_begins() {
+async fn damage_at_any_byte_of_the_last_batch_costs_one_record_and_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=3 {
+        spool.intent(id(n), b"call").await.unwrap();
+    }
+    let before = fs::read(newest(folder.path())).unwrap().len();
+    spool.outcome(&event(1)).await.unwrap();
+    spool.drop_intent(id(2)).await.unwrap();
+    spool.outcome(&event(3)).await.unwrap();
+    close(spool).await;
+    let closed = fs::read(newest(folder.path())).unwrap();
+    let pieces = frame::pieces(&closed, before).map(|piece| match piece {
+        frame::Piece::Frame { at, frame } => (at, frame.bytes(), frame.kind),
+        damaged @ frame::Piece::Damaged { .. } => panic!("{damaged:?}"),
+    });
+    let pieces: Vec<_> = pieces.collect();
+    let kinds: Vec<_> = pieces.iter().map(|(_, _, kind)| *kind).collect();
+    use frame::Kind::{Dropped, Outcome, Synced};
+    assert_eq!(kinds, [Synced, Outcome, Dropped, Outcome, Synced]);
+    let (end, ..) = pieces[4];
+    let died = &closed[..end];
+    for (bytes, sink_has_read) in [(died, false), (died, true), (&closed[..], false)] {
+        for (record, &(at, record_bytes, kind)) in pieces[..4].iter().enumerate() {
+            for changed in at..at + record_bytes {
+                let mut bytes = bytes.to_vec();
+                bytes[changed] ^= 0x55;
+                let folder = folder_of(&bytes);
+                if sink_has_read {
+                    fs::create_dir(position::folder(folder.path())).unwrap();
+                    let offset = end as u64;
+                    let position = Position { segment: 1, offset };
+                    position::write(folder.path(), "test", position).unwrap();
+                }
+                let found = recovery::recover(folder.path(), ChainId::nil()).unwrap();
+                let torn = record == 3 && bytes.len() == end && !sink_has_read;
+                let lost = if torn { 0 } else { record_bytes as u64 };
+                assert_eq!(found.lost_bytes, lost, "byte {changed}");
+                assert_eq!(quarantined(folder.path()), [record_bytes as u64]);
+                let left = if torn { at } else { bytes.len() };
+                assert_eq!(found.segments[&1], left as u64);
+                let there = fs::metadata(segment::path(folder.path(), 1)).unwrap();
+                assert_eq!(there.len(), left as u64);
+                let open: Vec<_> = found.open.keys().copied().collect();
+                let expected = [vec![], vec![id(1)], vec![id(2)], vec![id(3)]];
+                assert_eq!(open, expected[record]);
+                // No number is given twice, unless its row was cut off.
+                let sequence = if torn { 1 } else { 2 };
+                if record == 3 && !torn {
+                    assert!(found.chain.sequence >= sequence, "{kind:?}");
+                } else {
+                    assert_eq!(found.chain.sequence, sequence, "{kind:?}");
+                }
+                assert_eq!(found.chain.id, ChainId::from_u128(42));
+            }
+        }
+    }
+}
+
+/// Nobody looks at it again but the relays.
+#[tokio::test]
+async fn damage_in_an_older_segment_is_set_aside_by_who_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=5 {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    close(spool).await;
+    let path = newest(folder.path());
+    let pieces = outcomes(&fs::read(&path).unwrap());
+    let opened = open(folder.path());
+    let last = pieces[4];
+    for (at, bytes) in [pieces[1], pieces[2], last] {
+        damage(&path, at, bytes);
+    }
+    for _ in 0..2 {
+        let rows = rows(&opened.spool).await;
+        let told: Vec<_> = rows.iter().map(|row| row.event.id).collect();
+        assert_eq!(told, [id(1), id(4)]);
+        let mut aside = quarantined(folder.path());
+        aside.sort_unstable();
+        let together = (pieces[1].1 + pieces[2].1) as u64;
+        assert_eq!(aside, [last.1 as u64, together]);
+    }
+}
+
+/// The disk lost the end of a file whose rows a sink has.
+#[tokio::test]
+async fn a_segment_that_is_shorter_than_a_sink_has_read_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    let mut reader = spool.reader("test").unwrap();
+    for n in 1..=5 {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    spool.flush().await.unwrap();
+    let relayed = reader.next(5).await.unwrap().unwrap();
+    reader.commit(relayed.upto).unwrap();
+    close(spool).await;
+    let path = newest(folder.path());
+    let whole = fs::read(&path).unwrap();
+    let (fourth, _) = outcomes(&whole)[3];
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(fourth as u64).unwrap();
+    let opened = open(folder.path());
+    assert_eq!(opened.lost_bytes, relayed.upto.offset - fourth as u64);
+    opened.spool.outcome(&event(6)).await.unwrap();
+    let rows = rows(&opened.spool).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].event.id, id(6));
+    assert!(rows[0].link.sequence > 5, "{:?}", rows[0].link);
+}
+
+/// Where no batch follows that would say so.
+#[tokio::test]
+async fn what_is_safe_is_said_to_be_once_when_nothing_more_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    spool.outcome(&event(1)).await.unwrap();
+    let marks = || {
+        let whole = fs::read(newest(folder.path())).unwrap();
+        let behind = outcomes(&whole).first().map(|(at, bytes)| at + bytes);
+        let pieces = frame::pieces(&whole, behind.unwrap_or(whole.len()));
+        let marks = pieces.map(|piece| match piece {
+            frame::Piece::Frame { at, frame } => {
+                assert_eq!(frame.kind, frame::Kind::Synced);
+                assert_eq!(frame.body, (at as u64).to_le_bytes());
+            }
+            torn @ frame::Piece::Damaged { .. } => panic!("{torn:?}"),
+        });
+        marks.count()
+    };
+    let begun = std::time::Instant::now();
+    while marks() == 0 && begun.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(marks(), 1);
+    close(spool).await;
+    assert_eq!(marks(), 1);
+}
+
+#[tokio::test]
+async fn a_segment_without_its_header_is_read_and_its_chain_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=4 {
+        spool.intent(id(n), b"call").await.unwrap();
+    }
+    for n in 1..=3 {
+        spool.outcome(&event(n)).await.unwrap();
+    }
+    close(spool).await;
+    let path = newest(folder.path());
+    let whole = fs::read(&path).unwrap();
+    for at in 0..HEADER_BYTES {
+        let folder = folder_of(&whole);
+        damage(&segment::path(folder.path(), 1), at, 1);
+        let other = ChainId::from_u128(43);
+        let opened = Spool::open(&config(folder.path()), other, Box::new(|_| {})).unwrap();
+        assert_eq!(opened.lost_bytes, HEADER_BYTES as u64);
+        assert_eq!(quarantined(folder.path()), [HEADER_BYTES as u64]);
+        assert_eq!(ids(&opened), [id(4)]);
+        opened.spool.outcome(&event(4)).await.unwrap();
+        let rows = rows(&opened.spool).await;
+        assert_eq!(rows.len(), 4, "none that sinks had not taken is lost");
+        assert_chained(&rows);
+        close(opened.spool).await;
+    }
+}
+
+/// What the newest doesn't tell of any more, the one before it does.
+#[tokio::test]
+async fn a_segment_without_its_beginning_is_read_behind_the_one_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { spool, .. } = open(folder.path());
+    for n in 1..=3 {
+        spool.intent(id(n), b"call").await.unwrap();
+    }
+    spool.outcome(&event(1)).await.unwrap();
+    close(spool).await;
+    let Opened { spool, .. } = open(folder.path());
+    spool.intent(id(4), b"call").await.unwrap();
+    let begun = HEADER_BYTES + 2 * (frame::HEAD_BYTES + 16 + 4);
+    spool.drop_intent(id(2)).await.unwrap();
+    close(spool).await;
+    damage(&newest(folder.path()), 0, begun);
+    // Its chain is known from there too, for it has no row.
+    let other = ChainId::from_u128(43);
+    let opened = Spool::open(&config(folder.path()), other, Box::new(|_| {})).unwrap();
+    assert_eq!(opened.lost_bytes, begun as u64);
+    assert_eq!(ids(&opened), [id(3), id(4)]);
+    opened.spool.outcome(&event(3)).await.unwrap();
+    let rows = rows(&opened.spool).await;
+    let told: Vec<_> = rows.iter().map(|row| row.event.id).collect();
+    assert_eq!(told, [id(1), id(3)]);
+    assert_eq!(rows[1].link.chain, rows[0].link.chain);
+}
+
+#[tokio::test]
+async fn where_nothing_tells_of_the_chain_another_begins() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { spool, .. } = open(folder.path());
     spool.intent(id(1), b"call").await.unwrap();
     close(spool).await;
-    let Opened { spool, .. } = open(folder.path());
-    spool.outcome(&event(1)).await.unwrap();
-    close(spool).await;
-    let path = newest(folder.path());
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(b"?", 3).unwrap();
+    damage(&newest(folder.path()), 3, 1);
     let other = ChainId::from_u128(43);
     let opened = Spool::open(&config(folder.path()), other, Box::new(|_| {})).unwrap();
-    assert!(opened.lost_bytes > 100);
     assert_eq!(opened.spool.chain(), other);
     assert_eq!(ids(&opened), [id(1)]);
+    opened.spool.outcome(&event(1)).await.unwrap();
+    assert_eq!(rows(&opened.spool).await[0].link.sequence, 1);
 }
 
-/// A position tells of a place by its segment's number: one that was set aside
-/// must not lend its number to the next.
+/// A position tells of a place by its segment's number: one that is damaged must
+/// not lend its number to the next.
 #[tokio::test]
-async fn no_row_is_behind_a_position_in_a_segment_that_was_set_aside() {
+async fn no_row_is_behind_a_position_in_a_segment_without_its_header() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { spool, .. } = open(folder.path());
     let mut reader = spool.reader("test").unwrap();
@@ -423,6 +639,104 @@ fn refused_calls_take_bounded_room_and_their_intents_are_ended_first() {
     let ends = (0..).take_while(|n| queue.push_now(&Entry::Dropped { id: id(*n) }).unwrap());
     let ends = ends.count();
     assert!((25_000..60_000).contains(&ends), "{ends}");
+}
+
+/// A disk that takes a write, or makes room, and then hangs.
+#[tokio::test]
+async fn a_call_waits_for_room_and_disk_together_no_longer_than_it_may() {
+    let queue = Queue::default();
+    let filler = [7; 1_000];
+    let full = |n| Entry::Outcome {
+        id: id(n),
+        message: &filler,
+    };
+    let fill = || {
+        let pushed = (0..).take_while(|n| queue.push_now(&full(*n)).unwrap());
+        pushed.count()
+    };
+    for (filled, for_sync) in [(false, true), (false, false), (true, true)] {
+        if filled {
+            assert!(fill() > 0);
+        }
+        let call = Entry::Intent {
+            id: id(9_999),
+            context: b"call",
+        };
+        let begun = std::time::Instant::now();
+        let mut taken = Vec::new();
+        let hangs = async {
+            if filled {
+                tokio::time::sleep(WAIT_MAX * 3 / 4).await;
+            }
+            while taken.len() < 1 + usize::from(filled) {
+                let batch = queue.take(batch::Batch::default(), Duration::ZERO).unwrap();
+                if !batch.is_empty() {
+                    taken.push(batch);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waits = queue.push_and_wait(&call, for_sync);
+        let both = async { tokio::join!(waits, hangs).0 };
+        let refused = tokio::time::timeout(Duration::from_secs(20), both).await;
+        let refused = refused.expect("it waits for as long as the disk hangs");
+        assert!(matches!(refused, Err(SpoolError::Slow)), "{refused:?}");
+        let waited = begun.elapsed();
+        assert!(
+            waited >= WAIT_MAX && waited < WAIT_MAX * 7 / 4,
+            "{waited:?}"
+        );
+        // The disk goes on: the call is written once, and nobody is told.
+        let calls = taken.iter().flat_map(batch::Batch::entries);
+        let calls = calls.filter(|entry| matches!(entry, Entry::Intent { .. }));
+        assert_eq!(calls.count(), 1);
+        for batch in &mut taken {
+            batch.answer(batch::Standing::Well, true);
+        }
+        assert!(queue.push_now(&Entry::Dropped { id: id(9_999) }).unwrap());
+        let rest = queue.take(batch::Batch::default(), Duration::ZERO).unwrap();
+        assert_eq!(rest.entries().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_wait_for_room_when_the_spool_is_closed_are_written_all_the_same() {
+    let queue = Queue::default();
+    let filler = [7; 1_000];
+    let entry = |n| Entry::Outcome {
+        id: id(n),
+        message: &filler,
+    };
+    while queue.push_now(&entry(1)).unwrap() {}
+    let (second, third) = (entry(2), entry(3));
+    let call = Entry::Intent {
+        id: id(4),
+        context: b"call",
+    };
+    let mut waits = Box::pin(queue.push(&second));
+    let mut given_up = Box::pin(queue.push(&third));
+    let mut refused = Box::pin(queue.push_and_wait(&call, true));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert!(futures_util::poll!(&mut given_up).is_pending());
+    assert!(futures_util::poll!(&mut refused).is_pending());
+    queue.close();
+    assert!(matches!(refused.await, Err(SpoolError::Closed)));
+    assert!(matches!(queue.push(&third).await, Err(SpoolError::Closed)));
+    let take = || queue.take(batch::Batch::default(), Duration::ZERO);
+    assert!(take().unwrap().entries().count() > 1);
+    // It is waited for, though there is nothing to write.
+    assert!(take().unwrap().is_empty());
+    waits.await.unwrap();
+    let batch = take().unwrap();
+    let ids = batch.entries().map(|entry| match entry {
+        Entry::Outcome { id, .. } => id,
+        other => panic!("{other:?}"),
+    });
+    let ids: Vec<_> = ids.collect();
+    assert_eq!(ids, [id(2)]);
+    assert!(take().unwrap().is_empty());
+    drop(given_up);
+    assert!(take().is_none());
 }
 
 #[tokio::test]

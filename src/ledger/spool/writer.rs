@@ -1,7 +1,8 @@
 //! The thread that writes: one write and one sync for all who wait.
 
+use super::batch::{Batch, Entry, Standing};
 use super::frame::{self, Kind};
-use super::queue::{Batch, Entry, Queue, Standing};
+use super::queue::Queue;
 use super::recovery::Recovered;
 use super::segment::{self, BeginError, Chain, Open};
 use super::{Position, SYNC_EVERY, SpoolConfig, SpoolError};
@@ -10,12 +11,15 @@ use crate::ledger::row::{Link, chained};
 use crate::ledger::wire;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two attempts at a write that fails.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long it is tried once the spool is closed: relays may make room.
+const CLOSED_RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// How long the thread sleeps when there is nothing to write or sync.
 const IDLE: Duration = Duration::from_secs(1);
@@ -147,6 +151,9 @@ impl Writer {
             if !written {
                 return self.sync().map(|()| Standing::Full);
             }
+            if batch.is_empty() {
+                self.mark()?;
+            }
             if self.len >= self.end_at {
                 self.end_segment()?;
             }
@@ -154,7 +161,9 @@ impl Writer {
             batch.clear();
             spare = batch;
         }
-        self.sync().map(|()| Standing::Well)
+        self.sync()?;
+        self.mark()?;
+        Ok(Standing::Well)
     }
 
     /// How long to wait for work: no longer than what is written may be unsynced.
@@ -165,8 +174,8 @@ impl Writer {
 
     /// Writes a batch, trying again from the byte where a write stopped, so that
     /// no record is torn or written twice. Meanwhile no call is admitted. False
-    /// where the spool is closing and the disk still refuses: what isn't written
-    /// is open when the next process begins.
+    /// where the spool is closed and the disk refuses for [`CLOSED_RETRY_MAX`] more:
+    /// what isn't written is open when the next process begins.
     fn write(&mut self, batch: &mut Batch) -> bool {
         if batch.is_empty() {
             return true;
@@ -178,9 +187,9 @@ impl Writer {
         }
         let out = std::mem::take(&mut self.out);
         let mut rest = out.as_slice();
-        let mut closing = false;
+        let mut closed_since = None;
         while !rest.is_empty() {
-            match append(&mut self.file, rest) {
+            match segment::append(&mut self.file, rest) {
                 Ok(written) if written > 0 => {
                     rest = rest.get(written..).unwrap_or_default();
                     self.len += u64::try_from(written).unwrap_or(u64::MAX);
@@ -191,12 +200,13 @@ impl Writer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => self.no_room(batch, &error),
             }
-            if closing {
-                return false;
-            }
             // The room may be what relays have read.
             self.remove_read();
-            closing = self.queue.pause(RETRY_PAUSE);
+            if self.queue.pause(RETRY_PAUSE, closed_since.is_some())
+                && closed_since.get_or_insert_with(now).elapsed() >= CLOSED_RETRY_MAX
+            {
+                return false;
+            }
         }
         self.out = out;
         self.out.clear();
@@ -210,8 +220,10 @@ impl Writer {
         let Self {
             out, chain, open, ..
         } = self;
-        if self.marked < self.synced {
-            self.marked = self.synced;
+        // The rest of a mark that the disk took a part of, mostly nothing.
+        let begun = out.len();
+        let marks = self.marked < self.synced;
+        if marks {
             frame::put(Kind::Synced, &[&self.synced.to_le_bytes()], out);
         }
         let mark = out.len();
@@ -239,8 +251,32 @@ impl Writer {
         }
         if out.len() == mark {
             // A mark alone is worth no write.
-            out.clear();
+            out.truncate(begun);
+        } else if marks {
+            self.marked = self.synced;
         }
+    }
+
+    /// Says how much is synced where the next batch, which says it too, may be long
+    /// in coming. Until then nobody can tell the last batch from a torn one.
+    fn mark(&mut self) -> Result<(), SyncFailed> {
+        if self.marked == self.synced || self.dirty_since.is_some() || !self.out.is_empty() {
+            return Ok(());
+        }
+        frame::put(Kind::Synced, &[&self.synced.to_le_bytes()], &mut self.out);
+        match segment::append(&mut self.file, &self.out) {
+            Ok(written) => {
+                self.len += u64::try_from(written).unwrap_or(u64::MAX);
+                self.dirty_since.get_or_insert_with(now);
+                // A rest of it goes before the next batch.
+                self.out.drain(..written.min(self.out.len()));
+                self.sync()?;
+                self.marked = self.synced;
+            }
+            // It is worth no second try now.
+            Err(_) => self.out.clear(),
+        }
+        Ok(())
     }
 
     /// Nobody who waits is let through, nor anybody else for now.
@@ -254,7 +290,7 @@ impl Writer {
         if self.dirty_since.take().is_none() {
             return Ok(());
         }
-        sync(&self.file).map_err(|error| self.failed(&error))?;
+        segment::sync(&self.file).map_err(|error| self.failed(&error))?;
         self.synced = self.len;
         self.publish();
         Ok(())
@@ -283,6 +319,7 @@ impl Writer {
             Ok((file, len)) => {
                 die("die::segment");
                 self.sealed.insert(self.number, self.len);
+                self.out.clear();
                 (self.file, self.number, self.len) = (file, next, len);
                 (self.synced, self.marked) = (len, len);
                 // What is open may fill a segment.
@@ -353,17 +390,6 @@ fn link_of(chain: &Chain) -> Link {
 )]
 fn now() -> Instant {
     Instant::now()
-}
-
-fn append(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
-    fail::fail_point!("spool::write", |_| Err(io::ErrorKind::StorageFull.into()));
-    faults::tear("die::torn", bytes, |half| drop(file.write(half)));
-    file.write(bytes)
-}
-
-fn sync(file: &File) -> io::Result<()> {
-    fail::fail_point!("spool::sync", |_| Err(io::Error::other("a fail point")));
-    file.sync_data()
 }
 
 #[cfg(test)]

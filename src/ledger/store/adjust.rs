@@ -11,8 +11,9 @@ use super::engine::{Pool, Tx};
 use super::error::StoreError;
 use super::measure::Sums;
 use super::rollup::Deltas;
+use super::served::is_short;
 use super::value::{Dialect, Type, Value};
-use super::write::{add_up, names};
+use super::write::{add_groups, add_up, names};
 use crate::limits::HoldId;
 use crate::units::UnixMillis;
 use sha2::{Digest, Sha256};
@@ -165,10 +166,15 @@ async fn adjust_some(
         // Of two with one key, the first is the one that went in.
         let key = vec![Value::Id(adjustment.event.0), Value::Id(adjustment.run)];
         if let (true, Some(event)) = (new.remove(&key), events.get(&adjustment.event)) {
-            deltas.add(event, &Sums::of_adjustment(adjustment.delta_nanos));
+            let tells_served = event.model_served.as_deref().is_none_or(is_short);
+            let sums = Sums::of_adjustment(adjustment.delta_nanos);
+            deltas.add(event, tells_served, &sums);
             applied += 1;
         }
     }
+    // A call's group may be one that doesn't tell who served; this one does.
+    let groups: Vec<Uuid> = deltas.groups.keys().copied().collect();
+    add_groups(&mut tx, &deltas, &groups).await?;
     add_up(&mut tx, &deltas).await?;
     tx.commit().await?;
     adjusted.applied += applied;

@@ -14,7 +14,8 @@ mod reader;
 use super::value::{Type, Value};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::{Known, SCHEMA};
-use crate::ledger::row::{Link, Row};
+use crate::identity::labels;
+use crate::ledger::row::Row;
 use crate::limits::HoldId;
 use crate::pricing::CostPart;
 use crate::protocol::Endpoint;
@@ -35,7 +36,7 @@ const BOOL: Type = Type::Bool;
 const BYTES: Type = Type::Bytes;
 
 /// Name and type of every column.
-pub const COLUMNS: [(&str, Type); 47] = [
+pub const COLUMNS: [(&str, Type); 52] = [
     ("id", ID),
     ("at_ms", INT),
     ("chain", ID),
@@ -83,6 +84,11 @@ pub const COLUMNS: [(&str, Type); 47] = [
     ("price_version", TEXT),
     ("request_bytes", INT),
     ("traceparent", TEXT),
+    ("cached_input_audio_tokens", INT),
+    ("cached_input_image_tokens", INT),
+    ("input_known", TEXT),
+    ("output_known", TEXT),
+    ("labels", TEXT),
 ];
 
 /// Takes the columns of a row, in order.
@@ -155,6 +161,7 @@ fn numbers(row: &Row) -> impl Iterator<Item = (u64, &'static str)> {
     fixed
         .into_iter()
         .chain(counts(event))
+        .chain(cached_counts(event))
         .filter_map(|(number, name)| Some((number?, name)))
 }
 
@@ -172,6 +179,14 @@ pub fn counts(event: &UsageEvent) -> [(Option<u64>, &'static str); 11] {
         (event.output_audio_tokens, "output_audio_tokens"),
         (event.output_image_tokens, "output_image_tokens"),
         (event.searches, "searches"),
+    ]
+}
+
+/// What was read from the provider's cache, by kind.
+pub fn cached_counts(event: &UsageEvent) -> [(Option<u64>, &'static str); 2] {
+    [
+        (event.cached_input_audio_tokens, "cached_input_audio_tokens"),
+        (event.cached_input_image_tokens, "cached_input_image_tokens"),
     ]
 }
 
@@ -217,7 +232,7 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     to.int(Some(wide(row.link.sequence)));
     to.bytes(&row.link.hash);
     to.text(Some(event.outcome.as_str()));
-    to.text(event.known.map(known));
+    to.text(event.known.map(Known::as_str));
     write_names(event, to);
     to.bool(event.stream);
     to.bool(event.cache_hit);
@@ -239,6 +254,12 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     to.text(event.price_version.as_deref());
     to.int(Some(wide(event.request_bytes)));
     to.text(event.traceparent.as_deref());
+    for (count, _) in cached_counts(event) {
+        to.int(count.map(wide));
+    }
+    to.text(event.input_known.map(Known::as_str));
+    to.text(event.output_known.map(Known::as_str));
+    to.text(labels::written(event.labels.as_deref()).as_deref());
 }
 
 fn write_names(event: &UsageEvent, to: &mut impl Columns) {
@@ -258,14 +279,6 @@ fn write_names(event: &UsageEvent, to: &mut impl Columns) {
 
 fn wide(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn known(known: Known) -> &'static str {
-    match known {
-        Known::Provider => "provider",
-        Known::Counted => "counted",
-        Known::Reserved => "reserved",
-    }
 }
 
 fn list(names: &[Arc<str>]) -> Option<String> {
@@ -302,11 +315,7 @@ pub fn read(values: Vec<Value>) -> Result<Row, Unreadable> {
 }
 
 fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unreadable> {
-    let link = Link {
-        chain: from.id()?,
-        sequence: from.required()?,
-        hash: from.hash()?,
-    };
+    let link = from.link()?;
     Ok(Row {
         event: UsageEvent {
             schema: SCHEMA.to_owned(),
@@ -353,6 +362,11 @@ fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unrea
             price_version: from.name()?,
             request_bytes: from.required()?,
             traceparent: from.text()?,
+            cached_input_audio_tokens: from.count()?,
+            cached_input_image_tokens: from.count()?,
+            input_known: from.known()?,
+            output_known: from.known()?,
+            labels: from.labels()?,
         },
         link,
     })

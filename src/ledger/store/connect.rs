@@ -2,13 +2,15 @@
 
 use super::engine::Pool;
 use super::error::StoreError;
+use super::remote::{self, PING_MAX, Server};
 use crate::units::Millis;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// How long SQLite waits for another's transaction: many batches.
 const LOCK_TIMEOUT: Millis = Millis(5_000);
@@ -34,11 +36,19 @@ pub struct PostgresConfig {
     pub connections_max: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Millis,
+    /// How long to wait for the answer to a statement of what is written, and of
+    /// what is read. After that the connection is closed.
+    pub write_timeout: Millis,
+    pub read_timeout: Millis,
 }
 
 impl PostgresConfig {
     pub const CONNECTIONS_MAX_DEFAULT: u32 = 4;
     pub const CONNECT_TIMEOUT_DEFAULT: Millis = Millis(5_000);
+    /// Far more than a batch needs, and than [`SESSION`] lets a lock be waited for.
+    pub const WRITE_TIMEOUT_DEFAULT: Millis = Millis::from_secs(30);
+    /// A report over many millions of rows takes minutes.
+    pub const READ_TIMEOUT_DEFAULT: Millis = Millis::from_mins(10);
 
     /// With the defaults.
     pub fn new(url: impl Into<String>) -> Self {
@@ -46,6 +56,8 @@ impl PostgresConfig {
             url: url.into(),
             connections_max: Self::CONNECTIONS_MAX_DEFAULT,
             connect_timeout: Self::CONNECT_TIMEOUT_DEFAULT,
+            write_timeout: Self::WRITE_TIMEOUT_DEFAULT,
+            read_timeout: Self::READ_TIMEOUT_DEFAULT,
         }
     }
 }
@@ -55,6 +67,8 @@ impl fmt::Debug for PostgresConfig {
         f.debug_struct("PostgresConfig")
             .field("connections_max", &self.connections_max)
             .field("connect_timeout", &self.connect_timeout)
+            .field("write_timeout", &self.write_timeout)
+            .field("read_timeout", &self.read_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -118,23 +132,46 @@ async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
         .map_err(|_| StoreError::Address("what follows `postgres://` isn't understood"))?
         .application_name("weir")
         .disable_statement_logging();
+    let session = format!("{SESSION}{}", timeouts(config.read_timeout));
+    let session: Arc<str> = session.into();
+    let ping_max = PING_MAX.min(config.write_timeout.into());
     let pool = PgPoolOptions::new()
         .max_connections(config.connections_max.max(2))
         .acquire_timeout(config.connect_timeout.into())
-        .after_connect(|connection, _| {
+        // Its own asks without a bound.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| Box::pin(remote::is_there(connection, ping_max)))
+        .after_connect(move |connection, _| {
+            let session = Arc::clone(&session);
             Box::pin(async move {
-                sqlx::raw_sql(SESSION).execute(connection).await?;
-                Ok(())
+                let session = sqlx::raw_sql(AssertSqlSafe(session));
+                session.execute(connection).await.map(drop)
             })
         });
-    Ok(Pool::Postgres(pool.connect_with(options).await?))
+    Ok(Pool::Postgres(Server {
+        pool: pool.connect_with(options).await?,
+        write_max: config.write_timeout.into(),
+        read_max: config.read_timeout.into(),
+        ping_max,
+    }))
 }
 
 /// What every connection to PostgreSQL begins with: a commit that was answered
 /// is on disk, whatever the server's default; nobody waits for locks without
-/// end, nor keeps them after being cut off.
+/// end, nor keeps them after being cut off: the server looks within a minute
+/// whether who asked is still there.
 const SESSION: &str = "\
 SELECT set_config('synchronous_commit', 'on', false) \
 WHERE current_setting('synchronous_commit') = 'off'; \
 SET lock_timeout = '20s'; \
-SET idle_in_transaction_session_timeout = '60s'";
+SET idle_in_transaction_session_timeout = '60s'; \
+SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+
+/// Nor does it work on for whoever has stopped waiting.
+fn timeouts(read: Millis) -> String {
+    let ms = read.0.min(i32::MAX as u64);
+    format!(
+        "; SELECT set_config('statement_timeout', '{ms}', false) \
+         WHERE current_setting('statement_timeout') = '0'"
+    )
+}

@@ -4,6 +4,7 @@
 
 use super::columns::{self, COLUMNS, Columns};
 use super::error::StoreError;
+use super::remote::Remote;
 use super::write::names;
 use crate::ledger::row::Row;
 use sqlx::PgConnection;
@@ -16,20 +17,43 @@ const TRAILER: i16 = -1;
 /// The length of what is absent.
 const ABSENT: i32 = -1;
 
-/// All of them, or an error and none.
-pub async fn rows(
+/// The bytes that are sent together. The server reads them while the next ones
+/// are written.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// All of them, or an error and none. `each` is told of every row on its way, so
+/// that what it does is done while the server works.
+pub async fn rows<'a>(
+    remote: &mut Remote,
+    table: &str,
+    rows: &[&'a Row],
+    each: impl FnMut(&'a Row),
+) -> Result<(), StoreError> {
+    let (connection, limit) = remote.ask()?;
+    let said = tokio::time::timeout(limit, copy(connection, table, rows, each)).await;
+    remote.hear(said)
+}
+
+async fn copy<'a>(
     connection: &mut PgConnection,
     table: &str,
-    rows: &[&Row],
-) -> Result<(), StoreError> {
-    let mut fields = Fields(HEADER.to_vec());
+    rows: &[&'a Row],
+    mut each: impl FnMut(&'a Row),
+) -> Result<(), sqlx::Error> {
+    let statement = format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", names());
+    let mut copy = connection.copy_in_raw(&statement).await?;
+    let mut fields = Fields(Vec::with_capacity(2 * PIECE_BYTES));
+    fields.0.extend(HEADER);
     for row in rows {
         fields.number(COLUMNS.len());
         columns::write(row, &mut fields);
+        each(row);
+        if fields.0.len() >= PIECE_BYTES {
+            copy.send(fields.0.as_slice()).await?;
+            fields.0.clear();
+        }
     }
     fields.0.extend(TRAILER.to_be_bytes());
-    let statement = format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", names());
-    let mut copy = connection.copy_in_raw(&statement).await?;
     copy.send(fields.0).await?;
     copy.finish().await?;
     Ok(())

@@ -4,10 +4,12 @@
 //! other way out, rolled back; so a dropped future leaves nothing half done.
 
 use super::error::StoreError;
+use super::remote::{Remote, Server};
 use super::value::{Dialect, Sql, Type, Value};
-use sqlx::postgres::{PgArguments, PgPool, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row as _};
+use tokio::time::timeout;
 
 /// The rows of one of SQLite's statements with many: a few sizes, so that each is
 /// prepared once.
@@ -17,14 +19,14 @@ const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
 #[derive(Debug, Clone)]
 pub enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(Server),
 }
 
 /// A transaction.
 #[derive(Debug)]
 pub enum Tx {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Remote),
 }
 
 impl Pool {
@@ -39,10 +41,7 @@ impl Pool {
     pub async fn read(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Pool::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Pool::Postgres(pool) => {
-                let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Tx::Postgres(pool.begin_with(snapshot).await?)
-            }
+            Pool::Postgres(server) => Tx::Postgres(server.read().await?),
         })
     }
 
@@ -51,14 +50,14 @@ impl Pool {
     pub async fn write(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Pool::Postgres(server) => Tx::Postgres(server.write().await?),
         })
     }
 
     pub async fn close(&self) {
         match self {
             Pool::Sqlite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+            Pool::Postgres(server) => server.close().await,
         }
     }
 }
@@ -99,12 +98,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Rolls back after something else went wrong, if it can be. Where it can't,
+    /// its connection is closed, which comes to the same.
+    pub async fn give_up(self) {
+        let _ = self.rollback().await;
+    }
+
     /// Statements without values, one after the other.
     pub async fn script(&mut self, text: &str) -> Result<(), StoreError> {
         let script = sqlx::raw_sql(AssertSqlSafe(text));
         match self {
             Tx::Sqlite(tx) => script.execute(&mut **tx).await.map(drop)?,
-            Tx::Postgres(tx) => script.execute(&mut **tx).await.map(drop)?,
+            Tx::Postgres(remote) => {
+                let (connection, limit) = remote.ask()?;
+                let said = timeout(limit, script.execute(connection)).await;
+                remote.hear(said)?;
+            }
         }
         Ok(())
     }
@@ -117,9 +126,11 @@ impl Tx {
                 let query = sqlx::query_with(text, for_sqlite(sql.values)?);
                 query.execute(&mut **tx).await?.rows_affected()
             }
-            Tx::Postgres(tx) => {
+            Tx::Postgres(remote) => {
                 let query = sqlx::query_with(text, for_postgres(sql.values)?);
-                query.execute(&mut **tx).await?.rows_affected()
+                let (connection, limit) = remote.ask()?;
+                let said = timeout(limit, query.execute(connection)).await;
+                remote.hear(said)?.rows_affected()
             }
         })
     }
@@ -133,9 +144,11 @@ impl Tx {
                 let rows = query.fetch_all(&mut **tx).await?;
                 rows.iter().map(|row| of_sqlite(row, types)).collect()
             }
-            Tx::Postgres(tx) => {
+            Tx::Postgres(remote) => {
                 let query = sqlx::query_with(text, for_postgres(sql.values)?);
-                let rows = query.fetch_all(&mut **tx).await?;
+                let (connection, limit) = remote.ask()?;
+                let said = timeout(limit, query.fetch_all(connection)).await;
+                let rows = remote.hear(said)?;
                 rows.iter().map(|row| of_postgres(row, types)).collect()
             }
         }

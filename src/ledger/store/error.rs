@@ -32,6 +32,10 @@ pub enum StoreError {
     NoLedger,
     #[error("rows before {} ms (Unix time) are no longer kept; begin on a quarter of an hour, or later", .0.0)]
     NotKept(UnixMillis),
+    #[error("sums of less than a day before {} ms (Unix time) are no longer kept; begin on a day (UTC), or later", .0.0)]
+    QuartersNotKept(UnixMillis),
+    #[error("sums before {} ms (Unix time) are no longer kept; begin later", .0.0)]
+    DaysNotKept(UnixMillis),
     #[error("sums don't fit 64 bits; ask for a shorter time")]
     Large,
     #[error(transparent)]

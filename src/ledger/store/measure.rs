@@ -173,7 +173,7 @@ impl Dimension {
     ];
 
     /// Those that rollups know: see [`super::rollup`].
-    pub const OF_ROLLUPS: [Dimension; 8] = [
+    pub const OF_ROLLUPS: [Dimension; 9] = [
         Dimension::Tenant,
         Dimension::Project,
         Dimension::Environment,
@@ -182,6 +182,7 @@ impl Dimension {
         Dimension::Provider,
         Dimension::Endpoint,
         Dimension::Outcome,
+        Dimension::ModelServed,
     ];
 
     /// Its word on the command line and in reports.

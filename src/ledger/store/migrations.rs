@@ -12,10 +12,20 @@ use super::value::{Dialect, Value};
 use std::cmp::Ordering;
 
 /// For both engines, the oldest first: version 1, 2, ...
-const VERSIONS: [Version; 1] = [Version {
-    sqlite: include_str!("migrations/0001_ledger.sqlite.sql"),
-    postgres: include_str!("migrations/0001_ledger.postgres.sql"),
-}];
+const VERSIONS: [Version; 3] = [
+    Version {
+        sqlite: include_str!("migrations/0001_ledger.sqlite.sql"),
+        postgres: include_str!("migrations/0001_ledger.postgres.sql"),
+    },
+    Version {
+        sqlite: include_str!("migrations/0002_served.sqlite.sql"),
+        postgres: include_str!("migrations/0002_served.postgres.sql"),
+    },
+    Version {
+        sqlite: include_str!("migrations/0003_known_by_kind.sqlite.sql"),
+        postgres: include_str!("migrations/0003_known_by_kind.postgres.sql"),
+    },
+];
 
 /// The advisory lock in PostgreSQL that guards tables and partitions: "weirledg".
 pub const LOCK: i64 = 0x7765_6972_6c65_6467;

@@ -113,19 +113,30 @@ impl Query {
         }
     }
 
-    /// Whether rollups know every name that is asked for.
-    fn of_rollups(&self) -> bool {
+    /// The names that are asked for.
+    fn asked(&self) -> impl Iterator<Item = Dimension> {
         let conditions = self.only.iter().map(|condition| condition.dimension);
-        let mut asked = self.group_by.iter().copied().chain(conditions);
-        asked.all(|dimension| Dimension::OF_ROLLUPS.contains(&dimension))
+        self.group_by.iter().copied().chain(conditions)
     }
 
-    /// Where to read what.
+    /// Whether rollups know every name that is asked for.
+    fn of_rollups(&self) -> bool {
+        let of_rollups = |dimension| Dimension::OF_ROLLUPS.contains(&dimension);
+        self.asked().all(of_rollups)
+    }
+
+    /// Whether it hangs on what rollups tell which model served.
+    pub fn asks_who_served(&self) -> bool {
+        let mut asked = self.asked();
+        self.of_rollups() && asked.any(|dimension| dimension == Dimension::ModelServed)
+    }
+
+    /// Where to read what. Before `rolled_up_from` rollups don't answer it.
     ///
     /// # Errors
     /// [`PeriodError`].
-    pub fn segments(&self) -> Result<Vec<Segment>, PeriodError> {
-        let rollups = self.of_rollups();
+    pub fn segments(&self, rolled_up_from: UnixMillis) -> Result<Vec<Segment>, PeriodError> {
+        let rollups = self.of_rollups().then_some(rolled_up_from);
         let Some(unit) = self.unit else {
             let mut all = Vec::new();
             divide(self.since, self.until, None, rollups, &mut all);
@@ -146,11 +157,12 @@ fn divide(
     from: UnixMillis,
     until: UnixMillis,
     period: Option<Period>,
-    rollups: bool,
+    rollups: Option<UnixMillis>,
     into: &mut Vec<Segment>,
 ) {
     let wide = |at: UnixMillis| i64::try_from(at.0).unwrap_or(i64::MAX);
     let (from, until) = (wide(from), wide(until));
+    let rolled_up_from = rollups.map_or(i64::MAX, wide);
     let mut push = |level, from_ms, until_ms| {
         if from_ms < until_ms {
             into.push(Segment {
@@ -161,8 +173,9 @@ fn divide(
             });
         }
     };
-    let (first, last) = (up(from, QUARTER_MS), down(until, QUARTER_MS));
-    if !rollups || first >= last {
+    let first = up(from.max(rolled_up_from), QUARTER_MS);
+    let last = down(until, QUARTER_MS);
+    if first >= last {
         push(Level::Rows, from, until);
         return;
     }
@@ -195,7 +208,7 @@ mod tests {
         #[test]
         fn segments_cover_the_time_once(
             since in 0u64..400_000_000_000, long in 0u64..300_000_000_000, wide in any::<bool>(),
-            unit in proptest::option::of(0..2usize),
+            unit in proptest::option::of(0..2usize), told in 0u64..800_000_000_000,
         ) {
             let mut query = Query::of(UnixMillis(since), UnixMillis(since + long));
             query.zone = TimeZone::get("Asia/Kathmandu").unwrap();
@@ -203,7 +216,7 @@ mod tests {
             if wide {
                 query.group_by.push(Dimension::User);
             }
-            let segments = query.segments().unwrap();
+            let segments = query.segments(UnixMillis(told)).unwrap();
             let mut at = since as i64;
             for segment in segments {
                 prop_assert_eq!(segment.from_ms, at);
@@ -217,6 +230,7 @@ mod tests {
                 prop_assert_eq!(segment.from_ms % step, 0);
                 prop_assert_eq!(segment.until_ms % step, 0);
                 prop_assert!(!wide || segment.level == Level::Rows);
+                prop_assert!(segment.from_ms >= told as i64 || segment.level == Level::Rows);
             }
             prop_assert_eq!(at, (since + long) as i64);
         }

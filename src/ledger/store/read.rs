@@ -80,9 +80,11 @@ pub async fn show(pool: &Pool, id: HoldId) -> Result<Option<Shown>, StoreError> 
         if let Some(values) = tx.fetch(sql, &types()).await?.pop() {
             let row = columns::read(values)?;
             let adjustments = of_event(&mut tx, id).await?;
+            tx.rollback().await?;
             return Ok(Some(Shown { row, adjustments }));
         }
     }
+    tx.rollback().await?;
     Ok(None)
 }
 
@@ -97,6 +99,7 @@ pub async fn chains(pool: &Pool) -> Result<Vec<Chain>, StoreError> {
     for table in TABLES {
         chains_of_rows(&mut tx, table, &mut found).await?;
     }
+    tx.rollback().await?;
     let headless = found.into_iter().filter(|id| !known.contains(id));
     chains.extend(headless.map(|id| Chain {
         id,

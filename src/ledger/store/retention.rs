@@ -1,20 +1,34 @@
 //! Drops rows that are old enough: whole partitions of PostgreSQL, small batches
-//! of SQLite.
+//! of SQLite; and, each by itself, rollups and what was set aside.
 //!
-//! Rollups stay: reports on whole quarters of an hour are as before. Of each
-//! chain the last dropped row's place is kept, from where what is left can be
-//! verified. Corrections of dropped calls go with them.
+//! Rollups outlive rows: reports on whole quarters of an hour are as before, and
+//! once those are dropped, reports on whole days (UTC). Of each chain the last
+//! dropped row's place is kept, from where what is left can be verified.
+//! Corrections of dropped calls go with them. The names of groups stay: there are
+//! few, and whoever writes takes them to be there.
+//!
+//! Always holds: what is no longer whole is said first, so that no report counts
+//! on it.
 
 use super::columns::{AT_FROM_ID_MAX, id_from};
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
 use super::migrations::lock;
 use super::partitions;
-use super::value::{Dialect, Type, Value};
+use super::rollup::DAY_MS;
+use super::usage::kept;
+use super::value::{Dialect, Sql, Type, Value};
 use super::write::TABLES;
 use crate::ledger::row::ChainId;
 use crate::units::UnixMillis;
 use std::collections::HashMap;
+
+/// Sums that are dropped by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollup {
+    Quarters,
+    Days,
+}
 
 /// The rows of one deletion: others wait for it some tens of milliseconds.
 const DELETED_ROWS: usize = 2_000;
@@ -35,8 +49,7 @@ pub async fn drop_before(pool: &Pool, before: UnixMillis) -> Result<UnixMillis, 
     }
 }
 
-/// Says first what is no longer whole, so that no report counts on it. A call's
-/// time may lie a little after its id's.
+/// A call's time may lie a little after its id's.
 async fn keep_from(pool: &Pool, before: UnixMillis) -> Result<UnixMillis, StoreError> {
     let mut tx = pool.write().await?;
     let kept_from = set_kept_from(&mut tx, before).await?;
@@ -53,7 +66,7 @@ async fn set_kept_from(tx: &mut Tx, before: UnixMillis) -> Result<UnixMillis, St
         .and(" WHERE kept_from_ms < ")
         .bind(Value::Int(from));
     tx.execute(sql).await?;
-    super::usage::kept_from(tx).await
+    Ok(kept(tx).await?.rows_from)
 }
 
 /// Whether there may be more.
@@ -137,7 +150,9 @@ async fn drop_partitions(pool: &Pool, before: UnixMillis) -> Result<UnixMillis, 
         while forget_some(pool, until).await? {}
     }
     let mut tx = pool.read().await?;
-    super::usage::kept_from(&mut tx).await
+    let kept = kept(&mut tx).await?;
+    tx.rollback().await?;
+    Ok(kept.rows_from)
 }
 
 /// Where its rows' chains end is noted in the transaction that drops them.
@@ -150,7 +165,7 @@ async fn drop_one(
     lock(&mut tx).await?;
     let there = partitions::all(&mut tx, table).await?;
     if !there.contains(partition) {
-        return Ok(());
+        return tx.rollback().await;
     }
     let name = &partition.name;
     // Nobody may add a row to it after its last ones were noted.
@@ -169,4 +184,68 @@ async fn drop_one(
     }
     tx.script(&format!("DROP TABLE {name}")).await?;
     tx.commit().await
+}
+
+/// Drops the sums of whole days before this time. Gives the time from which they
+/// are kept.
+pub async fn drop_rollups_before(
+    pool: &Pool,
+    rollup: Rollup,
+    before: UnixMillis,
+) -> Result<UnixMillis, StoreError> {
+    let (table, from) = match rollup {
+        Rollup::Quarters => ("usage_quarter", "quarters_from_ms"),
+        Rollup::Days => ("usage_day", "days_from_ms"),
+    };
+    let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+    let before = Value::Int(before - before.rem_euclid(DAY_MS));
+    let mut tx = pool.write().await?;
+    let sql = tx.sql(&format!("UPDATE retention SET {from} = "));
+    let sql = sql.bind(before.clone());
+    let sql = sql.and(&format!(" WHERE {from} < ")).bind(before.clone());
+    tx.execute(sql).await?;
+    let kept = kept(&mut tx).await?;
+    tx.commit().await?;
+    let condition = |sql: Sql| sql.and("bucket_ms < ").bind(before.clone());
+    while delete(pool, table, "bucket_ms, group_key", condition).await? > 0 {}
+    Ok(match rollup {
+        Rollup::Quarters => kept.quarters_from,
+        Rollup::Days => kept.days_from,
+    })
+}
+
+/// Drops what was set aside before this time and is before what is kept of its
+/// chain.
+pub async fn drop_set_aside_before(pool: &Pool, before: UnixMillis) -> Result<u64, StoreError> {
+    let before = Value::Int(i64::try_from(before.0).unwrap_or(i64::MAX));
+    let condition = |sql: Sql| {
+        sql.and("set_aside_at_ms < ").bind(before.clone()).and(
+            " AND sequence <= (SELECT c.dropped_sequence FROM chains c \
+             WHERE c.chain = set_aside.chain)",
+        )
+    };
+    let mut dropped = 0;
+    loop {
+        match delete(pool, "set_aside", "chain, sequence", condition).await? {
+            0 => return Ok(dropped),
+            some => dropped += some,
+        }
+    }
+}
+
+/// Deletes some of the rows that a condition holds of; how many.
+async fn delete(
+    pool: &Pool,
+    table: &str,
+    key: &str,
+    condition: impl Fn(Sql) -> Sql,
+) -> Result<u64, StoreError> {
+    let mut tx = pool.write().await?;
+    let sql = tx.sql(&format!(
+        "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE "
+    ));
+    let sql = condition(sql).and(&format!(" ORDER BY {key} LIMIT {DELETED_ROWS})"));
+    let gone = tx.execute(sql).await?;
+    tx.commit().await?;
+    Ok(gone)
 }

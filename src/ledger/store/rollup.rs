@@ -5,8 +5,9 @@
 //!   so any zone's day is a sum of whole ones; **days** (UTC) make a month 30
 //!   rows a group instead of 2 880.
 //! - Both tell apart tenant, project, environment, plan, model, provider,
-//!   endpoint and outcome: a set that grows with what is configured, not with
-//!   traffic. User, key and the model that served don't: a quarter of an hour of
+//!   endpoint, outcome and the model that served: a set that grows with what is
+//!   configured, not with traffic ([`super::served`] bounds the names that it
+//!   doesn't configure). User and key aren't told apart: a quarter of an hour of
 //!   one user is often one call, so such rollups would be as large as the rows
 //!   and cost more to keep than the rows themselves. Reports by them read rows,
 //!   found by tenant and time through an index.
@@ -33,10 +34,18 @@ pub const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The names of a group, in the order of [`Dimension::OF_ROLLUPS`].
 pub type Names = [Option<String>; Dimension::OF_ROLLUPS.len()];
 
+/// A group of calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub names: Names,
+    /// Whether it is of one model that served; else of any.
+    pub tells_served: bool,
+}
+
 /// What a batch adds. Sorted, so that two writers lock rows in the same order.
 #[derive(Debug, Default)]
 pub struct Deltas {
-    pub groups: BTreeMap<Uuid, Names>,
+    pub groups: BTreeMap<Uuid, Group>,
     pub quarters: BTreeMap<(i64, Uuid), Sums>,
 }
 
@@ -46,9 +55,11 @@ pub struct Overflow;
 
 impl Deltas {
     /// Adds what an event, or a correction of it, is worth.
-    pub fn add(&mut self, event: &UsageEvent, sums: &Sums) {
-        let key = key(event);
-        self.groups.entry(key).or_insert_with(|| names(event));
+    pub fn add(&mut self, event: &UsageEvent, tells_served: bool, sums: &Sums) {
+        let key = key(event, tells_served);
+        self.groups
+            .entry(key)
+            .or_insert_with(|| group(event, tells_served));
         let at_ms = i64::try_from(at(event).0).unwrap_or(i64::MAX);
         let bucket = at_ms - at_ms.rem_euclid(QUARTER_MS);
         self.quarters.entry((bucket, key)).or_default().merge(sums);
@@ -79,18 +90,27 @@ pub fn values((bucket, key): (i64, Uuid), sums: &Sums) -> Result<Vec<Value>, Ove
 }
 
 /// A row of `usage_group`.
-pub fn group_values(key: Uuid, names: &Names) -> Vec<Value> {
-    let names = names.iter().map(|name| match name {
+pub fn group_values(key: Uuid, group: &Group) -> Vec<Value> {
+    let names = group.names.iter().map(|name| match name {
         Some(name) => Value::Text(name.clone()),
         None => Value::Null(Type::Text),
     });
-    std::iter::once(Value::Id(key)).chain(names).collect()
+    [Value::Id(key), Value::Bool(group.tells_served)]
+        .into_iter()
+        .chain(names)
+        .collect()
+}
+
+/// The names of a group.
+fn told(tells_served: bool) -> impl Iterator<Item = Dimension> {
+    let of_all = move |dimension: &Dimension| tells_served || *dimension != Dimension::ModelServed;
+    Dimension::OF_ROLLUPS.into_iter().filter(of_all)
 }
 
 /// The first half of the SHA-256 of the names, each with its length before it.
-fn key(event: &UsageEvent) -> Uuid {
+fn key(event: &UsageEvent, tells_served: bool) -> Uuid {
     let mut sha = Sha256::new();
-    for dimension in Dimension::OF_ROLLUPS {
+    for dimension in told(tells_served) {
         match dimension.of(event) {
             None => sha.update([0]),
             Some(name) => {
@@ -106,6 +126,13 @@ fn key(event: &UsageEvent) -> Uuid {
     Uuid::from_bytes(half)
 }
 
-fn names(event: &UsageEvent) -> Names {
-    Dimension::OF_ROLLUPS.map(|dimension| dimension.of(event).map(str::to_owned))
+fn group(event: &UsageEvent, tells_served: bool) -> Group {
+    let mut names = Names::default();
+    for (name, dimension) in names.iter_mut().zip(told(tells_served)) {
+        *name = dimension.of(event).map(str::to_owned);
+    }
+    Group {
+        names,
+        tells_served,
+    }
 }

@@ -8,9 +8,11 @@
 //! Always holds: of two rows with one id the first counts. The other, if it
 //! isn't the same row once more, is set aside, as its chain needs it.
 
+use super::aside;
 use super::columns::{self, COLUMNS, Columns};
 use super::engine::{Pool, Tx};
 use super::error::StoreError;
+use super::known::Known;
 use super::measure::{Dimension, Measure, Sums};
 use super::partitions;
 use super::rollup::{self, Deltas};
@@ -21,11 +23,10 @@ use crate::ledger::faults::die;
 use crate::ledger::row::{ChainId, Hash, Link, Row};
 use crate::ledger::wire;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Why a row that lost its id to another is set aside.
-const SAME_ID: &str = "another row has its id";
+pub const SAME_ID: &str = "another row has its id";
 
 /// Where rows go by their outcome.
 pub const TABLES: [&str; 2] = ["calls", "refusals"];
@@ -50,6 +51,27 @@ pub async fn write(
     }
 }
 
+/// Writes a row that was set aside, and takes it out there. `false`: it is still
+/// there, as another row has its id.
+pub async fn again(pool: &Pool, known: &Known, row: &Row) -> Result<bool, StoreError> {
+    partitions::ensure(pool, std::iter::once(row.event.id)).await?;
+    let mut tx = pool.write().await?;
+    if !aside::take_out(&mut tx, row).await? {
+        tx.rollback().await?;
+        return Ok(true);
+    }
+    let rows = std::slice::from_ref(row);
+    let groups = write_in(&mut tx, known, rows, Manner::SomeNew).await?;
+    let mut still = tx.sql("SELECT COUNT(*) FROM set_aside WHERE event_id = ");
+    still.push_value(Value::Id(row.event.id.0));
+    still.push(" AND chain = ");
+    still.push_value(Value::Id(row.link.chain));
+    let is_taken = tx.number(still).await? == 0;
+    tx.commit().await?;
+    known.add(groups);
+    Ok(is_taken)
+}
+
 /// Sets a row aside.
 pub async fn set_aside(pool: &Pool, row: &Row, why: &str) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
@@ -72,30 +94,13 @@ async fn attempt(
     commit: bool,
 ) -> Result<(), StoreError> {
     let mut tx = pool.write().await?;
-    let mut deltas = Deltas::default();
-    let (told, lost) = told_twice::part(&mut tx, rows).await?;
-    insert_aside(&mut tx, &lost, SAME_ID).await?;
-    for table in TABLES {
-        let of_table = |row: &&Row| table_of(row) == table;
-        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
-        if rows.is_empty() {
-            continue;
+    let groups = match write_in(&mut tx, known, rows, manner).await {
+        Ok(groups) => groups,
+        Err(error) => {
+            tx.give_up().await;
+            return Err(error);
         }
-        let new = match manner {
-            Manner::AllNew => {
-                insert_all(&mut tx, table, &rows).await?;
-                rows
-            }
-            Manner::SomeNew => insert_new(&mut tx, table, &rows).await?,
-        };
-        for row in new {
-            deltas.add(&row.event, &Sums::of(&row.event));
-        }
-    }
-    let groups = known.retain_new(&deltas);
-    add_groups(&mut tx, &deltas, &groups).await?;
-    add_up(&mut tx, &deltas).await?;
-    move_heads(&mut tx, rows).await?;
+    };
     if commit {
         die("die::uncommitted");
         tx.commit().await?;
@@ -104,6 +109,39 @@ async fn attempt(
     } else {
         tx.rollback().await
     }
+}
+
+/// Writes rows, what they add up to, and the heads of their chains; gives the
+/// groups that are known once this is committed.
+async fn write_in(
+    tx: &mut Tx,
+    known: &Known,
+    rows: &[Row],
+    manner: Manner,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut deltas = Deltas::default();
+    let (told, lost) = told_twice::part(tx, rows).await?;
+    insert_aside(tx, &lost, SAME_ID).await?;
+    for table in TABLES {
+        let of_table = |row: &&Row| table_of(row) == table;
+        let rows: Vec<&Row> = told.iter().copied().filter(of_table).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        match manner {
+            Manner::AllNew => insert_all(tx, table, &rows, known, &mut deltas).await?,
+            Manner::SomeNew => {
+                for row in insert_new(tx, table, &rows).await? {
+                    add(&mut deltas, known, row);
+                }
+            }
+        }
+    }
+    let groups = known.retain_new(&deltas);
+    add_groups(tx, &deltas, &groups).await?;
+    add_up(tx, &deltas).await?;
+    move_heads(tx, rows).await?;
+    Ok(groups)
 }
 
 /// Where a row goes.
@@ -116,14 +154,28 @@ pub fn table_of(row: &Row) -> &'static str {
     }
 }
 
-async fn insert_all(tx: &mut Tx, table: &str, rows: &[&Row]) -> Result<(), StoreError> {
+async fn insert_all(
+    tx: &mut Tx,
+    table: &str,
+    rows: &[&Row],
+    known: &Known,
+    deltas: &mut Deltas,
+) -> Result<(), StoreError> {
+    let mut add = |row: &Row| add(deltas, known, row);
     match tx {
-        Tx::Postgres(tx) => super::copy::rows(tx, table, rows).await,
+        Tx::Postgres(remote) => super::copy::rows(remote, table, rows, add).await,
         Tx::Sqlite(_) => {
+            rows.iter().for_each(|row| add(row));
             let values = rows.iter().map(|row| values(row)).collect();
             tx.insert(&into(table), values, "", &[]).await.map(drop)
         }
     }
+}
+
+fn add(deltas: &mut Deltas, known: &Known, row: &Row) {
+    let event = &row.event;
+    let tells_served = known.tells_served(event.model_served.as_deref());
+    deltas.add(event, tells_served, &Sums::of(event));
 }
 
 /// Gives those that went in.
@@ -215,44 +267,15 @@ async fn insert_aside(tx: &mut Tx, rows: &[&Row], why: &str) -> Result<(), Store
     Ok(())
 }
 
-/// The groups that are surely in the database, so that their names needn't be
-/// written with every batch.
-#[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<HashSet<Uuid>>>);
-
-impl Known {
-    /// Some megabytes. Past that it begins anew.
-    const GROUPS_MAX: usize = 100_000;
-
-    fn retain_new(&self, deltas: &Deltas) -> Vec<Uuid> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = deltas.groups.keys().copied();
-        keys.filter(|key| !known.contains(key)).collect()
-    }
-
-    /// Only what was committed.
-    fn add(&self, groups: Vec<Uuid>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + groups.len() > Self::GROUPS_MAX {
-            known.clear();
-        }
-        known.extend(groups);
-    }
-
-    /// After the database was away it may be another one, such as one of
-    /// yesterday that was restored.
-    pub fn forget(&self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
-    }
-}
-
 /// Writes these groups' names, unless they are there.
 pub async fn add_groups(tx: &mut Tx, deltas: &Deltas, keys: &[Uuid]) -> Result<(), StoreError> {
     let row = |key: &Uuid| Some(rollup::group_values(*key, deltas.groups.get(key)?));
     let groups = keys.iter().filter_map(row).collect();
     let names: Vec<&str> = Dimension::OF_ROLLUPS.iter().map(|d| d.column()).collect();
-    let into = format!("usage_group (group_key, {})", names.join(", "));
+    let into = format!(
+        "usage_group (group_key, tells_served, {})",
+        names.join(", ")
+    );
     let after = "ON CONFLICT (group_key) DO NOTHING";
     tx.insert(&into, groups, after, &[]).await.map(drop)
 }

@@ -106,6 +106,8 @@ pub struct UsageEvent {
     /// The answer came from weir's own cache.
     #[prost(bool, tag = "26")]
     pub cache_hit: bool,
+    /// Where the counts come from that `input_known` and `output_known` don't say;
+    /// parts of those two are always the provider's.
     #[prost(enumeration = "Known", tag = "27")]
     pub known: i32,
     /// All prompt tokens, cached and written ones included.
@@ -159,9 +161,33 @@ pub struct UsageEvent {
     /// The caller's W3C trace context, for linking.
     #[prost(string, optional, tag = "44")]
     pub traceparent: ::core::option::Option<::prost::alloc::string::String>,
+    /// Part of `cached_input_tokens`, and not of `input_audio_tokens`.
+    #[prost(uint64, optional, tag = "45")]
+    pub cached_input_audio_tokens: ::core::option::Option<u64>,
+    /// Part of `cached_input_tokens`, and not of `input_image_tokens`.
+    #[prost(uint64, optional, tag = "46")]
+    pub cached_input_image_tokens: ::core::option::Option<u64>,
+    /// Where `input_tokens` comes from; unspecified where that is as `known` says.
+    #[prost(enumeration = "Known", tag = "47")]
+    pub input_known: i32,
+    /// Where `output_tokens` comes from; unspecified where that is as `known` says.
+    #[prost(enumeration = "Known", tag = "48")]
+    pub output_known: i32,
+    /// The words that the key, or who vouches for the caller, has for it, in the
+    /// order of their names.
+    #[prost(message, repeated, tag = "49")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
     /// Always the last field of the message.
     #[prost(message, optional, tag = "100")]
     pub link: ::core::option::Option<Link>,
+}
+/// A word by its name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Label {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
 }
 /// How a call ended, as far as money goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -270,6 +296,10 @@ pub enum Kind {
     Request = 11,
     /// Searches of the web.
     Search = 12,
+    /// Tokens of sound in the prompt that were read from the provider's cache.
+    CachedInputAudio = 13,
+    /// Tokens of images in the prompt that were read from it.
+    CachedInputImage = 14,
 }
 impl Kind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -291,6 +321,8 @@ impl Kind {
             Self::OutputImage => "KIND_OUTPUT_IMAGE",
             Self::Request => "KIND_REQUEST",
             Self::Search => "KIND_SEARCH",
+            Self::CachedInputAudio => "KIND_CACHED_INPUT_AUDIO",
+            Self::CachedInputImage => "KIND_CACHED_INPUT_IMAGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -309,6 +341,8 @@ impl Kind {
             "KIND_OUTPUT_IMAGE" => Some(Self::OutputImage),
             "KIND_REQUEST" => Some(Self::Request),
             "KIND_SEARCH" => Some(Self::Search),
+            "KIND_CACHED_INPUT_AUDIO" => Some(Self::CachedInputAudio),
+            "KIND_CACHED_INPUT_IMAGE" => Some(Self::CachedInputImage),
             _ => None,
         }
     }

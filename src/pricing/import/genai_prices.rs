@@ -27,6 +27,8 @@ const KINDS: &[(&str, Kind, i32)] = &[
     ("cache_write_1h_mtok", Kind::CacheWrite1h, MILLION),
     ("input_audio_mtok", Kind::InputAudio, MILLION),
     ("input_image_mtok", Kind::InputImage, MILLION),
+    ("cache_audio_read_mtok", Kind::CachedInputAudio, MILLION),
+    ("cache_image_read_mtok", Kind::CachedInputImage, MILLION),
     ("output_mtok", Kind::Output, MILLION),
     ("output_reasoning_mtok", Kind::Reasoning, MILLION),
     ("output_audio_mtok", Kind::OutputAudio, MILLION),

@@ -27,6 +27,8 @@ const KINDS: &[(&str, Kind)] = &[
     ),
     ("input_cost_per_audio_token", Kind::InputAudio),
     ("input_cost_per_image_token", Kind::InputImage),
+    ("cache_read_input_audio_token_cost", Kind::CachedInputAudio),
+    ("cache_read_input_image_token_cost", Kind::CachedInputImage),
     ("output_cost_per_token", Kind::Output),
     ("output_cost_per_reasoning_token", Kind::Reasoning),
     ("output_cost_per_audio_token", Kind::OutputAudio),

@@ -27,6 +27,8 @@ pub struct Heard<'a> {
     pub usage_beside: Option<Report>,
     /// `usage` was neither an object nor null.
     pub usage_odd: bool,
+    /// Searches of the web that it shows.
+    pub searches: u64,
     pub error: bool,
     /// The event's own word for what it is.
     pub kind: Option<Cow<'a, str>>,

@@ -32,6 +32,8 @@ pub(super) struct Reading {
     report: Report,
     /// Those that count where `report` says nothing.
     beside: Report,
+    /// Searches that the answer showed so far.
+    searches: u64,
     /// Choices by their index, one bit each.
     choices_seen: u128,
     choices_finished: u128,
@@ -50,6 +52,7 @@ impl Reading {
             rules,
             report: Report::default(),
             beside: Report::default(),
+            searches: 0,
             choices_seen: 0,
             choices_finished: 0,
             choices_beyond: false,
@@ -201,6 +204,7 @@ impl Reading {
         self.choices_beyond |= heard.choices_beyond;
         self.answer.unreadable |= heard.usage_odd;
         let (usage, beside) = (heard.usage, heard.usage_beside);
+        self.searches = self.rules.searches.after(self.searches, heard.searches);
         self.finished(match (heard.first_finish_reason, heard.finish_detail) {
             (Some(reason), Some(detail)) => Some(Cow::Owned(format!("{reason}:{detail}"))),
             (reason, _) => reason,
@@ -215,6 +219,20 @@ impl Reading {
                 self.report.update(&usage.unwrap_or_default());
                 self.beside(&beside.unwrap_or_default());
             }
+        }
+        self.tell_searches();
+    }
+
+    /// Counts searches that no report of usage tells of.
+    fn tell_searches(&mut self) {
+        if self.searches == 0 {
+            return;
+        }
+        let model = self.answer.model.as_deref();
+        let billed = self.rules.searches.billed(model, self.searches);
+        self.answer.searches = Some(billed);
+        if let Some(usage) = &mut self.answer.usage {
+            usage.searches = usage.searches.max(Some(billed));
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Rules {
     pub unfinished: &'static [&'static str],
     /// The endpoint produces no tokens, and so says nothing of them.
     pub no_output: bool,
+    pub searches: Searches,
 }
 
 /// How an object is read.
@@ -49,6 +50,33 @@ pub enum Figures {
     Last,
 }
 
+/// How searches of the web are counted that an answer shows.
+#[derive(Debug, Clone, Copy)]
+pub enum Searches {
+    /// Each object of a stream shows others.
+    Added,
+    /// One may show again what one before it did: the most that one shows are
+    /// all. How many of them are billed, by the model that answered.
+    Repeated(fn(Option<&str>, u64) -> u64),
+}
+
+impl Searches {
+    /// So many are known, of which the last object showed these.
+    pub fn after(self, known: u64, shown: u64) -> u64 {
+        match self {
+            Searches::Added => known.saturating_add(shown),
+            Searches::Repeated(_) => known.max(shown),
+        }
+    }
+
+    pub fn billed(self, model: Option<&str>, searches: u64) -> u64 {
+        match self {
+            Searches::Added => searches,
+            Searches::Repeated(billed) => billed(model, searches),
+        }
+    }
+}
+
 /// How a stream says that it came to its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamEnd {
@@ -72,6 +100,7 @@ impl Rules {
             failures: &[],
             unfinished: &[],
             no_output: false,
+            searches: Searches::Added,
         }
     }
 

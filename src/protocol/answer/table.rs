@@ -4,11 +4,11 @@
 //! [`Mark`], or an object with a table of its own. All else is skipped without
 //! being built. An array means what each of its items means.
 
-use super::heard::{Hearing, JsonReader};
+use super::heard::{Heard, Hearing, JsonReader};
 use super::modality::{ByModality, Modalities};
 use super::spoken::Spoken;
 use super::usage::{Count, Figure, Report};
-use super::value::{Flag, Number, Word, pass_over};
+use super::value::{Flag, Number, Texts, Word, pass_over};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -23,6 +23,8 @@ pub enum Node {
     Within(Table),
     /// Alternative answers, each with its index and reason to end.
     Choices(Table),
+    /// What an answer consists of, each with its type and how far it is.
+    Items(Table),
     /// Counts of tokens, each beside what they are of.
     ByModality(Modalities),
 }
@@ -56,6 +58,12 @@ pub enum Mark {
     Beside(Figure),
     /// Whatever it holds, its presence says that this figure is 0.
     Zero(Figure),
+    /// What was searched the web for: a list of texts.
+    Queries,
+    /// What an item is, what it did, and whether it is done.
+    ItemType,
+    ItemAction,
+    ItemStatus,
 }
 
 /// A member of a table: `name` is `mark`.
@@ -81,11 +89,30 @@ pub fn read<'de>(
     })
 }
 
-/// What a choice said of itself.
+/// What a choice, or an item, said of itself.
 #[derive(Default)]
 struct Choice<'de> {
     index: Count,
     finish: Option<Cow<'de, str>>,
+    kind: Option<Cow<'de, str>>,
+    action: Option<Cow<'de, str>>,
+    status: Option<Cow<'de, str>>,
+}
+
+impl<'de> Choice<'de> {
+    fn take(self, heard: &mut Heard<'de>) {
+        heard.choice(self.index, self.finish);
+    }
+
+    /// A search that is done. Pages that it opened and looked through are not
+    /// billed: <https://platform.openai.com/docs/guides/tools-web-search>.
+    fn take_item(self, heard: &mut Heard<'de>) {
+        let is = |said: &Option<Cow<'_, str>>, word: &str| said.as_deref() == Some(word);
+        let searched = self.action.is_none() || is(&self.action, "search");
+        if is(&self.kind, "web_search_call") && is(&self.status, "completed") && searched {
+            heard.searches = heard.searches.saturating_add(1);
+        }
+    }
 }
 
 struct Members<'h, 'c, 'de> {
@@ -124,7 +151,16 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
                     hearing,
                     choice: self.choice.as_deref_mut(),
                 })?,
-                Node::Choices(table) => map.next_value_seed(Choices { table, hearing })?,
+                Node::Choices(table) => map.next_value_seed(Choices {
+                    table,
+                    hearing,
+                    take: Choice::take,
+                })?,
+                Node::Items(table) => map.next_value_seed(Choices {
+                    table,
+                    hearing,
+                    take: Choice::take_item,
+                })?,
                 Node::ByModality(modalities) => {
                     let report = of(&mut hearing.heard.usage);
                     map.next_value_seed(ByModality {
@@ -199,8 +235,26 @@ impl<'de> Members<'_, '_, 'de> {
                 map.next_value::<IgnoredAny>()?;
                 of(&mut heard.usage).say(figure, Count::Said(0));
             }
+            Mark::Queries => {
+                let queries = map.next_value::<Texts>()?.0;
+                heard.searches = heard.searches.saturating_add(queries);
+            }
+            Mark::ItemType | Mark::ItemAction | Mark::ItemStatus => {
+                let word = map.next_value::<Word<'de>>()?.0;
+                self.item(mark, word);
+            }
         }
         Ok(())
+    }
+
+    fn item(&mut self, mark: Mark, word: Option<Cow<'de, str>>) {
+        if let Some(item) = &mut self.choice {
+            match mark {
+                Mark::ItemType => item.kind = word,
+                Mark::ItemAction => item.action = word,
+                _ => item.status = word,
+            }
+        }
     }
 }
 
@@ -208,10 +262,12 @@ fn of(report: &mut Option<Report>) -> &mut Report {
     report.get_or_insert_default()
 }
 
-/// An array of choices, or one of them.
+/// An array of choices or items, or one of them.
 struct Choices<'h, 'de> {
     table: Table,
     hearing: Hearing<'h, 'de>,
+    /// What becomes of one.
+    take: fn(Choice<'de>, &mut Heard<'de>),
 }
 
 impl<'de> DeserializeSeed<'de> for Choices<'_, 'de> {
@@ -234,6 +290,7 @@ impl<'de> Visitor<'de> for Choices<'_, 'de> {
             let choices = Choices {
                 table: self.table,
                 hearing: self.hearing.again(),
+                take: self.take,
             };
             if seq.next_element_seed(choices)?.is_none() {
                 return Ok(());
@@ -249,7 +306,7 @@ impl<'de> Visitor<'de> for Choices<'_, 'de> {
             choice: Some(&mut choice),
         };
         members.visit_map(map)?;
-        self.hearing.heard.choice(choice.index, choice.finish);
+        (self.take)(choice, self.hearing.heard);
         Ok(())
     }
 

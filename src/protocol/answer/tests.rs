@@ -2,6 +2,7 @@
 //! answers with giant strings in `giants`.
 
 mod giants;
+mod searches;
 mod splits;
 
 use super::*;
@@ -649,6 +650,8 @@ fn kinds_that_have_prices_of_their_own_are_read() {
             usage.output_audio_tokens,
             usage.output_image_tokens,
             usage.searches,
+            usage.cached_input_audio_tokens,
+            usage.cached_input_image_tokens,
         ]
     };
     for (rules, body, said, tier) in [
@@ -658,21 +661,31 @@ fn kinds_that_have_prices_of_their_own_are_read() {
             "prompt_tokens_details":{"cached_tokens":5,"audio_tokens":40,"image_tokens":7},
             "completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":30,"image_tokens":8},
             "server_tool_use":{"web_search_requests":2}}}"#,
-            [None, Some(40), Some(7), Some(30), Some(8), Some(2)],
+            [
+                None,
+                Some(40),
+                Some(7),
+                Some(30),
+                Some(8),
+                Some(2),
+                None,
+                None,
+            ],
             Some("flex"),
         ),
         (
             &openai::answers::CHOICES,
             r#"{"service_tier":"auto","usage":{"prompt_tokens":10,"completion_tokens":5,
             "prompt_tokens_details":{"audio_tokens":11}}}"#,
-            [None; 6],
+            [None; 8],
             None,
         ),
         (
             &openai::answers::RESPONSES,
             r#"{"service_tier":"priority","usage":{"input_tokens":10,"output_tokens":5,
-            "input_tokens_details":{"image_tokens":4},"output_tokens_details":{"image_tokens":5}}}"#,
-            [None, None, Some(4), None, Some(5), None],
+            "input_tokens_details":{"image_tokens":4,"cached_tokens":3,
+            "cached_tokens_details":{"text_tokens":1,"image_tokens":2}},"output_tokens_details":{"image_tokens":5}}}"#,
+            [None, None, Some(2), None, Some(5), None, None, Some(2)],
             Some("priority"),
         ),
         (
@@ -680,7 +693,7 @@ fn kinds_that_have_prices_of_their_own_are_read() {
             r#"{"usage":{"input_tokens":10,"output_tokens":5,"cache_creation_input_tokens":30,
             "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":10},
             "server_tool_use":{"web_search_requests":1},"service_tier":"standard"}}"#,
-            [Some(10), None, None, None, None, Some(1)],
+            [Some(10), None, None, None, None, Some(1), None, None],
             Some("default"),
         ),
         (
@@ -689,8 +702,30 @@ fn kinds_that_have_prices_of_their_own_are_read() {
             "promptTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"AUDIO","tokenCount":60},{"tokenCount":20,"modality":"IMAGE"}],
             "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":30}],
             "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":45}],"trafficType":"ON_DEMAND_FLEX"}}"#,
-            [None, Some(30), Some(20), None, Some(45), None],
+            [
+                None,
+                Some(30),
+                Some(20),
+                None,
+                Some(45),
+                None,
+                Some(30),
+                None,
+            ],
             Some("flex"),
+        ),
+        (
+            &gemini::answers::GENERATE,
+            r#"{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":30,"candidatesTokenCount":50,
+            "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":31},{"modality":"IMAGE","tokenCount":29}]}}"#,
+            [None, None, None, None, None, None, None, Some(29)],
+            None,
+        ),
+        (
+            &openai::answers::CHOICES,
+            r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"num_search_queries":3}}"#,
+            [None, None, None, None, None, Some(3), None, None],
+            None,
         ),
     ] {
         let mut reader = AnswerReader::new(rules, AnswerKind::Json, Encoding::Identity, false);

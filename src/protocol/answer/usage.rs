@@ -178,6 +178,8 @@ impl Report {
             cache_write_1h_tokens: self.get(Figure::CacheWrite1h).said(),
             input_audio_tokens: self.uncached(Figure::PromptAudio, Figure::CachedAudio),
             input_image_tokens: self.uncached(Figure::PromptImage, Figure::CachedImage),
+            cached_input_audio_tokens: self.get(Figure::CachedAudio).said(),
+            cached_input_image_tokens: self.get(Figure::CachedImage).said(),
             output_tokens: output.filter(believed),
             reasoning_tokens: reasoning.said(),
             output_audio_tokens: self.get(Figure::CompletionAudio).said(),
@@ -255,10 +257,14 @@ impl Judged {
             usage.output_tokens,
             usage.cache_write_tokens.or(Some(0)),
         );
+        // Without the whole its parts cost as fresh input does.
+        let cached = usage.cached_input_tokens.or(Some(0));
         for (part, whole) in [
             (&mut usage.cache_write_1h_tokens, written),
             (&mut usage.input_audio_tokens, input),
             (&mut usage.input_image_tokens, input),
+            (&mut usage.cached_input_audio_tokens, cached),
+            (&mut usage.cached_input_image_tokens, cached),
             (&mut usage.output_audio_tokens, output),
             (&mut usage.output_image_tokens, output),
         ] {

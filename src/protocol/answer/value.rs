@@ -136,6 +136,33 @@ fn whole(number: f64) -> Count {
     }
 }
 
+/// How many texts that say something an array holds.
+pub struct Texts(pub u64);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts, A::Error> {
+                let mut texts = 0;
+                while let Some(Word(text)) = seq.next_element()? {
+                    texts += u64::from(text.is_some_and(|text| !text.trim().is_empty()));
+                }
+                Ok(Texts(texts))
+            }
+
+            pass_over!(Texts(0); nulls bools numbers strings objects);
+        }
+        reader.deserialize_any(TextsVisitor)
+    }
+}
+
 /// `true`, or not.
 pub struct Flag(pub bool);
 

@@ -6,7 +6,7 @@
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
     CapField, CapRule, Fault, Field, Fields, Form, Member, ModelField, Place, Reading, StreamField,
-    member, take,
+    member, searches, take,
 };
 use crate::protocol::{Detail, TextSpan};
 
@@ -17,7 +17,7 @@ pub(in crate::protocol) const MESSAGES: Form = Form {
         member("system", content),
         member("max_tokens", take::output_max),
         member("stream", take::stream),
-        member("tools", take::tools),
+        member("tools", searches::tools_with_uses),
         member("thinking", thinking),
         member("context_management", context_management),
         member("output_config", take::any_text),

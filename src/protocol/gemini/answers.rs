@@ -8,7 +8,7 @@
 //! `UsageMetadata`.
 
 use crate::protocol::answer::modality::Modalities;
-use crate::protocol::answer::rules::{Ends, Object, Rules};
+use crate::protocol::answer::rules::{Ends, Object, Rules, Searches};
 use crate::protocol::answer::table::{Mark, Node, Table, is, within};
 use crate::protocol::answer::usage::Figure;
 
@@ -50,10 +50,36 @@ const PART: Table = &[
     within("executableCode", &[is("code", Mark::Text)]),
 ];
 
+/// Searches that are billed of so many queries.
+fn billed_searches(model: Option<&str>, queries: u64) -> u64 {
+    let most = if is_billed_by_call(model) {
+        1
+    } else {
+        u64::MAX
+    };
+    queries.min(most)
+}
+
+/// Whether a model's calls are billed that searched, however often: up to Gemini
+/// 2.5. From Gemini 3 on each query is.
+///
+/// Source: Google's price list of the Gemini API, "Grounding with Google Search".
+pub(super) fn is_billed_by_call(model: Option<&str>) -> bool {
+    let name = model.map(|model| model.rsplit('/').next().unwrap_or(model));
+    name.is_some_and(|name| {
+        let mut families = ["gemini-1", "gemini-2"].into_iter();
+        families.any(|family| name.starts_with(family))
+    })
+}
+
 const CANDIDATE: Table = &[
     is("index", Mark::Index),
     is("finishReason", Mark::Finish),
     within("content", &[within("parts", PART)]),
+    within(
+        "groundingMetadata",
+        &[is("webSearchQueries", Mark::Queries)],
+    ),
 ];
 
 const RESPONSE: Table = &[
@@ -70,7 +96,10 @@ const ENDS: Ends = Ends {
     model_name: "\"modelVersion\"",
 };
 
-pub static GENERATE: Rules = Rules::plain(RESPONSE, ENDS);
+pub static GENERATE: Rules = Rules {
+    searches: Searches::Repeated(billed_searches),
+    ..Rules::plain(RESPONSE, ENDS)
+};
 
 pub static EMBED: Rules = Rules {
     no_output: true,

@@ -6,10 +6,11 @@
 //! Source of the fields: Google's API references for `generateContent`,
 //! `embedContent`, `countTokens` and Vertex's `predict`.
 
+use super::answers::is_billed_by_call;
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
     CapField, CapRule, Fault, Field, Fields, Form, Member, ModelField, Place, Reading, StreamField,
-    member, spelt, take,
+    member, searches, spelt, take,
 };
 use crate::protocol::{Detail, TextSpan};
 
@@ -24,7 +25,7 @@ const GENERATE_MEMBERS: &[Member] = &[
     member("model", take::same_model),
     member("contents", contents),
     spelt("systemInstruction", "system_instruction", system),
-    member("tools", take::tools),
+    member("tools", tools),
     spelt("generationConfig", "generation_config", config),
     // A prompt that the provider keeps.
     spelt("cachedContent", "cached_content", take::unseen),
@@ -119,6 +120,11 @@ const INSTANCE: &[Member] = &[
     member("audio", take::unseen),
     spelt("taskType", "task_type", take::pass),
 ];
+
+fn tools(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    let by_call = is_billed_by_call(Some(reading.path_model()));
+    searches::gemini_tools(reading, place, by_call)
+}
 
 fn contents(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     reading.has_input = true;

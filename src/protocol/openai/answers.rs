@@ -6,7 +6,7 @@
 
 use super::choices;
 use crate::protocol::answer::rules::{Ends, Figures, Object, Rules, StreamEnd};
-use crate::protocol::answer::table::{Mark, Table, is, within};
+use crate::protocol::answer::table::{Mark, Node, Table, is, within};
 use crate::protocol::answer::usage::Figure;
 
 const CHOICES_ENDS: Ends = Ends {
@@ -43,6 +43,12 @@ pub static EMBEDDINGS: Rules = Rules {
     )
 };
 
+/// Of what was cached, what it was.
+const CACHED: Table = &[
+    is("audio_tokens", Mark::Count(Figure::CachedAudio)),
+    is("image_tokens", Mark::Count(Figure::CachedImage)),
+];
+
 /// The usage of all newer endpoints.
 const USAGE: Table = &[
     is("input_tokens", Mark::Count(Figure::Prompt)),
@@ -55,6 +61,7 @@ const USAGE: Table = &[
             is("cache_write_tokens", Mark::Count(Figure::CacheWrite)),
             is("audio_tokens", Mark::Count(Figure::PromptAudio)),
             is("image_tokens", Mark::Count(Figure::PromptImage)),
+            within("cached_tokens_details", CACHED),
         ],
     ),
     within(
@@ -76,9 +83,12 @@ const RESPONSE: Table = &[
     within("incomplete_details", RESPONSE_ENDED),
     within("usage", USAGE),
     is("error", Mark::Error),
-    within(
+    (
         "output",
-        &[
+        Node::Items(&[
+            is("type", Mark::ItemType),
+            is("status", Mark::ItemStatus),
+            within("action", &[is("type", Mark::ItemAction)]),
             within(
                 "content",
                 &[is("text", Mark::Text), is("refusal", Mark::Text)],
@@ -87,8 +97,15 @@ const RESPONSE: Table = &[
             is("arguments", Mark::Arguments),
             is("input", Mark::Arguments),
             is("code", Mark::Text),
-        ],
+        ]),
     ),
+];
+
+/// What an event says of an item that begins, and of one that is done.
+const ITEM: Table = &[
+    is("type", Mark::ItemType),
+    is("status", Mark::ItemStatus),
+    within("action", &[is("type", Mark::ItemAction)]),
 ];
 
 /// The final event brings the whole output again, so it is not looked at.
@@ -96,6 +113,7 @@ const RESPONSE_EVENT: Table = &[
     is("type", Mark::Kind),
     is("delta", Mark::Text),
     is("error", Mark::Error),
+    ("item", Node::Items(ITEM)),
     within(
         "response",
         &[

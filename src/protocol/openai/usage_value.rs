@@ -79,6 +79,8 @@ enum UsageMember {
     ReasoningTokens,
     /// OpenRouter's.
     ServerToolUse,
+    /// Perplexity's.
+    NumSearchQueries,
     #[serde(other)]
     Other,
 }
@@ -92,6 +94,7 @@ fn usage_members<'de, A: MapAccess<'de>>(mut map: A) -> Result<Report, A::Error>
             UsageMember::TotalTokens => Figure::Total,
             UsageMember::PromptCacheHitTokens => Figure::CachedAgain,
             UsageMember::ReasoningTokens => Figure::ReasoningAgain,
+            UsageMember::NumSearchQueries => Figure::Searches,
             UsageMember::PromptTokensDetails => {
                 map.next_value_seed(Details {
                     report: &mut report,

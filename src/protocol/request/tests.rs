@@ -7,6 +7,7 @@ use serde_json::Value;
 mod dialects;
 mod properties;
 mod refused;
+mod searches;
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 const COMPLETIONS: Endpoint = Endpoint::Completions;

@@ -73,6 +73,7 @@ fn nothing(upload: &Upload) -> CallFacts {
         token_ids: 0,
         images: Vec::new(),
         unseen_input: false,
+        searches: 0,
         repeated: None,
         service_tier: None,
         anchors: Anchors::default(),

@@ -15,6 +15,7 @@ use weir::pricing::{ModelPrice, Schedule, notation};
 
 on_each_ledger!(
     any_report_is_the_sum_of_its_rows,
+    rollups_of_before_who_served_was_told,
     days_of_23_and_25_hours,
     corrections_count_once_and_at_the_calls_time,
     re_ratings_at_once_correct_each_call_once,
@@ -211,6 +212,69 @@ async fn any_report_is_the_sum_of_its_rows(ledger: Ledger) {
     }
 }
 
+/// A ledger of the version before, with rows in it.
+async fn rollups_of_before_who_served_was_told(ledger: Ledger) {
+    let mut dice = Dice(23);
+    let (mut rows, mut adjustments) = filled(&ledger, &mut dice, 500).await;
+    ledger.undo_version_3().await;
+    for sql in [
+        "ALTER TABLE usage_group DROP COLUMN model_served",
+        "ALTER TABLE usage_group DROP COLUMN tells_served",
+        "ALTER TABLE retention DROP COLUMN quarters_from_ms",
+        "ALTER TABLE retention DROP COLUMN days_from_ms",
+        "DELETE FROM ledger_version WHERE version = 2",
+    ] {
+        ledger.raw(sql).await;
+    }
+    let old = Store::open_to_read(&ledger.config).await;
+    assert!(matches!(old, Err(StoreError::Older { found: 1, known: 3 })));
+    // What opens it brings it along; another's statements are planned anew.
+    let ledger = ledger.anew().await;
+    // A correction of a call of before has a group of its own, which tells.
+    let call = rows
+        .iter()
+        .find(|row| row.event.outcome != Outcome::Refused);
+    let again = adjustment(call.unwrap(), 9, 77);
+    adjustments.push(again);
+    let again = adjustments.last().map(std::slice::from_ref);
+    ledger.store.adjust(again.unwrap()).await.unwrap();
+    let compare = async |dice: &mut Dice, rows: &[Row], adjustments: &[Adjustment]| {
+        for _ in 0..80 {
+            let mut query = any_query(dice);
+            if dice.one_in(2) {
+                query.group_by.push(Dimension::ModelServed);
+            }
+            let report = ledger.store.usage(&query).await.unwrap();
+            let expected = expected(rows, adjustments, &query);
+            assert_eq!(said(&report.rows, &query), expected, "{query:?}");
+        }
+    };
+    compare(&mut dice, &rows, &adjustments).await;
+    let (more, corrections) = filled(&ledger, &mut dice, 500).await;
+    rows.extend(more);
+    adjustments.extend(corrections);
+    compare(&mut dice, &rows, &adjustments).await;
+    // Later calls are told apart by rollups alone: their rows aren't needed.
+    let mut chain = Chain::new(&mut dice);
+    let from = MARCH + 60 * DAY;
+    let later = (0..400).map(|n| {
+        let event = any_event(&mut dice, from + n * HOUR / 4, 1 << 40);
+        chain.link(UsageEvent {
+            started_at_ms: event.id.made_at(),
+            ..event
+        })
+    });
+    let later: Vec<Row> = later.collect();
+    ledger.deliver(&later).await;
+    let mut query = Query::of(UnixMillis(from), UnixMillis(from + 5 * DAY));
+    query.group_by = vec![Dimension::ModelServed, Dimension::Tenant];
+    for table in ["calls", "refusals"] {
+        ledger.raw(&format!("DELETE FROM {table}")).await;
+    }
+    let report = ledger.store.usage(&query).await.unwrap();
+    assert_eq!(said(&report.rows, &query), expected(&later, &[], &query));
+}
+
 async fn days_of_23_and_25_hours(ledger: Ledger) {
     let mut dice = Dice(30);
     let mut chain = Chain::new(&mut dice);
@@ -317,7 +381,7 @@ async fn re_ratings_at_once_correct_each_call_once(ledger: Ledger) {
         async move {
             let store = Store::open(&config).await.unwrap();
             let mut price_of = |_: &UsageEvent| Some(Arc::clone(&price));
-            rerate(&store, &span, Some(run), &mut price_of)
+            rerate(&store, &span, Some(run), &mut price_of, &mut |_, _| {})
                 .await
                 .unwrap()
         }

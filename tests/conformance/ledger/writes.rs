@@ -1,12 +1,13 @@
 //! Batches in: once each, whatever happens.
 
 use super::*;
+use crate::link::Link;
 use std::time::Duration;
 use weir::ledger::sink::SinkError;
 use weir::ledger::store::measure::Measure;
 use weir::ledger::store::query::Query;
 use weir::ledger::store::report::UsageRow;
-use weir::ledger::store::{Of, StoreError};
+use weir::ledger::store::{Again, Aside, Of, Rollup, StoreError};
 use weir::units::Millis;
 
 on_each_ledger!(
@@ -20,8 +21,12 @@ on_each_ledger!(
     a_sum_that_does_not_fit_is_poison,
     rows_at_the_edges_of_months,
     old_rows_are_dropped_and_their_sums_stay,
+    old_sums_are_dropped_when_they_may_be,
+    what_was_set_aside_is_dropped_with_its_chain,
     several_open_it_at_once,
     a_newer_ledger_is_left_alone,
+    an_older_ledger_keeps_its_chains,
+    what_was_set_aside_is_taken_once_when_it_fits,
 );
 
 /// 2026-03-01T00:00:00Z.
@@ -367,6 +372,87 @@ async fn old_rows_are_dropped_and_their_sums_stay(ledger: Ledger) {
     assert!(ledger.store.verify(&chains[0]).await.unwrap().is_err());
 }
 
+async fn old_sums_are_dropped_when_they_may_be(ledger: Ledger) {
+    let mut dice = Dice(14);
+    let mut chain = Chain::new(&mut dice);
+    // One call each quarter of an hour for six days.
+    let calls = (0..6 * 96).map(|n| chain.link(call(&mut dice, MARCH + n * 900_000)));
+    let calls: Vec<Row> = calls.collect();
+    ledger.deliver(&calls).await;
+    let at = |ms| UnixMillis(MARCH + ms);
+    let sum = async |since, until| {
+        let rows = ledger.store.usage(&Query::of(at(since), at(until))).await?;
+        let rows = rows.rows.iter();
+        Ok(rows.map(|row| row.sums.get(Measure::Calls)).sum::<i128>())
+    };
+    let quarter = 900_000;
+    let drop = |rollup, ms| ledger.store.drop_rollups_before(rollup, at(ms));
+    // Whole days only.
+    let kept = drop(Rollup::Quarters, 3 * DAY - 1).await.unwrap();
+    assert_eq!(kept, at(2 * DAY));
+    for _ in 0..2 {
+        let kept = drop(Rollup::Quarters, 3 * DAY + quarter).await.unwrap();
+        assert_eq!(kept, at(3 * DAY));
+    }
+    let left = "SELECT COUNT(*) FROM usage_quarter";
+    assert_eq!(ledger.count(left).await, 3 * 96);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM usage_day").await, 6);
+    assert_eq!(sum(0, 6 * DAY).await.unwrap(), 6 * 96);
+    assert_eq!(sum(3 * DAY + quarter, 6 * DAY).await.unwrap(), 3 * 96 - 1);
+    assert_eq!(sum(DAY, 3 * DAY + 2 * quarter).await.unwrap(), 2 * 96 + 2);
+    match sum(DAY + quarter, 6 * DAY).await {
+        Err(StoreError::QuartersNotKept(from)) => assert_eq!(from, at(3 * DAY)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(drop(Rollup::Days, 2 * DAY).await.unwrap(), at(2 * DAY));
+    // An earlier time brings nothing back.
+    assert_eq!(drop(Rollup::Days, DAY).await.unwrap(), at(2 * DAY));
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM usage_day").await, 4);
+    assert_eq!(sum(2 * DAY, 6 * DAY).await.unwrap(), 4 * 96);
+    match sum(DAY, 6 * DAY).await {
+        Err(StoreError::DaysNotKept(from)) => assert_eq!(from, at(2 * DAY)),
+        other => panic!("{other:?}"),
+    }
+    // What comes late of a day that is gone goes the same way.
+    let late = [chain.link(call(&mut dice, MARCH + 7))];
+    ledger.deliver(&late).await;
+    assert_eq!(drop(Rollup::Quarters, 3 * DAY).await.unwrap(), at(3 * DAY));
+    assert_eq!(ledger.count(left).await, 3 * 96);
+}
+
+async fn what_was_set_aside_is_dropped_with_its_chain(ledger: Ledger) {
+    let mut dice = Dice(15);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH - 28 * DAY, 20);
+    let later = chain.calls(&mut dice, MARCH, 20);
+    let mut sink = ledger.store.clone();
+    for rows in [&rows, &later] {
+        // The tenth of each is refused.
+        ledger.deliver(&rows[..9]).await;
+        sink.set_aside(&rows[9], "it is odd").await.unwrap();
+        ledger.deliver(&rows[10..]).await;
+    }
+    let left = "SELECT COUNT(*) FROM set_aside";
+    let drop = async |before| {
+        let before = UnixMillis(before);
+        ledger.store.drop_set_aside_before(before).await.unwrap()
+    };
+    // Its chain is kept from before it on.
+    assert_eq!(drop(u64::MAX >> 1).await, 0);
+    ledger.store.drop_before(UnixMillis(MARCH)).await.unwrap();
+    // It was set aside a moment ago.
+    assert_eq!(drop(MARCH).await, 0);
+    assert_eq!(ledger.count(left).await, 2);
+    assert_eq!(drop(u64::MAX >> 1).await, 1);
+    assert_eq!(ledger.count(left).await, 1);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(chains[0].dropped.sequence, 20);
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
 async fn several_open_it_at_once(ledger: Ledger) {
     // A database that nobody has opened yet.
     let folder = tempfile::tempdir().unwrap();
@@ -394,12 +480,93 @@ async fn several_open_it_at_once(ledger: Ledger) {
     assert_eq!(store.chains().await.unwrap().len(), 6);
 }
 
+/// Columns that came later are absent in rows from before, so their hashes stay.
+async fn an_older_ledger_keeps_its_chains(ledger: Ledger) {
+    let mut dice = Dice(15);
+    let mut chain = Chain::new(&mut dice);
+    ledger.deliver(&chain.calls(&mut dice, MARCH, 3)).await;
+    ledger.undo_version_3().await;
+    match Store::open_to_read(&ledger.config).await {
+        Err(StoreError::Older { found: 2, known: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut store = ledger.another().await;
+    let mut newer = call(&mut dice, MARCH + 10_000);
+    newer.cached_input_audio_tokens = Some(7);
+    newer.output_known = Some(Known::Counted);
+    let newer = chain.link(newer);
+    store.deliver(std::slice::from_ref(&newer)).await.unwrap();
+    let shown = store.show(newer.event.id).await.unwrap().unwrap();
+    assert_eq!(shown.row, newer);
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+}
+
+async fn what_was_set_aside_is_taken_once_when_it_fits(ledger: Ledger) {
+    let mut dice = Dice(16);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 100);
+    let mut nul = call(&mut dice, MARCH);
+    nul.model_served = Some("gpt\0".into());
+    let nul = chain.link(nul);
+    let again = chain.link(rows[0].event.clone());
+    let (fits, others): (Vec<Row>, Vec<Row>) =
+        (rows.into_iter()).partition(|row| row.link.sequence % 2 == 0);
+    let mut sink = ledger.store.clone();
+    ledger.deliver(&others).await;
+    for row in fits.iter().chain([&nul]) {
+        sink.set_aside(row, "no room").await.unwrap();
+    }
+    ledger.deliver(std::slice::from_ref(&again)).await;
+    // All of them, page by page, by their place.
+    let mut asides = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ledger.store.set_asides(after).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.chain, last.sequence));
+        asides.extend(page);
+    }
+    let found = |aside: &Aside| (aside.row.clone().unwrap(), aside.why.clone());
+    let expected = fits.iter().chain([&nul]).map(|row| (row, "no room"));
+    let expected = expected.chain([(&again, "another row has its id")]);
+    let expected = expected.map(|(row, why)| (row.clone(), why.to_owned()));
+    assert!(asides.iter().map(found).eq(expected));
+    let counted: Vec<bool> = asides.iter().map(Aside::is_counted).collect();
+    assert_eq!(counted.iter().filter(|is| **is).count(), 1);
+    // Two at once, and again later: each counts once.
+    let another = ledger.another().await;
+    for row in &fits {
+        let both = tokio::join!(ledger.store.take_again(row), another.take_again(row));
+        assert_eq!(
+            (both.0.unwrap(), both.1.unwrap()),
+            (Again::Taken, Again::Taken)
+        );
+    }
+    let refused = ledger.store.take_again(&nul).await.unwrap();
+    assert!(
+        matches!(&refused, Again::Refused(why) if why.contains("model_served")),
+        "{refused:?}"
+    );
+    let counted = ledger.store.take_again(&again).await.unwrap();
+    assert_eq!(counted, Again::Counted);
+    let total = total(&ledger).await;
+    assert_eq!(total.sums.get(Measure::Calls), 100);
+    assert_eq!(total.sums.get(Measure::CostNanos), 10_000);
+    assert_eq!(ledger.count("SELECT COUNT(*) FROM set_aside").await, 2);
+    let chains = ledger.store.chains().await.unwrap();
+    assert_eq!(
+        ledger.store.verify(&chains[0]).await.unwrap(),
+        Ok(chain.last)
+    );
+}
+
 async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
     ledger.raw("INSERT INTO ledger_version VALUES (99)").await;
     match Store::open(&ledger.config).await {
         Err(StoreError::Newer {
             found: 99,
-            known: 1,
+            known: 3,
         }) => {}
         other => panic!("{other:?}"),
     }
@@ -432,6 +599,64 @@ async fn a_server_that_is_gone_is_away_and_comes_back() {
     }
     let chains = store.chains().await.unwrap();
     assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+}
+
+/// As where packets are dropped: nothing is reset.
+#[tokio::test]
+async fn a_server_that_falls_silent_is_away_in_time_and_comes_back() {
+    let server = crate::postgres::Server::shared().await;
+    let link = Link::start(server.address()).await;
+    let url = server.database().await;
+    let direct = StoreConfig::Postgres(PostgresConfig::new(&url));
+    Store::open(&direct).await.unwrap().close().await;
+    let url = url.replace(&server.address().to_string(), &link.address.to_string());
+    let mut config = PostgresConfig::new(url);
+    // Long enough for a machine that has other work, and far below the defaults.
+    let limit = Millis(1_500);
+    (config.write_timeout, config.read_timeout) = (limit, limit);
+    (config.connections_max, config.connect_timeout) = (2, Millis(2_500));
+    let mut store = Store::open(&StoreConfig::Postgres(config)).await.unwrap();
+    let mut dice = Dice(16);
+    let mut chain = Chain::new(&mut dice);
+    let mut delivered = 0;
+    // More often than there are connections, at any part of a batch.
+    for round in 0..5 {
+        let rows = chain.calls(&mut dice, MARCH + round * DAY, 3_000);
+        let falls = async {
+            tokio::time::sleep(Duration::from_millis(round * 10)).await;
+            link.fall_silent();
+        };
+        let began = std::time::Instant::now();
+        let (done, ()) = tokio::join!(store.deliver(&rows), falls);
+        if let Err(SinkError::Poison { why, .. }) = done {
+            panic!("{why}");
+        }
+        let query = Query::of(UnixMillis(0), UnixMillis(MARCH + 365 * DAY));
+        match store.usage(&query).await {
+            Err(StoreError::Away(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "round {round}");
+        link.mend();
+        delivered += rows.len();
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let told = match store.deliver(&rows).await {
+                Ok(()) => store.usage(&query).await.ok(),
+                Err(_) => None,
+            };
+            if let Some(report) = told {
+                let calls = report.rows[0].sums.get(Measure::Calls);
+                assert_eq!(calls, delivered as i128, "round {round}");
+                break;
+            }
+            assert!(std::time::Instant::now() < until, "it never came back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let chains = store.chains().await.unwrap();
+    assert_eq!(store.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+    store.close().await;
 }
 
 #[tokio::test]

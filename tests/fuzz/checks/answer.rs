@@ -140,6 +140,8 @@ fn sound(outcome: &Outcome, body: &[u8], strips: bool) {
         cache_write_1h_tokens: hour,
         input_audio_tokens,
         input_image_tokens,
+        cached_input_audio_tokens,
+        cached_input_image_tokens,
         output_tokens,
         reasoning_tokens: reasoning,
         output_audio_tokens,
@@ -150,6 +152,8 @@ fn sound(outcome: &Outcome, body: &[u8], strips: bool) {
         (hour, written.or(Some(0))),
         (input_audio_tokens, input_tokens),
         (input_image_tokens, input_tokens),
+        (cached_input_audio_tokens, cached.or(Some(0))),
+        (cached_input_image_tokens, cached.or(Some(0))),
         (output_audio_tokens, output_tokens),
         (output_image_tokens, output_tokens),
     ] {

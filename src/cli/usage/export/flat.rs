@@ -3,10 +3,11 @@
 use super::super::output::{guarded, record};
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Known;
+use crate::identity::labels;
 use crate::ledger::reports::money;
 use crate::ledger::row::Row;
 use crate::ledger::store::Adjustment;
-use crate::ledger::store::columns::counts;
+use crate::ledger::store::columns::{cached_counts, counts};
 use crate::ledger::store::measure::Measure;
 use crate::protocol::Endpoint;
 use std::io::Write;
@@ -38,13 +39,19 @@ const HEAD: [&str; 24] = [
     "price_version",
 ];
 
-const TAIL: [&str; 6] = [
+const TAIL: [&str; 11] = [
     "cost_nanos",
     "adjustment_nanos",
     "net_nanos",
     "net_dollars",
     "chain",
     "sequence",
+    // Later than the others, so that those keep their places.
+    "cached_input_audio_tokens",
+    "cached_input_image_tokens",
+    "input_known",
+    "output_known",
+    "labels",
 ];
 
 pub fn head() -> anyhow::Result<Vec<u8>> {
@@ -76,6 +83,10 @@ pub fn write(row: &Row, corrections: &[&Adjustment], to: &mut impl Write) -> any
         link.chain.simple().to_string(),
         link.sequence.to_string(),
     ]);
+    fields.extend(cached_counts(event).map(|(count, _)| number(count)));
+    let own = [event.input_known, event.output_known];
+    fields.extend(own.map(|known| known.map_or("", Known::as_str).to_owned()));
+    fields.push(labels::written(event.labels.as_deref()).unwrap_or_default());
     to.write_all(&record(fields)?)?;
     Ok(1)
 }
@@ -83,15 +94,10 @@ pub fn write(row: &Row, corrections: &[&Adjustment], to: &mut impl Write) -> any
 /// What [`HEAD`] names.
 fn facts(event: &UsageEvent) -> Vec<String> {
     let text = |text: Option<&str>| guarded(text.unwrap_or(""));
-    let known = event.known.map(|known| match known {
-        Known::Provider => "provider",
-        Known::Counted => "counted",
-        Known::Reserved => "reserved",
-    });
     vec![
         event.id.to_string(),
         event.outcome.as_str().to_owned(),
-        text(known),
+        text(event.known.map(Known::as_str)),
         event.started_at_ms.0.to_string(),
         number(event.first_token_at_ms.map(|at| at.0)),
         event.ended_at_ms.0.to_string(),

@@ -8,7 +8,9 @@
 //! What weir can't know is told by what it does: the account that is billed is
 //! the provider's name, the sub-account the tenant. Costs are what the call was
 //! charged by the configured prices, so list, contracted, effective and billed
-//! cost are the same. A charge's period is the hour (UTC) in which the call
+//! cost are the same, and so are unit prices: a charge's cost by its quantity. No
+//! commitment discounts anything: their columns are there, for tools that look for
+//! them, and null. A charge's period is the hour (UTC) in which the call
 //! began; a correction has its call's.
 
 use super::super::output::{guarded, record};
@@ -26,7 +28,7 @@ use serde_json::{Map, Value};
 use std::io::Write;
 
 /// Columns of FOCUS, then weir's own, which begin with `x_`.
-const COLUMNS: [&str; 41] = [
+const COLUMNS: [&str; 46] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -39,6 +41,11 @@ const COLUMNS: [&str; 41] = [
     "ChargeFrequency",
     "ChargePeriodEnd",
     "ChargePeriodStart",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedCost",
@@ -140,6 +147,32 @@ fn charges<'a>(event: &'a UsageEvent, corrections: &[&'a Adjustment]) -> Vec<Cha
     charges
 }
 
+/// Dollars for one unit, with as many digits as show a rate of a millionth of a
+/// nano-dollar; nothing for a correction. Without a price it is that of its cost.
+fn unit_price(charge: &Charge) -> String {
+    const PER_NANO: i128 = 1_000_000;
+    const PER_DOLLAR: u128 = 1_000_000_000 * PER_NANO.unsigned_abs();
+    let Some((quantity, _)) = charge.quantity.filter(|(quantity, _)| *quantity > 0) else {
+        return String::new();
+    };
+    let parts = charge.cost_nanos.saturating_mul(PER_NANO);
+    let each = (parts / i128::from(quantity)).unsigned_abs();
+    let sign = if parts < 0 { "-" } else { "" };
+    let (whole, rest) = (each / PER_DOLLAR, each % PER_DOLLAR);
+    format!("{sign}{whole}.{rest:015}")
+}
+
+/// Which price of which meter it is. Without a price, that there is none.
+fn sku_price(charge: &Charge) -> String {
+    match charge.is_correction {
+        true => String::new(),
+        false => {
+            let version = charge.price_version.unwrap_or("unpriced");
+            format!("{version} {}", charge.meter)
+        }
+    }
+}
+
 fn unit(kind: Kind) -> &'static str {
     match kind {
         Kind::Request => "Requests",
@@ -175,63 +208,93 @@ impl<'a> OfCall<'a> {
 
     /// In the order of [`COLUMNS`].
     fn fields(&self, charge: &Charge) -> Vec<String> {
+        [
+            self.charged(charge),
+            self.priced(charge),
+            self.named(charge),
+        ]
+        .concat()
+    }
+
+    /// What is charged, when and by whom.
+    fn charged(&self, charge: &Charge) -> Vec<String> {
         let utc = |at| told(at, &TimeZone::UTC);
-        let text = |text: &str| guarded(text);
-        let fixed = |text: &str| text.to_owned();
-        let nothing = String::new;
-        let cost = exact(charge.cost_nanos);
-        let (quantity, unit) = match charge.quantity {
-            Some((quantity, unit)) => (quantity.to_string(), unit),
-            None => (nothing(), ""),
+        let class = if charge.is_correction {
+            "Correction"
+        } else {
+            ""
         };
-        let provider = text(self.provider);
-        let event = self.event;
         vec![
-            cost.clone(),
-            provider.clone(),
-            nothing(),
-            fixed("USD"),
+            exact(charge.cost_nanos),
+            guarded(self.provider),
+            String::new(),
+            "USD".to_owned(),
             utc(self.month.1),
             utc(self.month.0),
-            fixed("Usage"),
-            fixed(if charge.is_correction {
-                "Correction"
-            } else {
-                ""
-            }),
-            text(&charge.description),
-            fixed("Usage-Based"),
+            "Usage".to_owned(),
+            class.to_owned(),
+            guarded(&charge.description),
+            "Usage-Based".to_owned(),
             utc(self.hour + HOUR),
             utc(self.hour),
+        ]
+    }
+
+    /// At which price.
+    fn priced(&self, charge: &Charge) -> Vec<String> {
+        let cost = exact(charge.cost_nanos);
+        let unit_price = unit_price(charge);
+        let (quantity, unit) = match charge.quantity {
+            Some((quantity, unit)) => (quantity.to_string(), unit),
+            None => (String::new(), ""),
+        };
+        let category = if charge.is_correction { "" } else { "Standard" };
+        // No commitment has a category, an id, a name, a status or a type.
+        let mut fields = vec![String::new(); 5];
+        fields.extend([
             quantity.clone(),
-            fixed(unit),
+            unit.to_owned(),
             cost.clone(),
-            nothing(),
+            unit_price.clone(),
             cost.clone(),
-            provider.clone(),
+            guarded(self.provider),
             cost,
-            nothing(),
-            fixed(if charge.is_correction { "" } else { "Standard" }),
+            unit_price,
+            category.to_owned(),
             quantity,
-            fixed(unit),
+            unit.to_owned(),
+        ]);
+        fields
+    }
+
+    /// Of what, and for whom.
+    fn named(&self, charge: &Charge) -> Vec<String> {
+        let (provider, event) = (guarded(self.provider), self.event);
+        let tenant = guarded(event.tenant.as_deref().unwrap_or(""));
+        let sku = if self.model.is_empty() {
+            "unknown"
+        } else {
+            self.model
+        };
+        vec![
             provider.clone(),
             provider.clone(),
-            nothing(),
-            nothing(),
-            text(&format!("{}/{}", self.provider, self.model)),
-            text(self.model),
-            fixed("Model"),
-            fixed("AI and Machine Learning"),
+            String::new(),
+            String::new(),
+            guarded(&format!("{}/{}", self.provider, self.model)),
+            guarded(self.model),
+            "Model".to_owned(),
+            "AI and Machine Learning".to_owned(),
             provider,
-            fixed("Generative AI"),
-            text(self.model),
-            fixed(charge.meter),
-            nothing(),
-            text(event.tenant.as_deref().unwrap_or("")),
-            text(event.tenant.as_deref().unwrap_or("")),
+            "Generative AI".to_owned(),
+            guarded(sku),
+            charge.meter.to_owned(),
+            guarded(&sku_price(charge)),
+            tenant.clone(),
+            tenant,
             self.tags(),
             event.id.to_string(),
-            text(charge.price_version.unwrap_or("")),
+            guarded(charge.price_version.unwrap_or("")),
         ]
     }
 
@@ -254,6 +317,9 @@ impl<'a> OfCall<'a> {
             if let Some(value) = value {
                 tags.insert(name.to_owned(), value.into());
             }
+        }
+        for (name, value) in event.labels.iter().flat_map(|labels| labels.iter()) {
+            tags.insert(format!("label.{name}"), (&**value).into());
         }
         if event.cost_nanos.is_none() {
             tags.insert("unpriced".to_owned(), "true".into());

@@ -105,16 +105,59 @@ fn windows_are_those_of_the_limits_own_calendar() {
         ),
     ] {
         let limits = vec![limit("l", &[Dimension::Tenant], Unit::Tokens, algorithm)];
-        let (asked, left_out) = lost(&snapshot(limits, Vec::new()), now, now);
+        let snapshot = snapshot(limits, Vec::new());
+        let (asked, left_out) = lost(&snapshot, now, now);
         assert!(left_out.is_empty());
         assert_eq!((asked[0].since, asked[0].until), (at(since), at(until)));
         let epoch = Epoch {
             id: HoldId::new(now, &[1; 10]),
             since: at("2026-06-09T00:00Z"),
         };
-        let query = asked[0].query(epoch);
+        let queries = asked[0].queries(epoch, &Tenants::of(&snapshot));
+        assert_eq!(queries.len(), 1);
+        let query = &queries[0];
         assert_eq!((query.since, query.until), (at(since), epoch.since));
     }
+}
+
+#[test]
+fn each_tenant_of_a_plan_is_asked_for_once_and_few_of_them_together() {
+    let now = at("2026-06-10T12:00Z");
+    let limits = vec![limit(
+        "l",
+        &[Dimension::User],
+        Unit::Tokens,
+        month(1, "UTC"),
+    )];
+    let shared = vec![limit("all", &[], Unit::Requests, month(1, "UTC"))];
+    let mut snapshot = snapshot(limits, shared);
+    let names: Vec<Arc<str>> = (0..600).map(|n| format!("t{n:03}").into()).collect();
+    let tenants = names.iter().map(|name| (Arc::clone(name), "team".into()));
+    Arc::make_mut(&mut snapshot.tenants).extend(tenants);
+    let tenants = Tenants::of(&snapshot);
+    let (asked, _) = lost(&snapshot, now, now);
+    let epoch = Epoch {
+        id: HoldId::new(now, &[1; 10]),
+        since: now,
+    };
+    let queries = asked[0].queries(epoch, &tenants);
+    let mut told: Vec<String> = Vec::new();
+    for query in &queries {
+        let of_tenants = |condition: &&Condition| condition.dimension == Name::Tenant;
+        let tenants = query.only.iter().find(of_tenants).unwrap();
+        assert!(tenants.among && tenants.names.len() <= TENANTS_TOGETHER_MAX);
+        told.extend(tenants.names.iter().flatten().cloned());
+    }
+    told.sort();
+    // Not `globex`, which is on another plan.
+    let all = std::iter::once("acme").chain(names.iter().map(|name| &**name));
+    assert!(told.iter().map(String::as_str).eq(all));
+    assert_eq!(queries.len(), 3);
+    // Of all tenants together.
+    let shared = asked[1].queries(epoch, &tenants);
+    assert_eq!(shared.len(), 1);
+    let by_tenant = |condition: &Condition| condition.dimension == Name::Tenant;
+    assert!(!shared[0].only.iter().any(by_tenant));
 }
 
 #[test]
@@ -192,8 +235,10 @@ fn each_row_is_counted_where_its_call_would_be_and_nowhere_else() {
             .iter()
             .map(|(names, calls, tokens)| row(&lost.by, names, *calls, *tokens))
             .collect();
-        let counters = lost.counters(&tenants, &rows).into_iter();
+        let mut counters = Counters::new();
+        lost.add(&tenants, &rows, &mut counters);
         let mut counters: Vec<(String, String, u64)> = counters
+            .into_iter()
             .map(|((slot, counter), amount)| (slot.to_string(), counter, amount))
             .collect();
         counters.sort();

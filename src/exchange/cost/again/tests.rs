@@ -10,7 +10,7 @@ const PRICES: [&str; 6] = [
     "input=2.5 cached_input=1.25 output=10 search=0.01 >2000 input=5 output=15 \
      >5000 input=7 output=21 /batch input=1.25 output=5 /priority input=4.3 output=17",
     "input=3 cached_input=0.3 cache_write=3.75 cache_write_1h=6 output=15 /batch input=1.5 output=7.5",
-    "input=0.000000007 output=0.000000003 request=0.001 input_audio=40 input_image=5 reasoning=12",
+    "input=0.000000007 output=0.000000003 request=0.001 input_audio=40 input_image=5 reasoning=12 cached_input_audio=9",
     "input=1 output=2 /flex input=0.5 output=1 >3000 input=0.7",
     "request=0.04",
     "free",
@@ -161,7 +161,7 @@ fn usages() -> impl Strategy<Value = Usage> {
     (
         0..9_000u64,
         0..4_000u64,
-        proptest::collection::vec(count(), 9),
+        proptest::collection::vec(count(), 11),
     )
         .prop_map(|(i, o, parts)| Usage {
             input_tokens: Some(i),
@@ -175,6 +175,8 @@ fn usages() -> impl Strategy<Value = Usage> {
             output_audio_tokens: parts[6],
             output_image_tokens: parts[7],
             searches: parts[8],
+            cached_input_audio_tokens: parts[9],
+            cached_input_image_tokens: parts[10],
         })
 }
 
@@ -195,7 +197,7 @@ proptest! {
         }
         let used = used(&usage, 1);
         let parts = match lost {
-            true => pinned.hold(used.input, used.output),
+            true => pinned.hold(used.input, used.output, used.searches),
             false => pinned.cost(said, &used),
         };
         let mut recorded = event("estimated", Some(known), json!({ "cost_nanos": total_nanos(&parts) }));
@@ -212,6 +214,8 @@ proptest! {
         recorded.output_audio_tokens = usage.output_audio_tokens;
         recorded.output_image_tokens = usage.output_image_tokens;
         recorded.searches = usage.searches;
+        recorded.cached_input_audio_tokens = usage.cached_input_audio_tokens;
+        recorded.cached_input_image_tokens = usage.cached_input_image_tokens;
         let expected = Recharge::Costs { cost_nanos: total_nanos(&parts), version: "test".into() };
         prop_assert_eq!(recharge(&recorded, &price), expected);
     }

@@ -79,7 +79,7 @@ impl Ledger {
             id: Uuid::from_u128(id.into()),
             at: UnixMillis(UNTIL),
         });
-        rerate(&self.store, &span, run, price_of).await
+        rerate(&self.store, &span, run, price_of, &mut |_, _| {}).await
     }
 }
 

@@ -23,6 +23,7 @@
 
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Known;
+use crate::identity::labels;
 use crate::ledger::row::{Link, Row};
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -123,10 +124,16 @@ fn own_words(event: &UsageEvent, to: &mut Attributes) {
     to.text("weir.user", event.user.as_deref());
     to.text("weir.key_id", event.key_id.as_deref());
     to.text("weir.plan", event.plan.as_deref());
+    to.text(
+        "weir.labels",
+        labels::written(event.labels.as_deref()).as_deref(),
+    );
     to.text("weir.endpoint", event.endpoint.map(Endpoint::path));
     to.text("weir.dialect", Some(&event.dialect));
     to.text("weir.service_tier", event.service_tier.as_deref());
-    to.text("weir.known", event.known.map(known_name));
+    to.text("weir.known", event.known.map(Known::as_str));
+    to.text("weir.input_known", event.input_known.map(Known::as_str));
+    to.text("weir.output_known", event.output_known.map(Known::as_str));
     to.text("weir.price_version", event.price_version.as_deref());
     to.flag("weir.cache_hit", event.cache_hit);
 }
@@ -141,6 +148,10 @@ fn own_numbers(event: &UsageEvent, to: &mut Attributes) {
     to.number("weir.cache_write_1h_tokens", event.cache_write_1h_tokens);
     to.number("weir.input_audio_tokens", event.input_audio_tokens);
     to.number("weir.input_image_tokens", event.input_image_tokens);
+    let cached = "weir.cached_input_audio_tokens";
+    to.number(cached, event.cached_input_audio_tokens);
+    let cached = "weir.cached_input_image_tokens";
+    to.number(cached, event.cached_input_image_tokens);
     to.number("weir.output_audio_tokens", event.output_audio_tokens);
     to.number("weir.output_image_tokens", event.output_image_tokens);
     to.number("weir.searches", event.searches);
@@ -194,14 +205,6 @@ fn named_by_convention(dialect: &str) -> &str {
         "gemini" => "gcp.gemini",
         "bedrock" => "aws.bedrock",
         other => other,
-    }
-}
-
-fn known_name(known: Known) -> &'static str {
-    match known {
-        Known::Provider => "provider",
-        Known::Counted => "counted",
-        Known::Reserved => "reserved",
     }
 }
 

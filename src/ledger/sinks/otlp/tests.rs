@@ -264,6 +264,8 @@ fn each_field_of_the_event_changes_the_record() {
         "refusal": "tokens", "refused_by": "day", "would_refuse": ["x"], "project": "p",
         "environment": "e", "provider": "azure", "service_tier": "flex", "cache_write_tokens": 1,
         "cache_write_1h_tokens": 1, "input_audio_tokens": 1, "input_image_tokens": 1,
+        "cached_input_audio_tokens": 1, "cached_input_image_tokens": 1,
+        "input_known": "provider", "output_known": "counted",
         "reasoning_tokens": 1, "output_audio_tokens": 1, "output_image_tokens": 1, "searches": 1,
         "cost_nanos": 1, "cost_parts": [{ "kind": "input", "units": 1, "cost_nanos": 1 }],
         "price_version": "v", "actions": ["a"], "cache_hit": true,

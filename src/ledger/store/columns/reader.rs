@@ -2,7 +2,8 @@
 
 use super::{COLUMNS, Unreadable};
 use crate::exchange::event::{Known, Outcome};
-use crate::ledger::row::Hash;
+use crate::identity::{Labels, labels};
+use crate::ledger::row::{Hash, Link};
 use crate::ledger::store::value::{Type, Value};
 use crate::pricing::{CostPart, Kind};
 use crate::protocol::Endpoint;
@@ -121,7 +122,7 @@ impl Reader {
 
     pub fn known(&mut self) -> Read<Option<Known>> {
         let all = [Known::Provider, Known::Counted, Known::Reserved];
-        self.of_text(|word| all.into_iter().find(|known| super::known(*known) == word))
+        self.of_text(|word| all.into_iter().find(|known| known.as_str() == word))
     }
 
     pub fn endpoint(&mut self) -> Read<Option<Endpoint>> {
@@ -132,6 +133,19 @@ impl Reader {
         let names = self.of_text(|text| serde_json::from_str::<Vec<String>>(text).ok())?;
         let names = names.unwrap_or_default();
         Ok(names.into_iter().map(Arc::from).collect())
+    }
+
+    pub fn link(&mut self) -> Read<Link> {
+        Ok(Link {
+            chain: self.id()?,
+            sequence: self.required()?,
+            hash: self.hash()?,
+        })
+    }
+
+    pub fn labels(&mut self) -> Read<Option<Arc<Labels>>> {
+        let labels = self.of_text(|text| labels::read(text).ok())?;
+        Ok(labels.flatten())
     }
 
     pub fn parts(&mut self) -> Read<Vec<CostPart>> {

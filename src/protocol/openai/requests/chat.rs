@@ -3,7 +3,7 @@
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
     CapField, CapRule, Fault, Field, Fields, Form, Member, ModelField, Place, Reading, StreamField,
-    member, take,
+    member, searches, take,
 };
 use crate::protocol::{Detail, TextSpan};
 use std::ops::Range;
@@ -23,6 +23,7 @@ pub(in crate::protocol) const CHAT: Form = Form {
         member("best_of", take::best_of),
         member("service_tier", take::service_tier),
         member("tools", take::tools),
+        member("web_search_options", searches::search_options),
         member("functions", take::tools),
         member("response_format", take::any_text),
         member("prediction", prediction),

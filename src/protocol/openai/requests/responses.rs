@@ -2,7 +2,8 @@
 
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
-    CapField, CapRule, Fault, Form, Member, ModelField, Place, Reading, StreamField, member, take,
+    CapField, CapRule, Fault, Form, Member, ModelField, Place, Reading, StreamField, member,
+    searches, take,
 };
 
 pub(in crate::protocol) const RESPONSES: Form = Form {
@@ -28,7 +29,8 @@ const MEMBERS: &[Member] = &[
     member("instructions", take::any_text),
     member("stream", take::stream),
     member("max_output_tokens", take::output_max),
-    member("tools", take::tools),
+    member("tools", searches::tools),
+    member("max_tool_calls", searches::tool_calls_max),
     member("text", take::any_text),
     member("service_tier", take::service_tier),
     member("background", background),

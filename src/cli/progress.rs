@@ -1,4 +1,4 @@
-//! How far a long report is, where a terminal watches.
+//! How far long work is, where a terminal watches.
 
 use crate::units::UnixMillis;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,9 +34,9 @@ impl Progress {
         Self { bar, since }
     }
 
-    /// So far, with so many lines.
-    pub fn at(&self, at: UnixMillis, lines: u64) {
-        self.bar.set_message(format!("{lines} lines"));
+    /// So far, with so many of what is counted.
+    pub fn at(&self, at: UnixMillis, count: u64, what: &str) {
+        self.bar.set_message(format!("{count} {what}"));
         self.bar.set_position(at.since(self.since).0);
     }
 }
