@@ -15,7 +15,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 
 # What `make fuzz` runs, and for how long each.
-FUZZ_TARGETS := answer event_stream inflate json_stream request sse
+FUZZ_TARGETS := answer caller event_stream inflate json_stream request sse
 FUZZ_SECONDS := 600
 
 VENV := target/venv

@@ -21,7 +21,9 @@ pub mod reports;
 mod shutdown;
 mod vocabularies;
 
-use crate::config::{Config, CountersConfig, RedisServers, Secret, UpstreamAuthorization};
+use crate::config::{
+    Config, CountersConfig, ExtAuthzLimits, RedisServers, Secret, UpstreamAuthorization,
+};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::counters::redis::{Redis, RedisConfig, Servers};
@@ -111,6 +113,8 @@ async fn run(
     driver.begin_counting().await.context("counters.redis")?;
     let stop = CancellationToken::new();
     let mut grpc = Grpc::start(&config.listen.grpc, &driver, &readiness, &metrics, &stop).await?;
+    grpc.serve_http_authz(&config.listen, &driver, &readiness, &metrics, &stop)
+        .await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
     readiness.set_started();
@@ -136,11 +140,15 @@ async fn run(
         // It may be waiting for a store that is away.
         let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;
     }
+    close(&driver, keys).await;
+    outcome.map(|_| ())
+}
+
+async fn close(driver: &Driver, keys: Option<keys::Keys>) {
     driver.record_unanswered();
     keys::finish(keys);
     driver.recorder().close().await;
     tracing::info!("stopped");
-    outcome.map(|_| ())
 }
 
 /// Starts what must happen at intervals; resolves when that has ended.
@@ -215,6 +223,7 @@ fn settings(config: &Config) -> Settings {
         ietf_rate_limit_headers: config.server.ietf_rate_limit_headers,
         quota_status: config.server.quota_status,
         trust_ext_authz: config.trust_ext_authz,
+        count_checks: config.server.ext_authz_limits == ExtAuthzLimits::Requests,
         hold_ttl: config.holds.ttl,
         lease_ttl: config.holds.lease_ttl,
         handover_max: config.holds.handover,

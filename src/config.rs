@@ -272,6 +272,17 @@ pub struct Server {
     /// The status of a call that a used up quota refuses; `None`: the dialect's
     /// own.
     pub quota_status: Option<QuotaStatus>,
+    pub ext_authz_limits: ExtAuthzLimits,
+}
+
+/// Which limits a check of ext_authz is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExtAuthzLimits {
+    /// ext_proc stands behind it, and charges the call.
+    #[default]
+    None,
+    /// Those of requests: nobody behind counts the call.
+    Requests,
 }
 
 /// What becomes of the caller's `Authorization` header on its way upstream.

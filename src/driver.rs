@@ -18,6 +18,7 @@ mod books;
 mod breaker;
 mod carried;
 mod charge;
+mod check;
 pub mod clock;
 mod denials;
 mod expiry;

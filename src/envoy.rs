@@ -20,3 +20,16 @@ const AUTHZ_NAMESPACE: &str = "envoy.filters.http.ext_authz";
 
 /// The namespace in which Envoy keeps the claims of verified tokens.
 const JWT_NAMESPACE: &str = "envoy.filters.http.jwt_authn";
+
+/// Room for what a message carries besides its body.
+const MESSAGE_OVERHEAD_BYTES: usize = 1024 * 1024;
+
+/// Bodies up to here are read even where fewer bytes are allowed, so that a
+/// larger one is refused with 413 and its reason. What is larger still is an
+/// error of the stream, which Envoy turns into a refusal without a reason.
+const READABLE_BYTES_MIN: usize = 64 * 1024 * 1024;
+
+/// The largest message that may hold a body.
+fn message_bytes_max(body_bytes_max: usize) -> usize {
+    body_bytes_max.max(READABLE_BYTES_MIN) + MESSAGE_OVERHEAD_BYTES
+}

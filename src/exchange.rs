@@ -31,6 +31,7 @@ pub mod message;
 pub mod open_call;
 mod output_cap;
 pub mod prompt;
+mod reading;
 mod told;
 mod verdict;
 
@@ -76,6 +77,9 @@ pub struct Settings {
     pub keep_authorization: bool,
     /// Take the principal from what ext_authz put into dynamic metadata.
     pub trust_ext_authz: bool,
+    /// A check of ext_authz is charged to the limits of requests: it sees all that
+    /// is ever seen of its call.
+    pub count_checks: bool,
     /// Answers carry the IETF's rate limit headers besides their dialect's.
     pub ietf_rate_limit_headers: bool,
     /// The status of a call that a used up quota refuses; `None`: the dialect's

@@ -16,6 +16,7 @@ mod role;
 pub mod scopes;
 pub mod source;
 pub mod table;
+mod written;
 
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};
 pub use ring::{Found, KeyRing, KeyUse, KeyUses, NotFound};

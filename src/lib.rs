@@ -37,6 +37,7 @@
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
+//! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
 //! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, who did what |
 //! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `audit`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
@@ -101,6 +102,7 @@ pub mod driver;
 pub mod envoy;
 pub mod exchange;
 pub mod expressions;
+pub mod http_authz;
 pub mod identity;
 pub mod ledger;
 pub mod limits;

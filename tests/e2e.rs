@@ -12,8 +12,12 @@
 
 #[path = "e2e/admin_api.rs"]
 mod admin_api;
+#[path = "e2e/authz.rs"]
+mod authz;
 #[path = "e2e/backlog.rs"]
 mod backlog;
+#[path = "e2e/bypasses.rs"]
+mod bypasses;
 #[path = "e2e/calls.rs"]
 mod calls;
 #[path = "e2e/configurations.rs"]
@@ -24,6 +28,8 @@ mod dialects;
 mod encodings;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/identities.rs"]
+mod identities;
 #[path = "e2e/keys.rs"]
 mod keys;
 #[path = "e2e/kills.rs"]

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         body_bytes_max: 1 << 20,
         keep_authorization: false,
         trust_ext_authz: false,
+        count_checks: false,
         ietf_rate_limit_headers: false,
         quota_status: None,
         hold_ttl: HOLD_TTL,

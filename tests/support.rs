@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each user needs a part of it")]
 
 pub mod authority;
+pub mod authorizer;
 pub mod books;
 pub mod client;
 pub mod dice;

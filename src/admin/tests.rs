@@ -59,6 +59,7 @@ fn config() -> Config {
 
 fn driver(config: Config) -> Arc<Driver> {
     let settings = Settings {
+        count_checks: false,
         body_bytes_max: 1,
         keep_authorization: false,
         trust_ext_authz: false,

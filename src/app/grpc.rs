@@ -1,11 +1,12 @@
 //! The gRPC side: Envoy's services, health and reflection, on each address.
 
-use crate::config::{Address, Process};
+use crate::config::{Address, Listen, Process};
 use crate::driver::Driver;
 use crate::envoy::descriptors::ENVOY_SERVICES;
 use crate::envoy::ext_authz::ExtAuthz;
 use crate::envoy::ext_proc::ExtProc;
 use crate::envoy::rate_limit::RateLimits;
+use crate::http_authz::HttpAuthz;
 use crate::telemetry::metrics::{Listener, Metrics};
 use crate::telemetry::readiness::Readiness;
 use crate::transport::{Follow, Incoming};
@@ -72,6 +73,37 @@ impl Grpc {
             Ok(())
         });
         Ok(Self { servers, health })
+    }
+
+    /// Serves ext_authz over HTTP beside them, where that is asked for: it is as
+    /// much part of calls as the others.
+    pub async fn serve_http_authz(
+        &mut self,
+        listen: &Listen,
+        driver: &Arc<Driver>,
+        readiness: &Arc<Readiness>,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Some(address) = &listen.http_authz else {
+            return Ok(());
+        };
+        let listener = Listener::HttpAuthz;
+        let incoming = Incoming::open(address, listener, &Process, metrics).await;
+        let incoming = incoming.context("listen.http_authz")?;
+        let tls = incoming.tls().cloned().into_iter().collect();
+        let follow = Follow::new(tls, listener, Arc::new(Process), Arc::clone(metrics));
+        let service = HttpAuthz::new(Arc::clone(driver), Arc::clone(readiness));
+        let stop = stop.clone().cancelled_owned();
+        self.servers.spawn(async move {
+            // What follows the certificates ends with what uses them.
+            tokio::select! {
+                () = service.serve(incoming, stop) => {}
+                () = follow.run() => {}
+            }
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Tells health checkers to look elsewhere.

@@ -16,6 +16,8 @@ pub struct Listen {
     /// What whoever asks the same address about limits must bring; `None`:
     /// nobody may.
     pub admin_token: Option<Secret>,
+    /// For ext_authz over HTTP; `None`: nowhere.
+    pub http_authz: Option<Address>,
 }
 
 /// An address to listen at.

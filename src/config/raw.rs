@@ -23,7 +23,7 @@ pub use policy::{RawModel, RawPlan, RawTenant};
 use super::problem::At;
 use super::reader::{Fields, Item, Located};
 use super::secret::SecretSource;
-use super::{Level, LogFormat, UpstreamAuthorization};
+use super::{ExtAuthzLimits, Level, LogFormat, UpstreamAuthorization};
 use crate::identity::source::Source;
 use crate::protocol::refusal::QuotaStatus;
 use crate::units::Millis;
@@ -91,6 +91,7 @@ pub struct RawServer {
     pub upstream_authorization: Option<UpstreamAuthorization>,
     pub ietf_rate_limit_headers: Option<bool>,
     pub quota_status: Option<QuotaStatus>,
+    pub ext_authz_limits: Option<ExtAuthzLimits>,
 }
 
 #[derive(Debug, Default)]
@@ -204,6 +205,7 @@ fn server(top: &Fields) -> Option<RawServer> {
         "upstream_authorization",
         "ietf_rate_limit_headers",
         "quota_status",
+        "ext_authz_limits",
     ])?;
     let statuses = &[
         ("402", QuotaStatus::PaymentRequired),
@@ -213,6 +215,10 @@ fn server(top: &Fields) -> Option<RawServer> {
     let words = &[
         ("strip", UpstreamAuthorization::Strip),
         ("keep", UpstreamAuthorization::Keep),
+    ];
+    let limits = &[
+        ("none", ExtAuthzLimits::None),
+        ("requests", ExtAuthzLimits::Requests),
     ];
     Some(RawServer {
         body_bytes_max: fields
@@ -231,6 +237,10 @@ fn server(top: &Fields) -> Option<RawServer> {
         quota_status: fields
             .optional("quota_status")
             .and_then(|item| item.word(statuses))
+            .map(|word| word.value),
+        ext_authz_limits: fields
+            .optional("ext_authz_limits")
+            .and_then(|item| item.word(limits))
             .map(|word| word.value),
         upstream_authorization: fields
             .optional("upstream_authorization")

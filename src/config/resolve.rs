@@ -103,6 +103,7 @@ fn server(raw: RawServer) -> Option<Server> {
             .unwrap_or(UpstreamAuthorization::Strip),
         ietf_rate_limit_headers: raw.ietf_rate_limit_headers.unwrap_or(false),
         quota_status: raw.quota_status,
+        ext_authz_limits: raw.ext_authz_limits.unwrap_or_default(),
     })
 }
 

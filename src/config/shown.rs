@@ -4,7 +4,7 @@
 //! Always holds: no secret is in it, nor what one is made from; of a secret it is
 //! said only that there is one. Tenants and keys may be very many: they are counted.
 
-use super::{AdminConfig, Config, CountersConfig, LedgerConfig, RedisServers, Secret};
+use super::{AdminConfig, Config, CountersConfig, LedgerConfig, Listen, RedisServers, Secret};
 use crate::policy::{Hold, Model, Plan, PlanLimit, Snapshot};
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
@@ -32,11 +32,7 @@ pub fn shown(config: &Config) -> Value {
     } = config;
     let otlp = telemetry.otlp.as_ref();
     json!({
-        "listen": {
-            "grpc": listen.grpc.iter().map(|address| format!("{address:?}")).collect::<Vec<_>>(),
-            "admin": format!("{:?}", listen.admin),
-            "admin_token": hidden(listen.admin_token.as_ref()),
-        },
+        "listen": of_listen(listen),
         "admin": of_admin(admin),
         "counters": of_counters(counters),
         "ledger": ledger.as_ref().map(of_ledger),
@@ -60,6 +56,7 @@ pub fn shown(config: &Config) -> Value {
             "workers": server.workers,
             "upstream_authorization": word(&server.upstream_authorization),
             "ietf_rate_limit_headers": server.ietf_rate_limit_headers,
+            "ext_authz_limits": word(&server.ext_authz_limits),
             "quota_status": server.quota_status.as_ref().map(word),
         },
         "telemetry": {
@@ -73,6 +70,15 @@ pub fn shown(config: &Config) -> Value {
         "limits": snapshot.shared.iter().map(of_limit).collect::<Vec<_>>(),
         "routes": snapshot.routes.iter().map(word).collect::<Vec<_>>(),
         "rate_limit_service": word(&snapshot.domains),
+    })
+}
+
+fn of_listen(listen: &Listen) -> Value {
+    json!({
+        "grpc": listen.grpc.iter().map(word).collect::<Vec<_>>(),
+        "admin": word(&listen.admin),
+        "admin_token": hidden(listen.admin_token.as_ref()),
+        "http_authz": listen.http_authz.as_ref().map(word),
     })
 }
 

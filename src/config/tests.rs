@@ -89,6 +89,7 @@ fn the_example_loads_as_it_reads() {
             ],
             admin: plain("127.0.0.1:9090"),
             admin_token: None,
+            http_authz: None,
         }
     );
     assert_eq!(config.counters, CountersConfig::Memory);
@@ -226,6 +227,7 @@ fn the_shortest_file_gets_the_defaults() {
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
             quota_status: None,
+            ext_authz_limits: ExtAuthzLimits::None,
             workers: None,
             upstream_authorization: UpstreamAuthorization::Strip
         }

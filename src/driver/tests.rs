@@ -1,5 +1,6 @@
 //! The driver's own parts together, over a store that does as it is told.
 
+mod checks;
 mod fake_redis;
 
 use super::leases::Lease;
@@ -29,6 +30,7 @@ fn driver_with(counters: Counters, ledger: Option<Arc<Spool>>) -> Arc<Driver> {
         body_bytes_max: 1,
         keep_authorization: false,
         trust_ext_authz: false,
+        count_checks: false,
         ietf_rate_limit_headers: false,
         quota_status: None,
         hold_ttl: Millis::from_secs(60),

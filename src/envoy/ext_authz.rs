@@ -1,16 +1,16 @@
-//! `envoy.service.auth.v3`: the judgement of a call's head, before the call.
+//! `envoy.service.auth.v3`: the judgement of a call before it is made.
 //!
-//! Alone it keeps strangers out; in front of ext_proc it hands the principal
-//! on by dynamic metadata, which no client can write, so that the key is
-//! judged once.
+//! Alone it keeps strangers out, and can charge limits of requests; in front of
+//! ext_proc it hands the principal on by dynamic metadata, which no client can
+//! write, so that a caller is judged once. Of a body it judges what Envoy's
+//! `with_request_body` shows, if that is all of it.
 
 use super::headers::{header_map, set_text};
 use super::peer;
-use crate::driver::{Driver, clock};
-use crate::exchange::door::{Judgement, judge};
-use crate::exchange::message::{Headers, Judged, Peer};
-use crate::exchange::{HeaderEdits, RequestHead};
-use crate::limits::HoldId;
+use crate::driver::Driver;
+use crate::exchange::RequestHead;
+use crate::exchange::door::{Body, Check, Passed};
+use crate::exchange::message::{Headers, Peer};
 use crate::protocol::denial::Rendered;
 use crate::telemetry::readiness::Readiness;
 use envoy_types::pb::envoy::config::core::v3::address::Address;
@@ -28,6 +28,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tonic::{Code, Request, Response, Status};
 
+/// In which header Envoy says whether it shows a part of the body alone.
+/// Source: Envoy's documentation of `with_request_body`.
+const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
+
 /// The service.
 #[derive(Clone)]
 pub struct ExtAuthz {
@@ -36,9 +40,10 @@ pub struct ExtAuthz {
 }
 
 impl ExtAuthz {
-    /// The service, ready to be mounted.
+    /// The service, ready to be mounted; a check may hold a whole body.
     pub fn server(driver: Arc<Driver>, readiness: Arc<Readiness>) -> AuthorizationServer<Self> {
-        AuthorizationServer::new(Self { driver, readiness })
+        let bytes_max = super::message_bytes_max(driver.settings().body_bytes_max);
+        AuthorizationServer::new(Self { driver, readiness }).max_decoding_message_size(bytes_max)
     }
 }
 
@@ -55,24 +60,39 @@ impl Authorization for ExtAuthz {
         let peer = peer_of(&attributes);
         let http = attributes.request.and_then(|request| request.http);
         let missing = || Status::invalid_argument("a check needs attributes.request.http");
-        let http = http.ok_or_else(missing)?;
-        let head = RequestHead {
-            headers: headers(http),
-            peer,
-            end: false,
-            judged: None,
+        let mut http = http.ok_or_else(missing)?;
+        let bytes = match std::mem::take(&mut http.raw_body) {
+            raw if !raw.is_empty() => raw,
+            _ => std::mem::take(&mut http.body).into_bytes(),
         };
-        let driver = &self.driver;
-        let now = driver.clock().now();
-        let id = HoldId::new(now, &clock::random().id);
-        let settings = driver.settings();
-        match judge(&head, &driver.snapshot(), settings, id, now) {
-            Judgement::Passed { judged, edits } => Ok(Response::new(passed(&judged, edits))),
-            Judgement::Refused { rendered, event } => {
-                driver.recorder().record(*event);
-                Ok(Response::new(refused(rendered)))
-            }
-        }
+        let headers = headers(http);
+        let check = Check {
+            body: body(&headers, bytes),
+            head: RequestHead {
+                headers,
+                peer,
+                end: false,
+                judged: None,
+            },
+            keeps_path: false,
+        };
+        let answer = match self.driver.check(check).await {
+            Ok(passed) => passed_response(passed),
+            Err(rendered) => refused(rendered),
+        };
+        Ok(Response::new(answer))
+    }
+}
+
+/// What Envoy shows of the body. Without `with_request_body` it shows none, and
+/// says nothing of it.
+fn body(headers: &Headers, bytes: Vec<u8>) -> Body {
+    let mut said = headers.iter().filter(|(name, _)| name == PARTIAL_BODY);
+    match said.try_fold(false, |_, (_, value)| (value == b"false").then_some(true)) {
+        // A client's own word can only make it worse.
+        None => Body::Cut,
+        Some(false) if bytes.is_empty() => Body::Unseen,
+        Some(_) => Body::Whole(bytes),
     }
 }
 
@@ -112,17 +132,17 @@ fn headers(http: HttpRequest) -> Headers {
     headers
 }
 
-fn passed(judged: &Judged, edits: HeaderEdits) -> CheckResponse {
+fn passed_response(passed: Passed) -> CheckResponse {
+    let rate_headers = passed.rate_headers.into_iter();
     CheckResponse {
         status: Some(status(Code::Ok)),
-        dynamic_metadata: Some(peer::handed_on(judged)),
+        dynamic_metadata: Some(peer::handed_on(&passed.judged)),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
-            headers_to_remove: edits.remove,
-            // Where the path is to change, it is for the key in its query.
-            query_parameters_to_remove: match edits.set.iter().any(|(name, _)| *name == ":path") {
-                true => vec!["key".to_owned()],
-                false => Vec::new(),
-            },
+            headers_to_remove: passed.edits.remove,
+            query_parameters_to_remove: passed.parameters,
+            response_headers_to_add: rate_headers
+                .map(|(name, value)| set_text(&name, value))
+                .collect(),
             ..OkHttpResponse::default()
         })),
     }
@@ -152,3 +172,6 @@ fn status(code: Code) -> RpcStatus {
         ..RpcStatus::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

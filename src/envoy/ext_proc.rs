@@ -26,14 +26,6 @@ use std::sync::Arc;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Room for what a message carries besides its body.
-const MESSAGE_OVERHEAD_BYTES: usize = 1024 * 1024;
-
-/// Bodies up to here are read even where fewer bytes are allowed, so that a
-/// larger one is refused with 413 and its reason. What is larger still is an
-/// error of the stream, which Envoy turns into a refusal without a reason.
-const READABLE_BYTES_MIN: usize = 64 * 1024 * 1024;
-
 /// The initial metadata in which Envoy's configuration names a stream's role.
 const ROLE_KEY: &str = "x-weir-role";
 
@@ -47,8 +39,7 @@ pub struct ExtProc {
 impl ExtProc {
     /// The service, ready to be mounted; its messages may hold a whole body.
     pub fn server(driver: Arc<Driver>, readiness: Arc<Readiness>) -> ExternalProcessorServer<Self> {
-        let body_bytes_max = driver.settings().body_bytes_max.max(READABLE_BYTES_MIN);
-        let bytes_max = body_bytes_max + MESSAGE_OVERHEAD_BYTES;
+        let bytes_max = super::message_bytes_max(driver.settings().body_bytes_max);
         ExternalProcessorServer::new(Self { driver, readiness })
             .max_decoding_message_size(bytes_max)
             .max_encoding_message_size(bytes_max)

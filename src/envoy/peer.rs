@@ -2,13 +2,11 @@
 
 use super::structs::text_of;
 use super::{AUTHZ_NAMESPACE, JWT_NAMESPACE};
-use crate::exchange::message::Judged;
+use crate::exchange::message::{CALLER_HEADER, Judged, KEY_HEADER};
 use crate::identity::source::Caller;
-use crate::identity::table::Account;
 use envoy_types::pb::envoy::config::core::v3::Metadata;
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use serde_json::Map;
-use std::sync::Arc;
 
 /// Claims with more values than these, or deeper, are not looked at: a token has
 /// some tens.
@@ -26,23 +24,31 @@ pub(super) fn tokens(metadata: Option<&Metadata>) -> Option<serde_json::Value> {
     json_object(object, 0, &mut VALUES_MAX.clone())
 }
 
-/// Whom ext_authz has found, where its namespace is handed on.
+/// Whom ext_authz has found, where its namespace is handed on: over gRPC as it
+/// says it, over HTTP in the headers of its answer, which the gateway's
+/// `dynamic_metadata_from_headers` keeps by their names.
 pub(super) fn judged(metadata: Option<&Metadata>) -> Option<Judged> {
     let object = metadata?.filter_metadata.get(AUTHZ_NAMESPACE)?;
-    if let Some(id) = text_of(object, KEY_FIELD) {
+    let id = text_of(object, KEY_FIELD).or_else(|| text_of(object, KEY_HEADER));
+    if let Some(id) = id {
         return Some(Judged::Key(id.to_owned()));
     }
-    match object.fields.get(CALLER_FIELD)?.kind.as_ref()? {
-        Kind::StructValue(caller) => Some(Judged::Caller(Box::new(caller_of(caller)?))),
-        _ => None,
-    }
+    let caller = match text_of(object, CALLER_HEADER) {
+        Some(text) => serde_json::from_str(text).ok()?,
+        None => match object.fields.get(CALLER_FIELD)?.kind.as_ref()? {
+            Kind::StructValue(caller) => json_object(caller, 0, &mut VALUES_MAX.clone())?,
+            _ => return None,
+        },
+    };
+    let caller = Caller::from_json(&caller)?;
+    Some(Judged::Caller(Box::new(caller)))
 }
 
 /// What [`judged`] reads.
 pub(super) fn handed_on(judged: &Judged) -> Struct {
     let (name, value) = match judged {
         Judged::Key(id) => (KEY_FIELD, Kind::StringValue(id.clone())),
-        Judged::Caller(caller) => (CALLER_FIELD, Kind::StructValue(struct_of(caller))),
+        Judged::Caller(caller) => (CALLER_FIELD, kind(&caller.to_json())),
     };
     let value = Value { kind: Some(value) };
     Struct {
@@ -50,64 +56,20 @@ pub(super) fn handed_on(judged: &Judged) -> Struct {
     }
 }
 
-fn struct_of(caller: &Caller) -> Struct {
-    let text = |text: &str| Value {
-        kind: Some(Kind::StringValue(text.to_owned())),
-    };
-    let account = &caller.account;
-    let mut fields = vec![("id", text(&caller.id)), ("tenant", text(&account.tenant))];
-    for (name, value) in [
-        ("project", &account.project),
-        ("environment", &account.environment),
-        ("user", &caller.user),
-    ] {
-        fields.extend(value.as_deref().map(|value| (name, text(value))));
-    }
-    let labels = account.labels.iter().flat_map(|labels| labels.iter());
-    let labels = labels.map(|(name, value)| (name.to_string(), text(value)));
-    let labels = Struct {
-        fields: labels.collect(),
-    };
-    if !labels.fields.is_empty() {
-        let kind = Some(Kind::StructValue(labels));
-        fields.push(("labels", Value { kind }));
-    }
-    let fields = fields.into_iter();
-    Struct {
-        fields: fields
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    }
-}
-
-fn caller_of(object: &Struct) -> Option<Caller> {
-    let text = |name: &str| text_of(object, name).map(Arc::from);
-    let mut labels = match object
-        .fields
-        .get("labels")
-        .and_then(|value| value.kind.as_ref())
-    {
-        Some(Kind::StructValue(labels)) => {
-            let each = labels.fields.keys();
-            let each =
-                each.filter_map(|name| Some((name.as_str().into(), text_of(labels, name)?.into())));
-            each.collect::<Vec<(Arc<str>, Arc<str>)>>()
+/// Of what [`Caller::to_json`] writes: texts, in objects.
+fn kind(value: &serde_json::Value) -> Kind {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| {
+                let kind = Some(kind(value));
+                (name.clone(), Value { kind })
+            });
+            Kind::StructValue(Struct {
+                fields: fields.collect(),
+            })
         }
-        _ => Vec::new(),
-    };
-    labels.sort();
-    Some(Caller {
-        id: text("id")?,
-        user: text("user"),
-        account: Account {
-            tenant: text("tenant")?,
-            project: text("project"),
-            environment: text("environment"),
-            labels: (!labels.is_empty()).then(|| labels.into()),
-            scopes: None,
-            limits: None,
-        },
-    })
+        other => Kind::StringValue(other.as_str().unwrap_or_default().to_owned()),
+    }
 }
 
 /// `None` where there is too much of it.
@@ -154,6 +116,7 @@ fn whole_or_real(number: f64) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::table::Account;
 
     fn metadata(namespace: &str, object: Struct) -> Metadata {
         Metadata {
@@ -196,6 +159,15 @@ mod tests {
             Judged::Caller(Box::new(bare)),
         ] {
             let handed = metadata(AUTHZ_NAMESPACE, handed_on(&judged_before));
+            assert_eq!(judged(Some(&handed)), Some(judged_before.clone()));
+            // The same from headers.
+            let (name, text) = match &judged_before {
+                Judged::Key(id) => (KEY_HEADER, id.clone()),
+                Judged::Caller(caller) => (CALLER_HEADER, caller.to_json().to_string()),
+            };
+            let kind = Some(Kind::StringValue(text));
+            let fields = [(name.to_owned(), Value { kind })].into();
+            let handed = metadata(AUTHZ_NAMESPACE, Struct { fields });
             assert_eq!(judged(Some(&handed)), Some(judged_before));
         }
         assert_eq!(judged(Some(&metadata("x", Struct::default()))), None);

@@ -2,18 +2,18 @@
 
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
-use super::head::{Identified, scopes_allow};
+use super::head::Identified;
 use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
 use super::open_call::{ExpectedOutput, OpenCall};
 use super::output_cap::Cap;
 use super::prompt::{self, Prompt, Words};
+use super::reading::{self, Read};
 use super::{Learned, Settings, cost, verdict};
 use crate::identity::Principal;
-use crate::limits::{HoldId, Reservation};
+use crate::limits::{Charge, HoldId, Reservation, Unit};
 use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
 use crate::pricing::PinnedPrice;
-use crate::protocol::denial::{Denial, EncodingFault, Rendered, Scope};
-use crate::protocol::inflate::{self, WholeError};
+use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
 use crate::protocol::{CallFacts, Endpoint, json_edit, request};
 use crate::tokens::Counting;
@@ -134,20 +134,13 @@ impl Admission<'_> {
                 who.started_at,
             )
         };
-        let body = self.readable(&who, body, end).map_err(refused)?;
-        let facts = match &who.content.boundary {
-            None => request::read(who.endpoint, who.path_model.as_deref(), &body),
-            Some(boundary) => request::read_form(who.endpoint, boundary, &body),
-        };
-        let facts = facts.map_err(|error| refused(Denial::Body(error)))?;
-        let model = self.snapshot.models.get(facts.model.as_str());
-        let plan = self.snapshot.plans.get(&who.principal.plan);
-        let (Some(model), Some(plan)) = (model, plan) else {
-            return Err(refused(Denial::UnknownModel));
-        };
-        if !scopes_allow(&who.principal, |scopes| scopes.allow_model(&model.name)) {
-            return Err(refused(Denial::OutOfScope(Scope::Model)));
-        }
+        let read = reading::read(&who, (body, end), self.snapshot, self.settings);
+        let Read {
+            body,
+            facts,
+            model,
+            plan,
+        } = read.map_err(refused)?;
         let mut deciding = self
             .plan_call(&who, plan, model, &facts, &body)
             .map_err(|denial| {
@@ -162,32 +155,44 @@ impl Admission<'_> {
         Ok((deciding, reservation))
     }
 
-    /// The body without its coding. Decoders differ in what they make of odd
-    /// streams, so what goes on to the provider is this, and not what came.
-    fn readable(&self, who: &Identified, body: Vec<u8>, end: bool) -> Result<Vec<u8>, Denial> {
-        let bytes_max = self.settings.body_bytes_max;
-        let too_large = Denial::BodyTooLarge { bytes_max };
-        // A body that isn't whole is never parsed: what follows could change
-        // its meaning.
-        if !end || body.len() > bytes_max {
-            return Err(too_large);
-        }
-        if !who.is_encoded() {
-            return Ok(body);
-        }
-        inflate::whole(who.content.encoding, &body, bytes_max).map_err(|error| match error {
-            WholeError::Malformed => Denial::Encoding(EncodingFault::Malformed),
-            WholeError::Expands => Denial::Encoding(EncodingFault::Expands),
-            WholeError::TooLarge => too_large,
-        })
-    }
-
     /// A call of which only the head is read.
     pub fn unread(
         &self,
         who: Identified,
         edits: HeaderEdits,
     ) -> Result<(Deciding, Reservation), Box<Refused>> {
+        let deciding = self.of_head(&who, &Model::unknown(), edits)?;
+        let reservation = self.reservation(&deciding);
+        Ok((deciding, reservation))
+    }
+
+    /// A call of which nothing is counted but that it came; by what it isn't known
+    /// to be, it isn't limited.
+    pub fn as_request(
+        &self,
+        who: &Identified,
+        model: Option<&Model>,
+        edits: HeaderEdits,
+    ) -> Result<(Deciding, Reservation), Box<Refused>> {
+        let unknown = Model::unknown();
+        let mut deciding = self.of_head(who, model.unwrap_or(&unknown), edits)?;
+        let counts = |charge: &Charge| {
+            let limit = &charge.limit;
+            limit.unit == Unit::Requests && (model.is_some() || !limit.scope.is_of_models())
+        };
+        deciding.charges.retain(counts);
+        deciding.shared.retain(counts);
+        deciding.call.shared = !deciding.shared.is_empty();
+        let reservation = self.reservation(&deciding);
+        Ok((deciding, reservation))
+    }
+
+    fn of_head(
+        &self,
+        who: &Identified,
+        model: &Model,
+        edits: HeaderEdits,
+    ) -> Result<Deciding, Box<Refused>> {
         let plan = self.snapshot.plans.get(&who.principal.plan);
         let plan = plan.ok_or_else(|| {
             let denial = Denial::UnknownEndpoint;
@@ -197,9 +202,7 @@ impl Admission<'_> {
             edits,
             without_bodies: who.upgrade,
         };
-        let deciding = self.open(&who, plan, &Model::unknown(), Asked::default(), send_on);
-        let reservation = self.reservation(&deciding);
-        Ok((deciding, reservation))
+        Ok(self.open(who, plan, model, Asked::default(), send_on))
     }
 
     fn reservation(&self, deciding: &Deciding) -> Reservation {

@@ -114,6 +114,15 @@ fn holds_a_key(parameter: &str) -> bool {
     name.is_none_or(|name| KEY_PARAMETERS.contains(&name.trim_start_matches('$')))
 }
 
+/// The parameters of the query that hold a key, by their names as they are spelt.
+pub(super) fn key_parameters(headers: &Headers) -> Vec<String> {
+    let (_, query) = split_path(headers);
+    let all = query.unwrap_or("").split('&');
+    let of_keys = all.filter(|parameter| holds_a_key(parameter));
+    let names = of_keys.map(|parameter| parameter.split_once('=').map_or(parameter, |(n, _)| n));
+    names.map(str::to_owned).collect()
+}
+
 /// The path as it is sent on, where a key stood in it.
 pub(super) fn path_without_key(headers: &Headers) -> Option<String> {
     let (path, query) = split_path(headers);

@@ -96,7 +96,11 @@ impl Deciding {
     }
 
     fn void(&self, event: Option<UsageEvent>) -> Effect {
-        Effect::Settle(Box::new(Settlement {
+        Effect::Settle(Box::new(self.give_back(event)))
+    }
+
+    pub fn give_back(&self, event: Option<UsageEvent>) -> Settlement {
+        Settlement {
             slot: Arc::clone(&self.call.tenant),
             hold: self.call.id,
             shared: self.call.shared,
@@ -104,7 +108,7 @@ impl Deciding {
             event,
             lesson: None,
             ratio_lesson: None,
-        }))
+        }
     }
 
     fn refused(self, denial: Denial) -> (HoldId, Refused) {

@@ -79,7 +79,7 @@ impl Identified {
     }
 
     /// Whom another filter needn't look for again.
-    pub fn judged(self) -> Judged {
+    pub fn judged(&self) -> Judged {
         let who = &self.principal;
         if self.by_key {
             return Judged::Key(who.key_id.to_string());
@@ -305,6 +305,19 @@ fn is_json(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/json") && charset_ok
 }
 
+/// No client's to send, whoever it is.
+fn is_nobodys(name: &str) -> bool {
+    name.starts_with(INTERNAL_PREFIX) || HIDING_HEADERS.contains(&name)
+}
+
+impl HeaderEdits {
+    /// Leaves what says who calls, for another who judges that.
+    pub(super) fn leave_credentials(&mut self) {
+        self.remove.retain(|name| is_nobodys(name));
+        self.set.retain(|(name, _)| *name != ":path");
+    }
+}
+
 fn edits(
     headers: &Headers,
     settings: Settings,
@@ -312,11 +325,7 @@ fn edits(
 ) -> HeaderEdits {
     let mut remove: Vec<String> = headers
         .iter()
-        .filter(|(name, _)| {
-            name.starts_with(INTERNAL_PREFIX)
-                || is_credential(name)
-                || HIDING_HEADERS.contains(&name.as_str())
-        })
+        .filter(|(name, _)| is_nobodys(name) || is_credential(name))
         .map(|(name, _)| name.clone())
         .collect();
     if !settings.keep_authorization {

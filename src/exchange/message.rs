@@ -37,6 +37,11 @@ pub struct Peer {
     pub tokens: Option<Value>,
 }
 
+/// In which headers of its answer ext_authz says whom it has found, over HTTP: a
+/// key's name, or a caller as JSON.
+pub const KEY_HEADER: &str = "x-weir-key-id";
+pub const CALLER_HEADER: &str = "x-weir-caller";
+
 /// Whom ext_authz has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {

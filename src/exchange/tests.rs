@@ -2,6 +2,7 @@
 //! and a break at every point.
 
 mod bodies;
+mod doors;
 mod expected;
 mod heads;
 mod orders;
@@ -11,6 +12,7 @@ mod scopes;
 mod sources;
 mod tokens;
 
+use super::door::{Check, Door, Judgement};
 use super::event::Outcome;
 use super::message::Headers;
 use super::*;
@@ -28,6 +30,7 @@ pub(super) fn settings() -> Settings {
         body_bytes_max: 4096,
         keep_authorization: false,
         trust_ext_authz: true,
+        count_checks: false,
         ietf_rate_limit_headers: false,
         quota_status: None,
         hold_ttl: Millis::from_secs(60),
@@ -159,6 +162,25 @@ pub(super) fn request_head(path: &str) -> RequestHead {
         ]),
         ..RequestHead::default()
     }
+}
+
+/// The judgement of a head alone.
+pub(super) fn at_door(head: &RequestHead, snapshot: &Snapshot) -> Judgement {
+    let check = Check {
+        head: head.clone(),
+        ..Check::default()
+    };
+    check_at_door(check, snapshot, settings())
+}
+
+pub(super) fn check_at_door(check: Check, snapshot: &Snapshot, settings: Settings) -> Judgement {
+    let door = Door {
+        snapshot,
+        settings,
+        id: HoldId::new(NOW, &[7; 10]),
+        counting: &Counting::unbounded(),
+    };
+    door.judge(check, NOW)
 }
 
 pub(super) fn chat(extra: &str) -> Vec<u8> {

@@ -127,6 +127,13 @@ pub(super) fn unseen(call: OpenCall, origin: Origin, now: UnixMillis) -> Effect 
     Effect::Settle(Box::new(settlement(&call, &verdict, event)))
 }
 
+/// The end of a call of which only its head counts.
+pub(super) fn unread(call: &OpenCall, now: UnixMillis) -> Effect {
+    let verdict = used_up_nothing(Outcome::Estimated);
+    let event = event(call, &verdict, now);
+    Effect::Settle(Box::new(settlement(call, &verdict, event)))
+}
+
 /// The event of a hold that nobody settled: of what stays charged.
 pub fn expired(call: &OpenCall, now: UnixMillis) -> UsageEvent {
     event(call, &estimate(call, call.output_tokens), now)

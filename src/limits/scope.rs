@@ -104,6 +104,12 @@ impl Scope {
         !self.has(Dimension::Tenant)
     }
 
+    /// Whether calls of different models may count apart.
+    pub fn is_of_models(self) -> bool {
+        let mut of_models = [Dimension::Model, Dimension::Tier, Dimension::Provider].into_iter();
+        of_models.any(|dimension| self.has(dimension))
+    }
+
     /// In the order of [`Dimension::ALL`].
     pub fn dimensions(self) -> impl Iterator<Item = Dimension> {
         let all = Dimension::ALL.into_iter();

@@ -128,7 +128,7 @@ impl Files {
         };
         let alpn: &[u8] = match listener {
             Listener::Grpc => b"h2",
-            Listener::Admin => b"http/1.1",
+            Listener::Admin | Listener::HttpAuthz => b"http/1.1",
         };
         let config =
             certificates::server_config(&pair, client_ca.as_ref(), &settings.client_names, alpn)

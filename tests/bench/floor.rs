@@ -1,10 +1,16 @@
 //! The floor: an ext_proc server that answers every message with nothing, over
-//! weir's own transport. No filter with the same processing mode can be faster.
+//! weir's own transport. No filter with the same processing mode can be faster. It
+//! answers ext_authz too, with an OK of nothing.
 //!
 //! Replies are made in the stream itself, with no box, task or channel of the
 //! floor's own. A stream whose role is `door` ends after its last reply, as
 //! weir's does, so that the split profile has a floor too.
 
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::{
+    Authorization, AuthorizationServer,
+};
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, OkHttpResponse};
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
 };
@@ -38,7 +44,14 @@ pub fn run(socket: &Path, workers: Option<usize>) -> anyhow::Result<()> {
     let service = ExternalProcessorServer::new(Floor)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    serve(socket, workers, Routes::new(service))
+    let authorization = AuthorizationServer::new(Floor)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    serve(
+        socket,
+        workers,
+        Routes::new(service).add_service(authorization),
+    )
 }
 
 /// Serves any service so.
@@ -77,6 +90,16 @@ impl ExternalProcessor for Floor {
             door,
             ended: false,
             inbound: request.into_inner(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for Floor {
+    async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        Ok(Response::new(CheckResponse {
+            http_response: Some(HttpResponse::OkResponse(OkHttpResponse::default())),
+            ..CheckResponse::default()
         }))
     }
 }

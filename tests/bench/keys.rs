@@ -131,9 +131,10 @@ fn lookups(ring: &KeyRing, pepper: &Pepper) -> anyhow::Result<()> {
         known.filter(Result::is_ok).count()
     })?;
     let hmac = nanos(&|| {
-        keys.iter()
-            .map(|key| black_box(pepper.digest(key.as_bytes())))
-            .count()
+        for key in &keys {
+            black_box(pepper.digest(key.as_bytes()));
+        }
+        keys.len()
     })?;
     println!(
         "a key is found in {find:.0} ns by its digest, in {whole:.0} ns by itself ({hmac:.0} ns of that is HMAC)"

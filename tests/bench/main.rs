@@ -60,7 +60,7 @@ struct Arguments {
     /// Fewer and shorter rounds: a look, not a measurement.
     #[arg(long)]
     short: bool,
-    /// What to compare; the floor is always among them.
+    /// What to compare; their floors are always among them.
     #[arg(
         long,
         value_enum,
@@ -80,7 +80,7 @@ struct Arguments {
     /// Every round's figures go to `target/bench/<name>.json`, a line each.
     #[arg(long, default_value = "bench")]
     name: String,
-    /// The folder of Envoy's bootstraps, `unix.yaml` and `split.yaml`.
+    /// The folder of Envoy's bootstraps: `unix.yaml`, `split.yaml`, `authz-alone.yaml`.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy"))]
     envoys: PathBuf,
     /// weir's program; by default the one built beside this one.
@@ -187,8 +187,12 @@ async fn bench(arguments: Arguments) -> anyhow::Result<()> {
     }
     plan.throughput_only = arguments.throughput;
     let mut variants = arguments.variants;
-    if !variants.contains(&Variant::Floor) {
-        variants.insert(0, Variant::Floor);
+    let mut floors = vec![Variant::Floor];
+    floors.extend(variants.iter().map(|variant| variant.floor()));
+    for floor in floors {
+        if !variants.contains(&floor) {
+            variants.insert(0, floor);
+        }
     }
     let folder = tempfile::Builder::new().prefix("weir-bench").tempdir()?;
     let address = free_address()?;

@@ -33,12 +33,18 @@ pub enum Variant {
     FloorAgain,
     /// The no-op server behind the split profile's two filters.
     FloorSplit,
+    /// A no-op ext_authz server, and no ext_proc.
+    FloorAuthz,
     /// weir, counters in memory.
     Memory,
     /// weir, counters in Redis.
     Redis,
     /// weir, counters in memory, behind the split profile's two filters.
     Split,
+    /// weir's ext_authz alone, which judges and counts nothing.
+    Authz,
+    /// weir's ext_authz alone, which counts requests in memory.
+    AuthzCounted,
 }
 
 impl Variant {
@@ -48,6 +54,9 @@ impl Variant {
             Self::Floor => "floor",
             Self::FloorAgain => "floor again",
             Self::FloorSplit => "floor split",
+            Self::FloorAuthz => "floor authz",
+            Self::Authz => "authz",
+            Self::AuthzCounted => "authz counted",
             Self::Memory => "memory",
             Self::Redis => "redis",
             Self::Split => "split",
@@ -57,12 +66,29 @@ impl Variant {
     fn bootstrap(self) -> &'static str {
         match self {
             Self::Split | Self::FloorSplit => "split.yaml",
+            Self::FloorAuthz | Self::Authz | Self::AuthzCounted => "authz-alone.yaml",
             _ => "unix.yaml",
         }
     }
 
+    /// What it is divided by.
+    pub fn floor(self) -> Self {
+        match self {
+            Self::FloorAuthz | Self::Authz | Self::AuthzCounted => Self::FloorAuthz,
+            _ => Self::Floor,
+        }
+    }
+
+    /// Whether each call has an event.
+    fn meters(self) -> bool {
+        self.is_weir() && self != Self::Authz
+    }
+
     fn is_weir(self) -> bool {
-        matches!(self, Self::Memory | Self::Redis | Self::Split)
+        matches!(
+            self,
+            Self::Memory | Self::Redis | Self::Split | Self::Authz | Self::AuthzCounted
+        )
     }
 }
 
@@ -111,9 +137,7 @@ impl Site {
         };
         let sidecar = match variant {
             Variant::Direct => None,
-            _ if variant.is_weir() => {
-                Some(start_weir(ground, &folder, &socket, store.is_some()).await?)
-            }
+            _ if variant.is_weir() => Some(start_weir(ground, &folder, &socket, variant).await?),
             _ => Some(start_floor(ground, &folder, &socket).await?),
         };
         let around = Surroundings {
@@ -133,7 +157,7 @@ impl Site {
             envoy,
             sidecar,
             store,
-            usage_log: variant.is_weir().then(|| folder.join("usage.jsonl")),
+            usage_log: variant.meters().then(|| folder.join("usage.jsonl")),
             calls: 0,
         })
     }
@@ -245,9 +269,9 @@ async fn start_weir(
     ground: &Ground,
     folder: &Path,
     socket: &Path,
-    with_redis: bool,
+    variant: Variant,
 ) -> anyhow::Result<Process> {
-    let counters = if with_redis {
+    let counters = if variant == Variant::Redis {
         format!(
             "{{ redis: {{ url: \"redis+unix://{}/redis.sock\" }} }}",
             folder.display()
@@ -255,12 +279,15 @@ async fn start_weir(
     } else {
         "{ memory: {} }".to_owned()
     };
-    let server = match ground.workers {
-        Some(workers) => format!("server: {{ workers: {workers} }}\n"),
-        None => String::new(),
-    };
+    let mut server = Vec::new();
+    server.extend(ground.workers.map(|workers| format!("workers: {workers}")));
+    if variant == Variant::AuthzCounted {
+        server.push("ext_authz_limits: requests".to_owned());
+    }
+    let server = server.join(", ");
     let config = format!(
-        r#"{server}listen: {{ grpc: "unix:{socket}", admin: "{admin}" }}
+        r#"server: {{ {server} }}
+listen: {{ grpc: "unix:{socket}", admin: "{admin}" }}
 counters: {counters}
 ledger: {{ path: "{folder}/ledger", durability: relaxed, file: {{ path: "{folder}/usage.jsonl", sync: false }} }}
 identity:

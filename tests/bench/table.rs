@@ -1,5 +1,5 @@
 //! The one table: a column for each variant, a row for each figure, and beside
-//! each value its ratio to the floor.
+//! each value its ratio to its floor.
 //!
 //! A value is the median over the rounds; a ratio is the median of the ratios
 //! taken round by round, which a drifting machine disturbs least.
@@ -171,14 +171,14 @@ impl Row {
     fn cell(&self, samples: &[Sample], variant: Variant) -> anyhow::Result<String> {
         let value = median(self.of(samples, variant).map(|(_, value)| value))?;
         let value = shown(value);
-        if variant == Variant::Floor || self.show == Show::Plain {
+        if variant == variant.floor() || self.show == Show::Plain {
             return Ok(value);
         }
         let pairs: Vec<(f64, f64)> = self
             .of(samples, variant)
             .filter_map(|(round, value)| {
                 let floor = self
-                    .of(samples, Variant::Floor)
+                    .of(samples, variant.floor())
                     .find(|(other, _)| *other == round)?;
                 Some((value, floor.1))
             })

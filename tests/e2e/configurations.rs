@@ -16,7 +16,14 @@ fn streamed() -> Value {
 /// The same calls give the same books, whichever way weir is attached.
 #[tokio::test]
 async fn every_configuration_admits_meters_and_refuses() {
-    for envoy in ["unix.yaml", "tcp.yaml", "authz.yaml", "split.yaml"] {
+    for envoy in [
+        "unix.yaml",
+        "tcp.yaml",
+        "authz.yaml",
+        "authz-http.yaml",
+        "jwt.yaml",
+        "split.yaml",
+    ] {
         for engine in [Engine::Memory, Engine::Redis] {
             let stack = Stack::start(Setup {
                 envoy,

@@ -6,6 +6,8 @@
 
 #[path = "checks/answer.rs"]
 pub mod answer;
+#[path = "checks/caller.rs"]
+pub mod caller;
 #[path = "checks/event_stream.rs"]
 pub mod event_stream;
 #[path = "checks/inflate.rs"]
@@ -21,8 +23,9 @@ pub mod sse;
 pub type Check = fn(&[u8]);
 
 /// The checks, by their names and those of their corpora.
-pub const ALL: [(&str, Check); 6] = [
+pub const ALL: [(&str, Check); 7] = [
     ("answer", answer::check),
+    ("caller", caller::check),
     ("event_stream", event_stream::check),
     ("inflate", inflate::check),
     ("json_stream", json_stream::check),

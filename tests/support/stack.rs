@@ -7,10 +7,12 @@ use super::link::Link;
 use super::process::Process;
 use super::provider::Provider;
 use super::{free_port, until};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ pub struct Setup {
     pub limits: String,
     /// Fields of the plan's `output` besides its caps.
     pub output: &'static str,
+    /// Fields of `identity` besides the pepper and the keys, a line each.
+    pub identity: &'static str,
     /// More models, as YAML.
     pub models: &'static str,
     /// More top-level fields of `weir.yaml`.
@@ -55,8 +59,6 @@ pub struct Setup {
     pub link: bool,
     /// Fields of `counters.redis` besides its address.
     pub redis: &'static str,
-    /// Fields of `identity` besides its pepper and its keys, a line each.
-    pub identity: &'static str,
     /// Replacements in Envoy's configuration.
     pub envoy_edits: Vec<(&'static str, &'static str)>,
     /// Of the ledger: `strict` or `relaxed`.
@@ -86,12 +88,12 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             output: "",
+            identity: "",
             models: "",
             more: String::new(),
             link: false,
             // Far above what a busy test machine needs, far below Envoy's.
             redis: "response_timeout: 500ms, on_failure: deny",
-            identity: "",
             envoy_edits: Vec::new(),
             durability: "strict",
             sqlite: false,
@@ -225,6 +227,7 @@ impl Stack {
         let config = written
             .replace(&self.grpc.to_string(), &grpc.to_string())
             .replace(&self.admin.to_string(), &admin.to_string())
+            .replace("http_authz: ", "http_authz: \"127.0.0.1:0\" # ")
             .replace("/weir.sock", &format!("/{name}/weir.sock"))
             .replace("/ledger\"", &format!("/{name}/ledger\""))
             .replace("/usage.jsonl", &format!("/{name}/usage.jsonl"));
@@ -413,6 +416,7 @@ struct Ports {
     envoy_admin: u16,
     admin: u16,
     grpc: u16,
+    http_authz: u16,
 }
 
 impl Ports {
@@ -422,6 +426,7 @@ impl Ports {
             envoy_admin: free_port(),
             admin: free_port(),
             grpc: free_port(),
+            http_authz: free_port(),
         }
     }
 }
@@ -450,6 +455,7 @@ fn weir_yaml(setup: &Setup, dir: &Path, ports: &Ports, counters: &str) -> String
   grpc: [ {grpc} ]
   admin: "127.0.0.1:{admin}"
   admin_token: {{ env: WEIR_ADMIN_TOKEN }}
+  http_authz: "127.0.0.1:{http_authz}"
 counters: {counters}
 ledger: {{ path: "{ledger}", durability: {durability}, file: {{ path: "{log}" }} {sqlite} {sinks} }}
 identity:
@@ -458,7 +464,8 @@ identity:
     - {{ id: ada-key, tenant: acme, environment: test, user: ada, hash: "{ada}" }}
     - {{ id: bob-key, tenant: acme, user: bob, hash: "{bob}" }}
     - {{ id: eve-key, tenant: globex, user: eve, hash: "{eve}" }}
-{identity}models:
+{identity}
+models:
   gpt-4o: {{ tier: large, provider: fake, price: {{ input: 2.50, cached_input: 1.25, output: 10 }} }}
   gpt-5: {{ price: {{ input: 1.25, output: 10 }} }}
   gpt-4o-mini: {{ price: {{ input: 0.15, output: 0.60 }} }}
@@ -486,6 +493,8 @@ tenants:
             .replace("DIR", &dir.display().to_string())
             .replace("GRPC", &ports.grpc.to_string()),
         admin = ports.admin,
+        http_authz = ports.http_authz,
+        identity = setup.identity,
         ledger = ledger_path(setup, dir).display(),
         durability = setup.durability,
         sinks = setup.sinks.replace("DIR", &dir.display().to_string()),
@@ -500,7 +509,6 @@ tenants:
         ada = hash(KEY),
         bob = hash(OTHER_KEY),
         eve = hash(FOREIGN_KEY),
-        identity = setup.identity,
         limits = with_audit(&setup.limits),
         output = setup.output,
         models = setup.models,
@@ -511,6 +519,12 @@ tenants:
 /// A model of Bedrock by its full name, which has slashes.
 pub const NOVA_ARN: &str =
     "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.amazon.nova-micro-v1:0";
+
+/// Where the shipped configuration reads the keys of tokens.
+const JWKS_PATH: &str = "/tmp/weir/jwks.json";
+
+/// What tokens are signed with, by HMAC.
+pub const TOKEN_KEY: &[u8] = b"a secret that tokens are signed with in tests";
 
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
@@ -556,6 +570,16 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
             "/tmp/weir/weir.sock".to_owned(),
             socket.display().to_string(),
         ));
+    }
+    if text.contains("port_value: 9192 ") {
+        edits.push(("port_value: 9192 ".to_owned(), port(ports.http_authz)));
+    }
+    if text.contains(JWKS_PATH) {
+        let own = dir.join("jwks.json");
+        let key = BASE64_URL_SAFE_NO_PAD.encode(TOKEN_KEY);
+        let key = json!({ "kty": "oct", "alg": "HS256", "kid": "test", "k": key });
+        fs::write(&own, json!({ "keys": [key] }).to_string()).unwrap();
+        edits.push((JWKS_PATH.to_owned(), own.display().to_string()));
     }
     if text.contains("/tmp/weir/tls/") {
         let files = format!("{}/tls/", dir.display());

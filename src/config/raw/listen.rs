@@ -10,6 +10,7 @@ pub struct RawListen {
     pub grpc: Option<Located<Vec<RawAddress>>>,
     pub admin: Option<RawAddress>,
     pub admin_token: Option<Located<SecretSource>>,
+    pub http_authz: Option<RawAddress>,
     pub allow_remote: bool,
 }
 
@@ -38,7 +39,7 @@ pub struct RawTls {
 pub fn listen(top: &Fields) -> Option<RawListen> {
     let fields = top
         .required("listen", "where Envoy reaches weir")?
-        .fields(&["grpc", "admin", "admin_token", "allow_remote"])?;
+        .fields(&["grpc", "admin", "admin_token", "http_authz", "allow_remote"])?;
     let grpc = fields
         .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
         .and_then(|item| {
@@ -51,6 +52,9 @@ pub fn listen(top: &Fields) -> Option<RawListen> {
     Some(RawListen {
         grpc,
         admin: fields.optional("admin").and_then(|item| address(&item)),
+        http_authz: fields
+            .optional("http_authz")
+            .and_then(|item| address(&item)),
         admin_token: fields
             .optional("admin_token")
             .and_then(|item| secret_source(&item)),

@@ -87,6 +87,9 @@ pub(super) fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings)
             address
         }
     };
+    seen.extend(Taken::of(&admin));
+    let http_authz = raw.http_authz.as_ref();
+    let http_authz = http_authz.map(|raw| surroundings.apart_from(&seen, raw));
     let admin_token = match &raw.admin_token {
         None => None,
         Some(source) => {
@@ -99,6 +102,7 @@ pub(super) fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings)
         grpc,
         admin,
         admin_token,
+        http_authz: super::where_set(http_authz)?,
     })
 }
 
@@ -119,6 +123,15 @@ impl Surroundings<'_> {
     fn problem<T>(&self, on: &Located<String>, text: impl Into<String>) -> Option<T> {
         self.findings.problem(&on.at, text);
         None
+    }
+
+    /// One that nobody listens at yet.
+    fn apart_from(&self, seen: &HashSet<Taken>, raw: &RawAddress) -> Option<Address> {
+        let address = self.address(raw)?;
+        if Taken::of(&address).is_some_and(|place| seen.contains(&place)) {
+            report(raw, "is listened at already", self.findings);
+        }
+        Some(address)
     }
 
     fn address(&self, raw: &RawAddress) -> Option<Address> {

@@ -388,6 +388,18 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("plans:\n", "server: { quota_status: [] }\nplans:\n", &[
         "16:25: server.quota_status: must be one of 402, 403, 429 (got a list)",
     ]),
+    ("plans:\n", "server: { ext_authz_limits: all }\nplans:\n", &[
+        r#"16:29: server.ext_authz_limits: must be one of none, requests (got "all")"#,
+    ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  http_authz: \"127.0.0.1:50051\"", &[
+        "4:15: listen.http_authz: is listened at already",
+    ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  http_authz: \"127.0.0.1:9090\"", &[
+        "4:15: listen.http_authz: is listened at already",
+    ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  http_authz: \"0.0.0.0:9192\"", &[
+        r#"4:15: listen.http_authz: is not a loopback address: whoever reaches it could speak as Envoy; use a Unix socket or 127.0.0.1, verify clients by tls.client_ca, or set listen.allow_remote: true (got "0.0.0.0:9192")"#,
+    ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",
     ]),

@@ -56,6 +56,7 @@ fn service() -> (RateLimits, Arc<Metrics>) {
         body_bytes_max: 1,
         keep_authorization: false,
         trust_ext_authz: false,
+        count_checks: false,
         ietf_rate_limit_headers: false,
         quota_status: None,
         hold_ttl: DAY,

@@ -1,7 +1,6 @@
 //! Who may call, and with what.
 
 use super::*;
-use crate::exchange::door::{Judgement, judge};
 use crate::exchange::message::Judged;
 
 fn head(change: impl FnOnce(&mut Headers)) -> RequestHead {
@@ -290,18 +289,11 @@ fn what_ext_authz_judged_is_taken_only_where_it_is_trusted() {
 
 #[test]
 fn the_door_alone_judges_as_an_exchange_does() {
-    let id = HoldId::new(NOW, &[9; 10]);
-    match judge(
-        &request_head("/v1/embeddings"),
-        &snapshot(),
-        settings(),
-        id,
-        NOW,
-    ) {
-        Judgement::Passed { judged, .. } => assert_eq!(judged, Judged::Key("key-1".to_owned())),
+    match at_door(&request_head("/v1/embeddings"), &snapshot()) {
+        Judgement::Passed(passed) => assert_eq!(passed.judged, Judged::Key("key-1".to_owned())),
         other => panic!("{other:?}"),
     }
-    match judge(&request_head("/other"), &snapshot(), settings(), id, NOW) {
+    match at_door(&request_head("/other"), &snapshot()) {
         Judgement::Refused { rendered, event } => {
             assert_eq!(rendered.status, 404);
             assert_eq!(event.tenant.as_deref(), Some("acme"));
@@ -386,13 +378,7 @@ fn a_head_is_refused_in_its_callers_dialect() {
         ),
     ] {
         let asked = format!("{:?}", head.headers[1]);
-        let judged = judge(
-            &head,
-            &snapshot(),
-            settings(),
-            HoldId::new(NOW, &[7; 10]),
-            NOW,
-        );
+        let judged = at_door(&head, &snapshot());
         let Judgement::Refused {
             rendered: at_door,
             event: event_at_door,

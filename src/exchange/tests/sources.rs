@@ -1,7 +1,6 @@
 //! Callers who are known otherwise than by a key, judged on a whole head.
 
 use super::*;
-use crate::exchange::door::{Judgement, judge};
 use crate::exchange::message::{Judged, Peer};
 use crate::expressions::Expression;
 use crate::identity::scopes::Pattern;
@@ -72,13 +71,13 @@ fn judged(head: &RequestHead, sources: Vec<Source>, routes: Vec<Route>) -> Judge
     let mut snapshot = Arc::into_inner(snapshot()).unwrap();
     snapshot.sources = Sources(sources.into());
     snapshot.routes = routes.into();
-    judge(head, &snapshot, settings(), HoldId::new(NOW, &[7; 10]), NOW)
+    at_door(head, &snapshot)
 }
 
 /// By which source the caller was known and as which user, or the status.
 fn known(head: &RequestHead, sources: Vec<Source>) -> Result<(String, String), u16> {
     match judged(head, sources, Vec::new()) {
-        Judgement::Passed { judged, .. } => Ok(match judged {
+        Judgement::Passed(passed) => Ok(match passed.judged {
             Judged::Key(id) => ("key".to_owned(), id),
             Judged::Caller(caller) => {
                 assert_eq!(&*caller.account.tenant, "acme");
@@ -87,6 +86,7 @@ fn known(head: &RequestHead, sources: Vec<Source>) -> Result<(String, String), u
             }
         }),
         Judgement::Refused { rendered, .. } => Err(rendered.status),
+        Judgement::Counts(_) => panic!("nothing is counted here"),
     }
 }
 
@@ -273,9 +273,9 @@ fn what_says_who_calls_never_travels_on() {
     head.headers
         .extend(headers(&[("authorization", "Bearer not-looked-at")]));
     match judged(&head, all_sources(), vec![of_route]) {
-        Judgement::Passed { judged, edits } => {
-            assert_eq!(judged, Judged::Key("key-1".to_owned()));
-            let mut removed = edits.remove;
+        Judgement::Passed(passed) => {
+            assert_eq!(passed.judged, Judged::Key("key-1".to_owned()));
+            let mut removed = passed.edits.remove;
             removed.sort();
             let expected = [
                 "authorization",
@@ -286,7 +286,7 @@ fn what_says_who_calls_never_travels_on() {
             ];
             assert_eq!(removed, expected);
         }
-        Judgement::Refused { rendered, .. } => panic!("{}", rendered.status),
+        other => panic!("{other:?}"),
     }
 }
 

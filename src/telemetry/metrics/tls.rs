@@ -84,11 +84,12 @@ impl TlsMetrics {
 pub enum Listener {
     Grpc,
     Admin,
+    HttpAuthz,
 }
 
 impl Label for Listener {
     const NAME: &'static str = "listener";
-    const ALL: &'static [Self] = &[Listener::Grpc, Listener::Admin];
+    const ALL: &'static [Self] = &[Listener::Grpc, Listener::Admin, Listener::HttpAuthz];
     fn value(self) -> &'static str {
         self.as_str()
     }
@@ -99,6 +100,7 @@ impl Listener {
         match self {
             Listener::Grpc => "grpc",
             Listener::Admin => "admin",
+            Listener::HttpAuthz => "http_authz",
         }
     }
 }
