@@ -8,6 +8,10 @@ use crate::protocol::denial::Denial;
 use crate::protocol::request::{CapField, CapPlace};
 use crate::protocol::{BodyError, CallFacts, Endpoint};
 
+/// The most tokens of one answer that may be asked for. No model is known to
+/// produce a tenth of it.
+const OUTPUT_TOKENS_MAX: u64 = 10_000_000;
+
 /// The cap on one answer's output.
 pub(super) struct Cap {
     pub tokens: u64,
@@ -62,6 +66,7 @@ impl Cap {
             .or(model.max_output_tokens)
             .ok_or_else(|| unbounded_output(place.name))?;
         let tokens = model.max_output_tokens.map_or(bound, |max| bound.min(max));
+        within_reason(tokens, place.name)?;
         let missing = asked.is_none() && endpoint.needs_cap();
         let written = written.or(missing.then_some(tokens));
         Ok(Self {
@@ -77,6 +82,10 @@ impl Cap {
             .max_output_tokens
             .or(asked)
             .or(endpoint.usual_output_tokens_max());
+        if let Some(tokens) = most {
+            let field = facts.output_max.as_ref().map_or("model", |max| max.name);
+            within_reason(tokens, field)?;
+        }
         most.map(Self::unwritten).ok_or_else(|| {
             Denial::Body(BodyError {
                 message: "Nothing bounds what this model may produce here, so this gateway \
@@ -93,6 +102,18 @@ impl Cap {
             written: None,
         }
     }
+}
+
+/// A call that is lost is charged what it held: nobody may put a tenant into debt
+/// by a number that no model could come to.
+fn within_reason(tokens: u64, field: &str) -> Result<(), Denial> {
+    if tokens <= OUTPUT_TOKENS_MAX {
+        return Ok(());
+    }
+    Err(Denial::Body(BodyError {
+        message: format!("At most {OUTPUT_TOKENS_MAX} tokens may be asked for (got {tokens})."),
+        param: Some(field.to_owned()),
+    }))
 }
 
 /// Servers that know only the older field answer without a cap.

@@ -9,7 +9,9 @@
 //! an operator's own file. A model that many serve at prices of their own (an open
 //! one) is found with its provider alone.
 
+use super::Kind;
 use super::catalogue::{Catalogue, Entry};
+use super::schedule::Schedule;
 
 /// Who makes the models they serve: a bare name is looked for here, in order.
 const HOMES: [&str; 10] = [
@@ -157,7 +159,8 @@ fn of_provider(catalogue: &Catalogue, provider: &str, name: &str) -> Option<Entr
     }
     let get = |name: &str| catalogue.get(&format!("{provider}/{name}"));
     if let Some(entry) = get(name) {
-        return Some(entry);
+        let family = undated(name).and_then(get);
+        return Some(searching_as(entry, family.as_ref()));
     }
     let shorter = shorter(name);
     let names = std::iter::once(name).chain(shorter.iter().map(String::as_str));
@@ -170,6 +173,28 @@ fn of_provider(catalogue: &Catalogue, provider: &str, name: &str) -> Option<Entr
         .find_map(get)
         .or_else(|| unregional.find_map(get))
         .or_else(|| lower_case(name).and_then(|name| of_provider(catalogue, provider, &name)))
+}
+
+/// A snapshot whose searches have no price searches at its family's: data sets
+/// leave it out there, and nobody's searches are free.
+fn searching_as(mut entry: Entry, family: Option<&Entry>) -> Entry {
+    let Some(family) = family else {
+        return entry;
+    };
+    let dated = entry.schedule.iter().map(|dated| {
+        let mut dated = dated.clone();
+        let of_family = &family.schedule.at(dated.from).price.standard.rates;
+        let rates = &mut dated.price.standard.rates;
+        if let (None, Some(rate)) = (rates.get(Kind::Search), of_family.get(Kind::Search)) {
+            rates.set(Kind::Search, rate);
+        }
+        dated
+    });
+    // The same dates in the same order are a schedule.
+    if let Ok(schedule) = Schedule::new(dated.collect()) {
+        entry.schedule = schedule;
+    }
+    entry
 }
 
 fn lower_case(name: &str) -> Option<String> {

@@ -24,7 +24,8 @@ fn ledger(arguments: &[&str]) -> (Option<i32>, String, String) {
 async fn verified(stack: &Stack, rows: usize) -> String {
     let config = stack.dir.path().join("weir.yaml");
     let config = config.to_str().unwrap();
-    let whole = format!(": whole, {rows} rows\n");
+    let plural = if rows == 1 { "" } else { "s" };
+    let whole = format!(": whole, {rows} row{plural}\n");
     until("the rows to be there", SOON, || async {
         let (code, out, err) = ledger(&["verify", "--config", config]);
         assert_eq!(code, Some(0), "{out}{err}");

@@ -152,7 +152,7 @@ async fn who_may_not_ask_is_told_nothing() {
         (
             &show,
             Some("another-token-of-tests"),
-            "401 Unauthorized: listen.admin_token is needed",
+            "401 Unauthorized: a token that counts is needed",
         ),
         (
             &show,

@@ -88,7 +88,7 @@ fn said(events: &[UsageEvent]) -> BTreeMap<(String, String), u64> {
             ),
             (
                 "day",
-                format!("{{\"user\":\"{user}\",\"model\":\"{model}\"}}"),
+                format!("{{\"model\":\"{model}\",\"user\":\"{user}\"}}"),
                 u64::from(!void),
             ),
             ("large", "{\"tier\":\"large\"}".to_owned(), large),

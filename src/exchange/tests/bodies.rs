@@ -218,3 +218,31 @@ fn a_body_that_cannot_be_decoded_is_refused() {
         assert_eq!(refused(&bomb), too_large, "{coding}: {}", bomb.len());
     }
 }
+
+#[test]
+fn nobody_can_ask_for_more_than_any_model_could_produce() {
+    let asked = |tokens: u64| {
+        let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+        let models = Arc::make_mut(&mut snapshot.models);
+        Arc::make_mut(models.get_mut("gpt-4o").unwrap()).max_output_tokens = None;
+        let plans = Arc::make_mut(&mut snapshot.plans);
+        let plan = Arc::make_mut(plans.get_mut("team").unwrap());
+        plan.output.max_tokens_cap = None;
+        plan.limits.clear();
+        let hold = HoldId::new(NOW, &[7; 10]);
+        let (learned, counting) = (Learned::default(), Counting::unbounded());
+        let snapshot = Arc::new(snapshot);
+        let mut exchange = Exchange::new(Role::Full, settings(), snapshot, learned, hold, counting);
+        let head = request_head("/v1/chat/completions");
+        exchange.step(Event::RequestHeaders(head), NOW);
+        let body = chat(&format!(r#","max_tokens":{tokens}"#));
+        exchange.step(Event::RequestBody { body, end: true }, NOW)
+    };
+    assert!(matches!(
+        asked(10_000_000).effects[..],
+        [Effect::Reserve(_)]
+    ));
+    for tokens in [10_000_001, 9_007_199_254_740_991] {
+        assert_eq!(refusal(&asked(tokens)).0, 400, "{tokens}");
+    }
+}

@@ -145,3 +145,22 @@ fn snapshots_lose_their_dates_alone() {
         assert_eq!(undated(name), shorter, "{name}");
     }
 }
+
+#[test]
+fn a_snapshot_searches_at_its_familys_price_where_it_has_none() {
+    let catalogue = Catalogue::built_in();
+    for name in ["claude-haiku-4-5", "claude-haiku-4-5-20251001"] {
+        let entry = find(&catalogue, None, name).unwrap();
+        for dated in entry.schedule.iter() {
+            let search = dated.price.standard.rates.get(Kind::Search);
+            // A cent a search, in nano-dollars for a million.
+            assert_eq!(search, Some(10_000_000 * 1_000_000), "{name}");
+        }
+    }
+    let own = "weir prices 1\nversion 1\np/m input=1 output=1 search=0.02\n\
+               p/m-20250101 input=1 output=1 search=0.03\n";
+    let own = Catalogue::read(own).unwrap();
+    let entry = find(&own, Some("p"), "m-20250101").unwrap();
+    let search = entry.schedule.last().price.standard.rates.get(Kind::Search);
+    assert_eq!(search, Some(30_000_000 * 1_000_000));
+}
