@@ -36,7 +36,7 @@ pub mod token;
 mod write;
 
 pub use error::AccountsError;
-pub use key::{Attributes, NewKey, StoredKey};
+pub use key::{NewKey, StoredKey};
 pub use read::{Listing, PAGE_KEYS_MAX};
 pub use token::{AdminToken, NewToken};
 pub use write::{Imported, KEYS_OF_ONE_TRANSACTION, Successor};

@@ -35,6 +35,9 @@ pub struct Expression {
     program: Arc<Program>,
 }
 
+/// What expressions are evaluated by: made once for all that a call needs.
+pub struct Facts(Context<'static, 'static>);
+
 /// Why a text is no expression that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnExpression {
@@ -67,7 +70,10 @@ impl Expression {
         }
         let program = ENV.compile(text).map_err(|errors| {
             let first = errors.errors.first();
-            let said = first.map_or_else(String::new, |error| error.msg.clone());
+            // What else could have stood there is a list of the parser's own words.
+            let said = first.map_or("", |error| error.msg.as_str());
+            let said = said.split_once(" expecting").map_or(said, |(said, _)| said);
+            let said = said.to_owned();
             NotAnExpression::Syntax(said)
         })?;
         let asked = names::asked(program.expression());
@@ -93,18 +99,26 @@ impl Expression {
         &self.text
     }
 
-    /// Its value, where each variable is this.
+    /// Its value by these facts.
     ///
     /// # Errors
     /// Something that it names isn't there, or is of another type.
-    pub fn evaluate(&self, variables: &[(&str, &Value)]) -> Result<Value, NoValue> {
-        let mut context = Context::with_env(Arc::clone(&ENV));
-        for (name, value) in variables {
-            let value = cel::to_value(value).map_err(|_| NoValue)?;
-            context.add_variable_from_value(*name, value);
-        }
-        let value = self.program.execute(&context).map_err(|_| NoValue)?;
+    pub fn evaluate(&self, facts: &Facts) -> Result<Value, NoValue> {
+        let value = self.program.execute(&facts.0).map_err(|_| NoValue)?;
         value.json().map_err(|_| NoValue)
+    }
+}
+
+impl Facts {
+    /// A variable, and what it is.
+    ///
+    /// # Errors
+    /// It can't be said in the language.
+    pub fn of(name: &str, value: &Value) -> Result<Self, NoValue> {
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        let value = cel::to_value(value).map_err(|_| NoValue)?;
+        context.add_variable_from_value(name, value);
+        Ok(Self(context))
     }
 }
 
@@ -130,7 +144,7 @@ mod tests {
 
     fn value(text: &str, claims: &Value) -> Result<Value, NoValue> {
         let expression = Expression::compile(text, &["claims"]).unwrap();
-        expression.evaluate(&[("claims", claims)])
+        expression.evaluate(&Facts::of("claims", claims)?)
     }
 
     #[test]
@@ -195,7 +209,8 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z0-9 .()\\[\\]'\"|&?:<>=!+*/%-]{0,60}") {
             if let Ok(expression) = Expression::compile(&text, &["claims"]) {
-                let _ = expression.evaluate(&[("claims", &json!({"a": [1, "b"]}))]);
+                let facts = Facts::of("claims", &json!({"a": [1, "b"]})).unwrap();
+                let _ = expression.evaluate(&facts);
             }
         }
     }

@@ -7,6 +7,7 @@
 //! Left to others: where a credential stands in a request (`exchange`), where
 //! keys are kept (`config`, `accounts`), which plan a tenant is on (`policy`).
 
+mod attributes;
 pub mod format;
 pub mod jwt;
 pub mod labels;
@@ -18,6 +19,7 @@ pub mod source;
 pub mod table;
 mod written;
 
+pub use attributes::Attributes;
 pub use pepper::{KeyDigest, PEPPER_BYTES_MIN, Pepper, Peppers};
 pub use ring::{Found, KeyRing, KeyUse, KeyUses, NotFound};
 pub use role::{NoRole, Role};

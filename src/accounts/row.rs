@@ -1,9 +1,8 @@
 //! Keys as rows.
 
 use super::error::AccountsError;
-use super::key::{
-    Attributes, NewKey, StoredKey, labels_json, labels_of_json, scopes_json, scopes_of_json,
-};
+use super::key::{NewKey, StoredKey, labels_json, labels_of_json, scopes_json, scopes_of_json};
+use crate::identity::Attributes;
 use crate::identity::KeyDigest;
 use crate::ledger::store::database::{Type, Value};
 use crate::units::UnixMillis;

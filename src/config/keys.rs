@@ -6,7 +6,7 @@ use super::raw::keys::{RawAttributes, attributes};
 use super::reader::{Item, Located};
 use super::resolve::{Known, limits_of_key};
 use super::{raw, yaml};
-use crate::identity::Scopes;
+use crate::identity::Attributes;
 use crate::policy::{Model, PlanLimit, Snapshot};
 use crate::units::{Millis, UnixMillis};
 use std::collections::HashSet;
@@ -15,17 +15,8 @@ use std::sync::Arc;
 /// What a key has besides its name and its hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyAttributes {
-    pub tenant: Arc<str>,
-    pub project: Option<Arc<str>>,
-    pub environment: Option<Arc<str>>,
-    pub user: Option<Arc<str>>,
-    /// Whom to ask about it.
-    pub owner: Option<Arc<str>>,
-    /// In the order of their names.
-    pub labels: Vec<(Arc<str>, Arc<str>)>,
-    pub scopes: Scopes,
-    /// Its own limits as JSON, as [`OwnLimits::resolve`] reads them.
-    pub limits: Option<Arc<str>>,
+    /// Its own limits in there are as [`OwnLimits::resolve`] reads them.
+    pub attributes: Attributes,
     pub expires_at: Option<UnixMillis>,
 }
 
@@ -122,14 +113,16 @@ fn of_raw(raw: RawAttributes) -> Option<KeyAttributes> {
     let value = |name: Option<Located<Arc<str>>>| name.map(|name| name.value);
     raw.is_read.then_some(())?;
     Some(KeyAttributes {
-        tenant: raw.tenant?.value,
-        project: value(raw.project),
-        environment: value(raw.environment),
-        user: value(raw.user),
-        owner: value(raw.owner),
-        labels: raw.labels,
-        scopes: raw.scopes.unwrap_or_default(),
-        limits: raw.limits_json.map(Arc::from),
+        attributes: Attributes {
+            tenant: raw.tenant?.value,
+            project: value(raw.project),
+            environment: value(raw.environment),
+            user: value(raw.user),
+            owner: value(raw.owner),
+            labels: raw.labels,
+            scopes: raw.scopes.unwrap_or_default(),
+            limits: raw.limits_json.map(Arc::from),
+        },
         expires_at: raw.ends_at,
     })
 }
@@ -145,11 +138,16 @@ mod tests {
             "limits": [ { "per": "key", "unit": "requests", "amount": 2500, "every": 1m } ] }"#;
         let limits = OwnLimits::default();
         let key = key_attributes(text, "key", &limits).unwrap();
-        assert_eq!((&*key.tenant, key.owner.as_deref()), ("acme", Some("ops")));
-        assert_eq!(key.labels, [("team".into(), "x".into())]);
-        assert!(key.scopes.allow_model("gpt-5") && !key.scopes.allow_model("o3"));
+        assert_eq!(
+            (&*key.attributes.tenant, key.attributes.owner.as_deref()),
+            ("acme", Some("ops"))
+        );
+        assert_eq!(key.attributes.labels, [("team".into(), "x".into())]);
+        assert!(
+            key.attributes.scopes.allow_model("gpt-5") && !key.attributes.scopes.allow_model("o3")
+        );
         assert_eq!(key.expires_at, Some(UnixMillis(1_798_761_600_000)));
-        let kept = key.limits.unwrap();
+        let kept = key.attributes.limits.unwrap();
         assert!(
             serde_json::from_str::<serde_json::Value>(&kept).is_ok(),
             "{kept}"

@@ -8,7 +8,7 @@
 
 use super::scopes::Pattern;
 use super::table::Account;
-use crate::expressions::{Expression, NoValue};
+use crate::expressions::{Expression, Facts, NoValue};
 use ipnet::IpNet;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -148,7 +148,8 @@ impl Mapping {
     /// # Errors
     /// [`Unmapped`]: they give no tenant, or something that is no name.
     pub fn caller(&self, name: &str, facts: &Value) -> Result<Caller, Unmapped> {
-        let text = |expression: &Expression| match expression.evaluate(&[(name, facts)]) {
+        let facts = Facts::of(name, facts).map_err(|NoValue| Unmapped)?;
+        let text = |expression: &Expression| match expression.evaluate(&facts) {
             Ok(Value::String(text)) => named(&text).map(Some),
             Ok(Value::Number(number)) => named(&number.to_string()).map(Some),
             Ok(Value::Null) | Err(NoValue) => Ok(None),

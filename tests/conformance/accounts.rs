@@ -10,8 +10,9 @@ use weir::accounts::audit::{self, PAGE_ROWS_MAX};
 use weir::accounts::follow::changed_of;
 use weir::accounts::key::State;
 use weir::accounts::{
-    Accounts, AccountsError, Actor, Attributes, Listing, NewKey, NewToken, StoredKey, Successor,
+    Accounts, AccountsError, Actor, Listing, NewKey, NewToken, StoredKey, Successor,
 };
+use weir::identity::Attributes;
 use weir::identity::scopes::{Pattern, Scopes};
 use weir::identity::table::Change;
 use weir::identity::{KeyDigest, KeyTable, KeyTableBuilder, Role};

@@ -4,6 +4,7 @@
 use super::super::answer::Wrong;
 use super::super::caller::{Caller, Known};
 use crate::config::{JWKS_BYTES_MAX, OidcConfig, Outside, Process};
+use crate::expressions::Facts;
 use crate::identity::Role;
 use crate::identity::jwt::PublicKeys;
 use crate::units::{Millis, UnixMillis};
@@ -67,10 +68,10 @@ impl Oidc {
     }
 
     fn role(&self, claims: &Value) -> Option<Role> {
-        let variables = [("claims", claims)];
-        let role = self.config.role.evaluate(&variables).ok()?;
+        let facts = Facts::of("claims", claims).ok()?;
+        let role = self.config.role.evaluate(&facts).ok()?;
         let tenant = match (&self.config.tenant, role.as_str()?) {
-            (Some(tenant), "tenant-admin") => tenant.evaluate(&variables).ok()?,
+            (Some(tenant), "tenant-admin") => tenant.evaluate(&facts).ok()?,
             _ => Value::Null,
         };
         Role::new(

@@ -3,7 +3,7 @@
 use super::super::AdminState;
 use super::super::answer::Wrong;
 use super::super::caller::Caller;
-use crate::accounts::{Attributes, NewKey, making};
+use crate::accounts::{NewKey, making};
 use crate::config::keys::{KeyAttributes, OwnLimits, key_attributes, name_fault};
 use crate::identity::{KeyDigest, format};
 use crate::policy::Snapshot;
@@ -157,34 +157,17 @@ impl Reading {
         let text = Value::Object(key).to_string();
         let read = key_attributes(&text, "key", &self.own_limits);
         let read = read.map_err(|problems| Wrong::problems("the key", &problems))?;
-        caller.may_change(&read.tenant)?;
-        let known = self.snapshot.tenants.contains_key(&read.tenant);
+        caller.may_change(&read.attributes.tenant)?;
+        let known = self.snapshot.tenants.contains_key(&read.attributes.tenant);
         if !known && self.snapshot.default_plan.is_none() {
             return Err(wrong(
                 "the configuration has no such tenant, and identity.default_plan is not set",
             ));
         }
         let KeyAttributes {
-            tenant,
-            project,
-            environment,
-            user,
-            owner,
-            labels,
-            scopes,
-            limits,
+            attributes,
             expires_at,
         } = read;
-        let attributes = Attributes {
-            tenant,
-            project,
-            environment,
-            user,
-            owner,
-            labels,
-            scopes,
-            limits,
-        };
         Ok(NewKey {
             id: id.into(),
             digest,

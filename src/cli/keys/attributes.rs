@@ -1,9 +1,9 @@
 //! What a key is for, from the command line: the same fields as in the
 //! configuration, read by it.
 
-use crate::accounts::Attributes;
 use crate::config::keys::{KeyAttributes, OwnLimits, instant, key_attributes, span};
 use crate::config::problem::{Problem, Problems};
+use crate::identity::Attributes;
 use crate::units::UnixMillis;
 use anyhow::{anyhow, bail};
 use serde_json::{Map, Value, json};
@@ -118,17 +118,7 @@ impl AttributeArgs {
 
 /// As they are kept.
 pub(super) fn parts(read: KeyAttributes) -> Read {
-    let attributes = Attributes {
-        tenant: read.tenant,
-        project: read.project,
-        environment: read.environment,
-        user: read.user,
-        owner: read.owner,
-        labels: read.labels,
-        scopes: read.scopes,
-        limits: read.limits,
-    };
-    (attributes, read.expires_at)
+    (read.attributes, read.expires_at)
 }
 
 /// When a key ends.

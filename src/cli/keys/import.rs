@@ -223,7 +223,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::Attributes;
+    use crate::identity::Attributes;
 
     fn reader(tenant: Option<&str>) -> Reader {
         let attributes = |tenant: &str| Attributes {

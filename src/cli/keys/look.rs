@@ -202,7 +202,7 @@ pub(super) fn lines(key: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::Attributes;
+    use crate::identity::Attributes;
     use crate::identity::KeyDigest;
 
     #[test]
