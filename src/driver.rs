@@ -328,4 +328,4 @@ impl Drop for Opened {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
 //! The driver's own parts together, over a store that does as it is told.
 
 mod checks;
+pub mod door;
 mod fake_redis;
 
 use super::leases::Lease;
