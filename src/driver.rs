@@ -20,6 +20,7 @@ mod carried;
 mod charge;
 mod check;
 pub mod clock;
+mod crowd;
 mod denials;
 mod expiry;
 mod inspect;
@@ -44,11 +45,13 @@ pub use leases::Leases;
 pub use merge::Merge;
 pub use rebuild::{LedgerSource, LeftOut, Outcome, Rebuild, RebuildError, Rebuilt, RebuiltLimit};
 pub use record::Recorder;
-pub use session::Session;
+pub use session::{Session, Wait};
 pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
-use crate::exchange::{Exchange, OpenCall, Role, Settings, expired_event, interrupted_settlement};
+use crate::exchange::{
+    Exchange, Notice, OpenCall, Role, Settings, expired_event, interrupted_settlement,
+};
 use crate::limits::share::OnCounterFailure;
 use crate::limits::{Actual, HoldId, Reservation};
 use crate::policy::Snapshot;
@@ -84,6 +87,10 @@ pub struct Driver {
     denials: Denials,
     refused_tolls: RefusedTolls,
     learning: Learning,
+    /// Calls that are held back.
+    crowd: crowd::Crowd,
+    /// Who is told what others than callers are to hear.
+    listener: OnceLock<Box<dyn Listener>>,
     stopwatch: Arc<dyn Stopwatch>,
     breaker: Breaker,
     known: Known,
@@ -99,6 +106,11 @@ pub struct Driver {
     /// Set when draining has lasted long enough: what is open is settled and
     /// ended now.
     cut: CancellationToken,
+}
+
+/// Whoever is told of what others than callers are to hear. Never waits.
+pub trait Listener: Send + Sync {
+    fn heard(&self, notice: Notice);
 }
 
 /// How many sessions are open, and a bell for when none is.
@@ -137,6 +149,8 @@ impl Driver {
             denials: Denials::default(),
             refused_tolls: RefusedTolls::default(),
             learning: Learning::default(),
+            crowd: crowd::Crowd::default(),
+            listener: OnceLock::new(),
             stopwatch: Arc::new(Monotonic::start()),
             clock,
             open: Arc::default(),
@@ -167,6 +181,18 @@ impl Driver {
         let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&self.snapshot.load());
         self.snapshot.store(Arc::new(changed));
+    }
+
+    /// Sets who hears of notices, once.
+    pub fn listen(&self, listener: Box<dyn Listener>) {
+        // Set before the first call; a second one would hear nothing.
+        let _ = self.listener.set(listener);
+    }
+
+    fn heard(&self, notice: Notice) {
+        if let Some(listener) = self.listener.get() {
+            listener.heard(notice);
+        }
     }
 
     pub fn settings(&self) -> Settings {

@@ -6,8 +6,10 @@
 //!
 //! ```text
 //! RequestHeaders -> who calls, where to             reply, or refuse
-//! RequestBody    -> what it asks, what it may cost  Effect::Reserve
-//! Decided        -> admitted or not                 reply (edited body), or refuse
+//! RequestBody    -> what it asks, what it may cost  Effect::Reserve, or Wait first
+//! Waited         -> its turn, or too many wait      Effect::Reserve, or refuse
+//! Decided        -> admitted or not, or another     reply (edited body), or refuse,
+//!                   call by rules that see counters or reserve again
 //! ResponseHeaders-> what comes back                 reply (rate headers)
 //! ResponseBody*  -> read as it passes               reply at once
 //! end, or Closed -> what was used                   Effect::Settle, once
@@ -20,31 +22,38 @@
 
 mod admit;
 mod answering;
+mod approval;
 pub mod cost;
 mod credentials;
 mod deciding;
 pub mod door;
 pub mod event;
+mod guardrails;
 mod head;
 mod identify;
 pub mod message;
 pub mod open_call;
 mod output_cap;
+mod planning;
 pub mod prompt;
 mod reading;
+mod rules_told;
 mod told;
 mod verdict;
+mod weigh;
+mod weighed;
 
 pub use event::UsageEvent;
 pub use message::{
-    Effect, Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead, Settlement,
+    Effect, Event, HeaderEdits, Metadata, Notice, Origin, Reply, RequestHead, ResponseHead, Settlement,
     Step,
 };
 pub use open_call::OpenCall;
 pub use verdict::{expired as expired_event, interrupted as interrupted_settlement};
 
-use crate::limits::{Decision, HoldId, Reservation};
+use crate::limits::{HoldId, Reservation};
 use crate::policy::Snapshot;
+use crate::policy::choice::Failures;
 use crate::policy::expected::Expected;
 use crate::policy::token_ratios::Ratios;
 use crate::protocol::denial::Denial;
@@ -52,7 +61,7 @@ use crate::protocol::refusal::{Form, QuotaStatus};
 use crate::tokens::Counting;
 use crate::units::{Millis, UnixMillis};
 use answering::Answering;
-use deciding::{Deciding, SendOn};
+use deciding::{Deciding, Pending, Waiting};
 use head::Identified;
 use std::sync::Arc;
 
@@ -98,6 +107,8 @@ pub struct Learned {
     pub expected: Arc<Expected>,
     /// How many tokens their models count.
     pub ratios: Arc<Ratios>,
+    /// How often their models failed of late.
+    pub failures: Arc<Failures>,
 }
 
 /// One call. See the module's text.
@@ -118,7 +129,9 @@ pub struct Exchange {
 enum State {
     Start,
     Identified(Box<Identified>),
-    Deciding(Box<Deciding>),
+    /// Held back; nothing is reserved.
+    Waiting(Box<Waiting>),
+    Deciding(Box<Pending>),
     /// Admitted; the answer hasn't begun.
     Upstream(Box<OpenCall>),
     Answering(Box<Answering>),
@@ -153,11 +166,16 @@ impl Exchange {
         matches!(self.state, State::Over)
     }
 
-    /// Whether a hold is open that nobody else will settle.
+    /// Whether it is held back, and its client awaits a reply.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting(_))
+    }
+
+    /// Whether something is open that nobody else will end.
     pub fn owes_settlement(&self) -> bool {
         matches!(
             self.state,
-            State::Deciding(_) | State::Upstream(_) | State::Answering(_)
+            State::Waiting(_) | State::Deciding(_) | State::Upstream(_) | State::Answering(_)
         )
     }
 
@@ -176,10 +194,15 @@ impl Exchange {
             {
                 admit::refuse(*who.unmetered(), self.form, self.hold, now)
             }
-            (State::Deciding(deciding), Event::Decided(decision)) => {
-                self.on_decided(*deciding, decision, now)
+            (State::Waiting(waiting), Event::Waited(true)) => {
+                self.reserve(waiting.pending, waiting.reservation)
             }
-            (State::Deciding(deciding), Event::Closed) => deciding.abandon(now),
+            (State::Waiting(waiting), Event::Waited(false)) => self.on_crowd(*waiting, now),
+            (State::Waiting(waiting), Event::Closed) => Self::on_left(&waiting, now),
+            (State::Deciding(pending), Event::Decided(decision)) => {
+                self.on_decided(*pending, decision, now)
+            }
+            (State::Deciding(pending), Event::Closed) => pending.deciding.abandon(now),
             (State::Upstream(call), Event::ResponseHeaders(head)) => {
                 self.on_response_headers(*call, head, now)
             }
@@ -217,8 +240,8 @@ impl Exchange {
         self.form = head::form(&head, &self.snapshot, self.settings);
         match head::judge(&head, &self.snapshot, self.settings, now) {
             Ok((who, edits)) if who.passes_unread() => {
-                let judged = self.admission().unread(who, edits);
-                self.on_judged(judged, now)
+                let judged = self.admission(self.hold).unread(who, edits);
+                self.on_unread(judged, now)
             }
             Ok((identified, mut edits)) => {
                 // What is sent on is what was read: see `admit`.
@@ -232,16 +255,6 @@ impl Exchange {
         }
     }
 
-    fn admission(&self) -> admit::Admission<'_> {
-        admit::Admission {
-            settings: self.settings,
-            snapshot: &self.snapshot,
-            learned: &self.learned,
-            hold: self.hold,
-            counting: &self.counting,
-        }
-    }
-
     fn on_request_body(
         &mut self,
         who: Identified,
@@ -249,50 +262,25 @@ impl Exchange {
         end: bool,
         now: UnixMillis,
     ) -> Step {
-        let judged = self.admission().judge(who, body, end);
-        self.on_judged(judged, now)
+        let weighed = self.admission(self.hold).judge(who, body, end);
+        self.on_weighed(weighed, now)
     }
 
-    fn on_judged(
+    fn on_unread(
         &mut self,
         judged: Result<(Deciding, Reservation), Box<admit::Refused>>,
         now: UnixMillis,
     ) -> Step {
         match judged {
             Ok((deciding, reservation)) => {
-                self.state = State::Deciding(Box::new(deciding));
-                Step::effect(Effect::Reserve(reservation))
+                let pending = Pending {
+                    deciding,
+                    again: None,
+                    waited: Millis(0),
+                };
+                self.reserve(pending, reservation)
             }
             Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
-        }
-    }
-
-    fn on_decided(
-        &mut self,
-        deciding: Deciding,
-        decision: Option<Decision>,
-        now: UnixMillis,
-    ) -> Step {
-        match deciding.decide(decision, self.form, now) {
-            Ok((call, send_on)) => {
-                let hand_over = self.role == Role::Door;
-                let metadata = hand_over.then(|| Metadata::handing_over(&call));
-                if !hand_over {
-                    self.state = State::Upstream(Box::new(call));
-                }
-                Step::reply(match send_on {
-                    SendOn::Body(body) => Reply::RequestBody { body, metadata },
-                    SendOn::Head {
-                        edits,
-                        without_bodies,
-                    } => Reply::RequestHeaders {
-                        edits,
-                        metadata,
-                        without_bodies,
-                    },
-                })
-            }
-            Err(step) => *step,
         }
     }
 

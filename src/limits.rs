@@ -68,6 +68,11 @@ impl Unit {
         Unit::Concurrency,
     ];
 
+    /// Whether what a call produces counts in it: so it may come to more than is held.
+    pub fn is_of_output(self) -> bool {
+        matches!(self, Unit::OutputTokens | Unit::Tokens | Unit::Cost)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Unit::Requests => "requests",

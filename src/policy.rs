@@ -1,19 +1,28 @@
 //! What applies to a call: plans, models and tenants, resolved and immutable.
 //!
 //! A [`Snapshot`] is built whole by configuration and swapped whole; a call
-//! keeps the one it began with. Budgets, rules and routing join here.
-//! [`descriptors`] stands apart: what applies to requests that are no calls.
+//! keeps the one it began with. [`terms`] says what of it applies to a caller,
+//! [`rule`] what becomes of a call then. [`descriptors`] stands apart: what applies
+//! to requests that are no calls.
 
+pub mod budget;
+pub mod choice;
 pub mod descriptors;
 pub mod expected;
+pub mod facts;
 mod limit;
+pub mod plan;
 pub mod route;
+pub mod rule;
 pub mod standing;
+pub mod terms;
 pub mod token_ratios;
 
 pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges};
+pub use plan::{Entitlements, Guardrails, Hold, OutputRule, Over, Plan};
+pub use terms::{Tenant, Terms};
 
 use crate::identity::source::{Places, Source};
 use crate::identity::table::{Account, Entry};
@@ -29,14 +38,18 @@ pub struct Snapshot {
     pub keys: KeyRing,
     /// How callers are known; the first that knows one counts.
     pub sources: Sources,
-    /// The plan that each tenant is on.
-    pub tenants: Arc<HashMap<Arc<str>, Arc<str>>>,
+    /// The plan that each tenant is on, and what stands below it.
+    pub tenants: Arc<HashMap<Arc<str>, Tenant>>,
     /// That of tenants that aren't among them.
     pub default_plan: Option<Arc<str>>,
     /// Limits that keys have besides their plan's, by the name that the keys know
     /// them by. A key whose limits aren't here may not call.
     pub own_limits: Arc<HashMap<Arc<str>, Arc<[PlanLimit]>>>,
     pub models: Arc<HashMap<Arc<str>, Arc<Model>>>,
+    /// Names behind which a model is chosen; none is a model's own.
+    pub virtual_models: Arc<HashMap<Arc<str>, Arc<choice::VirtualModel>>>,
+    /// Headers of requests that conditions see, in lower case.
+    pub condition_headers: Arc<[Arc<str>]>,
     /// Limits whose counters tenants share.
     pub shared: Arc<[PlanLimit]>,
     /// Every plan that a principal may name.
@@ -71,7 +84,8 @@ impl Snapshot {
         user: Option<&Arc<str>>,
         id: &Arc<str>,
     ) -> Option<Principal> {
-        let plan = self.tenants.get(&account.tenant);
+        let tenant = self.tenants.get(&account.tenant);
+        let plan = tenant.map(|tenant| &tenant.plan);
         let plan = plan.or(self.default_plan.as_ref())?;
         Some(Principal {
             tenant: Arc::clone(&account.tenant),
@@ -93,8 +107,8 @@ impl Snapshot {
             return Some(&[]);
         };
         let own = self.own_limits.get(name)?;
-        let plan = self.plans.get(&principal.plan);
-        let others = plan.map_or(0, |plan| plan.limits.len()) + self.shared.len();
+        let terms = self.terms(principal);
+        let others = terms.map_or(0, |terms| terms.limits().count()) + self.shared.len();
         (own.len() + others <= CHARGES_MAX).then_some(own)
     }
 
@@ -103,51 +117,6 @@ impl Snapshot {
         let keys = self.keys.iter();
         let of_tenant = keys.filter(move |key| *key.account().tenant == *tenant);
         of_tenant.filter_map(|key| self.principal(key))
-    }
-}
-
-/// A plan: what its tenants may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    pub name: Arc<str>,
-    /// At most [`crate::limits::CHARGES_MAX`], each with a name of its own.
-    pub limits: Vec<PlanLimit>,
-    pub output: OutputRule,
-}
-
-/// Guardrails on how much a call may produce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputRule {
-    /// Written into a call that sets no cap of its own; `None`: the model's
-    /// own maximum is held and nothing is written.
-    pub max_tokens_default: Option<u64>,
-    /// A larger cap in a call is lowered to this one.
-    pub max_tokens_cap: Option<u64>,
-    /// The most answers (`n`, `best_of`) that one call may ask for.
-    pub choices_cap: u64,
-    /// How much output is held for a call.
-    pub hold: Hold,
-}
-
-/// How much output is held for a call while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Hold {
-    /// The most that it can produce.
-    #[default]
-    Maximum,
-    /// What this many percent of the tenant's answers from the model stay
-    /// within, as far as enough of them were seen; else the maximum.
-    Expected { percentile: u8 },
-}
-
-impl Default for OutputRule {
-    fn default() -> Self {
-        Self {
-            max_tokens_default: None,
-            max_tokens_cap: None,
-            choices_cap: 8,
-            hold: Hold::Maximum,
-        }
     }
 }
 

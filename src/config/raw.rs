@@ -5,20 +5,26 @@
 //! then counts as left out.
 
 pub mod admin;
+pub mod budgets;
 pub mod counters;
 pub mod descriptors;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
 pub mod listen;
+pub mod plans;
 pub mod policy;
 pub mod prices;
 pub mod receivers;
 pub mod routes;
+pub mod rules;
 pub mod sources;
+pub mod tenants;
 
 pub use keys::RawKey;
-pub use policy::{RawModel, RawPlan, RawTenant};
+pub use plans::RawPlan;
+pub use policy::RawModel;
+pub use tenants::RawTenant;
 
 use super::problem::At;
 use super::reader::{Fields, Item, Located};
@@ -73,6 +79,8 @@ pub struct Raw {
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
     pub prices: Option<prices::RawPrices>,
+    /// Headers that conditions may see.
+    pub condition_headers: Vec<std::sync::Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +134,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "server",
         "telemetry",
         "tokens",
+        "conditions",
     ])?;
     let mut raw = Raw {
         listen: listen::listen(&top).unwrap_or_default(),
@@ -136,8 +145,8 @@ pub fn read(root: &Item) -> Option<Raw> {
         holds: holds(&top).unwrap_or_default(),
         models: policy::models(&top),
         prices: prices::prices(&top),
-        plans: policy::plans(&top),
-        tenants: policy::tenants(&top),
+        plans: plans::plans(&top),
+        tenants: tenants::tenants(&top),
         limits: top
             .optional("limits")
             .and_then(|item| limits::limits(&item)),
@@ -146,6 +155,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),
         learned_path: tokens(&top),
+        condition_headers: conditions(&top),
         ..Raw::default()
     };
     raw.limits_are_read = top.optional("limits").is_none() || raw.limits.is_some();
@@ -190,6 +200,24 @@ fn holds(top: &Fields) -> Option<RawHolds> {
         renew_every: span("renew_every"),
         handover: span("handover"),
     })
+}
+
+/// The most headers that conditions may see: each is looked for in each call.
+const CONDITION_HEADERS_MAX: usize = 16;
+
+fn conditions(top: &Fields) -> Vec<std::sync::Arc<str>> {
+    let fields = top
+        .optional("conditions")
+        .and_then(|item| item.fields(&["headers"]));
+    let Some(item) = fields.and_then(|fields| fields.optional("headers")) else {
+        return Vec::new();
+    };
+    let items = item.one_or_list().unwrap_or_default();
+    if items.len() > CONDITION_HEADERS_MAX {
+        let text = format!("must have at most {CONDITION_HEADERS_MAX} headers");
+        return item.report(text).unwrap_or_default();
+    }
+    items.iter().filter_map(sources::header).collect()
 }
 
 fn tokens(top: &Fields) -> Option<Located<String>> {

@@ -240,6 +240,19 @@ impl<'a> Item<'a> {
         matches!(&self.node.value, Value::Text(text) if text == word)
     }
 
+    /// Whether it is a mapping with a field of this name.
+    pub fn has(&self, name: &str) -> bool {
+        matches!(&self.node.value, Value::Map(all) if all.iter().any(|entry| entry.key == name))
+    }
+
+    pub fn is_text(&self) -> bool {
+        matches!(self.node.value, Value::Text(_))
+    }
+
+    pub fn is_true(&self) -> bool {
+        matches!(self.node.value, Value::Bool(true))
+    }
+
     /// Whether it is a number, written so.
     pub fn is_number(&self, digits: &str) -> bool {
         matches!(&self.node.value, Value::Number(text) if text == digits)

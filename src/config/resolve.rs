@@ -7,15 +7,20 @@ mod accounts;
 mod admin;
 mod counters;
 mod descriptors;
+mod extends;
 mod ledger;
 mod limits;
 mod listen;
+mod models;
 mod own_limits;
 mod plans;
 mod prices;
 mod receivers;
 mod routes;
+mod rules;
+mod tenants;
 mod tls;
+mod virtual_models;
 
 pub(super) use limits::Known;
 pub(super) use own_limits::of_key as limits_of_key;
@@ -74,10 +79,13 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             default_plan: accounts.default_plan,
             own_limits: Arc::new(accounts.own_limits),
             models: Arc::new(policy.models),
+            virtual_models: Arc::new(policy.virtual_models),
+            condition_headers: raw.condition_headers.into(),
             shared: policy.shared.into(),
             plans: Arc::new(policy.plans),
             routes: routes?.into(),
             domains: Arc::new(domains?),
+            ..Snapshot::default()
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),
         warnings: Vec::new(),

@@ -4,8 +4,17 @@ use super::{Driver, Opened, reserve, settle, unsettled};
 use crate::exchange::{Effect, Event, Exchange, Reply, Role, Step};
 use crate::ledger::faults::die;
 use crate::limits::{Decision, Reservation, SHARED_SLOT};
+use crate::units::Millis;
 use std::sync::Arc;
 use std::task::Poll;
+
+/// For how long a call is held back.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    span: Millis,
+    /// The longest that it may come to wait in all: its gateway must be as patient.
+    pub most: Millis,
+}
 
 /// One call's exchange, driven. Dropping it settles what it owes.
 pub struct Session {
@@ -13,6 +22,8 @@ pub struct Session {
     exchange: Option<Exchange>,
     role: Role,
     settling: Option<settle::Underway>,
+    /// It is to be held back.
+    wait: Option<Wait>,
     /// `None` only while it is dropped.
     open: Option<Opened>,
 }
@@ -26,6 +37,7 @@ impl Session {
             exchange: Some(exchange),
             role,
             settling: None,
+            wait: None,
         }
     }
 
@@ -49,6 +61,26 @@ impl Session {
         if let Some(settling) = self.settling.take() {
             settling.wait().await;
         }
+    }
+
+    /// Whether the last event's reply is still due, after a wait. See
+    /// [`Session::after_wait`].
+    pub fn wait(&self) -> Option<Wait> {
+        self.wait
+    }
+
+    /// Waits, if many don't already, and goes on.
+    pub async fn after_wait(&mut self) -> Option<Reply> {
+        let wait = self.wait.take()?;
+        let waited = match self.driver.crowd.enter() {
+            Some(place) => {
+                tokio::time::sleep(wait.span.into()).await;
+                drop(place);
+                true
+            }
+            None => false,
+        };
+        self.step(Event::Waited(waited)).await
     }
 
     /// Takes one event and carries out what follows from it. A reply doesn't
@@ -87,6 +119,14 @@ impl Session {
             }
             Effect::Record(event) => {
                 self.driver.recorder.record(*event);
+                None
+            }
+            Effect::Wait { span, most } => {
+                self.wait = Some(Wait { span, most });
+                None
+            }
+            Effect::Notice(notice) => {
+                self.driver.heard(notice);
                 None
             }
         }
@@ -156,8 +196,10 @@ impl Drop for Session {
         tokio::spawn(async move {
             let step = exchange.step(Event::Closed, driver.clock.now());
             for effect in step.effects {
-                if let Effect::Settle(settlement) = effect {
-                    unsettled::settle(&driver, *settlement).await;
+                match effect {
+                    Effect::Settle(settlement) => unsettled::settle(&driver, *settlement).await,
+                    Effect::Record(event) => driver.recorder.record(*event),
+                    _ => {}
                 }
             }
             drop(open);

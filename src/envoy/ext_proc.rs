@@ -13,7 +13,7 @@ mod phase;
 mod translate;
 
 use crate::driver::{Driver, Session};
-use crate::exchange::Role;
+use crate::exchange::{Reply, Role};
 use crate::telemetry::readiness::Readiness;
 use envoy_types::pb::envoy::service::ext_proc::v3::external_processor_server::{
     ExternalProcessor, ExternalProcessorServer,
@@ -68,6 +68,7 @@ impl ExternalProcessor for ExtProc {
             whole_bodies: false,
             cut: Box::pin(self.driver.cut_token().clone().cancelled_owned()),
             ended: false,
+            patience_asked: false,
         });
         let replies = stream::unfold(call, |mut call| async move {
             let reply = call.next().await?;
@@ -103,6 +104,8 @@ struct Call {
     /// Waited for all along: registering anew for each message costs a lock.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
+    /// The gateway was asked for patience with a call that is held back.
+    patience_asked: bool,
 }
 
 impl Call {
@@ -111,6 +114,13 @@ impl Call {
         loop {
             if self.ended {
                 return None;
+            }
+            // A call that is held back: its reply to the last message is still due.
+            if self.session.wait().is_some() {
+                if let Some(reply) = self.go_on().await {
+                    return Some(reply);
+                }
+                continue;
             }
             let message = tokio::select! {
                 biased;
@@ -156,7 +166,27 @@ impl Call {
                 return Some(Err(Status::invalid_argument(out_of_order.to_string())));
             }
         }
-        let reply = self.session.step(event).await?;
+        let reply = self.session.step(event).await;
+        self.replied(reply)
+    }
+
+    /// Waits its turn, or until weir stops.
+    async fn go_on(&mut self) -> Option<Result<ProcessingResponse, Status>> {
+        let reply = tokio::select! {
+            biased;
+            () = &mut self.cut => return Some(Err(self.cut_short().await)),
+            reply = self.session.after_wait() => reply,
+        };
+        self.replied(reply)
+    }
+
+    fn replied(&mut self, reply: Option<Reply>) -> Option<Result<ProcessingResponse, Status>> {
+        if let Some(wait) = self.session.wait() {
+            // Once for a message: what more it may come to wait is in it.
+            return (!std::mem::replace(&mut self.patience_asked, true))
+                .then(|| Ok(translate::patience(wait.most)));
+        }
+        let reply = reply?;
         // The door's work ends with its last reply. Left open, its stream would
         // take the call down with weir.
         self.ended = self.session.role() == Role::Door && self.session.is_over();

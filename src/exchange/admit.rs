@@ -3,19 +3,19 @@
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
 use super::head::Identified;
-use super::message::{Effect, HeaderEdits, Metadata, Reply, Step};
-use super::open_call::{ExpectedOutput, OpenCall};
-use super::output_cap::Cap;
-use super::prompt::{self, Prompt, Words};
-use super::reading::{self, Read};
-use super::{Learned, Settings, cost, verdict};
+use super::message::{Effect, HeaderEdits, Metadata, Notice, Reply, Step};
+use super::open_call::OpenCall;
+use super::planning::Planned;
+use super::weigh::{Ask, Weighed};
+use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
 use crate::limits::{Charge, HoldId, Reservation, Unit};
-use crate::policy::{self, Estimate, Hold, Model, Plan, Snapshot};
-use crate::pricing::PinnedPrice;
+use crate::policy::facts::{Facts, Moment, Request};
+use crate::policy::grants::ApprovalRequest;
+use crate::policy::{self, Estimate, Model, Plan, Snapshot};
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
-use crate::protocol::{CallFacts, Endpoint, json_edit, request};
+use crate::protocol::Endpoint;
 use crate::tokens::Counting;
 use crate::units::UnixMillis;
 use std::sync::Arc;
@@ -27,23 +27,13 @@ pub(super) struct Refused {
     pub principal: Option<Arc<Principal>>,
     pub endpoint: Option<Endpoint>,
     pub model: Option<Arc<str>>,
+    /// What policy did to it, or would have.
+    pub actions: Vec<Arc<str>>,
+    /// What is to be approved, for it to pass.
+    pub approval: Option<Box<ApprovalRequest>>,
     /// How its limits stand.
     pub rate_headers: Vec<(&'static str, String)>,
     pub started_at: UnixMillis,
-}
-
-/// What a call asks for.
-#[derive(Debug, Default)]
-struct Asked {
-    prompt: Prompt,
-    estimate: Estimate,
-    most: Estimate,
-    expected: Option<ExpectedOutput>,
-    searches: u64,
-    stream: bool,
-    strip_usage: bool,
-    request_bytes: u64,
-    price: Option<PinnedPrice>,
 }
 
 /// What judging a body needs.
@@ -67,6 +57,8 @@ impl Refused {
             principal: principal.cloned(),
             endpoint,
             model: None,
+            actions: Vec::new(),
+            approval: None,
             rate_headers: Vec::new(),
             started_at,
         })
@@ -75,10 +67,14 @@ impl Refused {
 
 /// The step that refuses a call.
 pub(super) fn refuse(refused: Refused, form: Form, id: HoldId, now: UnixMillis) -> Step {
+    let mut refused = refused;
+    let asked = refused.approval.take().map(Notice::Approval);
     let (rendered, metadata, event) = refusal_of(refused, form, id, now);
+    let mut effects = vec![Effect::Record(Box::new(event))];
+    effects.extend(asked.map(Effect::Notice));
     Step {
         reply: Some(Reply::Refuse { rendered, metadata }),
-        effects: vec![Effect::Record(Box::new(event))],
+        effects,
     }
 }
 
@@ -94,6 +90,7 @@ pub(super) fn refusal_of(
     let mut rendered = refusal::render(form, &refused.denial, &id.to_string());
     let decision: Arc<str> = match &refused.denial {
         Denial::Rate(rate) => Arc::clone(&rate.limit_name),
+        Denial::Policy(policy) => Arc::clone(&policy.rule),
         other => Arc::from(other.reason()),
     };
     rendered.headers.append(&mut refused.rate_headers);
@@ -120,39 +117,23 @@ pub(super) fn refusal_of(
 }
 
 impl Admission<'_> {
+    /// Reads a body and weighs what it asks.
     pub fn judge(
         &self,
         who: Identified,
         body: Vec<u8>,
         end: bool,
-    ) -> Result<(Deciding, Reservation), Box<Refused>> {
-        let refused = |denial| {
-            Refused::new(
-                denial,
-                Some(&who.principal),
-                Some(who.endpoint),
-                who.started_at,
-            )
+    ) -> Result<(Ask, Weighed), Box<Refused>> {
+        let read = match reading::read(&who, (body, end), self.snapshot, self.settings) {
+            Ok(read) => read,
+            Err(denial) => {
+                let (principal, endpoint) = (Some(&who.principal), Some(who.endpoint));
+                return Err(Refused::new(denial, principal, endpoint, who.started_at));
+            }
         };
-        let read = reading::read(&who, (body, end), self.snapshot, self.settings);
-        let Read {
-            body,
-            facts,
-            model,
-            plan,
-        } = read.map_err(refused)?;
-        let mut deciding = self
-            .plan_call(&who, plan, model, &facts, &body)
-            .map_err(|denial| {
-                let mut refused = refused(denial);
-                refused.model = Some(Arc::clone(&model.name));
-                refused
-            })?;
-        if who.is_encoded() {
-            deciding.send_on.or_body(body);
-        }
-        let reservation = self.reservation(&deciding);
-        Ok((deciding, reservation))
+        let ask = Ask::of(read, who);
+        let weighed = self.weigh(&ask, None)?;
+        Ok((ask, weighed))
     }
 
     /// A call of which only the head is read.
@@ -193,19 +174,46 @@ impl Admission<'_> {
         model: &Model,
         edits: HeaderEdits,
     ) -> Result<Deciding, Box<Refused>> {
-        let plan = self.snapshot.plans.get(&who.principal.plan);
-        let plan = plan.ok_or_else(|| {
+        let terms = self.snapshot.terms(&who.principal).ok_or_else(|| {
             let denial = Denial::UnknownEndpoint;
             Refused::new(denial, Some(&who.principal), None, who.started_at)
         })?;
-        let send_on = SendOn::Head {
-            edits,
-            without_bodies: who.upgrade,
+        let request = Request::default();
+        let facts = Facts {
+            call: policy::Call {
+                who: &who.principal,
+                model,
+                endpoint: who.endpoint,
+                estimate: Estimate::default(),
+                most: Estimate::default(),
+            },
+            request: &request,
+            counters: None,
+            now: who.started_at,
+            moment: Moment::default(),
         };
-        Ok(self.open(who, plan, model, Asked::default(), send_on))
+        let shared = policy::charges(&*self.snapshot.shared, &facts);
+        let mut charges = policy::charges(terms.limits(), &facts);
+        // A head isn't let in without them.
+        let own = self.snapshot.own_limits(&who.principal).unwrap_or_default();
+        charges.extend(policy::charges(own, &facts));
+        let planned = Planned::default();
+        let is_shared = !shared.is_empty();
+        Ok(Deciding {
+            call: self.open_call(who, terms.plan(), model, planned, is_shared),
+            charges,
+            shared,
+            principal: Arc::clone(&who.principal),
+            ietf_headers: self.settings.ietf_rate_limit_headers,
+            send_on: SendOn::Head {
+                edits,
+                without_bodies: who.upgrade,
+            },
+            ungranted: None,
+        })
     }
 
-    fn reservation(&self, deciding: &Deciding) -> Reservation {
+    pub fn reservation(&self, deciding: &Deciding) -> Reservation {
         Reservation {
             hold: self.hold,
             slot: Arc::clone(&deciding.call.tenant),
@@ -217,78 +225,17 @@ impl Admission<'_> {
         }
     }
 
-    fn plan_call(
+    /// What is known of a call as it was planned.
+    pub fn open_call(
         &self,
         who: &Identified,
         plan: &Plan,
         model: &Model,
-        facts: &CallFacts,
-        body: &[u8],
-    ) -> Result<Deciding, Denial> {
-        let cap = Cap::of(plan, model, facts, who.endpoint)?;
-        let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
-        let strip_usage = facts.stream && !facts.include_usage && asks_for_usage;
-        let edits = request::edits(facts, cap.written, strip_usage);
-        let prompt = match who.endpoint.is_free() {
-            true => Prompt::default(),
-            false => prompt::of_call(
-                self.words(who.endpoint, model),
-                model,
-                facts,
-                body,
-                self.counting,
-            )?,
-        };
-        let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
-        let price = model.price.as_ref();
-        let price = price.map(|price| price.pin(who.started_at, may));
-        let priced = |tokens: u64| {
-            let output_tokens = tokens.saturating_mul(facts.answers);
-            Estimate::priced(
-                price.as_ref(),
-                prompt.held_tokens,
-                output_tokens,
-                facts.searches,
-            )
-        };
-        let most = priced(cap.tokens);
-        let estimate = priced(self.held_tokens(who, plan, model, &cap));
-        let asked = Asked {
-            prompt,
-            estimate,
-            most,
-            expected: ExpectedOutput::of(plan.output.hold, facts.answers, most),
-            searches: facts.searches,
-            stream: facts.stream,
-            strip_usage,
-            request_bytes: body.len() as u64,
-            price,
-        };
-        let edited = (!edits.is_empty()).then(|| json_edit::apply(body, &edits));
-        Ok(self.open(who, plan, model, asked, SendOn::Body(edited)))
-    }
-
-    fn open(
-        &self,
-        who: &Identified,
-        plan: &Plan,
-        model: &Model,
-        asked: Asked,
-        send_on: SendOn,
-    ) -> Deciding {
-        let call = policy::Call {
-            who: &who.principal,
-            model,
-            endpoint: who.endpoint,
-            estimate: asked.estimate,
-            most: asked.most,
-        };
-        let shared = policy::charges(&self.snapshot.shared, call);
-        let mut charges = policy::charges(&plan.limits, call);
-        // A head isn't let in without them.
-        let own = self.snapshot.own_limits(&who.principal);
-        charges.extend(policy::charges(own.unwrap_or_default(), call));
-        let call = OpenCall {
+        planned: Planned,
+        shared: bool,
+    ) -> OpenCall {
+        let prompt = planned.prompt;
+        OpenCall {
             id: self.hold,
             started_at: who.started_at,
             tenant: Arc::clone(&who.principal.tenant),
@@ -300,54 +247,31 @@ impl Admission<'_> {
             labels: who.principal.labels.clone(),
             endpoint: who.endpoint,
             model: Arc::clone(&model.name),
+            asked: None,
             provider: model.provider.clone(),
             vocabulary: model.vocabulary,
             token_ratio: self.learned.ratios.of(model),
-            price: asked.price,
-            stream: asked.stream,
-            strip_usage: asked.strip_usage,
-            input_tokens: asked.estimate.input_tokens,
-            input_estimate: (asked.prompt.tokens != asked.prompt.held_tokens)
-                .then_some(asked.prompt.tokens),
-            input_basis: asked.prompt.basis.filter(|_| model.token_ratio.learned),
-            output_tokens: asked.estimate.output_tokens,
-            expected: asked.expected,
-            searches: asked.searches,
-            request_bytes: asked.request_bytes,
+            price: planned.price,
+            stream: planned.stream,
+            strip_usage: planned.strip_usage,
+            input_tokens: planned.estimate.input_tokens,
+            input_estimate: (prompt.tokens != prompt.held_tokens).then_some(prompt.tokens),
+            input_basis: prompt.basis.filter(|_| model.token_ratio.learned),
+            output_tokens: planned.estimate.output_tokens,
+            expected: planned.expected,
+            searches: planned.searches,
+            request_bytes: planned.request_bytes,
             traceparent: who.traceparent.clone(),
-            shared: !shared.is_empty(),
-            would_refuse: Vec::new(),
-            rate_headers: Vec::new(),
-        };
-        Deciding {
-            call,
-            charges,
             shared,
-            principal: Arc::clone(&who.principal),
-            ietf_headers: self.settings.ietf_rate_limit_headers,
-            send_on,
+            would_refuse: Vec::new(),
+            actions: Vec::new(),
+            rate_headers: Vec::new(),
         }
     }
 
-    fn words<'m>(&self, endpoint: Endpoint, model: &'m Model) -> Words<'m> {
-        Words {
-            model: &model.name,
-            dialect: endpoint.dialect(),
-            vocabulary: model.vocabulary,
-            ratio: self.learned.ratios.of(model),
-            held_ratio: self.learned.ratios.held_of(model),
-        }
-    }
-
-    /// What is held for the output of one answer.
-    fn held_tokens(&self, who: &Identified, plan: &Plan, model: &Model, cap: &Cap) -> u64 {
-        let known = match plan.output.hold {
-            Hold::Maximum => None,
-            Hold::Expected { .. } => {
-                let tenant = &who.principal.tenant;
-                self.learned.expected.output_tokens(tenant, &model.name)
-            }
-        };
-        known.map_or(cap.tokens, |known| known.min(cap.tokens))
+    /// A number by which weights decide, of the call's own.
+    pub fn point(&self) -> u64 {
+        let [.., a, b, c, d, e, f, g] = *self.hold.0.as_bytes();
+        u64::from_be_bytes([0, a, b, c, d, e, f, g])
     }
 }

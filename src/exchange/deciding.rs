@@ -6,12 +6,14 @@ use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
 use super::told::Stand;
+use super::approval::{self, Needed};
+use super::weigh::{Ask, Became};
 use super::{told, verdict};
 use crate::identity::Principal;
-use crate::limits::{Actual, Charge, Decision, HoldId};
+use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
-use crate::units::UnixMillis;
+use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
 /// A reservation under way.
@@ -24,13 +26,44 @@ pub(super) struct Deciding {
     pub principal: Arc<Principal>,
     pub ietf_headers: bool,
     pub send_on: SendOn,
+    /// What becomes of it where the grant that it goes on by is used up.
+    pub ungranted: Option<Box<Needed>>,
+}
+
+/// A call that waits for the store, and may be weighed again with its answer.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub deciding: Deciding,
+    pub again: Option<Box<Again>>,
+    /// How long it was held back.
+    pub waited: Millis,
+}
+
+/// What weighing it again needs.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub ask: Ask,
+    pub became: Became,
+}
+
+/// A call that is held back.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub pending: Pending,
+    pub reservation: Reservation,
+    /// What holds it back.
+    pub rule: Arc<str>,
 }
 
 /// What goes on to the provider once the call is admitted.
 #[derive(Debug)]
 pub(super) enum SendOn {
-    /// The client's body with weir's edits; `None` where there are none.
-    Body(Option<Vec<u8>>),
+    Body {
+        /// The client's body with weir's edits; `None` where there are none.
+        body: Option<Vec<u8>>,
+        /// By which the gateway routes it anew; empty where it needn't.
+        head: HeaderEdits,
+    },
     /// The head alone was judged.
     Head {
         edits: HeaderEdits,
@@ -41,8 +74,8 @@ pub(super) enum SendOn {
 impl SendOn {
     /// Where the client's body would go on as it came, this does.
     pub fn or_body(&mut self, decoded: Vec<u8>) {
-        if let SendOn::Body(None) = self {
-            *self = SendOn::Body(Some(decoded));
+        if let SendOn::Body { body, .. } = self {
+            body.get_or_insert(decoded);
         }
     }
 }
@@ -65,7 +98,7 @@ impl Deciding {
                 let stand = Stand::admitted(&charges, &standings);
                 let headers = told::headers(&stand, told_in, now).into_iter();
                 let headers = headers.map(|(name, value)| (name.to_owned(), value));
-                call.rate_headers = headers.collect();
+                call.rate_headers.extend(headers);
                 call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.send_on))
             }
@@ -73,7 +106,16 @@ impl Deciding {
                 let charges = [&*self.charges, &self.shared].concat();
                 let stand = Stand::refused(&charges, &standings, refusal);
                 let denial = told::denial(&charges, refusal, &self.call);
-                let (id, mut refused) = self.refused(denial);
+                let by = charges.get(refusal.charge);
+                let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
+                let mut deciding = self;
+                let needed = deciding.ungranted.take().filter(|_| by_grant);
+                let (denial, asked) = match needed.map(|needed| *needed) {
+                    Some(Needed { denial, request }) => (denial, Some(Box::new(request))),
+                    None => (denial, None),
+                };
+                let (id, mut refused) = deciding.refused(denial);
+                refused.approval = asked;
                 refused.rate_headers = told::headers(&stand, told_in, now);
                 Err(Box::new(refuse(refused, form, id, now)))
             }
@@ -117,6 +159,8 @@ impl Deciding {
             principal: Some(self.principal),
             endpoint: Some(self.call.endpoint),
             model: self.call.known_model(),
+            actions: self.call.actions.clone(),
+            approval: None,
             rate_headers: Vec::new(),
             started_at: self.call.started_at,
         };

@@ -132,7 +132,7 @@ impl Door<'_> {
             hold: self.id,
             counting: self.counting,
         };
-        let (deciding, reservation) = admission.as_request(&who, model, edits)?;
+        let (deciding, reservation) = admission.as_request(&who, model.map(|model| &**model), edits)?;
         Ok(Judgement::Counts(Box::new(Counts {
             reservation,
             deciding,
@@ -143,7 +143,7 @@ impl Door<'_> {
     }
 
     /// The model that it is for, as far as that is shown.
-    fn model(&self, who: &Identified, body: Body) -> Result<Option<&Model>, Denial> {
+    fn model(&self, who: &Identified, body: Body) -> Result<Option<&Arc<Model>>, Denial> {
         let (snapshot, settings) = (self.snapshot, self.settings);
         if who.passes_unread() {
             return Ok(None);
@@ -153,10 +153,16 @@ impl Door<'_> {
                 Some(name) => reading::model(who, name, snapshot)?,
                 None => return Ok(None),
             },
-            Body::Cut => reading::read(who, (Vec::new(), false), snapshot, settings)?.model,
-            Body::Whole(body) => reading::read(who, (body, true), snapshot, settings)?.model,
+            Body::Cut => {
+                reading::read(who, (Vec::new(), false), snapshot, settings)?;
+                None
+            }
+            Body::Whole(body) => {
+                let read = reading::read(who, (body, true), snapshot, settings)?;
+                reading::model(who, &read.facts.model, snapshot)?
+            }
         };
-        Ok(Some(model))
+        Ok(model)
     }
 
     fn refused(&self, refused: Refused, form: Form, now: UnixMillis) -> Judgement {
@@ -192,7 +198,7 @@ impl Counts {
                     parameters: self.parameters,
                     edits: match send_on {
                         SendOn::Head { edits, .. } => edits,
-                        SendOn::Body(_) => HeaderEdits::default(),
+                        SendOn::Body { .. } => HeaderEdits::default(),
                     },
                     rate_headers: call.rate_headers.clone(),
                 };

@@ -1,6 +1,6 @@
 //! Judging a request's head: who calls, and is it a call that weir meters.
 
-use super::Settings;
+use super::{Settings, guardrails};
 use super::admit::Refused;
 use super::credentials;
 use super::identify::{Known, entitle, identify, is_credential};
@@ -9,8 +9,9 @@ use crate::identity::source::Caller;
 use crate::identity::table::Account;
 use crate::identity::{Principal, Scopes};
 use crate::policy::Snapshot;
+use crate::policy::facts::Hints;
 use crate::policy::route::Route;
-use crate::protocol::denial::{Denial, EncodingFault, Scope};
+use crate::protocol::denial::{Denial, EncodingFault, Entitlement, Scope};
 use crate::protocol::inflate::Encoding;
 use crate::protocol::refusal::Form;
 use crate::protocol::request::is_model_name;
@@ -32,6 +33,13 @@ const HIDING_HEADERS: [&str; 4] = [
     "x-method-override",
 ];
 
+/// Headers by which a client says what its call is for.
+const TASK_HEADER: &str = "x-weir-task";
+const LATENCY_HEADER: &str = "x-weir-latency";
+
+/// The longest value of a header that conditions see; longer ones count as absent.
+const HINT_BYTES_MAX: usize = 256;
+
 /// A call whose sender and purpose are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identified {
@@ -45,6 +53,10 @@ pub(super) struct Identified {
     pub content: Content,
     /// It asks for an upgrade: no bodies follow that could be read.
     pub upgrade: bool,
+    /// The path as it goes on, where it names the model.
+    pub sent_path: Option<String>,
+    /// What conditions may see of the head.
+    pub hints: Hints,
     pub started_at: UnixMillis,
     pub traceparent: Option<String>,
 }
@@ -142,6 +154,11 @@ pub(super) fn judge(
     if !scopes_allow(&principal, |scopes| scopes.allow_endpoint(endpoint.path())) {
         return Err(refused(Denial::OutOfScope(Scope::Endpoint), Some(endpoint)));
     }
+    let terms = snapshot.terms(&principal);
+    if terms.is_some_and(|terms| !terms.allow_endpoint(endpoint)) {
+        let denial = guardrails::not_entitled(Entitlement::Endpoint);
+        return Err(refused(denial, Some(endpoint)));
+    }
     let content = match endpoint {
         Endpoint::Other => Content::default(),
         _ => content(head, endpoint, settings.body_bytes_max)
@@ -158,13 +175,41 @@ pub(super) fn judge(
         principal,
         by_key,
         endpoint,
-        path_model,
         content,
         upgrade,
+        sent_path: sent_path(&head.headers, &edits, path_model.is_some()),
+        path_model,
+        hints: hints(&head.headers, snapshot),
         started_at: now,
         traceparent,
     };
     Ok((identified, edits))
+}
+
+/// The path that goes on to the provider.
+fn sent_path(headers: &Headers, edits: &HeaderEdits, wanted: bool) -> Option<String> {
+    let mut set = edits.set.iter();
+    let edited = set.find(|(name, _)| *name == ":path");
+    let came = || single(headers, ":path").ok().flatten();
+    let path = edited.map(|(_, path)| path.as_str()).or_else(came);
+    path.filter(|_| wanted).map(str::to_owned)
+}
+
+/// What the head says of what the call is for. A client may say what it likes of
+/// that; these headers don't travel on.
+fn hints(headers: &Headers, snapshot: &Snapshot) -> Hints {
+    let said = |name: &str| single(headers, name).ok().flatten().filter(|v| is_hint(v));
+    let seen = snapshot.condition_headers.iter();
+    let seen = seen.filter_map(|name| Some((Arc::clone(name), said(name)?.to_owned())));
+    Hints {
+        task: said(TASK_HEADER).map(str::to_owned),
+        latency: said(LATENCY_HEADER).map(str::to_owned),
+        headers: seen.collect(),
+    }
+}
+
+fn is_hint(value: &str) -> bool {
+    value.len() <= HINT_BYTES_MAX
 }
 
 /// In which form a call with this head is refused.

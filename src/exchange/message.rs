@@ -5,9 +5,12 @@ use super::event::UsageEvent;
 use super::open_call::OpenCall;
 use crate::identity::source::Caller;
 use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
+use crate::policy::budget::Passed;
 use crate::policy::expected::Lesson;
+use crate::policy::grants::ApprovalRequest;
 use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::denial::Rendered;
+use crate::units::Millis;
 use serde_json::Value;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -86,6 +89,8 @@ pub enum Event {
     RequestTrailers,
     /// The answer to [`Effect::Reserve`]; `None` where the store gave none.
     Decided(Option<Decision>),
+    /// The answer to [`Effect::Wait`]: it has waited, or nobody may any more.
+    Waited(bool),
     ResponseHeaders(ResponseHead),
     ResponseBody {
         body: Vec<u8>,
@@ -115,6 +120,8 @@ pub enum Reply {
     RequestBody {
         /// Sent on in place of the client's body.
         body: Option<Vec<u8>>,
+        /// Where there are some, the gateway chooses anew where the call goes.
+        head: HeaderEdits,
         metadata: Option<Metadata>,
     },
     RequestTrailers,
@@ -166,6 +173,29 @@ pub enum Effect {
     },
     /// A refused call.
     Record(Box<UsageEvent>),
+    /// Answer with [`Event::Waited`] once so much time has passed. Nothing is held
+    /// meanwhile.
+    Wait {
+        span: Millis,
+        /// The longest that the call may come to wait in all.
+        most: Millis,
+    },
+    /// Someone is to hear of it.
+    Notice(Notice),
+}
+
+/// What others than the caller are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A call waits for consent.
+    Approval(Box<ApprovalRequest>),
+    /// A budget has passed a threshold, or refused a call.
+    Budget {
+        tenant: Arc<str>,
+        passed: Passed,
+        /// It has no more to give.
+        refused: bool,
+    },
 }
 
 /// The end of a hold. The event is recorded only if this settlement is the one
@@ -243,6 +273,7 @@ impl Event {
             Event::RequestHeaders(_) => Reply::head(HeaderEdits::default()),
             Event::RequestBody { .. } => Reply::RequestBody {
                 body: None,
+                head: HeaderEdits::default(),
                 metadata: None,
             },
             Event::RequestTrailers => Reply::RequestTrailers,
@@ -255,7 +286,7 @@ impl Event {
                 metadata: None,
             },
             Event::ResponseTrailers => Reply::ResponseTrailers { metadata: None },
-            Event::Decided(_) | Event::Closed => return None,
+            Event::Decided(_) | Event::Waited(_) | Event::Closed => return None,
         })
     }
 }

@@ -35,7 +35,11 @@ pub struct OpenCall {
     #[serde(default, with = "labels", skip_serializing_if = "Option::is_none")]
     pub labels: Option<Arc<Labels>>,
     pub endpoint: Endpoint,
+    /// The model that it goes to, and is charged as.
     pub model: Arc<str>,
+    /// The model that its caller asked for, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Arc<str>>,
     /// Who serves it, as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
@@ -75,7 +79,10 @@ pub struct OpenCall {
     /// The limits in shadow mode that would have refused it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_refuse: Vec<Arc<str>>,
-    /// The rate limit headers of the answer.
+    /// What policy did to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Arc<str>>,
+    /// What the headers of the answer tell of limits and of policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_headers: Vec<(String, String)>,
 }

@@ -3,7 +3,7 @@
 //!
 //! Always holds: a call that passes here is bounded.
 
-use crate::policy::{Model, OutputField, Plan};
+use crate::policy::{Model, OutputField, OutputRule, Over};
 use crate::protocol::denial::Denial;
 use crate::protocol::request::{CapField, CapPlace};
 use crate::protocol::{BodyError, CallFacts, Endpoint};
@@ -13,31 +13,26 @@ use crate::protocol::{BodyError, CallFacts, Endpoint};
 const OUTPUT_TOKENS_MAX: u64 = 10_000_000;
 
 /// The cap on one answer's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cap {
     pub tokens: u64,
     /// What is written into the body, and where.
     pub written: Option<(u64, CapPlace)>,
+    /// The client asked for more.
+    pub lowered: bool,
 }
 
 impl Cap {
+    /// `clamp` is the most by a rule, besides the plan's own.
     pub fn of(
-        plan: &Plan,
+        rule: &OutputRule,
         model: &Model,
         facts: &CallFacts,
         endpoint: Endpoint,
+        clamp: Option<u64>,
     ) -> Result<Self, Denial> {
         if endpoint.is_without_output() {
             return Ok(Self::unwritten(0));
-        }
-        let rule = plan.output;
-        if facts.choices > rule.choices_cap {
-            return Err(Denial::Body(BodyError {
-                message: format!(
-                    "At most {} choices may be asked for at once (got {}).",
-                    rule.choices_cap, facts.choices
-                ),
-                param: Some("n".into()),
-            }));
         }
         let Some(place) = facts.cap_field.place(model.output_field.as_str()) else {
             return Self::without_field(model, facts, endpoint);
@@ -53,11 +48,13 @@ impl Cap {
             }));
         }
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
-        let capped = |tokens: u64| rule.max_tokens_cap.map_or(tokens, |cap| tokens.min(cap));
+        is_within(rule, asked, place.name)?;
+        let cap = [rule.max_tokens_cap, clamp].into_iter().flatten().min();
+        let capped = |tokens: u64| cap.map_or(tokens, |cap| tokens.min(cap));
         let written = match (asked, rule.max_tokens_default) {
             (Some(asked), _) => (capped(asked) < asked).then(|| capped(asked)),
             (None, Some(default)) => Some(capped(default)),
-            (None, None) => rule.max_tokens_cap,
+            (None, None) => cap,
         };
         // Configuration sees to it that one of these is known for every plan
         // and model; without any, the call can't be bounded.
@@ -72,7 +69,14 @@ impl Cap {
         Ok(Self {
             tokens,
             written: written.map(|tokens| (tokens, place)),
+            lowered: asked.is_some_and(|asked| capped(asked) < asked),
         })
+    }
+
+    /// What the client's own cap was lowered to.
+    pub fn lowered_to(&self) -> Option<u64> {
+        let (tokens, _) = self.written.filter(|_| self.lowered)?;
+        Some(tokens)
     }
 
     /// Of an endpoint that takes no cap, as far as is known.
@@ -100,7 +104,25 @@ impl Cap {
         Self {
             tokens,
             written: None,
+            lowered: false,
         }
+    }
+}
+
+/// Whether a plan lets a call ask for so much.
+fn is_within(rule: &OutputRule, asked: Option<u64>, field: &str) -> Result<(), Denial> {
+    let refused = |message| {
+        Err(Denial::Body(BodyError {
+            message,
+            param: Some(field.to_owned()),
+        }))
+    };
+    match (asked, rule.max_tokens_cap) {
+        (None, _) if rule.max_tokens_required => refused(format!("{field} is required.")),
+        (Some(asked), Some(cap)) if asked > cap && rule.max_tokens_over == Some(Over::Refuse) => {
+            refused(format!("{field} must be at most {cap} (got {asked})."))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,63 +1,83 @@
 //! Reading a request's body: what it asks, of which model, and whether the caller
 //! may.
 
-use super::Settings;
 use super::head::{Identified, scopes_allow};
-use crate::policy::{Model, Plan, Snapshot};
-use crate::protocol::denial::{Denial, EncodingFault, Scope};
+use super::{Settings, guardrails, weigh};
+use crate::policy::{Model, Plan, Snapshot, Terms};
+use crate::protocol::denial::{Denial, EncodingFault, Entitlement, Scope};
 use crate::protocol::inflate::{self, WholeError};
-use crate::protocol::{CallFacts, request};
+use crate::protocol::request::{self, Wants};
+use crate::protocol::CallFacts;
 use std::sync::Arc;
 
 /// A body that was read.
-pub(super) struct Read<'s> {
+pub(super) struct Read {
     /// Without its coding.
     pub body: Vec<u8>,
     pub facts: CallFacts,
-    pub model: &'s Arc<Model>,
-    pub plan: &'s Arc<Plan>,
 }
 
 /// Reads the body of a call; `end` where it is whole.
 ///
 /// # Errors
-/// It can't be read, or asks what its caller may not.
-pub(super) fn read<'s>(
+/// It can't be read.
+pub(super) fn read(
     who: &Identified,
     (body, end): (Vec<u8>, bool),
-    snapshot: &'s Snapshot,
+    snapshot: &Snapshot,
     settings: Settings,
-) -> Result<Read<'s>, Denial> {
+) -> Result<Read, Denial> {
     let body = readable(who, body, end, settings.body_bytes_max)?;
+    let wants = wants(who, snapshot);
     let facts = match &who.content.boundary {
-        None => request::read(who.endpoint, who.path_model.as_deref(), &body),
-        Some(boundary) => request::read_form(who.endpoint, boundary, &body),
+        None => request::read(who.endpoint, who.path_model.as_deref(), &body, wants),
+        Some(boundary) => request::read_form(who.endpoint, boundary, &body, wants),
     };
     let facts = facts.map_err(Denial::Body)?;
-    let plan = snapshot.plans.get(&who.principal.plan);
-    let plan = plan.ok_or(Denial::UnknownModel)?;
-    let model = model(who, &facts.model, snapshot)?;
-    Ok(Read {
-        body,
-        facts,
-        model,
-        plan,
-    })
+    Ok(Read { body, facts })
 }
 
-/// The model of this name.
+/// What of a body the caller's plan looks at besides what is metered.
+fn wants(who: &Identified, snapshot: &Snapshot) -> Wants {
+    let Some(terms) = snapshot.terms(&who.principal) else {
+        return Wants::default();
+    };
+    let needs = weigh::needs(terms);
+    let is_virtual = !snapshot.virtual_models.is_empty();
+    let looks = |what: fn(&Plan) -> bool| terms.layers().any(|plan| what(plan));
+    Wants {
+        tool_names: needs.tools || looks(|plan| plan.entitlements.tools.is_some()),
+        metadata: needs.metadata || is_virtual,
+        fields: looks(|plan| plan.looks_at_fields()),
+    }
+}
+
+/// The model of this name; none where one is chosen behind it.
 ///
 /// # Errors
-/// There is none, or the caller's key is not for it.
+/// There is none, or the caller may not use it.
 pub(super) fn model<'s>(
     who: &Identified,
     name: &str,
     snapshot: &'s Snapshot,
-) -> Result<&'s Arc<Model>, Denial> {
+) -> Result<Option<&'s Arc<Model>>, Denial> {
+    if snapshot.virtual_models.contains_key(name) {
+        return Ok(None);
+    }
     let model = snapshot.models.get(name).ok_or(Denial::UnknownModel)?;
-    match scopes_allow(&who.principal, |scopes| scopes.allow_model(&model.name)) {
-        true => Ok(model),
-        false => Err(Denial::OutOfScope(Scope::Model)),
+    let terms = snapshot.terms(&who.principal).ok_or(Denial::UnknownModel)?;
+    may_use(who, terms, model).map(|()| Some(model))
+}
+
+/// # Errors
+/// The caller's key, or its plan, is not for this model.
+pub(super) fn may_use(who: &Identified, terms: Terms, model: &Model) -> Result<(), Denial> {
+    if !scopes_allow(&who.principal, |scopes| scopes.allow_model(&model.name)) {
+        return Err(Denial::OutOfScope(Scope::Model));
+    }
+    match terms.allow_model(model) {
+        true => Ok(()),
+        false => Err(guardrails::not_entitled(Entitlement::Model)),
     }
 }
 

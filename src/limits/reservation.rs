@@ -49,6 +49,14 @@ impl HoldId {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
+    /// The name of another hold of the same call, in place of this one.
+    #[must_use]
+    pub fn again(self) -> Self {
+        let mut bytes = self.0.into_bytes();
+        bytes[14] ^= 0xff;
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// Whether [`HoldId::shared`] made it.
     pub fn is_shared(self) -> bool {
         self.0.as_bytes()[6] >> 4 == 8

@@ -1,6 +1,9 @@
 //! Which limits apply to a call, and what each charges.
 
+use super::budget::Budget;
+use super::facts::{Facts, Named};
 use super::{Estimate, Model};
+use crate::expressions::condition::Condition;
 use crate::identity::Principal;
 use crate::limits::reservation::counter_id;
 use crate::limits::{Charge, Dimension, Limit, Scope};
@@ -15,15 +18,18 @@ pub struct PlanLimit {
     /// though it hold no more than what is expected of it.
     pub hard: bool,
     pub when: When,
+    /// Where it is a budget.
+    pub budget: Option<Arc<Budget>>,
 }
 
-/// Conditions on a call; all must hold, an empty list always does. Expressions
-/// join here.
+/// Conditions on a call; all must hold, an empty list always does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct When {
     pub models: Vec<Arc<str>>,
     pub tiers: Vec<Arc<str>>,
     pub endpoints: Vec<Endpoint>,
+    /// It speaks of no counters.
+    pub condition: Option<Condition>,
 }
 
 /// What limits look at in a call.
@@ -45,11 +51,25 @@ impl From<Limit> for PlanLimit {
             limit: Arc::new(limit),
             hard: false,
             when: When::default(),
+            budget: None,
         }
     }
 }
 
 impl When {
+    /// Of a call of which all is known.
+    pub fn holds_for(&self, facts: &Facts) -> bool {
+        let Call {
+            model, endpoint, ..
+        } = facts.call;
+        let condition = self.condition.as_ref();
+        let named = Named { facts, names: &[] };
+        self.holds(model, endpoint)
+            // What can't be told of a call doesn't free it from a limit.
+            && condition.is_none_or(|condition| condition.holds(&named).unwrap_or(true))
+    }
+
+    /// Of any call for this model, as far as that decides.
     pub fn holds(&self, model: &Model, endpoint: Endpoint) -> bool {
         let tier = model.tier.as_ref();
         (self.models.is_empty() || self.models.contains(&model.name))
@@ -59,12 +79,13 @@ impl When {
 }
 
 /// The charges of one call, in the order of the limits.
-pub fn charges(limits: &[PlanLimit], call: Call) -> Vec<Charge> {
-    limits
-        .iter()
-        .filter(|limit| limit.when.holds(call.model, call.endpoint))
-        .map(|limit| charge(limit, call))
-        .collect()
+pub fn charges<'p>(
+    limits: impl IntoIterator<Item = &'p PlanLimit>,
+    facts: &Facts,
+) -> Vec<Charge> {
+    let limits = limits.into_iter();
+    let applying = limits.filter(|limit| limit.when.holds_for(facts));
+    applying.map(|limit| charge(limit, facts.call)).collect()
 }
 
 fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, call: Call) -> Charge {

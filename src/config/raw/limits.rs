@@ -71,6 +71,8 @@ pub struct RawWhen {
     pub models: Vec<Name>,
     pub tiers: Vec<Name>,
     pub endpoints: Vec<Endpoint>,
+    /// An expression in place of all these.
+    pub condition: Option<Located<String>>,
 }
 
 const SCOPES: &[(&str, Dimension)] = &[
@@ -104,7 +106,7 @@ const ALGORITHMS: &[(&str, AlgorithmWord)] = &[
     ("leaky_bucket", AlgorithmWord::LeakyBucket),
 ];
 
-const PERIODS: &[(&str, PeriodWord)] = &[
+pub const PERIODS: &[(&str, PeriodWord)] = &[
     ("hour", PeriodWord::Hour),
     ("day", PeriodWord::Day),
     ("week", PeriodWord::Week),
@@ -260,7 +262,7 @@ fn limit(
     }
 }
 
-fn word<T: Copy>(
+pub fn word<T: Copy>(
     fields: &Fields,
     name: &str,
     words: &[(&str, T)],
@@ -278,7 +280,7 @@ fn hard(fields: &Fields, read: &mut impl FnMut(bool)) -> Option<Located<bool>> {
 }
 
 /// `global`, a dimension, or a list of them.
-fn scope(item: &Item) -> Option<Located<Vec<Dimension>>> {
+pub fn scope(item: &Item) -> Option<Located<Vec<Dimension>>> {
     if item.is_word(GLOBAL) {
         return Some(Located {
             value: Vec::new(),
@@ -294,8 +296,26 @@ fn scope(item: &Item) -> Option<Located<Vec<Dimension>>> {
     })
 }
 
+/// A dimension that isn't written.
+pub fn scope_of(word: &str, at: &At) -> Option<Located<Vec<Dimension>>> {
+    let mut scopes = SCOPES.iter();
+    let (_, dimension) = scopes.find(|(known, _)| *known == word)?;
+    Some(Located {
+        value: vec![*dimension],
+        at: at.clone(),
+    })
+}
+
+/// How a budget counts, which nobody writes.
+pub fn fixed_window(at: &At) -> Located<AlgorithmWord> {
+    Located {
+        value: AlgorithmWord::FixedWindow,
+        at: at.clone(),
+    }
+}
+
 /// A weekday or a day of the month, as the period asks for.
-fn anchor(
+pub fn anchor(
     fields: &Fields,
     period: Option<&Located<PeriodWord>>,
     read: &mut impl FnMut(bool),
@@ -318,7 +338,7 @@ fn anchor(
 }
 
 /// By a word, or as usage events name it.
-fn endpoint(item: &Item) -> Option<Endpoint> {
+pub fn endpoint(item: &Item) -> Option<Endpoint> {
     let text = item.text()?.value;
     let mut words = ENDPOINTS.iter();
     let word = words.find(|(word, _)| *word == text);
@@ -332,11 +352,16 @@ fn endpoint(item: &Item) -> Option<Endpoint> {
         })
 }
 
-fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
+pub fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
     let mut when = RawWhen::default();
     let Some(item) = fields.optional("when") else {
         return when;
     };
+    if item.is_text() {
+        when.condition = item.text();
+        read(when.condition.is_some());
+        return when;
+    }
     let Some(conditions) = item.fields(&["model", "tier", "endpoint"]) else {
         read(false);
         return when;

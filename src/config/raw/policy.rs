@@ -1,21 +1,14 @@
-//! Models, plans and tenants as they are written.
+//! Models as they are written, and names behind which one is chosen.
 
-use super::limits::{self, RawLimit};
+use super::rules;
 use super::prices::{self, RawPrice};
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::AMOUNT_MAX;
-use crate::policy::{Hold, OutputField, Ratio, Vocabulary};
+use crate::policy::choice::WAYS_MAX;
+use crate::policy::{OutputField, Ratio, Vocabulary};
 use crate::pricing::ServiceTier;
 use crate::tokens::ratios::{PER_MILLE_MAX, PER_MILLE_MIN};
 use std::sync::Arc;
-
-/// The most answers that a plan may let one call ask for: what the API itself
-/// takes as `n`.
-const CHOICES_MAX: u64 = 128;
-
-/// One call of twenty produces more than what was held for it, which is charged
-/// when it ends.
-const PERCENTILE_DEFAULT: u8 = 95;
 
 pub type Name = Located<Arc<str>>;
 
@@ -39,27 +32,20 @@ pub struct RawModel {
     pub inject_include_usage: Option<bool>,
     /// Whether `max_output_tokens` was left out or could be read.
     pub max_output_is_read: bool,
+    /// It is chosen from others. The inner is `None` where that can't be read.
+    pub choose: Option<Option<Located<Vec<RawWay>>>>,
 }
 
+/// Which models under which condition.
 #[derive(Debug)]
-pub struct RawPlan {
-    pub name: Name,
-    pub limits: Option<Located<Vec<RawLimit>>>,
-    pub max_tokens_default: Option<Located<u64>>,
-    pub max_tokens_cap: Option<Located<u64>>,
-    pub choices_cap: Option<u64>,
-    pub hold: Option<Hold>,
-    /// Whether `limits`, but not each of them, was left out or could be read.
-    pub limits_are_read: bool,
-    /// Whether `output` was left out or could be read.
-    pub output_is_read: bool,
+pub struct RawWay {
+    pub when: Option<Located<String>>,
+    /// With their weights.
+    pub models: Vec<(Name, u64)>,
 }
 
-#[derive(Debug)]
-pub struct RawTenant {
-    pub name: Name,
-    pub plan: Option<Name>,
-}
+/// The largest weight of a model.
+const WEIGHT_MAX: u64 = 1_000_000;
 
 pub fn models(top: &Fields) -> Option<Located<Vec<RawModel>>> {
     let item = top.required("models", "the models that calls may name")?;
@@ -89,11 +75,67 @@ impl RawModel {
             image_tokens: None,
             inject_include_usage: None,
             max_output_is_read: false,
+            choose: None,
         }
     }
 }
 
+/// A name behind which a model is chosen, and nothing else.
+fn virtual_model(name: Name, item: &Item) -> RawModel {
+    let mut model = RawModel::unread(name);
+    let ways = item.fields(&["choose"]).and_then(|fields| {
+        let item = fields.required("choose", "which models, and when")?;
+        let items = item.one_or_list()?;
+        if items.is_empty() || items.len() > WAYS_MAX {
+            return item.report(format!("must have 1 to {WAYS_MAX} ways"));
+        }
+        let ways: Vec<Option<RawWay>> = items.iter().map(way).collect();
+        Some(Located {
+            value: ways.into_iter().collect::<Option<_>>()?,
+            at: item.at.clone(),
+        })
+    });
+    model.choose = Some(ways);
+    model
+}
+
+/// A model, several, several with weights, or one of these under a condition.
+fn way(item: &Item) -> Option<RawWay> {
+    if !item.is_mapping() {
+        let names = rules::names(item)?;
+        let models = names.into_iter().map(|name| (name, 1)).collect();
+        return Some(RawWay { when: None, models });
+    }
+    let fields = item.fields(&["when", "use"])?;
+    let when = match fields.optional("when") {
+        Some(item) => Some(item.text()?),
+        None => None,
+    };
+    let models = fields.required("use", "a model, a list of them, or weights of them")?;
+    let models = match models.is_mapping() {
+        true => {
+            let named = models.named()?.into_iter();
+            let weighted = named.map(|(name, item)| {
+                let weight = item.amount(1..=WEIGHT_MAX)?.value;
+                Some((name, weight))
+            });
+            weighted.collect::<Option<Vec<_>>>()?
+        }
+        false => {
+            let names = rules::names(&models)?;
+            names.into_iter().map(|name| (name, 1)).collect()
+        }
+    };
+    if models.is_empty() || models.len() > WAYS_MAX {
+        return item.report(format!("must have 1 to {WAYS_MAX} models"));
+    }
+    Some(RawWay { when, models })
+}
+
 fn model((name, item): (Name, Item)) -> RawModel {
+    if item.has("choose") {
+        return virtual_model(name, &item);
+    }
     let mut model = RawModel::unread(name);
     let Some(fields) = item.fields(&[
         "tier",
@@ -171,107 +213,4 @@ fn token_ratio(fields: &Fields) -> Option<Ratio> {
     let item = fields.optional("token_ratio")?;
     let per_mille = item.per_mille(PER_MILLE_MIN.into()..=PER_MILLE_MAX.into())?;
     Ratio::from_per_mille(per_mille.value)
-}
-
-pub fn plans(top: &Fields) -> Option<Located<Vec<RawPlan>>> {
-    let item = top.required("plans", "what tenants may use")?;
-    let plans = item.named()?.into_iter().map(plan).collect();
-    Some(Located {
-        value: plans,
-        at: item.at,
-    })
-}
-
-fn plan((name, item): (Name, Item)) -> RawPlan {
-    let mut plan = RawPlan {
-        name,
-        limits: None,
-        max_tokens_default: None,
-        max_tokens_cap: None,
-        choices_cap: None,
-        hold: None,
-        limits_are_read: false,
-        output_is_read: false,
-    };
-    let Some(fields) = item.fields(&["limits", "output"]) else {
-        return plan;
-    };
-    plan.limits = fields
-        .optional("limits")
-        .and_then(|item| limits::limits(&item));
-    plan.limits_are_read = fields.optional("limits").is_none() || plan.limits.is_some();
-    let Some(item) = fields.optional("output") else {
-        plan.output_is_read = true;
-        return plan;
-    };
-    plan.output_is_read = output(&item, &mut plan).is_some();
-    plan
-}
-
-/// `None` where something couldn't be read.
-fn output(item: &Item, plan: &mut RawPlan) -> Option<()> {
-    let fields = item.fields(&["max_tokens", "choices", "hold", "percentile"])?;
-    plan.hold = hold(&fields);
-    let choices = fields
-        .optional("choices")
-        .and_then(|item| item.fields(&["cap"]));
-    plan.choices_cap = choices
-        .and_then(|choices| choices.optional("cap"))
-        .and_then(|item| item.amount(1..=CHOICES_MAX))
-        .map(|cap| cap.value);
-    let Some(item) = fields.optional("max_tokens") else {
-        return Some(());
-    };
-    let max_tokens = item.fields(&["default", "cap"])?;
-    let default = max_tokens.optional("default");
-    let cap = max_tokens.optional("cap");
-    let set = (default.is_some(), cap.is_some());
-    plan.max_tokens_default = default.and_then(|item| item.amount(1..=AMOUNT_MAX));
-    plan.max_tokens_cap = cap.and_then(|item| item.amount(1..=AMOUNT_MAX));
-    let read = (
-        plan.max_tokens_default.is_some(),
-        plan.max_tokens_cap.is_some(),
-    );
-    (set == read).then_some(())
-}
-
-/// `None` after a problem.
-fn hold(fields: &Fields) -> Option<Hold> {
-    const HOLDS: &[(&str, bool)] = &[("maximum", false), ("expected", true)];
-    let expected = match fields.optional("hold") {
-        Some(item) => item.word(HOLDS)?.value,
-        None => false,
-    };
-    let percentile = fields.optional("percentile");
-    match (expected, percentile) {
-        (false, None) => Some(Hold::Maximum),
-        (false, Some(item)) => item.report("is only for hold: expected".to_owned()),
-        (true, None) => Some(Hold::Expected {
-            percentile: PERCENTILE_DEFAULT,
-        }),
-        (true, Some(item)) => {
-            let percentile = u8::try_from(item.amount(50..=99)?.value).ok()?;
-            Some(Hold::Expected { percentile })
-        }
-    }
-}
-
-pub fn tenants(top: &Fields) -> Option<Located<Vec<RawTenant>>> {
-    let item = top.required("tenants", "who may call, and on which plan")?;
-    let tenants = item
-        .named()?
-        .into_iter()
-        .map(|(name, item)| RawTenant {
-            name,
-            plan: item.fields(&["plan"]).and_then(|fields| {
-                fields
-                    .required("plan", "the name of one of the plans")?
-                    .name()
-            }),
-        })
-        .collect();
-    Some(Located {
-        value: tenants,
-        at: item.at,
-    })
 }

@@ -92,7 +92,7 @@ pub fn places(item: &Item) -> Option<Places> {
 }
 
 /// A header's name, in lower case, that weir has no other use for.
-fn header(item: &Item) -> Option<Arc<str>> {
+pub fn header(item: &Item) -> Option<Arc<str>> {
     let text = item.text()?.value;
     let token = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
     let taken = [

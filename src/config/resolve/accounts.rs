@@ -10,7 +10,7 @@ use crate::config::secret::{Secret, SecretSource, read_pepper};
 use crate::identity::source::Source;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
-use crate::policy::{PlanLimit, Sources};
+use crate::policy::{PlanLimit, Sources, Tenant};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
 pub struct Accounts {
     pub keys: KeyRing,
     pub sources: Sources,
-    pub tenants: HashMap<Arc<str>, Arc<str>>,
+    pub tenants: HashMap<Arc<str>, Tenant>,
     pub default_plan: Option<Arc<str>>,
     pub own_limits: HashMap<Arc<str>, Arc<[PlanLimit]>>,
 }
@@ -69,7 +69,14 @@ pub fn accounts(
         default_plan: default_plan?,
         own_limits: own_limits?,
         tenants: tenants
-            .map(|(tenant, plan)| Some((Arc::clone(tenant), plan?)))
+            .map(|(name, plan)| {
+                let below = policy.and_then(|policy| policy.narrower.get(name));
+                let tenant = Tenant {
+                    plan: plan?,
+                    narrower: below.cloned(),
+                };
+                Some((Arc::clone(name), tenant))
+            })
             .collect::<Option<_>>()?,
     })
 }

@@ -1,14 +1,17 @@
 //! Limits: what they count, for whom, how, and in which calls.
 
 use super::own_limits;
+use super::rules::{self, Words};
 use crate::config::problem::{At, Findings, nearest, shown};
 use crate::config::quantity::AsSpan;
 use crate::config::raw::limits::{
     AlgorithmWord, Anchor, PeriodWord, RawLimit, RawWhen, StartsWord,
 };
 use crate::config::reader::Located;
+use crate::expressions::condition::Condition;
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{Algorithm, Limit, Scope, Unit, token_bucket};
+use crate::policy::facts::Names;
 use crate::policy::{Model, PlanLimit, When};
 use crate::units::Millis;
 use jiff::civil::Weekday;
@@ -89,6 +92,7 @@ pub fn resolve(raw: &RawLimit, known: &Known, findings: &Findings) -> Option<Pla
         limit: Arc::new(limit),
         hard,
         when,
+        budget: None,
     })
 }
 
@@ -130,14 +134,38 @@ fn when(raw: &RawWhen, known: &Known, findings: &Findings) -> Option<When> {
         let names = names.iter().map(|name| Arc::clone(&name.value));
         names.collect()
     };
+    let condition = match &raw.condition {
+        Some(text) => Some(condition(text, known, findings)?),
+        None => None,
+    };
     whole.then(|| When {
         models: values(&raw.models),
         tiers: values(&raw.tiers),
         endpoints: raw.endpoints.clone(),
+        condition,
     })
 }
 
-fn unknown(what: &str, name: &Located<Arc<str>>, known: &HashSet<&str>, findings: &Findings) {
+/// A limit's own condition, which can't speak of counters: whether a call is charged
+/// to it is known before they are.
+fn condition(text: &Located<String>, known: &Known, findings: &Findings) -> Option<Condition> {
+    let models = known.models.unwrap_or_default().iter();
+    let called: HashSet<&str> = models.map(|model| &*model.name).collect();
+    let words = Words {
+        known,
+        called: &called,
+        names: &Names::default(),
+    };
+    rules::condition(text, &words, findings)
+}
+
+/// Reports that there is no such thing.
+pub fn unknown(
+    what: &str,
+    name: &Located<Arc<str>>,
+    known: &HashSet<&str>,
+    findings: &Findings,
+) {
     let hint = nearest(&name.value, known.iter().copied())
         .map(|name| format!("; did you mean {}?", shown(name)))
         .unwrap_or_default();
@@ -150,7 +178,7 @@ fn hard(raw: &RawLimit, unit: Unit, findings: &Findings) -> Option<bool> {
     let Some(hard) = &raw.hard else {
         return Some(false);
     };
-    if hard.value && !matches!(unit, Unit::OutputTokens | Unit::Tokens | Unit::Cost) {
+    if hard.value && !unit.is_of_output() {
         let unit = unit.as_str();
         let text = format!("is only for tokens, output_tokens and cost (unit is {unit})");
         findings.problem(&hard.at, text);
@@ -296,9 +324,14 @@ fn calendar_unit(period: PeriodWord, anchor: Option<Anchor>) -> CalendarUnit {
 
 /// From the database that weir brings, so that all sidecars agree.
 fn zone(raw: &RawLimit, findings: &Findings) -> Option<TimeZone> {
-    let Some(written) = &raw.zone else {
-        return Some(TimeZone::UTC);
-    };
+    match &raw.zone {
+        Some(written) => zone_of(written, findings),
+        None => Some(TimeZone::UTC),
+    }
+}
+
+/// The time zone of this name.
+pub fn zone_of(written: &Located<String>, findings: &Findings) -> Option<TimeZone> {
     let database = TimeZoneDatabase::bundled();
     if let Ok(zone) = database.get(&written.value) {
         return Some(zone);

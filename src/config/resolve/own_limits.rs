@@ -3,6 +3,7 @@
 use super::accounts::PlanOf;
 use super::limits::{Known, name_once, of_plan};
 use super::plans::Policy;
+use super::tenants;
 use crate::config::problem::Findings;
 use crate::config::raw::RawKey;
 use crate::config::raw::limits::RawLimit;
@@ -15,16 +16,30 @@ use std::sync::Arc;
 /// What the names of limits begin with that are a key's own.
 const OWN_PREFIX: &str = "own:";
 
+/// What the names of limits begin with that grants are counted by.
+const GRANT_PREFIX: &str = "grant:";
+
 /// The most limits of a key's own: each is looked at in each of its calls.
 const OWN_LIMITS_MAX: usize = 8;
 
 /// `None` after reporting that a limit is named as if it were a key's own: their
 /// counters would be the same.
 pub fn not_named_alike(raw: &RawLimit, findings: &Findings) -> Option<()> {
-    let name = raw.name.as_ref();
-    let alike = name.filter(|name| name.value.starts_with(OWN_PREFIX));
-    let Some(name) = alike else { return Some(()) };
-    let text = format!("must not begin with {OWN_PREFIX:?}: so begin those of keys");
+    let Some(name) = &raw.name else {
+        return Some(());
+    };
+    let mut taken = std::iter::once(OWN_PREFIX)
+        .chain([GRANT_PREFIX])
+        .chain(tenants::PREFIXES);
+    let Some(taken) = taken.find(|prefix| name.value.starts_with(prefix)) else {
+        return Some(());
+    };
+    let whose = match taken {
+        OWN_PREFIX => "of keys",
+        GRANT_PREFIX => "of grants",
+        _ => "that stand below a plan",
+    };
+    let text = format!("must not begin with {taken:?}: so begin those {whose}");
     findings.problem(&name.at, text);
     None
 }

@@ -1,92 +1,152 @@
-//! Plans with their limits, and models.
+//! Plans: what they extend put together, their limits, budgets and rules.
 
-use super::limits::{self, Known};
-use super::prices::Prices;
-use crate::config::model_names;
+use super::extends::{Chain, Plans};
+use super::limits::{self, Known, unknown};
+use super::models::{self, Models};
+use super::rules::{self, Words};
+use super::{tenants, virtual_models};
 use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings};
+use crate::config::raw::budgets::RawBudget;
 use crate::config::raw::limits::RawLimit;
-use crate::config::raw::{Raw, RawModel, RawPlan};
+use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
 use crate::limits::CHARGES_MAX;
-use crate::policy::{Model, ModelRatio, OutputRule, Plan, PlanLimit};
+use crate::policy::budget::Budget;
+use crate::policy::choice::VirtualModel;
+use crate::policy::facts::Names;
+use crate::policy::terms::Narrower;
+use crate::policy::{Entitlements, Guardrails, Model, Plan, PlanLimit};
+use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What calls may name, and what tenants may use.
 pub struct Policy {
     pub models: HashMap<Arc<str>, Arc<Model>>,
+    pub virtual_models: HashMap<Arc<str>, Arc<VirtualModel>>,
     pub plans: HashMap<Arc<str>, Arc<Plan>>,
     /// Limits whose counters tenants share.
     pub shared: Vec<PlanLimit>,
+    /// What stands below the plans of tenants.
+    pub narrower: HashMap<Arc<str>, Arc<Narrower>>,
 }
+
+/// What plans may speak of, and what they have in common.
+pub struct Ground<'r> {
+    pub known: &'r Known<'r>,
+    /// Every name that a call may give as its model.
+    pub called: &'r HashSet<&'r str>,
+    /// The limits beside the plans.
+    pub top: &'r [WrittenLimit<'r>],
+    /// What is built stands below a plan, and needs nothing of its own.
+    pub is_below: bool,
+    pub findings: &'r Findings,
+}
+
+pub type WrittenLimit<'r> = (&'r RawLimit, PlanLimit);
 
 /// Models, plans and the limits beside them; `None` after a problem.
 pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Policy> {
-    let raw_models = raw.models.as_ref();
     let raw_plans = raw.plans.as_ref();
-    require_some(raw_models, "model", findings);
-    require_some(raw_plans, "plan", findings);
-    let prices = Prices::of(raw, outside, findings);
-    let models = raw_models.map(|models| {
-        let models = models.value.iter();
-        let priced = models.map(|raw| Model {
-            price: prices.of_model(raw, findings),
-            ..model(raw)
-        });
-        priced.collect::<Vec<_>>()
-    });
-    let unbounded = unbounded(raw_models.map_or(&[], |models| &models.value));
-    let used: HashSet<&str> = raw
-        .tenants
-        .iter()
-        .flat_map(|tenants| &tenants.value)
-        .filter_map(|tenant| Some(&*tenant.plan.as_ref()?.value))
-        .chain(raw.default_plan.as_ref().map(|plan| &*plan.value))
-        .collect();
-    let written = raw_models.map_or(&[][..], |models| &models.value);
-    let told = written.iter().filter(|raw| prices.is_told(raw));
-    let told_prices: HashSet<&str> = told.map(|raw| &*raw.name.value).collect();
+    models::require_some(raw_plans, "plan", findings);
+    let Models {
+        models,
+        told_prices,
+        unbounded,
+    } = models::resolve(raw, outside, findings);
     let known = Known {
         models: models.as_deref(),
         told_prices: &told_prices,
     };
+    let written = raw.models.as_ref().map_or(&[][..], |models| &models.value);
+    let called: HashSet<&str> = written.iter().map(|raw| &*raw.name.value).collect();
     let top = top_limits(raw, &known, findings);
-    let mut plans = HashMap::new();
     let mut whole = top.is_some();
     let top = top.unwrap_or_default();
-    for raw in raw_plans.map_or(&[][..], |plans| &plans.value) {
+    let ground = Ground {
+        known: &known,
+        called: &called,
+        top: &top,
+        is_below: false,
+        findings,
+    };
+    let written = raw_plans.map_or(&[][..], |plans| &plans.value);
+    let by_name: Plans = written.iter().map(|raw| (&*raw.name.value, raw)).collect();
+    let used = used(raw);
+    let mut plans = HashMap::new();
+    for raw in written {
+        let chain = Chain::of(raw, &by_name, findings);
         if used.contains(&*raw.name.value) {
-            require_bound(raw, &unbounded, findings);
-        } else {
+            if let Some(chain) = &chain {
+                require_bound(raw, chain, &unbounded, findings);
+            }
+        } else if !written.iter().any(|other| extends(other, raw)) {
             findings.warning(&raw.name.at, "no tenant is on this plan");
         }
-        match plan(raw, &known, &top, findings) {
+        match chain.and_then(|chain| plan(&raw.name, &chain, &ground)) {
             Some(plan) => {
                 plans.insert(Arc::clone(&plan.name), Arc::new(plan));
             }
             None => whole = false,
         }
     }
+    let narrower = tenants::narrower(raw, &by_name, &plans, &ground);
+    let names = all_names(&plans);
+    let words = Words {
+        known: &known,
+        called: &called,
+        names: &names,
+    };
+    let raw_models = raw.models.as_ref().map_or(&[][..], |models| &models.value);
+    let virtual_models = virtual_models::virtual_models(raw_models, &words, findings);
+    let shared = top.iter().map(|(_, limit)| limit);
+    let shared = shared.filter(|l| l.limit.scope.is_shared()).cloned();
+    let shared = shared.collect();
     let models = models?
         .into_iter()
         .map(|model| (Arc::clone(&model.name), Arc::new(model)))
         .collect();
-    let shared = top.into_iter().map(|(_, limit)| limit);
-    whole.then(|| Policy {
+    let (virtual_models, narrower) = (virtual_models?, narrower?);
+    whole.then_some(Policy {
         models,
+        virtual_models,
         plans,
-        shared: shared.filter(|l| l.limit.scope.is_shared()).collect(),
+        shared,
+        narrower,
     })
 }
 
-fn require_some<T>(written: Option<&Located<Vec<T>>>, what: &str, findings: &Findings) {
-    if let Some(empty) = written.filter(|written| written.value.is_empty()) {
-        findings.problem(&empty.at, format!("must have at least one {what}"));
-    }
+fn extends(plan: &RawPlan, other: &RawPlan) -> bool {
+    let extends = plan.extends.as_ref();
+    extends.is_some_and(|extends| extends.value == other.name.value)
 }
 
-type WrittenLimit<'r> = (&'r RawLimit, PlanLimit);
+/// The plans that somebody is on.
+fn used(raw: &Raw) -> HashSet<&str> {
+    let tenants = raw.tenants.iter().flat_map(|tenants| &tenants.value);
+    let of_tenants = tenants.filter_map(|tenant| Some(&*tenant.plan.as_ref()?.value));
+    let default = raw.default_plan.as_ref().map(|plan| &*plan.value);
+    of_tenants.chain(default).collect()
+}
+
+/// The names that some plan has limits and budgets under: what conditions beside
+/// the plans may speak of.
+fn all_names(plans: &HashMap<Arc<str>, Arc<Plan>>) -> Names {
+    let all = || plans.values().flat_map(|plan| &plan.limits);
+    let mut limits: Vec<Arc<str>> = Vec::new();
+    let mut budgets: Vec<Arc<str>> = Vec::new();
+    for limit in all() {
+        let names = match limit.budget {
+            Some(_) => &mut budgets,
+            None => &mut limits,
+        };
+        if !names.contains(&limit.limit.name) {
+            names.push(Arc::clone(&limit.limit.name));
+        }
+    }
+    Names::of(limits, &budgets)
+}
 
 /// The limits beside the plans, which hold for all tenants: shared by them, or
 /// for each of them alike.
@@ -109,47 +169,10 @@ fn top_limits<'r>(
     whole.then_some(resolved)
 }
 
-/// All but its price.
-fn model(raw: &RawModel) -> Model {
-    let name = &raw.name.value;
-    Model {
-        name: Arc::clone(name),
-        tier: raw.tier.as_ref().map(|tier| Arc::clone(&tier.value)),
-        provider: raw.provider.as_ref().map(|name| Arc::clone(&name.value)),
-        price: None,
-        service_tier: raw.service_tier,
-        vocabulary: raw
-            .vocabulary
-            .unwrap_or_else(|| model_names::vocabulary(name)),
-        max_input_tokens: raw.max_input_tokens,
-        token_ratio: match (raw.token_ratio, raw.vocabulary) {
-            (Some(ratio), _) => ModelRatio::fixed(ratio),
-            (None, Some(_)) => ModelRatio::EXACT,
-            (None, None) => model_names::token_ratio(name),
-        },
-        max_output_tokens: raw
-            .max_output_tokens
-            .or_else(|| model_names::max_output_tokens(name)),
-        output_field: raw
-            .output_field
-            .unwrap_or_else(|| model_names::output_field(name)),
-        image_tokens: raw.image_tokens,
-        inject_include_usage: raw.inject_include_usage.unwrap_or(true),
-    }
-}
-
-/// The models whose output nothing bounds but a plan's default.
-fn unbounded(models: &[RawModel]) -> Vec<&str> {
-    models
-        .iter()
-        .filter(|raw| raw.max_output_is_read && model(raw).max_output_tokens.is_none())
-        .map(|raw| &*raw.name.value)
-        .collect()
-}
-
 /// A call must have a largest output, or nothing could be held for it.
-fn require_bound(raw: &RawPlan, unbounded: &[&str], findings: &Findings) {
-    if unbounded.is_empty() || raw.max_tokens_default.is_some() || !raw.output_is_read {
+fn require_bound(raw: &RawPlan, chain: &Chain, unbounded: &[String], findings: &Findings) {
+    let is_read = chain.plans().all(|plan| plan.output_is_read);
+    if unbounded.is_empty() || chain.output().max_tokens_default.is_some() || !is_read {
         return;
     }
     let path = &raw.name.at.path;
@@ -157,18 +180,67 @@ fn require_bound(raw: &RawPlan, unbounded: &[&str], findings: &Findings) {
         place: raw.name.at.place,
         path: path.field("output").field("max_tokens").field("default"),
     };
+    let unbounded: Vec<&str> = unbounded.iter().map(String::as_str).collect();
     findings.problem(
         &at,
         format!(
             "is required, as nothing else bounds the output of {}: set it, or set \
              max_output_tokens of each of these models",
-            limits::listed(unbounded)
+            limits::listed(&unbounded)
         ),
     );
 }
 
-fn plan(raw: &RawPlan, known: &Known, top: &[WrittenLimit], findings: &Findings) -> Option<Plan> {
-    if let (Some(default), Some(cap)) = (&raw.max_tokens_default, &raw.max_tokens_cap)
+/// A plan as it stands for itself; `None` after a problem.
+pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<Plan> {
+    let findings = ground.findings;
+    warn_of_output(chain, findings);
+    let raw_limits = chain.limits();
+    let raw_budgets = chain.budgets();
+    let limits_are_read = chain.plans().all(|plan| plan.limits_are_read);
+    let is_bare = raw_limits.is_empty() && raw_budgets.is_empty() && !ground.is_below;
+    if is_bare && limits_are_read {
+        findings.warning(&name.at, "the plan has no limits");
+    }
+    let count = raw_limits.len() + raw_budgets.len() + ground.top.len();
+    if count > CHARGES_MAX {
+        let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
+        let text = format!("must have at most {CHARGES_MAX} limits (got {count})");
+        findings.problem(at.unwrap_or(&name.at), text);
+    }
+    let own = own_limits(chain, &raw_limits, &raw_budgets, ground);
+    let names = names(&raw_limits, &raw_budgets, ground.top);
+    let words = Words {
+        known: ground.known,
+        called: ground.called,
+        names: &names,
+    };
+    let counters = Arc::clone(&names.counters);
+    let rules = rules::rules(&chain.rules(), &words, counters, findings);
+    let entitlements = entitlements(chain, ground);
+    let time_zone = match chain.last(|plan| plan.time_zone.as_ref()) {
+        Some(written) => Some(limits::zone_of(written, findings)?),
+        None => None,
+    };
+    let is_read = chain.plans().all(|plan| plan.is_read);
+    let (mut limits, rules, entitlements) = (own?, rules?, entitlements?);
+    let of_all_tenants = ground.top.iter().map(|(_, limit)| limit);
+    limits.extend(of_all_tenants.filter(|l| !l.limit.scope.is_shared()).cloned());
+    (is_read && limits_are_read).then(|| Plan {
+        name: Arc::clone(&name.value),
+        limits,
+        output: chain.output(),
+        entitlements,
+        guardrails: guardrails(chain),
+        rules,
+        time_zone: time_zone.filter(|zone| *zone != TimeZone::UTC),
+    })
+}
+
+fn warn_of_output(chain: &Chain, findings: &Findings) {
+    let default = chain.last(|plan| plan.output.max_tokens_default.as_ref());
+    let cap = chain.last(|plan| plan.output.max_tokens_cap.as_ref());
+    if let (Some(default), Some(cap)) = (default, cap)
         && default.value > cap.value
     {
         let text = format!(
@@ -177,51 +249,112 @@ fn plan(raw: &RawPlan, known: &Known, top: &[WrittenLimit], findings: &Findings)
         );
         findings.problem(&default.at, text);
     }
-    let raw_limits = raw.limits.as_ref().map_or(&[][..], |limits| &limits.value);
-    if raw_limits.is_empty() && raw.limits_are_read {
-        findings.warning(&raw.name.at, "the plan has no limits");
-    }
-    let count = raw_limits.len() + top.len();
-    if count > CHARGES_MAX {
-        let at = raw
-            .limits
-            .as_ref()
-            .map_or(&raw.name.at, |limits| &limits.at);
-        let text = format!("must have at most {CHARGES_MAX} limits (got {count})");
-        findings.problem(at, text);
-    }
+}
+
+/// The names of the counters that a plan's conditions may speak of.
+pub fn names(limits: &[&RawLimit], budgets: &[&RawBudget], top: &[WrittenLimit]) -> Names {
+    let own = limits.iter().filter_map(|raw| limits::name(raw));
+    let top = top.iter().map(|(_, limit)| Arc::clone(&limit.limit.name));
+    let budgets = budgets.iter().filter_map(|raw| raw.name());
+    let budgets: Vec<Arc<str>> = budgets.map(|name| Arc::clone(&name.value)).collect();
+    Names::of(own.chain(top), &budgets)
+}
+
+/// Limits and budgets, each under a name of its own.
+fn own_limits(
+    chain: &Chain,
+    limits: &[&RawLimit],
+    budgets: &[&RawBudget],
+    ground: &Ground,
+) -> Option<Vec<PlanLimit>> {
+    let findings = ground.findings;
     let mut names = HashMap::new();
-    for (raw, limit) in top {
+    for (raw, limit) in ground.top {
         names.insert(Arc::clone(&limit.limit.name), &raw.at);
     }
-    let mut whole = raw.limits_are_read;
-    let mut resolved = Vec::with_capacity(raw_limits.len());
-    for raw_limit in raw_limits {
-        limits::name_once(raw_limit, &mut names, findings);
-        match limits::of_plan(raw_limit, known, findings) {
+    let default = chain.last(|plan| plan.output.max_tokens_default.as_ref());
+    let mut whole = true;
+    let mut resolved = Vec::with_capacity(limits.len() + budgets.len());
+    for raw in limits {
+        limits::name_once(raw, &mut names, findings);
+        match limits::of_plan(raw, ground.known, findings) {
             Some(limit) => {
-                let default = raw.max_tokens_default.as_ref();
-                limits::warn_of_small(raw_limit, &limit.limit, default, findings);
+                limits::warn_of_small(raw, &limit.limit, default, findings);
                 resolved.push(limit);
             }
             None => whole = false,
         }
     }
-    let of_all_tenants = top.iter().map(|(_, limit)| limit);
-    resolved.extend(
-        of_all_tenants
-            .filter(|l| !l.limit.scope.is_shared())
-            .cloned(),
-    );
-    let default = OutputRule::default();
-    whole.then(|| Plan {
-        name: Arc::clone(&raw.name.value),
-        limits: resolved,
-        output: OutputRule {
-            max_tokens_default: raw.max_tokens_default.as_ref().map(|default| default.value),
-            max_tokens_cap: raw.max_tokens_cap.as_ref().map(|cap| cap.value),
-            choices_cap: raw.choices_cap.unwrap_or(default.choices_cap),
-            hold: raw.hold.unwrap_or_default(),
-        },
+    for raw in budgets {
+        limits::name_once(&raw.limit, &mut names, findings);
+        match limits::of_plan(&raw.limit, ground.known, findings) {
+            Some(limit) => resolved.push(budget(raw, limit)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(resolved)
+}
+
+fn budget(raw: &RawBudget, limit: PlanLimit) -> PlanLimit {
+    let thresholds = raw.warn_at.iter().map(|share| share.value);
+    PlanLimit {
+        // What is expected of a call may be held; the most that it can come to must
+        // fit, as nothing of it is free.
+        hard: limit.limit.unit.is_of_output(),
+        budget: Some(Arc::new(Budget {
+            warn_at_per_mille: thresholds.collect(),
+        })),
+        ..limit
+    }
+}
+
+fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {
+    let models = chain.last(|plan| plan.allow.models.as_ref());
+    let tiers = chain.last(|plan| plan.allow.tiers.as_ref());
+    let mut whole = true;
+    for pattern in models.into_iter().flatten() {
+        let fits = |name: &&str| pattern.value.fits(name);
+        // Models that couldn't be read have been reported.
+        if ground.known.models.is_some() && !ground.called.iter().any(fits) {
+            let name = Located {
+                value: Arc::from(pattern.value.as_str()),
+                at: pattern.at.clone(),
+            };
+            unknown("model", &name, ground.called, ground.findings);
+            whole = false;
+        }
+    }
+    let known_tiers = ground.known.tiers();
+    for tier in tiers.into_iter().flatten() {
+        if ground.known.models.is_some() && !known_tiers.contains(&*tier.value) {
+            unknown("model of tier", tier, &known_tiers, ground.findings);
+            whole = false;
+        }
+    }
+    whole.then(|| Entitlements {
+        models: models.map(|all| all.iter().map(|pattern| pattern.value.clone()).collect()),
+        tiers: tiers.map(|all| all.iter().map(|name| Arc::clone(&name.value)).collect()),
+        endpoints: chain.last(|plan| plan.allow.endpoints.clone()),
+        tools: chain.last(|plan| plan.allow.tools.clone()),
     })
+}
+
+fn guardrails(chain: &Chain) -> Guardrails {
+    let list = |of: fn(&RawPlan) -> &Vec<Arc<str>>| {
+        let mut all: Vec<Arc<str>> = Vec::new();
+        for name in chain.plans().flat_map(of) {
+            if !all.contains(name) {
+                all.push(Arc::clone(name));
+            }
+        }
+        all
+    };
+    Guardrails {
+        input_tokens_max: chain.last(|plan| plan.guardrails.input_tokens_max),
+        body_bytes_max: chain.last(|plan| plan.guardrails.body_bytes_max),
+        images_max: chain.last(|plan| plan.guardrails.images_max),
+        tools_max: chain.last(|plan| plan.guardrails.tools_max),
+        forbidden: list(|plan| &plan.guardrails.forbid),
+        dropped: list(|plan| &plan.guardrails.drop),
+    }
 }

@@ -161,20 +161,11 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
             mode_override = without_bodies.then(headers_alone);
             (Response::RequestHeaders(headers_response(edits)), metadata)
         }
-        Reply::RequestBody { body, metadata } => {
-            // Envoy answers 500 where the length that stays isn't the new one.
-            let length = body
-                .as_ref()
-                .map(|body| set("content-length", body.len().to_string()));
-            let mut response = body_response(body);
-            if let (Some(common), Some(length)) = (response.response.as_mut(), length) {
-                common.header_mutation = Some(HeaderMutation {
-                    set_headers: vec![length],
-                    ..HeaderMutation::default()
-                });
-            }
-            (Response::RequestBody(response), metadata)
-        }
+        Reply::RequestBody {
+            body,
+            head,
+            metadata,
+        } => (Response::RequestBody(sent_on(body, head)), metadata),
         Reply::RequestTrailers => (Response::RequestTrailers(TrailersResponse::default()), None),
         Reply::Refuse { rendered, metadata } => {
             let details = format!("weir_{}", metadata.decision);
@@ -200,6 +191,38 @@ pub(super) fn reply(reply: Reply) -> ProcessingResponse {
             .map(|metadata| object([(METADATA_NAMESPACE, nested(fields(metadata)))])),
         response: Some(response),
         mode_override,
+        ..ProcessingResponse::default()
+    }
+}
+
+/// A request's body, and where its head is changed, a new choice of where it goes.
+fn sent_on(body: Option<Vec<u8>>, head: HeaderEdits) -> BodyResponse {
+    // Envoy answers 500 where the length that stays isn't the new one.
+    let length = body
+        .as_ref()
+        .map(|body| set("content-length", body.len().to_string()));
+    let is_routed_anew = !head.set.is_empty();
+    let mut response = body_response(body);
+    if length.is_none() && !is_routed_anew {
+        return response;
+    }
+    let mut mutation = mutation(head);
+    mutation.set_headers.extend(length);
+    let common = response.response.get_or_insert_default();
+    common.header_mutation = Some(mutation);
+    common.clear_route_cache = is_routed_anew;
+    response
+}
+
+/// How much longer than usual the next reply may take.
+const PATIENCE: Millis = Millis(2_000);
+
+/// Asks Envoy to wait for the reply that is due. It does where
+/// `max_message_timeout` is no less.
+pub(super) fn patience(most: Millis) -> ProcessingResponse {
+    let span = std::time::Duration::from_millis(most.0.saturating_add(PATIENCE.0));
+    ProcessingResponse {
+        override_message_timeout: span.try_into().ok(),
         ..ProcessingResponse::default()
     }
 }

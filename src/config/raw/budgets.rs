@@ -1,0 +1,124 @@
+//! Budgets as they are written.
+
+use super::limits::{self, PERIODS, RawLimit};
+use super::{MINUTE_MS, policy::Name};
+use crate::config::quantity::SPAN_MS_MAX;
+use crate::config::reader::{Fields, Item, Located};
+use crate::limits::{AMOUNT_MAX, Unit};
+use crate::policy::budget::THRESHOLDS_MAX;
+
+#[derive(Debug)]
+pub struct RawBudget {
+    /// What it counts, as a limit.
+    pub limit: RawLimit,
+    /// Thousandths of its amount.
+    pub warn_at: Vec<Located<u64>>,
+}
+
+const FIELDS: &[&str] = &[
+    "name", "per", "unit", "amount", "every", "zone", "anchor", "warn_at", "mode", "when",
+];
+
+const UNITS: &[(&str, Unit)] = &[
+    ("cost", Unit::Cost),
+    ("tokens", Unit::Tokens),
+    ("input_tokens", Unit::InputTokens),
+    ("output_tokens", Unit::OutputTokens),
+    ("requests", Unit::Requests),
+];
+
+/// Where nothing is said.
+const PER_DEFAULT: &str = "tenant";
+
+/// All budgets of a list.
+pub fn budgets(item: &Item) -> Option<Located<Vec<RawBudget>>> {
+    Some(Located {
+        value: item.list()?.iter().filter_map(budget).collect(),
+        at: item.at.clone(),
+    })
+}
+
+fn budget(item: &Item) -> Option<RawBudget> {
+    let fields = item.fields(FIELDS)?;
+    let mut is_read = true;
+    let mut read = |ok: bool| is_read &= ok;
+    let name = fields.required("name", "conditions speak of it by its name");
+    let unit = match fields.optional("unit") {
+        Some(item) => item.word(UNITS),
+        None => Some(Located {
+            value: Unit::Cost,
+            at: fields.at.clone(),
+        }),
+    };
+    let is_cost = unit.as_ref().is_some_and(|unit| unit.value == Unit::Cost);
+    let amount = fields.required("amount", "how much, as 500 USD or 2M (tokens)");
+    let amount = amount.and_then(|item| match is_cost {
+        true => item.dollars(1..=AMOUNT_MAX),
+        false => item.amount(1..=AMOUNT_MAX),
+    });
+    let scope = match fields.optional("per") {
+        Some(item) => limits::scope(&item),
+        None => limits::scope_of(PER_DEFAULT, &fields.at),
+    };
+    let every = fields.required("every", "how long it is for: hour, day, week, month or 30d");
+    let is_period = |item: &Item| PERIODS.iter().any(|(word, _)| item.is_word(word));
+    let period = every.clone().filter(is_period);
+    let period = period.and_then(|item| item.word(PERIODS));
+    let anchor = limits::anchor(&fields, period.as_ref(), &mut read);
+    let span = every.filter(|item| !is_period(item));
+    let length = span.and_then(|item| {
+        let span = item.span(MINUTE_MS..=SPAN_MS_MAX);
+        read(span.is_some());
+        span
+    });
+    let warn_at = warn_at(&fields, &mut read);
+    Some(RawBudget {
+        limit: RawLimit {
+            at: fields.at.clone(),
+            name: name.and_then(|item| item.name()),
+            scope,
+            unit,
+            amount,
+            length_is_missing: false,
+            every: length,
+            period,
+            zone: fields.optional("zone").and_then(|item| item.text()),
+            anchor,
+            starts: None,
+            algorithm: Some(limits::fixed_window(&fields.at)),
+            burst: None,
+            mode: limits::word(&fields, "mode", limits::MODES, &mut read),
+            hard: None,
+            when: limits::when(&fields, &mut read),
+            is_read,
+        },
+        warn_at,
+    })
+}
+
+/// Shares of the amount, as `[0.5, 0.8]`, rising.
+fn warn_at(fields: &Fields, read: &mut impl FnMut(bool)) -> Vec<Located<u64>> {
+    let Some(item) = fields.optional("warn_at") else {
+        return Vec::new();
+    };
+    let shares = item.one_or_list().and_then(|items| {
+        if items.len() > THRESHOLDS_MAX {
+            return item.report(format!("must have at most {THRESHOLDS_MAX} thresholds"));
+        }
+        let shares = items.iter().map(|item| item.per_mille(1..=1_000));
+        shares.collect::<Option<Vec<_>>>()
+    });
+    let rises = |shares: &Vec<Located<u64>>| shares.windows(2).all(|w| w[0].value < w[1].value);
+    let shares = shares.and_then(|shares| match rises(&shares) {
+        true => Some(shares),
+        false => item.report("must rise: 0.5 before 0.8"),
+    });
+    read(shares.is_some());
+    shares.unwrap_or_default()
+}
+
+impl RawBudget {
+    pub fn name(&self) -> Option<&Name> {
+        self.limit.name.as_ref()
+    }
+}

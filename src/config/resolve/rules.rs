@@ -1,0 +1,149 @@
+//! Rules and conditions: compiled, and held to what exists.
+
+use super::limits::{Known, unknown};
+use crate::config::problem::{Findings, shown};
+use crate::config::raw::rules::{RawAction, RawRule, RawSwap};
+use crate::config::reader::Located;
+use crate::expressions::condition::{Condition, Schema};
+use crate::policy::facts::{self, Names};
+use crate::policy::rule::{Action, RULES_MAX, Rule, Rules, Swap};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What rules may speak of.
+pub struct Words<'r> {
+    pub known: &'r Known<'r>,
+    /// Every name that a call may give as its model.
+    pub called: &'r HashSet<&'r str>,
+    pub names: &'r Names,
+}
+
+/// All rules of a plan, in order; `None` after a problem. `counters` are the names
+/// under which `words.names` are counted.
+pub fn rules(
+    raw: &[&RawRule],
+    words: &Words,
+    counters: Arc<[Arc<str>]>,
+    findings: &Findings,
+) -> Option<Rules> {
+    if let Some(first) = raw.get(RULES_MAX) {
+        let text = format!("a plan may have at most {RULES_MAX} policies (got {})", raw.len());
+        findings.problem(&first.at, text);
+        return None;
+    }
+    let mut first = HashMap::new();
+    let mut all = Vec::with_capacity(raw.len());
+    let mut whole = true;
+    for raw in raw {
+        name_once(raw, &mut first, findings);
+        match rule(raw, words, findings) {
+            Some(rule) => all.push(rule),
+            None => whole = false,
+        }
+    }
+    whole.then(|| Rules::new(all, counters))
+}
+
+fn name_once<'r>(
+    raw: &'r RawRule,
+    first: &mut HashMap<&'r str, &'r RawRule>,
+    findings: &Findings,
+) {
+    let Some(name) = &raw.name else { return };
+    match first.get(&*name.value) {
+        Some(earlier) => {
+            let text = format!("{} is named {} already", earlier.at.path, shown(&name.value));
+            findings.problem(&name.at, text);
+        }
+        None => {
+            first.insert(&name.value, raw);
+        }
+    }
+}
+
+fn rule(raw: &RawRule, words: &Words, findings: &Findings) -> Option<Rule> {
+    let when = match &raw.when {
+        Some(text) => Some(condition(text, words, findings)?),
+        None => None,
+    };
+    let then: Vec<Option<Action>> = raw
+        .then
+        .iter()
+        .map(|raw| action(raw, words, findings))
+        .collect();
+    let then = then.into_iter().collect::<Option<Vec<_>>>()?;
+    let needs = when.as_ref().map(|when| facts::Needs::of(when.fields()));
+    raw.is_read.then_some(())?;
+    Some(Rule {
+        name: Arc::clone(&raw.name.as_ref()?.value),
+        needs_counters: needs.is_some_and(|needs| needs.counters),
+        when,
+        then,
+        mode: raw.mode,
+    })
+}
+
+/// A condition, compiled; `None` after a problem.
+pub fn condition(
+    text: &Located<String>,
+    words: &Words,
+    findings: &Findings,
+) -> Option<Condition> {
+    let schema: &dyn Schema = words.names;
+    let condition = match Condition::compile(&text.value, schema) {
+        Ok(condition) => condition,
+        Err(error) => {
+            findings.problem(&text.at, error.to_string());
+            return None;
+        }
+    };
+    let tiers = words.known.tiers();
+    let mut whole = true;
+    for (field, value) in condition.texts_compared() {
+        let (what, known) = if facts::names_models(field) {
+            ("model", words.called)
+        } else if facts::names_tiers(field) {
+            ("model of tier", &tiers)
+        } else {
+            continue;
+        };
+        // Models that couldn't be read have been reported.
+        if words.known.models.is_some() && !known.contains(value) && !value.is_empty() {
+            let name = Located {
+                value: Arc::from(value),
+                at: text.at.clone(),
+            };
+            unknown(what, &name, known, findings);
+            whole = false;
+        }
+    }
+    whole.then_some(condition)
+}
+
+fn action(raw: &RawAction, words: &Words, findings: &Findings) -> Option<Action> {
+    Some(match raw {
+        RawAction::Warn(message) => Action::Warn {
+            message: message.clone(),
+        },
+        RawAction::Throttle(throttle) => Action::Throttle(*throttle),
+        RawAction::ClampOutput(max_tokens) => Action::ClampOutput {
+            max_tokens: *max_tokens,
+        },
+        RawAction::Downgrade(swap) => Action::Downgrade(downgrade(swap, words, findings)?),
+        RawAction::Route(route) => Action::Route(route.clone()),
+        RawAction::RequireApproval(approval) => Action::RequireApproval(approval.clone()),
+        RawAction::Block(block) => Action::Block(block.clone()),
+    })
+}
+
+fn downgrade(raw: &RawSwap, words: &Words, findings: &Findings) -> Option<Swap> {
+    let mut whole = true;
+    for name in &raw.to {
+        whole &= words.known.has_model(name, findings);
+    }
+    whole.then(|| Swap {
+        to: raw.to.iter().map(|name| Arc::clone(&name.value)).collect(),
+        drop: raw.drop.clone(),
+        refuse: raw.refuse.clone(),
+    })
+}

@@ -1,0 +1,126 @@
+//! Calls that need someone's consent: by which grant they go on, or whom to ask.
+//!
+//! A grant is a limit like others: what it allows is counted in the tenant's own
+//! slot, reserved and settled with all else that a call is charged to. So it is used
+//! up exactly, by however many sidecars at once.
+
+use crate::limits::period::{EVERY_MAX, Period};
+use crate::limits::reservation::counter_id;
+use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Mode, Scope, Unit};
+use crate::policy::Snapshot;
+use crate::policy::facts::Facts;
+use crate::policy::grants::{Allowance, ApprovalRequest, Grant};
+use crate::policy::rule::{Approval, Rule};
+use crate::protocol::denial::{Denial, PolicyDenial, PolicyKind};
+use crate::units::Millis;
+use std::sync::Arc;
+
+/// What a grant's limit is named, before the grant's id.
+pub(super) const GRANT: &str = "grant:";
+
+/// A call that may go on by a grant.
+#[derive(Debug)]
+pub(super) struct Granted {
+    /// `None` where the grant is without bounds.
+    pub charge: Option<Charge>,
+    /// What becomes of the call where the grant is used up.
+    pub otherwise: Box<Needed>,
+}
+
+/// Consent that a call needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needed {
+    pub denial: Denial,
+    pub request: ApprovalRequest,
+}
+
+/// The newest grant that fits.
+///
+/// # Errors
+/// No grant fits.
+pub(super) fn granted(
+    snapshot: &Snapshot,
+    approval: &Approval,
+    rule: &Rule,
+    facts: &Facts,
+) -> Result<Granted, Box<Needed>> {
+    let (who, model) = (facts.call.who, &facts.call.model.name);
+    let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
+    let newest = grants.max_by_key(|grant| grant.from);
+    let otherwise = Box::new(needed(snapshot, approval, rule, facts));
+    match newest {
+        Some(grant) => Ok(Granted {
+            charge: charge(grant, facts),
+            otherwise,
+        }),
+        None => Err(otherwise),
+    }
+}
+
+/// What a call takes of a grant.
+fn charge(grant: &Grant, facts: &Facts) -> Option<Charge> {
+    let most = facts.call.most;
+    let (unit, amount, taken) = match grant.allowance {
+        Allowance::Calls(calls) => (Unit::Requests, calls, 1),
+        Allowance::CostNanos(nanos) => (Unit::Cost, nanos, most.cost_nanos),
+        Allowance::Unlimited => return None,
+    };
+    // Begun by the first call, it outlasts the grant.
+    let lasts = Millis(grant.until.since(grant.from).0.clamp(1, EVERY_MAX.0));
+    let name: Arc<str> = format!("{GRANT}{}", grant.id).into();
+    let limit = Limit {
+        name: Arc::clone(&name),
+        scope: Scope::TENANT,
+        unit,
+        amount: amount.min(AMOUNT_MAX),
+        algorithm: Algorithm::FixedWindow {
+            period: Arc::new(Period::first_hit(lasts)),
+        },
+        mode: Mode::Enforce,
+    };
+    let counter = counter_id(&name, &[&facts.call.who.tenant]);
+    Some(Charge::new(Arc::new(limit), counter, taken))
+}
+
+/// The refusal, by which consent can be asked for.
+fn needed(snapshot: &Snapshot, approval: &Approval, rule: &Rule, facts: &Facts) -> Needed {
+    let request = request(approval, rule, facts);
+    let who = facts.call.who;
+    let denied_by = snapshot.grants.denied_by(&who.tenant, &request.id);
+    let message = match (&denied_by, &approval.message, &approval.approvers) {
+        (Some(by), ..) => format!("This call was not approved by {by} (request {}).", request.id),
+        (None, Some(message), _) => format!("{message} (approval request {})", request.id),
+        (None, None, Some(approvers)) => format!(
+            "This call needs an approval: ask {approvers} to approve request {}.",
+            request.id
+        ),
+        (None, None, None) => format!(
+            "This call needs an approval: ask for request {} to be approved.",
+            request.id
+        ),
+    };
+    let denial = Denial::Policy(Box::new(PolicyDenial {
+        kind: PolicyKind::NeedsApproval {
+            request_id: request.id.to_string(),
+            approvers: approval.approvers.clone(),
+            denied_by: denied_by.cloned(),
+        },
+        rule: Arc::clone(&rule.name),
+        message,
+    }));
+    Needed { denial, request }
+}
+
+/// What is to be approved.
+fn request(approval: &Approval, rule: &Rule, facts: &Facts) -> ApprovalRequest {
+    let call = facts.call;
+    ApprovalRequest::of(
+        call.who,
+        &rule.name,
+        &call.model.name,
+        call.endpoint.path(),
+        call.most.cost_nanos,
+        approval,
+        facts.now,
+    )
+}

@@ -1,0 +1,136 @@
+//! Guardrails: what a call may ask for at all.
+//!
+//! They say no in the dialect's own words, and which field is at fault; or lower what
+//! is asked for, and the answer says so.
+
+use super::planning::Planned;
+use super::weigh::Ask;
+use crate::policy::rule::Rule;
+use crate::policy::{OutputRule, Over, Terms, plan};
+use crate::protocol::denial::{Denial, Entitlement, PolicyDenial, PolicyKind};
+use crate::protocol::{BodyError, CallFacts};
+use std::sync::Arc;
+
+/// What can be told before a call is planned.
+///
+/// # Errors
+/// The first that the call is against.
+pub(super) fn before(terms: Terms, ask: &Ask) -> Result<(), Denial> {
+    let (facts, body_bytes) = (&ask.facts, ask.body.len() as u64);
+    let bound = |what: fn(&plan::Guardrails) -> Option<u64>| terms.least(|p| what(&p.guardrails));
+    at_most("body_bytes", body_bytes, bound(|g| g.body_bytes_max), None)?;
+    let images = facts.images.len() as u64;
+    at_most("images", images, bound(|g| g.images_max), None)?;
+    at_most("tools", facts.tools, bound(|g| g.tools_max), Some("tools"))?;
+    for name in &facts.tool_names {
+        if !terms.allow_tool(name) {
+            return Err(not_entitled(Entitlement::Tool));
+        }
+    }
+    for plan in terms.layers() {
+        let mut forbidden = plan.guardrails.forbidden.iter();
+        if let Some(name) = forbidden.find(|name| has(facts, name)) {
+            return Err(guardrail(
+                "forbidden",
+                format!("{name} may not be used here."),
+                Some(name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What can be told once it is planned.
+///
+/// # Errors
+/// As [`before`].
+pub(super) fn after(terms: Terms, planned: &Planned) -> Result<(), Denial> {
+    let most = terms.least(|plan| plan.guardrails.input_tokens_max);
+    at_most("input_tokens", planned.prompt.tokens, most, None)
+}
+
+/// How many answers are asked for, where it is to be fewer than the client did.
+///
+/// # Errors
+/// More than may be.
+pub(super) fn choices(rule: &OutputRule, facts: &CallFacts) -> Result<Option<u64>, Denial> {
+    let cap = rule.choices_cap.unwrap_or(plan::CHOICES_DEFAULT);
+    if facts.choices <= cap {
+        return Ok(None);
+    }
+    let can_be_written = facts.anchors.n.is_some() || facts.anchors.best_of.is_some();
+    if rule.choices_over == Some(Over::Clamp) && can_be_written {
+        return Ok(Some(cap));
+    }
+    Err(Denial::Body(BodyError {
+        message: format!(
+            "At most {cap} choices may be asked for at once (got {}).",
+            facts.choices
+        ),
+        param: Some("n".into()),
+    }))
+}
+
+/// Fields with which a call can't go to another model.
+///
+/// # Errors
+/// It has one of them.
+pub(super) fn lacks(
+    ask: &Ask,
+    fields: &[Arc<str>],
+    model: &str,
+    rule: &Rule,
+) -> Result<(), Denial> {
+    let mut fields = fields.iter();
+    match fields.find(|name| has(&ask.facts, name)) {
+        None => Ok(()),
+        Some(name) => Err(guardrail(
+            &rule.name,
+            format!("{name} can't be used now: the call would go to {model}, which lacks it."),
+            Some(name),
+        )),
+    }
+}
+
+/// The refusal of a call for what is not part of its caller's plan.
+pub(super) fn not_entitled(what: Entitlement) -> Denial {
+    let (rule, message) = match what {
+        Entitlement::Model => ("models", "This model is not part of your plan."),
+        Entitlement::Tier => ("tiers", "Models of this tier are not part of your plan."),
+        Entitlement::Endpoint => ("endpoints", "This endpoint is not part of your plan."),
+        Entitlement::Tool => ("tools", "A tool of this request is not part of your plan."),
+    };
+    Denial::Policy(Box::new(PolicyDenial {
+        kind: PolicyKind::NotEntitled { what },
+        rule: rule.into(),
+        message: message.to_owned(),
+    }))
+}
+
+fn has(facts: &CallFacts, path: &str) -> bool {
+    facts.fields.iter().any(|field| field.path == path)
+}
+
+fn at_most(what: &str, asked: u64, most: Option<u64>, param: Option<&str>) -> Result<(), Denial> {
+    match most.filter(|most| asked > *most) {
+        None => Ok(()),
+        Some(most) => Err(guardrail(
+            what,
+            format!(
+                "At most {most} {} may be sent in one call (got {asked}).",
+                what.replace('_', " ")
+            ),
+            param,
+        )),
+    }
+}
+
+fn guardrail(rule: &str, message: String, param: Option<&str>) -> Denial {
+    Denial::Policy(Box::new(PolicyDenial {
+        kind: PolicyKind::Guardrail {
+            param: param.map(str::to_owned),
+        },
+        rule: Arc::from(rule),
+        message,
+    }))
+}

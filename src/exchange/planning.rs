@@ -1,0 +1,130 @@
+//! What a call may use and cost at a model, and which bytes of its body change.
+
+use super::admit::Admission;
+use super::cost;
+use super::open_call::ExpectedOutput;
+use super::output_cap::Cap;
+use super::prompt::{self, Prompt, Words};
+use super::weigh::Ask;
+use crate::policy::{Estimate, Hold, Model, Terms};
+use crate::pricing::PinnedPrice;
+use crate::protocol::denial::Denial;
+use crate::protocol::json_edit::Edit;
+use crate::protocol::request::{self, Changes};
+use crate::protocol::{CallFacts, Endpoint};
+use std::sync::Arc;
+
+/// A call as it would be made.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    pub prompt: Prompt,
+    pub estimate: Estimate,
+    pub most: Estimate,
+    pub expected: Option<ExpectedOutput>,
+    pub searches: u64,
+    pub stream: bool,
+    pub strip_usage: bool,
+    pub request_bytes: u64,
+    pub price: Option<PinnedPrice>,
+    /// How much one answer may produce, and what of that is written.
+    pub cap: Cap,
+    /// So many answers are asked for, in place of more.
+    pub choices: Option<u64>,
+    pub drop_fields: Vec<Arc<str>>,
+}
+
+/// Plans a call at this model; `clamp` is the most tokens of one answer by a rule.
+///
+/// # Errors
+/// It can't be bounded, or asks for more than it may.
+pub(super) fn plan(
+    admission: &Admission,
+    ask: &Ask,
+    terms: Terms,
+    model: &Model,
+    clamp: Option<u64>,
+) -> Result<Planned, Denial> {
+    let Ask {
+        who, body, facts, ..
+    } = ask;
+    let output = terms.output();
+    let choices = super::guardrails::choices(&output, facts)?;
+    let cap = Cap::of(&output, model, facts, who.endpoint, clamp)?;
+    let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
+    let prompt = match who.endpoint.is_free() {
+        true => Prompt::default(),
+        false => {
+            let words = words(admission, who.endpoint, model);
+            prompt::of_call(words, model, facts, body, admission.counting)?
+        }
+    };
+    let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
+    let price = model.price.as_ref();
+    let price = price.map(|price| price.pin(who.started_at, may));
+    let answers = answers(facts, choices);
+    let priced = |tokens: u64| {
+        let output_tokens = tokens.saturating_mul(answers);
+        let input_tokens = prompt.held_tokens;
+        Estimate::priced(price.as_ref(), input_tokens, output_tokens, facts.searches)
+    };
+    let most = priced(cap.tokens);
+    let estimate = priced(held_tokens(admission, ask, output.hold, model, &cap));
+    let dropped = terms.layers().flat_map(|plan| &plan.guardrails.dropped);
+    Ok(Planned {
+        prompt,
+        estimate,
+        most,
+        expected: ExpectedOutput::of(output.hold, answers, most),
+        searches: facts.searches,
+        stream: facts.stream,
+        strip_usage: facts.stream && !facts.include_usage && asks_for_usage,
+        request_bytes: body.len() as u64,
+        price,
+        cap,
+        choices,
+        drop_fields: dropped.cloned().collect(),
+    })
+}
+
+/// How many answers are made, where fewer are asked for than the client did.
+fn answers(facts: &CallFacts, choices: Option<u64>) -> u64 {
+    let prompts = facts.answers / facts.choices.max(1);
+    choices.map_or(facts.answers, |choices| choices.saturating_mul(prompts.max(1)))
+}
+
+fn words<'m>(admission: &Admission, endpoint: Endpoint, model: &'m Model) -> Words<'m> {
+    Words {
+        model: &model.name,
+        dialect: endpoint.dialect(),
+        vocabulary: model.vocabulary,
+        ratio: admission.learned.ratios.of(model),
+        held_ratio: admission.learned.ratios.held_of(model),
+    }
+}
+
+/// What is held for the output of one answer.
+fn held_tokens(admission: &Admission, ask: &Ask, hold: Hold, model: &Model, cap: &Cap) -> u64 {
+    let known = match hold {
+        Hold::Maximum => None,
+        Hold::Expected { .. } => {
+            let tenant = &ask.who.principal.tenant;
+            admission.learned.expected.output_tokens(tenant, &model.name)
+        }
+    };
+    known.map_or(cap.tokens, |known| known.min(cap.tokens))
+}
+
+impl Planned {
+    /// What changes in the body; `model` where it goes to another than it names.
+    pub fn edits(&self, facts: &CallFacts, model: Option<&str>) -> Vec<Edit> {
+        let drop_fields: Vec<&str> = self.drop_fields.iter().map(|name| &**name).collect();
+        let changes = Changes {
+            output_max: self.cap.written,
+            include_usage: self.strip_usage,
+            model,
+            choices: self.choices,
+            drop_fields: &drop_fields,
+        };
+        request::edits(facts, &changes)
+    }
+}

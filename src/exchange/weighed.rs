@@ -1,0 +1,236 @@
+//! From a weighing to the next step: it waits, reserves, or is weighed again with
+//! what the store said.
+
+use super::admit::{self, Admission, Refused};
+use super::deciding::{Again, Deciding, Pending, SendOn, Waiting};
+use super::message::{Effect, Metadata, Notice, Reply, Step};
+use super::weigh::{self, Ask, Weighed};
+use super::{Exchange, Role, State, rules_told, verdict};
+use crate::limits::{Charge, Decision, HoldId, Refusal, Reservation, Standing};
+use crate::policy::{PlanLimit, Terms};
+use crate::policy::budget::Passed;
+use crate::policy::facts::Counters;
+use crate::units::{Millis, UnixMillis};
+use std::sync::Arc;
+
+impl Exchange {
+    pub(super) fn admission(&self, hold: HoldId) -> Admission<'_> {
+        Admission {
+            settings: self.settings,
+            snapshot: &self.snapshot,
+            learned: &self.learned,
+            hold,
+            counting: &self.counting,
+        }
+    }
+
+    pub(super) fn on_weighed(
+        &mut self,
+        weighed: Result<(Ask, Weighed), Box<Refused>>,
+        now: UnixMillis,
+    ) -> Step {
+        match weighed {
+            Ok((ask, weighed)) => {
+                let again = weighed.needs_counters.then(|| {
+                    let became = weighed.became.clone();
+                    Box::new(Again { ask, became })
+                });
+                self.go_on(weighed, again, Millis(0))
+            }
+            Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
+        }
+    }
+
+    /// The call waits, or reserves. `waited` is for how long it has.
+    fn go_on(&mut self, weighed: Weighed, again: Option<Box<Again>>, waited: Millis) -> Step {
+        let Weighed {
+            deciding,
+            reservation,
+            delay,
+            ..
+        } = weighed;
+        let mut pending = Pending {
+            deciding,
+            again,
+            waited,
+        };
+        match delay.filter(|(delay, _)| *delay > waited) {
+            Some((delay, rule)) => {
+                pending.waited = delay;
+                let most = self.delay_max(&pending.deciding).max(delay);
+                self.state = State::Waiting(Box::new(Waiting {
+                    pending,
+                    reservation,
+                    rule,
+                }));
+                let span = Millis(delay.0 - waited.0);
+                Step::effect(Effect::Wait { span, most })
+            }
+            None => self.reserve(pending, reservation),
+        }
+    }
+
+    /// The longest that rules may hold a call back.
+    fn delay_max(&self, deciding: &Deciding) -> Millis {
+        let terms = self.snapshot.terms(&deciding.principal);
+        let rules = terms.into_iter().flat_map(Terms::rules);
+        rules.map(|rules| rules.delay_max).max().unwrap_or_default()
+    }
+
+    pub(super) fn reserve(&mut self, pending: Pending, reservation: Reservation) -> Step {
+        self.state = State::Deciding(Box::new(pending));
+        Step::effect(Effect::Reserve(reservation))
+    }
+
+    /// Nobody more may wait.
+    pub(super) fn on_crowd(&mut self, waiting: Waiting, now: UnixMillis) -> Step {
+        let Waiting { pending, rule, .. } = waiting;
+        let denial = weigh::crowded(&rule, pending.waited);
+        let (id, refused) = pending.deciding.refused(denial);
+        admit::refuse(refused, self.form, id, now)
+    }
+
+    pub(super) fn on_decided(
+        &mut self,
+        mut pending: Pending,
+        decision: Option<Decision>,
+        now: UnixMillis,
+    ) -> Step {
+        let said = match &decision {
+            Some(Decision::Admitted(standings)) => Some((standings, true)),
+            Some(Decision::Refused(_, standings)) => Some((standings, false)),
+            Some(Decision::Ended) | None => None,
+        };
+        let Some((again, (standings, taken))) = pending.again.take().zip(said) else {
+            return self.conclude(pending, decision, now);
+        };
+        let charges = all_charges(&pending);
+        let counters = Counters::before(&charges, standings, taken);
+        let hold = self.hold.again();
+        let weighed = self.admission(hold).weigh(&again.ask, Some(&counters));
+        let waited = pending.waited;
+        let weighed = match weighed {
+            Ok(weighed) => {
+                let delay = weighed.delay.as_ref().filter(|(delay, _)| *delay > waited);
+                if weighed.became == again.became && (delay.is_none() || !taken) {
+                    let call = &mut pending.deciding.call;
+                    call.actions = weighed.deciding.call.actions;
+                    call.rate_headers = weighed.deciding.call.rate_headers;
+                    return self.conclude(pending, decision, now);
+                }
+                Ok(weighed)
+            }
+            Err(refused) => Err(refused),
+        };
+        // It isn't the call any more that the store was asked for.
+        let given_back = Effect::Settle(Box::new(pending.deciding.give_back(None)));
+        self.hold = hold;
+        let mut step = match weighed {
+            Ok(weighed) => self.go_on(weighed, None, waited),
+            Err(refused) => admit::refuse(*refused, self.form, hold, now),
+        };
+        step.effects.insert(0, given_back);
+        step
+    }
+
+    /// What the store's decision makes of the call.
+    fn conclude(&mut self, pending: Pending, decision: Option<Decision>, now: UnixMillis) -> Step {
+        let notices = match &decision {
+            Some(Decision::Admitted(standings)) => self.passed(&pending.deciding, standings),
+            Some(Decision::Refused(refusal, _)) => self.used_up(&pending.deciding, *refusal),
+            Some(Decision::Ended) | None => Vec::new(),
+        };
+        let mut step = match pending.deciding.decide(decision, self.form, now) {
+            Ok((mut call, send_on)) => {
+                for notice in &notices {
+                    rules_told::warn(&mut call.rate_headers, notice);
+                }
+                let hand_over = self.role == Role::Door;
+                let metadata = hand_over.then(|| Metadata::handing_over(&call));
+                if !hand_over {
+                    self.state = State::Upstream(Box::new(call));
+                }
+                Step::reply(sent_on(send_on, metadata))
+            }
+            Err(step) => *step,
+        };
+        step.effects.extend(notices.into_iter().map(Effect::Notice));
+        step
+    }
+
+    /// The thresholds of budgets that are passed.
+    fn passed(&self, deciding: &Deciding, standings: &[Standing]) -> Vec<Notice> {
+        let Some(terms) = self.snapshot.terms(&deciding.principal) else {
+            return Vec::new();
+        };
+        let budgets = terms.limits().filter_map(|limit| {
+            let budget = limit.budget.as_ref()?;
+            let charges = deciding.charges.iter().zip(standings);
+            let mut of_it = charges.filter(|(charge, _)| charge.limit.name == limit.limit.name);
+            let (charge, standing) = of_it.next()?;
+            let passed = budget.passed(charge, standing)?;
+            Some(Notice::Budget {
+                tenant: Arc::clone(&deciding.principal.tenant),
+                passed,
+                refused: false,
+            })
+        });
+        budgets.collect()
+    }
+
+    /// The budget that refused the call, if it was one.
+    fn used_up(&self, deciding: &Deciding, refusal: Refusal) -> Vec<Notice> {
+        let charge = deciding.charges.get(refusal.charge);
+        let terms = self.snapshot.terms(&deciding.principal);
+        let Some((charge, terms)) = charge.zip(terms) else {
+            return Vec::new();
+        };
+        let mut limits = terms.limits();
+        let is_budget = |limit: &PlanLimit| {
+            limit.budget.is_some() && limit.limit.name == charge.limit.name
+        };
+        if !limits.any(is_budget) {
+            return Vec::new();
+        }
+        vec![Notice::Budget {
+            tenant: Arc::clone(&deciding.principal.tenant),
+            passed: Passed {
+                budget: Arc::clone(&charge.limit.name),
+                counter: Arc::clone(&charge.counter),
+                threshold_per_mille: 1_000,
+                used: refusal.used,
+                amount: charge.limit.amount,
+                resets_in_ms: refusal.reset_after.map(|after| after.0),
+            },
+            refused: true,
+        }]
+    }
+
+    /// The client left before anything was reserved.
+    pub(super) fn on_left(waiting: &Waiting, now: UnixMillis) -> Step {
+        let event = verdict::void(&waiting.pending.deciding.call, now);
+        Step::effect(Effect::Record(Box::new(event)))
+    }
+}
+
+fn all_charges(pending: &Pending) -> Vec<Charge> {
+    [&*pending.deciding.charges, &pending.deciding.shared].concat()
+}
+
+fn sent_on(send_on: SendOn, metadata: Option<Metadata>) -> Reply {
+    match send_on {
+        SendOn::Body { body, head } => Reply::RequestBody {
+            body,
+            head,
+            metadata,
+        },
+        SendOn::Head {
+            edits,
+            without_bodies,
+        } => Reply::RequestHeaders {
+            edits,
+            metadata,
+            without_bodies,
+        },
+    }
+}
