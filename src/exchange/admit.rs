@@ -94,6 +94,7 @@ pub(super) fn refusal_of(
     let mut rendered = refusal::render(form, &refused.denial, &id.to_string());
     let decision: Arc<str> = match &refused.denial {
         Denial::Rate(rate) => Arc::clone(&rate.limit_name),
+        Denial::Policy(policy) => Arc::clone(&policy.rule),
         other => Arc::from(other.reason()),
     };
     rendered.headers.append(&mut refused.rate_headers);
@@ -228,7 +229,14 @@ impl Admission<'_> {
         let cap = Cap::of(plan, model, facts, who.endpoint)?;
         let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
         let strip_usage = facts.stream && !facts.include_usage && asks_for_usage;
-        let edits = request::edits(facts, cap.written, strip_usage);
+        let edits = request::edits(
+            facts,
+            &request::Changes {
+                output_max: cap.written,
+                include_usage: strip_usage,
+                ..request::Changes::default()
+            },
+        );
         let prompt = match who.endpoint.is_free() {
             true => Prompt::default(),
             false => prompt::of_call(

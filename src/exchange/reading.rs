@@ -4,9 +4,10 @@
 use super::Settings;
 use super::head::{Identified, scopes_allow};
 use crate::policy::{Model, Plan, Snapshot};
+use crate::protocol::CallFacts;
 use crate::protocol::denial::{Denial, EncodingFault, Scope};
 use crate::protocol::inflate::{self, WholeError};
-use crate::protocol::{CallFacts, request};
+use crate::protocol::request::{self, Wants};
 use std::sync::Arc;
 
 /// A body that was read.
@@ -29,9 +30,10 @@ pub(super) fn read<'s>(
     settings: Settings,
 ) -> Result<Read<'s>, Denial> {
     let body = readable(who, body, end, settings.body_bytes_max)?;
+    let wants = Wants::default();
     let facts = match &who.content.boundary {
-        None => request::read(who.endpoint, who.path_model.as_deref(), &body),
-        Some(boundary) => request::read_form(who.endpoint, boundary, &body),
+        None => request::read(who.endpoint, who.path_model.as_deref(), &body, wants),
+        Some(boundary) => request::read_form(who.endpoint, boundary, &body, wants),
     };
     let facts = facts.map_err(Denial::Body)?;
     let plan = snapshot.plans.get(&who.principal.plan);
