@@ -55,6 +55,8 @@ pub struct CallFacts {
     pub answers: u64,
     /// The larger of `n` and `best_of`. At least 1.
     pub choices: u64,
+    /// The separate prompts, each of which is answered. At least 1.
+    pub prompts: u64,
     /// Every text that the model will read, in order.
     pub texts: Vec<TextSpan>,
     /// Some of them are JSON as it stands, which the provider renders in its
@@ -81,6 +83,14 @@ pub struct CallFacts {
     /// where nothing bounds them, [`request::SEARCHES_GUESSED`]; never more than
     /// [`request::SEARCHES_MAX`].
     pub searches: u64,
+    /// The tools that it defines, by name, as
+    /// [`request::TOOL_NAMES_MAX`]'s module has it. Empty unless asked for by
+    /// [`request::Wants`], as are the next two.
+    pub tool_names: Vec<String>,
+    /// What the client says of its call: names and values, both short texts.
+    pub metadata: Vec<(String, String)>,
+    /// Every field of the body, and of the objects in it that weir may add to.
+    pub fields: Vec<FieldSpan>,
     /// Where edits would go.
     pub anchors: Anchors,
 }
@@ -123,6 +133,12 @@ pub enum Detail {
 /// The places in a body where edits go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Anchors {
+    /// The body is a form, whose values stand as they are, not as JSON.
+    pub form: bool,
+    pub model: ModelPlace,
+    /// The numbers that say how many answers are asked for: `n`, `best_of` and
+    /// their like.
+    pub choices: Vec<Choices>,
     /// Just behind the opening brace of the whole body, and whether nothing
     /// else stands in it.
     pub open: usize,
@@ -135,6 +151,47 @@ pub struct Anchors {
     pub stream_options: Slot,
     /// The value of `stream_options.include_usage`.
     pub include_usage: Option<Range<usize>>,
+}
+
+/// Where a body names its model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ModelPlace {
+    /// Nowhere, nor does the path.
+    #[default]
+    Nowhere,
+    /// The path alone does.
+    Path,
+    /// In this JSON string, with its quotes, behind a prefix; or in this `null`.
+    Json {
+        span: Range<usize>,
+        prefix: &'static str,
+    },
+    /// In this text of a form's part.
+    Raw(Range<usize>),
+    /// In several places, or in none that could be added to.
+    Fixed,
+}
+
+/// A number of answers as the request gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choices {
+    pub count: u64,
+    /// The number's bytes in the body.
+    pub span: Range<usize>,
+}
+
+/// A field of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldSpan {
+    /// Its name, behind that of the object it is in: `logit_bias`,
+    /// `generationConfig.topK`. A field that weir knows goes by its usual name,
+    /// however the client spelt it.
+    pub path: String,
+    /// The object that it is in; `None`: the body itself.
+    pub object: Option<&'static str>,
+    /// From its name through its value, without any comma; of a form the whole
+    /// part, with the boundary before it.
+    pub span: Range<usize>,
 }
 
 /// A field of the body that holds an object.

@@ -10,7 +10,7 @@ use crate::exchange::prompt::{Prompt, Words};
 use crate::policy::Model;
 use crate::protocol::answer::{AnswerKind, AnswerReader};
 use crate::protocol::inflate::Encoding;
-use crate::protocol::request;
+use crate::protocol::request::{self, Wants};
 use crate::protocol::{Answer, Dialect, Endpoint, Usage};
 use crate::tokens::ratios::Ratio;
 use crate::tokens::{Counting, StreamCount, TAIL_BYTES_MAX, Vocabulary};
@@ -267,7 +267,7 @@ fn input_tokens(
     path_model: Option<&str>,
     body: &[u8],
 ) -> Option<u64> {
-    let facts = request::read(endpoint, path_model, body).ok()?;
+    let facts = request::read(endpoint, path_model, body, Wants::default()).ok()?;
     Some(Prompt::of(words, &facts, body, &Counting::unbounded()).tokens)
 }
 

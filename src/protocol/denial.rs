@@ -3,8 +3,12 @@
 //! `refusal` renders a [`Denial`] into a [`Rendered`] answer that the caller's
 //! SDK understands. Nothing here repeats a prompt or a key.
 
+mod policy;
+
 use super::BodyError;
 use std::sync::Arc;
+
+pub use policy::{BLOCKED_STATUS, Entitlement, PolicyDenial, PolicyKind};
 
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub enum Denial {
     /// The key is not for such calls.
     OutOfScope(Scope),
     Rate(Box<RateDenial>),
+    /// A rule or a guardrail of the operator's.
+    Policy(Box<PolicyDenial>),
     /// The gateway didn't show weir the request's body.
     Unmetered,
     /// Whether the key is one isn't known now.
@@ -143,8 +149,8 @@ pub struct RateStanding {
 }
 
 impl Denial {
-    /// A short, fixed name for metrics, events and `x-weir-decision`; a limit
-    /// goes by its own name there.
+    /// A short, fixed name for metrics, events and `x-weir-decision`; a limit and
+    /// a rule go by their own names there.
     pub fn reason(&self) -> &'static str {
         match self {
             Denial::Unauthenticated(_) => "unauthenticated",
@@ -168,6 +174,7 @@ impl Denial {
             Denial::OutOfScope(Scope::Limits) => "key_limits",
             Denial::KeysUnavailable => "keys_unavailable",
             Denial::Rate(rate) => rate.unit.as_str(),
+            Denial::Policy(policy) => policy.kind.as_str(),
             Denial::Unmetered => "unmetered",
             Denial::LimitsUnavailable => "limits_unavailable",
         }

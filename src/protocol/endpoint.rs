@@ -10,7 +10,7 @@ mod rows;
 mod suffix;
 
 use super::answer::{AnswerKind, Rules};
-use super::request::{Form, Upload};
+use super::request::{Form, Upload, is_model_name};
 use Dialect::{Anthropic, Cohere, Ollama, OpenAi};
 use rows::{ROWS, Request, Row};
 use std::borrow::Cow;
@@ -241,6 +241,16 @@ impl Endpoint {
             let model = fits.then(|| row.suffix.model(path))??;
             Some((row.endpoint, model))
         })
+    }
+
+    /// The path of a call at this endpoint, without its query, with another model
+    /// in place of the one that it names; `None` where it names none, or can't
+    /// name this one. [`Endpoint::of_request_path`] reads the new one as it read
+    /// the old.
+    pub fn path_for_model(self, path: &str, model: &str) -> Option<String> {
+        let nameable = is_model_name(model) && !matches!(model, "." | "..");
+        let path = nameable.then(|| self.row().suffix.with_model(path, model))??;
+        is_plain(&path).then_some(path)
     }
 
     /// Whether a provider that is lenient could take a path for one of a known

@@ -27,6 +27,9 @@ pub struct Part<'b> {
     pub is_file: bool,
     /// Its bytes in the body.
     pub content: Range<usize>,
+    /// All of it, from the boundary before it to the end of its last line: a body
+    /// without these bytes is a form without this part.
+    pub whole: Range<usize>,
 }
 
 /// Why a body can't be read.
@@ -81,6 +84,7 @@ pub fn parts<'b>(boundary: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, Multip
     let mut at = first.len();
     let mut parts = Vec::new();
     loop {
+        let begin = at - first.len();
         match body.get(at..).unwrap_or_default() {
             [b'-', b'-'] | [b'-', b'-', b'\r', b'\n'] => return Ok(parts),
             [b'-', b'-', ..] => return Err(MultipartError::Trailing),
@@ -94,7 +98,10 @@ pub fn parts<'b>(boundary: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, Multip
         let end = finder
             .find(rest)
             .ok_or(MultipartError::Unended(parts.len()))?;
-        parts.push(part(rest.get(..end).unwrap_or_default(), at, parts.len())?);
+        let mut part = part(rest.get(..end).unwrap_or_default(), at, parts.len())?;
+        // With the line break that belongs to the next boundary.
+        part.whole = begin..at + end + 2;
+        parts.push(part);
         at += end + delimiter.len();
     }
 }
@@ -129,6 +136,7 @@ fn part(bytes: &[u8], at: usize, index: usize) -> Result<Part<'_>, MultipartErro
         name,
         is_file,
         content: at + length + 4..at + bytes.len(),
+        whole: at..at + bytes.len(),
     })
 }
 

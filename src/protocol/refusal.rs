@@ -14,11 +14,12 @@
 //! then `retry-after`; cohere-python the latter two.
 
 mod guess;
+mod policy;
 mod words;
 
 pub(super) use words::{Fault, Said};
 
-use super::denial::{Denial, Rendered};
+use super::denial::{Denial, PolicyKind, Rendered};
 use super::{Dialect, Endpoint, anthropic, bedrock, cohere, gemini, ollama, openai};
 
 /// The longest that an SDK is told to wait by itself, in milliseconds.
@@ -94,12 +95,26 @@ pub fn render(form: Form, denial: &Denial, id: &str) -> Rendered {
         Dialect::Ollama => ollama::refusal::render(&said),
     };
     rendered.headers.extend(retry_headers(said.wait_ms));
+    rendered.headers.extend(approval_header(denial));
     if said.fault == Fault::Encoding {
         // As RFC 7694 asks of a 415.
         let codings = "gzip, deflate, br, zstd".to_owned();
         rendered.headers.push(("accept-encoding", codings));
     }
     rendered
+}
+
+/// By which id an approval can be granted, so that tools needn't look for it in
+/// the message.
+fn approval_header(denial: &Denial) -> Option<(&'static str, String)> {
+    let Denial::Policy(policy) = denial else {
+        return None;
+    };
+    let PolicyKind::NeedsApproval { request_id, .. } = &policy.kind else {
+        return None;
+    };
+    let is_value = request_id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_value.then(|| ("x-weir-approval", request_id.clone()))
 }
 
 /// `retry-after` counts whole seconds, so it is rounded up; the exact time is

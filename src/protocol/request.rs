@@ -11,38 +11,46 @@
 //! What asks for work that can't be bounded or counted is refused, or said to
 //! be [`CallFacts::unseen_input`]. No error repeats what the client wrote.
 //!
-//! Left to others: which models and how many choices are allowed, counting
+//! Left to others: which models, tools, fields and how many choices are allowed, counting
 //! tokens, and every rule of the provider that has no bearing on what is used.
 
 mod edit;
 mod fault;
+mod field_spans;
 mod fields;
 mod form;
 mod media;
+mod metadata;
 mod place;
 mod prompt;
 pub(in crate::protocol) mod searches;
 mod shared_fields;
 pub(in crate::protocol) mod take;
+mod tool_names;
 mod uploaded;
 mod value;
 
 use crate::protocol::json::Scanner;
-use crate::protocol::{Anchors, BodyError, CallFacts, Endpoint, Image, OutputMax, TextSpan};
+use crate::protocol::{
+    Anchors, BodyError, CallFacts, Endpoint, FieldSpan, Image, ModelPlace, OutputMax, TextSpan,
+};
 use std::borrow::Cow;
 
-pub use edit::edits;
+pub use edit::{Changes, edits};
 pub(in crate::protocol) use fault::Fault;
+pub use field_spans::FIELDS_MAX;
 pub(in crate::protocol) use fields::{Field, Fields};
 use form::Read;
 pub use form::{CapField, CapPlace};
 pub(in crate::protocol) use form::{
     CapRule, Form, Member, ModelField, OTHERS, StreamField, member, spelt,
 };
+pub use metadata::{METADATA_NAME_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
 pub(in crate::protocol) use place::Place;
 pub(in crate::protocol) use searches::Searches;
 pub use searches::{SEARCHES_GUESSED, SEARCHES_MAX};
 pub use shared_fields::is_model_name;
+pub use tool_names::{TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX};
 pub(in crate::protocol) use uploaded::{Upload, What};
 pub(in crate::protocol) use value::Integer;
 
@@ -64,6 +72,26 @@ pub const TEXTS_MAX: usize = 1 << 18;
 /// The most images of a body.
 pub const IMAGES_MAX: usize = 4_096;
 
+/// What is kept of a body beside what every call needs. The default is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// [`CallFacts::tool_names`].
+    pub tool_names: bool,
+    /// [`CallFacts::metadata`].
+    pub metadata: bool,
+    /// [`CallFacts::fields`], without which none can be dropped.
+    pub fields: bool,
+}
+
+impl Wants {
+    /// All of it.
+    pub const ALL: Self = Self {
+        tool_names: true,
+        metadata: true,
+        fields: true,
+    };
+}
+
 /// Reads a whole request body. `path_model` is the model that the path names.
 ///
 /// # Errors
@@ -72,9 +100,10 @@ pub fn read(
     endpoint: Endpoint,
     path_model: Option<&str>,
     body: &[u8],
+    wants: Wants,
 ) -> Result<CallFacts, BodyError> {
     let form = endpoint.form().ok_or_else(BodyError::unserved)?;
-    let mut reading = Reading::new(form, path_model, body)?;
+    let mut reading = Reading::new(form, path_model, body, wants)?;
     reading.body()?;
     Ok(reading.finish()?)
 }
@@ -83,15 +112,21 @@ pub fn read(
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_form(endpoint: Endpoint, boundary: &str, body: &[u8]) -> Result<CallFacts, BodyError> {
+pub fn read_form(
+    endpoint: Endpoint,
+    boundary: &str,
+    body: &[u8],
+    wants: Wants,
+) -> Result<CallFacts, BodyError> {
     let upload = endpoint.upload().ok_or_else(BodyError::unserved)?;
-    uploaded::read(upload, boundary, body)
+    uploaded::read(upload, boundary, body, wants)
 }
 
 /// A body being read.
 pub(in crate::protocol) struct Reading<'a> {
     form: &'static Form,
     path_model: Option<&'a str>,
+    wants: Wants,
     pub json: Scanner<'a>,
     pub texts: Vec<TextSpan>,
     pub has_raw_json: bool,
@@ -119,6 +154,9 @@ pub(in crate::protocol) struct Reading<'a> {
     pub n: u64,
     pub best_of: u64,
     pub anchors: Anchors,
+    tool_names: Vec<String>,
+    metadata: Vec<(String, String)>,
+    fields: Vec<FieldSpan>,
 }
 
 impl<'a> Reading<'a> {
@@ -126,10 +164,16 @@ impl<'a> Reading<'a> {
         form: &'static Form,
         path_model: Option<&'a str>,
         body: &'a [u8],
+        wants: Wants,
     ) -> Result<Self, Fault> {
+        let model = match path_model {
+            Some(_) => ModelPlace::Path,
+            None => ModelPlace::Nowhere,
+        };
         Ok(Self {
             form,
             path_model,
+            wants,
             json: Scanner::new(body)?,
             texts: Vec::new(),
             has_raw_json: false,
@@ -152,7 +196,13 @@ impl<'a> Reading<'a> {
             searches: Searches::default(),
             n: 1,
             best_of: 1,
-            anchors: Anchors::default(),
+            anchors: Anchors {
+                model,
+                ..Anchors::default()
+            },
+            tool_names: Vec::new(),
+            metadata: Vec::new(),
+            fields: Vec::new(),
         })
     }
 
@@ -167,6 +217,7 @@ impl<'a> Reading<'a> {
         self.anchors.empty = true;
         while let Some(field) = fields.next(&mut self.json, &place)? {
             self.anchors.empty = false;
+            let began = self.field_began(None, field.known_name(), &fields.key)?;
             match field {
                 Field::Known(known) => (known.read)(self, &place.field(known.name))?,
                 Field::Other(key) => {
@@ -174,6 +225,7 @@ impl<'a> Reading<'a> {
                     others(self, &place)?;
                 }
             }
+            self.field_ended(began);
         }
         names.check()?;
         Ok(self.json.end()?)
@@ -210,6 +262,7 @@ impl<'a> Reading<'a> {
             cap_field,
             answers: choices.saturating_mul(self.prompts.max(1)),
             choices,
+            prompts: self.prompts.max(1),
             texts: self.texts,
             has_raw_json: self.has_raw_json,
             messages: self.messages,
@@ -222,6 +275,9 @@ impl<'a> Reading<'a> {
             repeated: self.repeated.map(|text| (text, self.repeats)),
             service_tier: self.service_tier,
             searches: self.searches.most(),
+            tool_names: self.tool_names,
+            metadata: self.metadata,
+            fields: self.fields,
             anchors: self.anchors,
         })
     }

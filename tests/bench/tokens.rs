@@ -10,7 +10,8 @@ use weir::driver::clock::Monotonic;
 use weir::exchange::prompt::{Prompt, Words};
 use weir::protocol::answer::{AnswerKind, AnswerReader};
 use weir::protocol::inflate::Encoding;
-use weir::protocol::{Dialect, Endpoint, request};
+use weir::protocol::request::{self, Wants};
+use weir::protocol::{Dialect, Endpoint};
 use weir::tokens::ratios::Ratio;
 use weir::tokens::{Counting, Plain, StreamCount, TAIL_BYTES_MAX, Vocabulary, count};
 
@@ -217,7 +218,12 @@ fn chats(corpus: &Corpus, dice: &mut Dice) -> anyhow::Result<()> {
             );
             let counting = Counting::new(round, Arc::new(Monotonic::start()));
             let began = Instant::now();
-            let facts = request::read(Endpoint::ChatCompletions, None, body.as_bytes())?;
+            let facts = request::read(
+                Endpoint::ChatCompletions,
+                None,
+                body.as_bytes(),
+                Wants::default(),
+            )?;
             reading.push(began.elapsed().as_secs_f64() * 1e6);
             let words = Words {
                 model: "gpt-4o",

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir::exchange::prompt::{Prompt, Words};
 use weir::policy::token_ratios::{RatioLearner, RatioLesson};
-use weir::protocol::{Endpoint, request};
+use weir::protocol::Endpoint;
+use weir::protocol::request::{self, Wants};
 use weir::tokens::ratios::{ModelRatio, Ratio};
 use weir::tokens::{Counting, Vocabulary};
 
@@ -36,7 +37,7 @@ impl Recorded {
         let actual = case.expected["usage"]["input_tokens"].as_u64()?;
         let named = case.endpoint.path().contains("{model}");
         let path_model = named.then_some(model.as_str());
-        let facts = request::read(case.endpoint, path_model, &body).ok()?;
+        let facts = request::read(case.endpoint, path_model, &body, Wants::default()).ok()?;
         let is_all = !facts.unseen_input && facts.images.is_empty();
         let runs_tools = ["input-grows", "url-context", "web-search"];
         // Some bodies are recorded without their texts.
@@ -55,7 +56,7 @@ impl Recorded {
     fn prompt(&self, ratio: Ratio) -> Prompt {
         let named = self.endpoint.path().contains("{model}");
         let path_model = named.then_some(self.model.as_str());
-        let facts = request::read(self.endpoint, path_model, &self.body).unwrap();
+        let facts = request::read(self.endpoint, path_model, &self.body, Wants::default()).unwrap();
         let words = Words {
             model: &self.model,
             dialect: self.endpoint.dialect(),

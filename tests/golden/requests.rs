@@ -3,7 +3,8 @@
 
 use crate::all_cases;
 use serde_json::Value;
-use weir::protocol::{CallFacts, Endpoint, request};
+use weir::protocol::request::{self, Wants};
+use weir::protocol::{CallFacts, Endpoint};
 
 /// Requests that are refused, and for which field.
 const REFUSED: [(&str, &str); 3] = [
@@ -39,7 +40,7 @@ fn recorded_requests_are_read() {
         let (endpoint, model) = Endpoint::of_request_path(path, None)
             .unwrap_or_else(|| panic!("{}: {path}", case.name));
         assert_eq!(endpoint, case.endpoint, "{}", case.name);
-        match request::read(endpoint, model.as_deref(), &body) {
+        match request::read(endpoint, model.as_deref(), &body, Wants::ALL) {
             Ok(facts) => {
                 check(&case.name, &case.expected, &body, &facts);
                 if facts.unseen_input {

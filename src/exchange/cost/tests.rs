@@ -3,7 +3,7 @@
 use super::*;
 use crate::pricing::ModelPrice;
 use crate::pricing::{Schedule, notation, total_nanos};
-use crate::protocol::request;
+use crate::protocol::request::{self, Wants};
 
 const MODEL: &str = "gpt-4o";
 
@@ -17,7 +17,7 @@ fn model(price: &str) -> Model {
 }
 
 fn asked(endpoint: Endpoint, body: &str) -> May {
-    let facts = request::read(endpoint, None, body.as_bytes()).unwrap();
+    let facts = request::read(endpoint, None, body.as_bytes(), Wants::default()).unwrap();
     may(endpoint, &model("free"), &facts, body.as_bytes(), 10)
 }
 

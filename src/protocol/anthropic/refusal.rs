@@ -28,7 +28,8 @@ fn kind(fault: Fault) -> &'static str {
     match fault {
         Fault::Key(_) => "authentication_error",
         Fault::UnknownUrl | Fault::UnknownModel => "not_found_error",
-        Fault::OutOfScope => "permission_error",
+        Fault::OutOfScope | Fault::Approval => "permission_error",
+        Fault::Blocked(status) => blocked(status),
         Fault::TooLarge => "request_too_large",
         Fault::RateSoon | Fault::RateLater => "rate_limit_error",
         Fault::Quota => "billing_error",
@@ -39,6 +40,20 @@ fn kind(fault: Fault) -> &'static str {
         | Fault::MediaType
         | Fault::Encoding
         | Fault::Body
+        | Fault::Guardrail
         | Fault::NeverFits => "invalid_request_error",
+    }
+}
+
+/// The type that goes with a status that a rule says.
+fn blocked(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        _ => "invalid_request_error",
     }
 }

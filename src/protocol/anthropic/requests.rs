@@ -23,8 +23,9 @@ pub(in crate::protocol) const MESSAGES: Form = Form {
         member("output_config", take::any_text),
         member("output_format", take::any_text),
         member("service_tier", take::service_tier),
+        member("metadata", take::metadata),
         // What a server of tools brings in, or a container holds, is read too.
-        member("mcp_servers", take::unseen_unless_empty),
+        member("mcp_servers", mcp_servers),
         member("container", take::unseen),
     ],
     model: ModelField::Required,
@@ -86,6 +87,10 @@ struct Source {
     data: Option<TextSpan>,
     /// It consists of blocks or a text, which are read already.
     content: bool,
+}
+
+fn mcp_servers(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.unseen_tools("mcp", place)
 }
 
 const THINKING: &[Member] = &[member("type", |reading, place| {

@@ -33,7 +33,8 @@ fn status_and_name(fault: Fault) -> (u16, &'static str) {
         Fault::Key(_) => (403, "UnrecognizedClientException"),
         Fault::UnknownUrl => (404, "UnknownOperationException"),
         Fault::UnknownModel => (404, "ResourceNotFoundException"),
-        Fault::OutOfScope => (403, "AccessDeniedException"),
+        Fault::OutOfScope | Fault::Approval => (403, "AccessDeniedException"),
+        Fault::Blocked(status) => (status, blocked(status)),
         Fault::TooLarge => (413, "RequestEntityTooLargeException"),
         Fault::RateSoon | Fault::RateLater => (429, "ThrottlingException"),
         Fault::Quota => (400, "ServiceQuotaExceededException"),
@@ -44,6 +45,21 @@ fn status_and_name(fault: Fault) -> (u16, &'static str) {
         | Fault::MediaType
         | Fault::Encoding
         | Fault::Body
+        | Fault::Guardrail
         | Fault::NeverFits => (400, "ValidationException"),
+    }
+}
+
+/// The error that goes with a status that a rule says.
+fn blocked(status: u16) -> &'static str {
+    match status {
+        401 => "UnrecognizedClientException",
+        402 => "ServiceQuotaExceededException",
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        409 => "ConflictException",
+        413 => "RequestEntityTooLargeException",
+        429 => "ThrottlingException",
+        _ => "ValidationException",
     }
 }

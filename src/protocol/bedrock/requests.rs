@@ -60,7 +60,7 @@ const CONVERSE_MEMBERS: &[Member] = &[
     member("promptVariables", take::any_text),
     member("guardrailConfig", take::pass),
     member("additionalModelResponseFieldPaths", take::pass),
-    member("requestMetadata", take::pass),
+    member("requestMetadata", take::metadata),
     member("performanceConfig", take::pass),
     member(OTHERS, take::any_text),
     member("serviceTier", service_tier),

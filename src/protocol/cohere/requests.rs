@@ -38,7 +38,7 @@ pub(in crate::protocol) const CHAT_V1: Form = Form {
         member("stream", take::stream),
         // What only the provider keeps, or looks up by itself.
         member("conversation_id", take::unseen),
-        member("connectors", take::unseen_unless_empty),
+        member("connectors", connectors),
     ],
     model: ModelField::Required,
     input: Some("message"),
@@ -89,6 +89,10 @@ fn messages(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
 fn message_v1(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     reading.count_message(place)?;
     reading.input_text(place)
+}
+
+fn connectors(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    reading.unseen_tools("connectors", place)
 }
 
 fn content(reading: &mut Reading, place: &Place) -> Result<(), Fault> {

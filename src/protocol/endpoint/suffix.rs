@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// What stands before a model's name at Azure.
+const DEPLOYMENTS: &str = "/deployments/";
+
 pub(super) enum Suffix {
     /// With this.
     Plain(&'static str),
@@ -29,7 +32,7 @@ impl Suffix {
             Suffix::None => None,
             Suffix::Plain(suffix) => {
                 let before = path.strip_suffix(suffix)?;
-                let deployment = before.rsplit_once("/deployments/");
+                let deployment = before.rsplit_once(DEPLOYMENTS);
                 let name = deployment.map(|(_, name)| name);
                 let name = name.filter(|name| !name.contains('/'));
                 // Whoever names a model so takes no other.
@@ -47,6 +50,38 @@ impl Suffix {
             }
         }
     }
+}
+
+/// A path that ends so, with another model in place of the one that it names.
+impl Suffix {
+    pub(super) fn with_model(&self, path: &str, model: &str) -> Option<String> {
+        // Whatever is wrong with the old path is found here.
+        self.model(path)??;
+        let (before, after) = match self {
+            Suffix::None => return None,
+            Suffix::Plain(suffix) => (&DEPLOYMENTS, suffix),
+            Suffix::Model { before, after } => (before, after),
+        };
+        let (front, _) = path.strip_suffix(after)?.rsplit_once(before)?;
+        Some(format!("{front}{before}{}{after}", encoded(model)))
+    }
+}
+
+/// A segment of a path that is read as this text by whoever decodes it once: all
+/// but RFC 3986's unreserved characters is encoded, as AWS's and Google's own
+/// clients do it. `@`, which splits Vertex's names of models from their versions,
+/// stands there as it is.
+fn encoded(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' | b'@' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// Whether an endpoint may follow: `/v1`, `/openai/v1`, `/beta`, or nothing.

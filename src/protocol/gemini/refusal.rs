@@ -46,7 +46,8 @@ fn word(fault: Fault) -> &'static str {
     match fault {
         Fault::Key(_) => "UNAUTHENTICATED",
         Fault::UnknownUrl | Fault::UnknownModel => "NOT_FOUND",
-        Fault::OutOfScope => "PERMISSION_DENIED",
+        Fault::OutOfScope | Fault::Approval => "PERMISSION_DENIED",
+        Fault::Blocked(status) => blocked(status),
         Fault::RateSoon | Fault::RateLater | Fault::Quota => "RESOURCE_EXHAUSTED",
         Fault::Unmetered => "INTERNAL",
         Fault::Unavailable => "UNAVAILABLE",
@@ -56,7 +57,22 @@ fn word(fault: Fault) -> &'static str {
         | Fault::Encoding
         | Fault::TooLarge
         | Fault::Body
+        | Fault::Guardrail
         | Fault::NeverFits => "INVALID_ARGUMENT",
+    }
+}
+
+/// The code that goes with a status that a rule says: the reverse of
+/// `google/rpc/code.proto`'s own table.
+fn blocked(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        402 | 429 => "RESOURCE_EXHAUSTED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        400 => "INVALID_ARGUMENT",
+        _ => "FAILED_PRECONDITION",
     }
 }
 

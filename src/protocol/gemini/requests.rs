@@ -30,6 +30,7 @@ const GENERATE_MEMBERS: &[Member] = &[
     // A prompt that the provider keeps.
     spelt("cachedContent", "cached_content", take::unseen),
     spelt("serviceTier", "service_tier", take::service_tier),
+    member("labels", take::metadata),
 ];
 
 const fn generate(stream: bool) -> Form {

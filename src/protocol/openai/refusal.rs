@@ -29,9 +29,11 @@ pub fn render(said: &Said) -> Rendered {
     }
 }
 
-fn kind_and_code(said: &Said) -> (&'static str, &'static str) {
+fn kind_and_code<'s>(said: &'s Said) -> (&'static str, &'s str) {
     let kind = match said.fault {
         Fault::Quota => return ("insufficient_quota", "insufficient_quota"),
+        Fault::Approval => return (PERMISSION, "approval_required"),
+        Fault::Blocked(status) => return (blocked_kind(status), said.code.unwrap_or("blocked")),
         Fault::RateSoon | Fault::RateLater | Fault::NeverFits => {
             return (rate_kind(said), "rate_limit_exceeded");
         }
@@ -47,8 +49,9 @@ fn kind_and_code(said: &Said) -> (&'static str, &'static str) {
         Fault::Encoding => "unsupported_content_encoding",
         Fault::TooLarge => "request_too_large",
         Fault::Body => "invalid_request_body",
+        Fault::Guardrail => "guardrail",
         Fault::UnknownModel => "model_not_found",
-        Fault::OutOfScope => "permission_denied",
+        Fault::OutOfScope | Fault::Approval | Fault::Blocked(_) => "permission_denied",
         Fault::Unmetered => "unmetered",
         Fault::Unavailable => "limits_unavailable",
         Fault::RateSoon | Fault::RateLater | Fault::NeverFits | Fault::Quota => {
@@ -56,6 +59,18 @@ fn kind_and_code(said: &Said) -> (&'static str, &'static str) {
         }
     };
     (kind, code)
+}
+
+const PERMISSION: &str = "permission_error";
+
+/// The type of what a rule blocks, by the status that it says.
+fn blocked_kind(status: u16) -> &'static str {
+    match status {
+        402 => "insufficient_quota",
+        403 => PERMISSION,
+        429 => "requests",
+        _ => "invalid_request_error",
+    }
 }
 
 fn rate_kind(said: &Said) -> &'static str {

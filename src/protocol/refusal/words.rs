@@ -1,9 +1,9 @@
 //! What a refusal says, in words that fit every dialect, and whether the same
 //! call is worth another try.
 
-use super::{Form, QuotaStatus, WAIT_MAX_MS};
+use super::{Form, QuotaStatus, WAIT_MAX_MS, policy};
 use crate::protocol::denial::{
-    Credential, Denial, EncodingFault, RateDenial, RateRetry, RateUnit, Scope,
+    Credential, Denial, EncodingFault, PolicyKind, RateDenial, RateRetry, RateUnit, Scope,
 };
 use crate::protocol::openai::rate_headers::{duration, seconds};
 use crate::protocol::{Dialect, Endpoint};
@@ -34,6 +34,12 @@ pub(in crate::protocol) enum Fault {
     Quota,
     /// More than the limit can ever give.
     NeverFits,
+    /// By a rule, which says the status.
+    Blocked(u16),
+    /// Somebody has to grant it first.
+    Approval,
+    /// The request asks for what it may not.
+    Guardrail,
     Unmetered,
     Unavailable,
 }
@@ -50,6 +56,8 @@ pub(in crate::protocol) struct Said<'d> {
     pub wait_ms: Option<u64>,
     /// The limit that refused.
     pub rate: Option<&'d RateDenial>,
+    /// The rule's own code of the error.
+    pub code: Option<&'d str>,
     /// weir's id of the call.
     pub id: &'d str,
     quota_status: Option<QuotaStatus>,
@@ -59,11 +67,12 @@ impl Fault {
     /// The HTTP status, where a dialect has none of its own.
     pub fn status(self) -> u16 {
         match self {
-            Fault::Header | Fault::Body | Fault::NeverFits => 400,
+            Fault::Header | Fault::Body | Fault::NeverFits | Fault::Guardrail => 400,
             Fault::Key(_) => 401,
             Fault::Quota => 402,
             Fault::UnknownUrl | Fault::UnknownModel => 404,
-            Fault::OutOfScope => 403,
+            Fault::OutOfScope | Fault::Approval => 403,
+            Fault::Blocked(status) => status,
             Fault::Method => 405,
             Fault::TooLarge => 413,
             Fault::MediaType | Fault::Encoding => 415,
@@ -93,6 +102,10 @@ impl<'d> Said<'d> {
                 RateRetry::AfterMillis(ms) | RateRetry::WhenOneEnds { hint_ms: ms } => Some(ms),
                 RateRetry::Never => None,
             },
+            (Fault::RateSoon, Denial::Policy(policy)) => match policy.kind {
+                PolicyKind::Throttled { retry_after_ms } => Some(retry_after_ms),
+                _ => None,
+            },
             _ => None,
         };
         Self {
@@ -100,11 +113,22 @@ impl<'d> Said<'d> {
             message,
             field: match denial {
                 Denial::Body(body) => body.param.as_deref(),
+                Denial::Policy(policy) => match &policy.kind {
+                    PolicyKind::Guardrail { param } => param.as_deref(),
+                    _ => None,
+                },
                 _ => None,
             },
             wait_ms: wait_ms.map(|ms| ms.min(WAIT_MAX_MS)),
             rate: match denial {
                 Denial::Rate(rate) => Some(rate),
+                _ => None,
+            },
+            code: match denial {
+                Denial::Policy(policy) => match &policy.kind {
+                    PolicyKind::Blocked { code, .. } => code.as_deref(),
+                    _ => None,
+                },
                 _ => None,
             },
             id,
@@ -145,6 +169,7 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
             let fault = Fault::of_rate(rate);
             return (fault, of_rate(rate, fault, dialect));
         }
+        Denial::Policy(denial) => return policy::words(denial, dialect),
         Denial::BadQuery => (
             Fault::Header,
             "The query of the URL may only hold alt (sse or json), key and prettyPrint here.",
@@ -274,20 +299,25 @@ fn of_rate(rate: &RateDenial, fault: Fault, dialect: Dialect) -> String {
         Fault::Quota => "Quota exceeded",
         _ => "Rate limit reached",
     };
-    let when = match (fault, rate.retry, dialect) {
-        (Fault::Quota, RateRetry::AfterMillis(ms), _) => {
+    let when = match (fault, rate.retry) {
+        (Fault::Quota, RateRetry::AfterMillis(ms)) => {
             format!("It has room for this call in {}.", duration(ms))
         }
-        (Fault::RateSoon, RateRetry::AfterMillis(ms), Dialect::Gemini) => {
-            format!("Please retry in {}s.", seconds(ms))
-        }
-        (_, RateRetry::AfterMillis(ms), _) => format!("Please try again in {}.", duration(ms)),
+        (_, RateRetry::AfterMillis(ms)) => again(fault, ms, dialect),
         _ => "Please try again when another request has ended.".to_owned(),
     };
     format!(
         "{reached} for {of_whom} ({name}, per {scope}, {left} left): Limit {limit}, Used {used}, \
          Requested {requested}. {when}"
     )
+}
+
+/// When to try again, as a dialect's clients read it.
+pub(super) fn again(fault: Fault, ms: u64, dialect: Dialect) -> String {
+    match (fault, dialect) {
+        (Fault::RateSoon, Dialect::Gemini) => format!("Please retry in {}s.", seconds(ms)),
+        _ => format!("Please try again in {}.", duration(ms)),
+    }
 }
 
 fn what(unit: RateUnit) -> &'static str {

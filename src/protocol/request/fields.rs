@@ -24,12 +24,24 @@ pub(in crate::protocol) enum Field {
     Other(TextSpan),
 }
 
+impl Field {
+    /// Its usual name, where it is known.
+    pub(super) fn known_name(&self) -> Option<&'static str> {
+        match self {
+            Field::Known(member) => Some(member.name),
+            Field::Other(_) => None,
+        }
+    }
+}
+
 /// An object being read.
 pub(in crate::protocol) struct Fields {
     known: &'static [Member],
     /// One bit for each of `known` that has been seen; there are at most 64.
     seen: u64,
     open: Open,
+    /// The name of the field that came last.
+    pub(super) key: TextSpan,
 }
 
 impl Fields {
@@ -43,8 +55,16 @@ impl Fields {
             return Err(Fault::at(place, "must be an object"));
         }
         let open = json.open_object()?;
-        let seen = 0;
-        Ok(Self { known, seen, open })
+        let key = TextSpan {
+            span: 0..0,
+            escaped: false,
+        };
+        Ok(Self {
+            known,
+            seen: 0,
+            open,
+            key,
+        })
     }
 
     /// The next field; its value must be read or skipped before the next call.
@@ -56,6 +76,7 @@ impl Fields {
         let Some(key) = json.next_key(&mut self.open)? else {
             return Ok(None);
         };
+        self.key = key.clone();
         let text = json.key_text(&key);
         let Some((index, member)) = find(self.known, |name| name == text) else {
             if let Some((_, member)) = find(self.known, |name| is_variant(text, name)) {
@@ -89,7 +110,7 @@ fn is_variant(text: &str, name: &str) -> bool {
 }
 
 /// Unicode's simple case folding, as far as it ends in ASCII.
-fn folded(character: char) -> char {
+pub(super) fn folded(character: char) -> char {
     match character {
         'ſ' => 's',
         '\u{212a}' => 'k',

@@ -102,9 +102,13 @@ pub(in crate::protocol) fn tool_calls_max(reading: &mut Reading, _: &Place) -> R
 }
 
 /// Options of a search that is always made, and once.
-pub(in crate::protocol) fn search_options(reading: &mut Reading, _: &Place) -> Result<(), Fault> {
+pub(in crate::protocol) fn search_options(
+    reading: &mut Reading,
+    place: &Place,
+) -> Result<(), Fault> {
     if reading.json.peek()? != Kind::Null {
         reading.searches.bounded = reading.searches.bounded.max(1);
+        reading.name_tool(SEARCH_TYPE, place)?;
     }
     reading.skip()
 }
@@ -120,25 +124,19 @@ impl Reading<'_> {
     ) -> Result<(), Fault> {
         let first = self.texts.len();
         self.tools(place)?;
-        for text in self.texts.get(first..).unwrap_or_default() {
-            // Their JSON is kept as it stands, a string without its quotes: that is
-            // no tool of the provider's, whatever it says.
-            let begin = text.span.start.saturating_sub(1);
-            if self.json.bytes(&(begin..text.span.start)) == b"\"" {
-                continue;
-            }
-            let mut tool = Scanner::new(self.json.bytes(&text.span))?;
+        let mut searches = self.searches;
+        for tool in self.raw_values(first) {
+            let mut tool = Scanner::new(tool)?;
             if tool.peek()? != Kind::Object {
                 continue;
             }
             match uses(&mut tool, place)? {
                 None => {}
-                Some(None) => self.searches.unbounded = true,
-                Some(Some(uses)) => {
-                    self.searches.bounded = self.searches.bounded.saturating_add(uses);
-                }
+                Some(None) => searches.unbounded = true,
+                Some(Some(uses)) => searches.bounded = searches.bounded.saturating_add(uses),
             }
         }
+        self.searches = searches;
         Ok(())
     }
 }

@@ -5,9 +5,11 @@ use super::{
     Fault, Field, Fields, Integer, MESSAGES_MAX, MODEL_BYTES_MAX, Member, Place, Reading, member,
 };
 use crate::protocol::json::Kind;
-use crate::protocol::{OutputMax, Slot, service_tier};
+use crate::protocol::{Choices, ModelPlace, OutputMax, Slot, TextSpan, service_tier};
 
 const MODEL_RULE: &str = "must be a model's name: 1 to 256 bytes without control characters";
+/// What Gemini's names of models begin with.
+const RESOURCE: &str = "models/";
 const ONE_CAP: &str = "can't be set together with the other cap on the output; set one";
 
 const STREAM_OPTIONS: &[Member] = &[member("include_usage", |reading, place| {
@@ -26,13 +28,28 @@ impl Reading<'_> {
             return Err(Fault::at(place, MODEL_RULE));
         }
         self.model = Some(model);
+        self.model_at(&span, "");
         Ok(())
+    }
+
+    /// The body names its model in this string, behind a `prefix`.
+    fn model_at(&mut self, text: &TextSpan, prefix: &'static str) {
+        // With its quotes.
+        let span = text.span.start.saturating_sub(1)..text.span.end.saturating_add(1);
+        self.anchors.model = match self.anchors.model {
+            ModelPlace::Nowhere | ModelPlace::Path => ModelPlace::Json { span, prefix },
+            _ => ModelPlace::Fixed,
+        };
     }
 
     /// As [`Self::model`], or null.
     pub(in crate::protocol) fn optional_model(&mut self, place: &Place) -> Result<(), Fault> {
         match self.json.peek()? {
-            Kind::Null => self.skip(),
+            Kind::Null => {
+                let span = self.json.skip_value()?;
+                self.anchors.model = ModelPlace::Json { span, prefix: "" };
+                Ok(())
+            }
             _ => self.model(place),
         }
     }
@@ -42,10 +59,13 @@ impl Reading<'_> {
         let span = self.required_string(place)?;
         let named = self.json.text(&span);
         let path = self.path_model();
-        match named == path || named.strip_prefix("models/") == Some(path) {
-            true => Ok(()),
-            false => Err(Fault::at(place, "must be the model that the path names")),
-        }
+        let prefix = match named.strip_suffix(path) {
+            Some(prefix @ ("" | RESOURCE)) => prefix,
+            _ => return Err(Fault::at(place, "must be the model that the path names")),
+        };
+        let prefix = if prefix.is_empty() { "" } else { RESOURCE };
+        self.model_at(&span, prefix);
+        Ok(())
     }
 
     /// The model that the path names; empty where it names none.
@@ -86,10 +106,12 @@ impl Reading<'_> {
         let mut empty = true;
         while let Some(field) = fields.next(&mut self.json, place)? {
             empty = false;
+            let began = self.field_began(Some(place.name()), field.known_name(), &fields.key)?;
             match field {
                 Field::Known(member) => (member.read)(self, &place.field(member.name))?,
                 Field::Other(_) => self.skip()?,
             }
+            self.field_ended(began);
         }
         Ok(Slot::Object { open, empty })
     }
@@ -152,7 +174,10 @@ impl Reading<'_> {
     fn choices(&mut self, place: &Place) -> Result<u64, Fault> {
         match self.integer(place)? {
             Integer::Null(_) => Ok(1),
-            Integer::Of(choices, _) => Ok(choices),
+            Integer::Of(count, span) => {
+                self.anchors.choices.push(Choices { count, span });
+                Ok(count)
+            }
         }
     }
 

@@ -15,7 +15,7 @@ const EMBEDDINGS: Endpoint = Endpoint::Embeddings;
 
 /// A body of an endpoint whose paths name no model.
 fn read(endpoint: Endpoint, body: &[u8]) -> Result<CallFacts, BodyError> {
-    super::read(endpoint, None, body)
+    super::read(endpoint, None, body, Wants::default())
 }
 
 /// A chat with further fields, which begin with a comma.
@@ -46,6 +46,14 @@ fn texts(endpoint: Endpoint, body: &str) -> Vec<String> {
     facts.texts.iter().map(text).collect()
 }
 
+fn written<'c>(output_max: Option<(u64, CapPlace)>, include_usage: bool) -> Changes<'c> {
+    Changes {
+        output_max,
+        include_usage,
+        ..Changes::default()
+    }
+}
+
 /// The body after its edits, as text and as the provider reads it.
 fn edited(
     endpoint: Endpoint,
@@ -54,7 +62,7 @@ fn edited(
     usage: bool,
 ) -> (String, Value) {
     let output_max = output_max.map(|(tokens, name)| (tokens, CapPlace::of_body(name)));
-    let edits = edits(&facts(endpoint, body), output_max, usage);
+    let edits = edits(&facts(endpoint, body), &written(output_max, usage));
     let edited = String::from_utf8(json_edit::apply(body.as_bytes(), &edits)).unwrap();
     let value = serde_json::from_str(&edited).unwrap();
     (edited, value)
@@ -357,7 +365,7 @@ fn edits_of_the_stream_options() {
         let (edited, _) = edited(CHAT, &body, None, true);
         assert_eq!(edited, chat(&with(expected)), "{options}");
         // Where nothing is to change, there is no edit.
-        let none = edits(&facts(CHAT, &body), None, false);
+        let none = edits(&facts(CHAT, &body), &Changes::default());
         assert_eq!(none, []);
     }
     let (both, value) = edited(

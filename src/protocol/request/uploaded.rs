@@ -1,8 +1,10 @@
 //! Requests that come as `multipart/form-data`: fields beside files.
 
-use super::{CapField, Fault, INTEGER_MAX, Place, is_model_name};
+use super::{CapField, Fault, INTEGER_MAX, Place, Wants, is_model_name};
 use crate::protocol::multipart::{self, Part};
-use crate::protocol::{Anchors, BodyError, CallFacts, Detail, Image, TextSpan};
+use crate::protocol::{
+    Anchors, BodyError, CallFacts, Choices, Detail, FieldSpan, Image, ModelPlace, TextSpan,
+};
 
 /// How the parts of one endpoint's requests are read; others are passed over.
 pub(in crate::protocol) struct Upload {
@@ -32,7 +34,12 @@ const NUMBER_RULE: &str = "must be an integer of at least 1";
 ///
 /// # Errors
 /// As [`super::read`].
-pub(super) fn read(upload: &Upload, boundary: &str, body: &[u8]) -> Result<CallFacts, BodyError> {
+pub(super) fn read(
+    upload: &Upload,
+    boundary: &str,
+    body: &[u8],
+    wants: Wants,
+) -> Result<CallFacts, BodyError> {
     let parts = multipart::parts(boundary, body).map_err(|error| BodyError {
         message: format!("The request body is not a form that this gateway accepts: {error}."),
         param: None,
@@ -43,9 +50,26 @@ pub(super) fn read(upload: &Upload, boundary: &str, body: &[u8]) -> Result<CallF
         facts: nothing(upload),
     };
     for part in &parts {
+        if wants.fields {
+            reading.facts.fields.push(field(part));
+        }
         reading.part(upload, part)?;
     }
     Ok(reading.finish(upload)?)
+}
+
+/// At most as many as there are parts.
+fn field(part: &Part) -> FieldSpan {
+    FieldSpan {
+        path: bare_name(part).to_owned(),
+        object: None,
+        span: part.whole.clone(),
+    }
+}
+
+/// Without the brackets of one that may come several times.
+fn bare_name<'b>(part: &Part<'b>) -> &'b str {
+    part.name.strip_suffix("[]").unwrap_or(part.name)
 }
 
 struct Uploaded<'b> {
@@ -64,6 +88,7 @@ fn nothing(upload: &Upload) -> CallFacts {
         cap_field: CapField::None,
         answers: 1,
         choices: 1,
+        prompts: 1,
         texts: Vec::new(),
         has_raw_json: false,
         messages: 0,
@@ -76,13 +101,21 @@ fn nothing(upload: &Upload) -> CallFacts {
         searches: 0,
         repeated: None,
         service_tier: None,
-        anchors: Anchors::default(),
+        tool_names: Vec::new(),
+        metadata: Vec::new(),
+        fields: Vec::new(),
+        anchors: Anchors {
+            form: true,
+            // A part that isn't there can't be added.
+            model: ModelPlace::Fixed,
+            ..Anchors::default()
+        },
     }
 }
 
 impl Uploaded<'_> {
     fn part(&mut self, upload: &Upload, part: &Part) -> Result<(), Fault> {
-        let name = part.name.strip_suffix("[]").unwrap_or(part.name);
+        let name = bare_name(part);
         let mut known = upload.parts.iter().enumerate();
         let fits = |known: &str| known.eq_ignore_ascii_case(name);
         let Some((index, (known, what))) = known.find(|(_, (known, _))| fits(known)) else {
@@ -124,6 +157,7 @@ impl Uploaded<'_> {
                     return Err(Fault::at(place, "must be a model's name"));
                 }
                 facts.model = model.to_owned();
+                facts.anchors.model = ModelPlace::Raw(part.content.clone());
             }
             What::Stream => {
                 facts.stream = match text(self.body, part, place)? {
@@ -137,6 +171,10 @@ impl Uploaded<'_> {
                 let number = number.filter(|n| (1..=INTEGER_MAX).contains(n));
                 facts.choices = number.ok_or_else(|| Fault::at(place, NUMBER_RULE))?;
                 facts.answers = facts.choices;
+                facts.anchors.choices.push(Choices {
+                    count: facts.choices,
+                    span: part.content.clone(),
+                });
             }
         }
         Ok(())

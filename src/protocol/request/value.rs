@@ -179,13 +179,15 @@ impl Reading<'_> {
 
     /// Definitions of tools: an array, each as [`Self::any_text`].
     pub(in crate::protocol) fn tools(&mut self, place: &Place) -> Result<(), Fault> {
+        let first = self.texts.len();
         match self.json.peek()? {
             Kind::Array => self.each(place, |reading, place| {
                 reading.tools += 1;
                 reading.any_text(place)
-            }),
-            _ => self.any_text(place),
+            })?,
+            _ => self.any_text(place)?,
         }
+        self.name_tools(first, place)
     }
 
     /// A field that must be absent or null, as nobody can say what it costs.

@@ -2,7 +2,7 @@
 //! reads alike, the places that are named are in it, and edits leave it so.
 
 use serde_json::Value;
-use weir::protocol::request::{self, IMAGES_MAX, MODEL_BYTES_MAX, TEXTS_MAX};
+use weir::protocol::request::{self, Changes, IMAGES_MAX, MODEL_BYTES_MAX, TEXTS_MAX, Wants};
 use weir::protocol::{BodyError, CallFacts, Endpoint, json, json_edit};
 
 /// The cap that is written into a body.
@@ -26,7 +26,7 @@ const BOUNDARY: &str = "B";
 pub fn check(body: &[u8]) {
     for endpoint in Endpoint::all() {
         if endpoint.takes_forms() {
-            match request::read_form(endpoint, BOUNDARY, body) {
+            match request::read_form(endpoint, BOUNDARY, body, Wants::ALL) {
                 Ok(facts) => assert!(
                     facts
                         .texts
@@ -37,7 +37,7 @@ pub fn check(body: &[u8]) {
             }
             continue;
         }
-        match request::read(endpoint, path_model(endpoint), body) {
+        match request::read(endpoint, path_model(endpoint), body, Wants::ALL) {
             Ok(facts) => accepted(endpoint, body, &facts),
             Err(error) => refused(&error),
         }
@@ -122,7 +122,14 @@ fn edited(
 ) {
     let usage = usage && facts.stream && endpoint.is_asked_for_usage();
     let place = facts.cap_field.place(field);
-    let edits = request::edits(facts, place.map(|place| (CAP, place)), usage);
+    let edits = request::edits(
+        facts,
+        &Changes {
+            output_max: place.map(|place| (CAP, place)),
+            include_usage: usage,
+            ..Changes::default()
+        },
+    );
     let after = json_edit::apply(body, &edits);
     let mut now: Value = serde_json::from_slice(&after).expect("an edited body is JSON");
     if usage {
@@ -130,7 +137,10 @@ fn edited(
     }
     // A field that the endpoint refuses beside another is refused; one that it
     // takes is read back.
-    if let (Ok(read), Some(_)) = (request::read(endpoint, path_model(endpoint), &after), place) {
+    if let (Ok(read), Some(_)) = (
+        request::read(endpoint, path_model(endpoint), &after, Wants::ALL),
+        place,
+    ) {
         assert_eq!(read.model, facts.model);
         assert_eq!(
             (read.answers, read.texts.len()),

@@ -22,6 +22,7 @@ pub(in crate::protocol) const CHAT: Form = Form {
         // OpenAI has it for completions only; others answer it here too.
         member("best_of", take::best_of),
         member("service_tier", take::service_tier),
+        member("metadata", take::metadata),
         member("tools", take::tools),
         member("web_search_options", searches::search_options),
         member("functions", take::tools),

@@ -33,6 +33,7 @@ const MEMBERS: &[Member] = &[
     member("max_tool_calls", searches::tool_calls_max),
     member("text", take::any_text),
     member("service_tier", take::service_tier),
+    member("metadata", take::metadata),
     member("background", background),
     // What came before, which only the provider keeps.
     member("previous_response_id", take::unseen),

@@ -190,7 +190,7 @@ fn every_dialects_requests_are_read() {
     for row in ROWS {
         let name = format!("{:?} {}", row.endpoint, row.body);
         let body = row.body.as_bytes();
-        let facts = super::super::read(row.endpoint, row.path_model, body)
+        let facts = super::super::read(row.endpoint, row.path_model, body, Wants::default())
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(facts.model, row.path_model.unwrap_or("m"), "{name}");
         assert_eq!(facts.stream, row.stream, "{name}");
@@ -222,11 +222,18 @@ fn written(row: &Row, facts: &CallFacts, name: &str) {
     let Some(place) = place else {
         return;
     };
-    let edits = edits(facts, Some((77, place)), false);
+    let edits = edits(
+        facts,
+        &Changes {
+            output_max: Some((77, place)),
+            ..Changes::default()
+        },
+    );
     let edited = json_edit::apply(row.body.as_bytes(), &edits);
     let mut read: Value = serde_json::from_slice(&edited).unwrap();
     assert_eq!(read.pointer(row.written), Some(&Value::from(77)), "{name}");
-    let facts = super::super::read(row.endpoint, row.path_model, &edited).unwrap();
+    let facts =
+        super::super::read(row.endpoint, row.path_model, &edited, Wants::default()).unwrap();
     assert_eq!(facts.output_max.map(|max| max.tokens), Some(77), "{name}");
     // And nothing else changed.
     let mut before: Value = serde_json::from_str(row.body).unwrap();
@@ -343,7 +350,8 @@ fn what_each_dialect_refuses() {
         (Endpoint::Speech, r#"{"model":"m"}"#, "input"),
     ] {
         let path_model = (endpoint.path().contains("{model}")).then_some("m");
-        let error = super::super::read(endpoint, path_model, body.as_bytes()).unwrap_err();
+        let error = super::super::read(endpoint, path_model, body.as_bytes(), Wants::default())
+            .unwrap_err();
         assert_eq!(
             error.param.as_deref(),
             Some(param),
@@ -357,7 +365,12 @@ fn what_each_dialect_refuses() {
 #[test]
 fn a_cap_that_bounds_nothing_is_not_believed() {
     let read = |model: &str, body: &str| {
-        super::super::read(Endpoint::Invoke, Some(model), body.as_bytes())
+        super::super::read(
+            Endpoint::Invoke,
+            Some(model),
+            body.as_bytes(),
+            Wants::default(),
+        )
     };
     for (model, body, fine) in [
         ("meta.llama3-8b", r#"{"prompt":"a","max_gen_len":5}"#, true),
@@ -424,7 +437,7 @@ fn forms_are_read() {
         ("timestamp_granularities[]", "word", false),
         ("timestamp_granularities[]", "segment", false),
     ]);
-    let facts = read_form(Endpoint::Transcriptions, "B", &body).unwrap();
+    let facts = read_form(Endpoint::Transcriptions, "B", &body, Wants::default()).unwrap();
     assert_eq!(
         (facts.model.as_str(), facts.stream),
         ("gpt-4o-transcribe", true)
@@ -439,7 +452,7 @@ fn forms_are_read() {
         ("n", "3", false),
         ("prompt", "a cat", false),
     ]);
-    let facts = read_form(Endpoint::ImageEdits, "B", &body).unwrap();
+    let facts = read_form(Endpoint::ImageEdits, "B", &body, Wants::default()).unwrap();
     let read = (
         facts.model.as_str(),
         facts.images.len(),
@@ -462,7 +475,13 @@ fn forms_that_are_refused() {
         (vec![("model", "a\nb", false), file], "model"),
         (vec![model, file, file], "file"),
     ] {
-        let error = read_form(Endpoint::Transcriptions, "B", &form(&parts)).unwrap_err();
+        let error = read_form(
+            Endpoint::Transcriptions,
+            "B",
+            &form(&parts),
+            Wants::default(),
+        )
+        .unwrap_err();
         assert_eq!(
             error.param.as_deref(),
             Some(param),
@@ -471,23 +490,37 @@ fn forms_that_are_refused() {
         );
     }
     for body in [&b"{}"[..], b"--B\r\n", b"--B--x"] {
-        let error = read_form(Endpoint::Transcriptions, "B", body).unwrap_err();
+        let error = read_form(Endpoint::Transcriptions, "B", body, Wants::default()).unwrap_err();
         assert!(
             error.message.starts_with("The request body is not a form"),
             "{}",
             error.message
         );
     }
-    assert!(read_form(Endpoint::ChatCompletions, "B", &form(&[model])).is_err());
+    assert!(
+        read_form(
+            Endpoint::ChatCompletions,
+            "B",
+            &form(&[model]),
+            Wants::default()
+        )
+        .is_err()
+    );
 }
 
 /// Two fields put into a body, even an empty one, leave it JSON.
 #[test]
 fn a_cap_goes_into_an_empty_body_too() {
     let model = Some("meta.llama3-8b");
-    let facts = super::super::read(Endpoint::Invoke, model, b" { } ").unwrap();
+    let facts = super::super::read(Endpoint::Invoke, model, b" { } ", Wants::default()).unwrap();
     let place = facts.cap_field.place("max_tokens").unwrap();
-    let edits = edits(&facts, Some((5, place)), false);
+    let edits = edits(
+        &facts,
+        &Changes {
+            output_max: Some((5, place)),
+            ..Changes::default()
+        },
+    );
     let edited = json_edit::apply(b" { } ", &edits);
     assert_eq!(edited, br#" {"max_gen_len":5 } "#);
 }

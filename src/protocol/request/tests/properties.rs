@@ -176,7 +176,7 @@ proptest! {
         usage in any::<bool>(),
     ) {
         let facts = read(CHAT, body.as_bytes()).unwrap();
-        let edits = edits(&facts, tokens.map(|tokens| (tokens, CapPlace::of_body(field))), usage);
+        let edits = edits(&facts, &written(tokens.map(|tokens| (tokens, CapPlace::of_body(field))), usage));
         let edited = json_edit::apply(body.as_bytes(), &edits);
 
         // Every byte outside the edits is the client's.

@@ -175,7 +175,7 @@ fn body(endpoint: Endpoint, more: &str) -> String {
 fn searches_are_bounded_by_what_the_call_says() {
     for (endpoint, model, more, searches) in CALLS {
         let body = body(*endpoint, more);
-        let facts = super::super::read(*endpoint, *model, body.as_bytes());
+        let facts = super::super::read(*endpoint, *model, body.as_bytes(), Wants::default());
         let facts = facts.unwrap_or_else(|error| panic!("{more}: {error}"));
         assert_eq!(facts.searches, *searches, "{more}");
     }
@@ -208,7 +208,7 @@ fn a_bound_that_is_there_twice_is_refused() {
     ] {
         let body = body(endpoint, more);
         let model = (endpoint == Endpoint::GenerateContent).then_some("gemini-3-pro");
-        let read = super::super::read(endpoint, model, body.as_bytes());
+        let read = super::super::read(endpoint, model, body.as_bytes(), Wants::default());
         assert!(read.is_err(), "{more}");
     }
 }
