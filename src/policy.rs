@@ -6,10 +6,12 @@
 
 pub mod descriptors;
 pub mod expected;
+pub mod grants;
 mod limit;
 pub mod route;
 pub mod standing;
 pub mod token_ratios;
+pub mod top_ups;
 
 pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
@@ -45,6 +47,10 @@ pub struct Snapshot {
     pub routes: Arc<[route::Route]>,
     /// The rules of the rate limit service, which know nothing of the above.
     pub domains: Arc<descriptors::Domains>,
+    /// What people have allowed beyond rules, and denied.
+    pub grants: Arc<grants::Grants>,
+    /// What was added to budgets.
+    pub top_ups: Arc<top_ups::TopUps>,
 }
 
 /// The ways in which callers may be known, in order: at least one.
