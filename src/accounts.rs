@@ -1,10 +1,16 @@
 //! Keys and admin tokens in the ledger's database: made, listed, replaced,
-//! withdrawn, followed; and who did what to them.
+//! withdrawn, followed; requests for approval, grants, what is added to budgets; and
+//! who did what to them.
 //!
 //! | module | for |
 //! |---|---|
 //! | [`key`] | a key as it is kept; what is said of it without its secret |
 //! | [`token`] | admin tokens |
+//! | [`approvals`] | what calls ask approval for, and what people answer |
+//! | [`grants`] | what was allowed |
+//! | [`top_ups`] | what was added to budgets |
+//! | [`allowed`] | grants, denials and top-ups, and then what changes |
+//! | [`allowed_copy`] | those in a file, for when the database is away |
 //! | [`audit`] | what was done, by whom, in a chain |
 //! | [`follow`] | all keys, and then what changes |
 //! | [`copy`] | the keys in a file, for when the database is away |
@@ -23,16 +29,21 @@
 //! limits mean (`config`), who may do what (`identity::Role`, asked by whoever
 //! calls).
 
+pub mod allowed;
+pub mod allowed_copy;
+pub mod approvals;
 pub mod audit;
 pub mod copy;
 mod error;
 pub mod follow;
+pub mod grants;
 mod head;
 pub mod key;
 pub mod making;
 mod read;
 mod row;
 pub mod token;
+pub mod top_ups;
 mod write;
 
 pub use error::AccountsError;
@@ -49,10 +60,16 @@ use std::sync::Arc;
 
 const TABLES: Tables = Tables {
     version_table: "accounts_version",
-    versions: &[Version {
-        sqlite: include_str!("accounts/migrations/0001_accounts.sqlite.sql"),
-        postgres: include_str!("accounts/migrations/0001_accounts.postgres.sql"),
-    }],
+    versions: &[
+        Version {
+            sqlite: include_str!("accounts/migrations/0001_accounts.sqlite.sql"),
+            postgres: include_str!("accounts/migrations/0001_accounts.postgres.sql"),
+        },
+        Version {
+            sqlite: include_str!("accounts/migrations/0002_approvals.sqlite.sql"),
+            postgres: include_str!("accounts/migrations/0002_approvals.postgres.sql"),
+        },
+    ],
 };
 
 /// Who does something, and when: stands in the audit.

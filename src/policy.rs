@@ -10,6 +10,7 @@ pub mod choice;
 pub mod descriptors;
 pub mod expected;
 pub mod facts;
+pub mod grants;
 mod limit;
 pub mod plan;
 pub mod route;
@@ -17,6 +18,7 @@ pub mod rule;
 pub mod standing;
 pub mod terms;
 pub mod token_ratios;
+pub mod top_ups;
 
 pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
@@ -58,6 +60,10 @@ pub struct Snapshot {
     pub routes: Arc<[route::Route]>,
     /// The rules of the rate limit service, which know nothing of the above.
     pub domains: Arc<descriptors::Domains>,
+    /// What people have allowed beyond rules, and denied.
+    pub grants: Arc<grants::Grants>,
+    /// What was added to budgets.
+    pub top_ups: Arc<top_ups::TopUps>,
 }
 
 /// The ways in which callers may be known, in order: at least one.

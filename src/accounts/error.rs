@@ -11,6 +11,9 @@ pub enum AccountsError {
     Taken(&'static str),
     #[error("it {0}")]
     Over(&'static str),
+    /// A bound is reached.
+    #[error("there are too many {0}: let some end, or revoke some, first")]
+    Full(&'static str),
     #[error("the database holds no keys: `weir keys create` or `weir serve` prepares it")]
     NoAccounts,
     /// What is kept there isn't what this program writes.

@@ -39,6 +39,22 @@ pub fn token_id() -> Result<String, NoDice> {
     Ok(format::token_id(random()?))
 }
 
+/// A name for a grant.
+///
+/// # Errors
+/// [`NoDice`].
+pub fn grant_id() -> Result<String, NoDice> {
+    Ok(format::grant_id(random()?))
+}
+
+/// A name for what is added to a budget.
+///
+/// # Errors
+/// [`NoDice`].
+pub fn top_up_id() -> Result<String, NoDice> {
+    Ok(format::top_up_id(random()?))
+}
+
 fn random<const BYTES: usize>() -> Result<[u8; BYTES], NoDice> {
     let mut random = [0; BYTES];
     getrandom::fill(&mut random).map_err(NoDice)?;

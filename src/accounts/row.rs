@@ -86,6 +86,11 @@ pub fn at(at: Option<UnixMillis>) -> Value {
     number.map_or(Value::Null(Type::Int), Value::Int)
 }
 
+/// A count or an amount; what the databases can't hold is the most that they can.
+pub fn number(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 /// # Errors
 /// [`AccountsError::Unreadable`]: it isn't as this program writes it. Nothing is
 /// guessed: a key that isn't understood must not become one that may more.
@@ -139,6 +144,12 @@ impl Reader {
             Some(Value::Int(number)) => Some(number),
             _ => None,
         }
+    }
+
+    /// A count or an amount; 0 where there is none.
+    pub fn number(&mut self) -> u64 {
+        let number = self.int().and_then(|number| u64::try_from(number).ok());
+        number.unwrap_or_default()
     }
 
     pub fn at(&mut self) -> Option<UnixMillis> {

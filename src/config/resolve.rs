@@ -85,6 +85,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             plans: Arc::new(policy.plans),
             routes: routes?.into(),
             domains: Arc::new(domains?),
+            // They aren't of the file: see `app::keys`.
             ..Snapshot::default()
         },
         tenants: raw.tenants.map_or(0, |tenants| tenants.value.len()),

@@ -11,6 +11,11 @@ const PREFIXES: [&str; 3] = ["weir_live_", "weir_test_", "weir_admin_"];
 /// What names begin with that weir chose.
 const KEY_ID_PREFIX: &str = "key_";
 const TOKEN_ID_PREFIX: &str = "adm_";
+const APPROVAL_ID_PREFIX: &str = "apr_";
+const GRANT_ID_PREFIX: &str = "grt_";
+const TOP_UP_ID_PREFIX: &str = "top_";
+/// 62^22 > 2^128.
+const HASH_DIGITS: usize = 22;
 /// 62^16 > 2^95: no two are alike.
 const ID_DIGITS: usize = 16;
 const ID_BYTES: usize = 11;
@@ -65,6 +70,21 @@ pub fn key_id(random: [u8; ID_BYTES]) -> String {
 /// The name of an admin token, as [`key_id`].
 pub fn token_id(random: [u8; ID_BYTES]) -> String {
     format!("{TOKEN_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
+}
+
+/// The name of a grant, as [`key_id`].
+pub fn grant_id(random: [u8; ID_BYTES]) -> String {
+    format!("{GRANT_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
+}
+
+/// The name of what is added to a budget, as [`key_id`].
+pub fn top_up_id(random: [u8; ID_BYTES]) -> String {
+    format!("{TOP_UP_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
+}
+
+/// The name of a request for approval, of 128 bits of a hash.
+pub fn approval_id(hash: [u8; 16]) -> String {
+    format!("{APPROVAL_ID_PREFIX}{}", Base62::<HASH_DIGITS>::of(hash))
 }
 
 fn whole(prefix: &str, random: [u8; 32]) -> String {

@@ -1,0 +1,411 @@
+//! Grants as they are kept: made for a request or without one, and taken back.
+//!
+//! Always holds: a grant and the answer to its request are one transaction; rows are
+//! never changed but to take them back; there are at most [`GRANTS_MAX`] that hold.
+
+use super::approvals::answer::{answer, to_answer};
+use super::approvals::{PAGE_ROWS_MAX, State, StoredRequest};
+use super::audit::{self, Deed};
+use super::error::AccountsError;
+use super::row::{self, Reader};
+use super::{Accounts, Actor, head};
+use crate::ledger::store::database::{Sql, Tx, Type, Value};
+use crate::policy::grants::{Allowance, GRANTS_OF_TENANT_MAX, Grant, GrantChange};
+use crate::units::UnixMillis;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The most grants, or top-ups, that hold at a time: all sidecars have all of them.
+pub const GRANTS_MAX: usize = 100_000;
+
+/// A grant that is to be made. Its `granted_by` is who does so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGrant {
+    pub grant: Grant,
+    /// The id of the request that it answers.
+    pub request: Option<Arc<str>>,
+    pub note: Option<Arc<str>>,
+}
+
+/// A grant that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredGrant {
+    pub grant: Grant,
+    pub request: Option<Arc<str>>,
+    pub granted_at: UnixMillis,
+    pub note: Option<Arc<str>>,
+    pub revoked_at: Option<UnixMillis>,
+    /// The number of its last change.
+    pub changed: i64,
+}
+
+/// Which grants, or top-ups, are asked for, by id.
+#[derive(Debug, Clone, Default)]
+pub struct GrantsAsked {
+    /// Those after this id.
+    pub after: Option<Arc<str>>,
+    pub tenant: Option<Arc<str>>,
+    /// Those too that are over by `now`, or were taken back.
+    pub all: bool,
+    pub now: UnixMillis,
+    /// At most so many, up to [`PAGE_ROWS_MAX`].
+    pub limit: usize,
+}
+
+pub(super) const COLUMNS: &str = "id, request_id, tenant, project, environment, user_name, key_id, \
+     rule, models, allowance, amount, from_ms, until_ms, granted_at_ms, granted_by, note, \
+     revoked_at_ms, changed";
+pub(super) const TYPES: [Type; 18] = [
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Text,
+    Type::Int,
+    Type::Int,
+    Type::Int,
+    Type::Int,
+    Type::Text,
+    Type::Text,
+    Type::Int,
+    Type::Int,
+];
+
+/// How something stands that holds for a while.
+pub(super) fn state(
+    revoked_at: Option<UnixMillis>,
+    until: UnixMillis,
+    now: UnixMillis,
+) -> &'static str {
+    match revoked_at {
+        Some(_) => "revoked",
+        None if until <= now => "ended",
+        None => "active",
+    }
+}
+
+impl StoredGrant {
+    /// What those who follow make of it.
+    pub fn change(&self) -> GrantChange {
+        match self.revoked_at {
+            Some(_) => GrantChange::Revoked(Arc::clone(&self.grant.id)),
+            None => GrantChange::Granted(self.grant.clone()),
+        }
+    }
+
+    /// All of it, as it stands now: for the audit, and for whoever may see it.
+    pub fn to_json(&self, now: UnixMillis) -> serde_json::Value {
+        let of = &self.grant;
+        let (calls, cost_nanos) = match of.allowance {
+            Allowance::Calls(calls) => (Some(calls), None),
+            Allowance::CostNanos(nanos) => (None, Some(nanos)),
+            Allowance::Unlimited => (None, None),
+        };
+        json!({
+            "id": of.id,
+            "state": state(self.revoked_at, of.until, now),
+            "request": self.request,
+            "tenant": of.tenant,
+            "project": of.project,
+            "environment": of.environment,
+            "user": of.user,
+            "key": of.key_id,
+            "rule": of.rule,
+            "models": of.models,
+            "calls": calls,
+            "cost_nanos": cost_nanos,
+            "unlimited": of.allowance == Allowance::Unlimited,
+            "from_ms": of.from.0,
+            "until_ms": of.until.0,
+            "granted_at_ms": self.granted_at.0,
+            "granted_by": of.granted_by,
+            "note": self.note,
+            "revoked_at_ms": self.revoked_at.map(|at| at.0),
+        })
+    }
+
+    fn values(&self) -> Vec<Value> {
+        let of = &self.grant;
+        let text = |text: &Arc<str>| Value::Text(text.to_string());
+        let or_none = |text: &Option<Arc<str>>| Value::text(text.as_deref());
+        let (allowance, amount) = match of.allowance {
+            Allowance::Calls(calls) => ("calls", row::number(calls)),
+            Allowance::CostNanos(nanos) => ("cost", row::number(nanos)),
+            Allowance::Unlimited => ("unlimited", Value::Null(Type::Int)),
+        };
+        let models = (!of.models.is_empty()).then(|| json!(of.models).to_string());
+        vec![
+            text(&of.id),
+            or_none(&self.request),
+            text(&of.tenant),
+            or_none(&of.project),
+            or_none(&of.environment),
+            or_none(&of.user),
+            or_none(&of.key_id),
+            or_none(&of.rule),
+            Value::text(models.as_deref()),
+            Value::Text(allowance.to_owned()),
+            amount,
+            row::at(Some(of.from)),
+            row::at(Some(of.until)),
+            row::at(Some(self.granted_at)),
+            text(&of.granted_by),
+            or_none(&self.note),
+            row::at(self.revoked_at),
+            Value::Int(self.changed),
+        ]
+    }
+
+    /// Nothing is guessed: what isn't understood must not allow more.
+    pub(super) fn of_row(row: Vec<Value>) -> Result<Self, AccountsError> {
+        let unreadable = AccountsError::Unreadable;
+        let mut row = Reader::of(row);
+        let (id, request, tenant) = (row.name()?, row.text(), row.name()?);
+        let (project, environment) = (row.text(), row.text());
+        let (user, key_id, rule) = (row.text(), row.text(), row.text());
+        let models = match row.text() {
+            None => Vec::new(),
+            Some(text) => {
+                let models: Vec<Arc<str>> =
+                    serde_json::from_str(&text).map_err(|_| unreadable("a grant's models"))?;
+                // None would be any.
+                let some = Some(models).filter(|models| !models.is_empty());
+                some.ok_or(unreadable("a grant's models"))?
+            }
+        };
+        let (kind, amount) = (row.name()?, row.int().and_then(|n| u64::try_from(n).ok()));
+        let allowance = match (&*kind, amount) {
+            ("calls", Some(calls)) => Allowance::Calls(calls),
+            ("cost", Some(nanos)) => Allowance::CostNanos(nanos),
+            ("unlimited", None) => Allowance::Unlimited,
+            _ => return Err(unreadable("a grant's allowance")),
+        };
+        let time = |at: Option<UnixMillis>| at.ok_or(unreadable("a grant's time"));
+        let (from, until) = (time(row.at())?, time(row.at())?);
+        let (granted_at, granted_by) = (time(row.at())?, row.name()?);
+        Ok(Self {
+            grant: Grant {
+                id,
+                tenant,
+                project,
+                environment,
+                user,
+                key_id,
+                rule,
+                models,
+                allowance,
+                from,
+                until,
+                granted_by,
+            },
+            request,
+            granted_at,
+            note: row.text(),
+            revoked_at: row.at(),
+            changed: row.int().unwrap_or_default(),
+        })
+    }
+}
+
+impl Accounts {
+    /// Makes a grant, and answers the request that it is for.
+    ///
+    /// # Errors
+    /// [`AccountsError::Unknown`] and [`AccountsError::Over`] of the request;
+    /// [`AccountsError::Taken`] where another has its id; [`AccountsError::Full`];
+    /// [`AccountsError::Database`].
+    pub async fn grant(&self, by: Actor<'_>, new: NewGrant) -> Result<StoredGrant, AccountsError> {
+        let mut tx = self.pool.write().await?;
+        let mut head = head::lock(&mut tx).await?;
+        let tenant = &new.grant.tenant;
+        room(
+            &mut tx,
+            "approval_grants",
+            "grants",
+            tenant,
+            GRANTS_OF_TENANT_MAX,
+            by.at,
+        )
+        .await?;
+        if let Some(request) = &new.request {
+            let before = to_answer(&mut tx, by, request).await?;
+            if before.request.tenant != *tenant {
+                return Err(AccountsError::Unknown("request for approval"));
+            }
+            let after = StoredRequest {
+                state: State::Granted,
+                denied_until: None,
+                note: new.note.clone(),
+                grant: Some(Arc::clone(&new.grant.id)),
+                ..before.clone()
+            };
+            answer(&mut tx, &mut head, by, "approval.grant", &before, after).await?;
+        }
+        let stored = StoredGrant {
+            grant: Grant {
+                granted_by: by.name.into(),
+                ..new.grant
+            },
+            request: new.request,
+            granted_at: by.at,
+            note: new.note,
+            revoked_at: None,
+            changed: head.next(),
+        };
+        let into = format!("approval_grants ({COLUMNS})");
+        let after = "ON CONFLICT (id) DO NOTHING RETURNING id";
+        let added = tx
+            .insert(&into, vec![stored.values()], after, &[Type::Text])
+            .await?;
+        if added.is_empty() {
+            return Err(AccountsError::Taken("grant"));
+        }
+        let deed = Deed {
+            action: "grant.create",
+            subject: &stored.grant.id,
+            tenant: Some(&stored.grant.tenant),
+            before: None,
+            after: Some(stored.to_json(by.at)),
+        };
+        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+        head.keep(&mut tx).await?;
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// A grant, whether it holds or not.
+    ///
+    /// # Errors
+    /// [`AccountsError::Database`].
+    pub async fn find_grant(&self, id: &str) -> Result<Option<StoredGrant>, AccountsError> {
+        let mut tx = self.pool.read().await?;
+        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
+        let found = fetch(&mut tx, sql).await?.pop();
+        tx.rollback().await?;
+        Ok(found)
+    }
+
+    /// Grants by their ids, a page of at most [`PAGE_ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`AccountsError::Database`].
+    pub async fn grants(&self, asked: &GrantsAsked) -> Result<Vec<StoredGrant>, AccountsError> {
+        let mut tx = self.pool.read().await?;
+        let sql = page(select(&tx, ""), asked);
+        let found = fetch(&mut tx, sql).await?;
+        tx.rollback().await?;
+        Ok(found)
+    }
+
+    /// Takes a grant back; whether it wasn't before.
+    ///
+    /// # Errors
+    /// [`AccountsError::Unknown`], [`AccountsError::Database`].
+    pub async fn revoke_grant(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+        let mut tx = self.pool.write().await?;
+        let mut head = head::lock(&mut tx).await?;
+        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
+        let old = fetch(&mut tx, sql).await?.pop();
+        let old = old.ok_or(AccountsError::Unknown("grant"))?;
+        if old.revoked_at.is_some() {
+            return Ok(false);
+        }
+        let revoked = StoredGrant {
+            revoked_at: Some(by.at),
+            changed: head.next(),
+            ..old.clone()
+        };
+        take_back(&mut tx, "approval_grants", id, by.at, revoked.changed).await?;
+        let deed = Deed {
+            action: "grant.revoke",
+            subject: id,
+            tenant: Some(&old.grant.tenant),
+            before: Some(old.to_json(by.at)),
+            after: Some(revoked.to_json(by.at)),
+        };
+        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+        head.keep(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Whether there is room for one more that holds.
+pub(super) async fn room(
+    tx: &mut Tx,
+    table: &str,
+    what: &'static str,
+    tenant: &str,
+    of_tenant_max: usize,
+    now: UnixMillis,
+) -> Result<(), AccountsError> {
+    let held = |tx: &Tx| {
+        tx.sql(&format!(
+            "SELECT COUNT(*) FROM {table} WHERE revoked_at_ms IS NULL AND until_ms > "
+        ))
+        .bind(row::at(Some(now)))
+    };
+    let of_tenant = held(tx)
+        .and(" AND tenant = ")
+        .bind(Value::Text(tenant.to_owned()));
+    let all = held(tx);
+    for (sql, max) in [(of_tenant, of_tenant_max), (all, GRANTS_MAX)] {
+        let count = usize::try_from(tx.number(sql).await?).unwrap_or_default();
+        if count >= max {
+            return Err(AccountsError::Full(what));
+        }
+    }
+    Ok(())
+}
+
+/// Notes that something was taken back.
+pub(super) async fn take_back(
+    tx: &mut Tx,
+    table: &str,
+    id: &str,
+    at: UnixMillis,
+    changed: i64,
+) -> Result<(), AccountsError> {
+    let sql = tx
+        .sql(&format!("UPDATE {table} SET revoked_at_ms = "))
+        .bind(row::at(Some(at)))
+        .and(", changed = ")
+        .bind(Value::Int(changed))
+        .and(" WHERE id = ")
+        .bind(Value::Text(id.to_owned()));
+    tx.execute(sql).await?;
+    Ok(())
+}
+
+/// The rest of a statement that asks for a page.
+pub(super) fn page(mut sql: Sql, asked: &GrantsAsked) -> Sql {
+    sql.push("id > ");
+    sql.push_value(Value::Text(asked.after.as_deref().unwrap_or("").to_owned()));
+    if let Some(tenant) = &asked.tenant {
+        sql.push(" AND tenant = ");
+        sql.push_value(Value::Text(tenant.to_string()));
+    }
+    if !asked.all {
+        sql.push(" AND revoked_at_ms IS NULL AND until_ms > ");
+        sql.push_value(row::at(Some(asked.now)));
+    }
+    let limit = asked.limit.clamp(1, PAGE_ROWS_MAX);
+    sql.push(&format!(" ORDER BY id LIMIT {limit}"));
+    sql
+}
+
+fn select(tx: &Tx, which: &str) -> Sql {
+    tx.sql(&format!(
+        "SELECT {COLUMNS} FROM approval_grants WHERE {which}"
+    ))
+}
+
+async fn fetch(tx: &mut Tx, sql: Sql) -> Result<Vec<StoredGrant>, AccountsError> {
+    let rows = tx.fetch(sql, &TYPES).await?;
+    rows.into_iter().map(StoredGrant::of_row).collect()
+}
