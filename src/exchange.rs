@@ -45,8 +45,8 @@ mod weighed;
 
 pub use event::UsageEvent;
 pub use message::{
-    Effect, Event, HeaderEdits, Metadata, Notice, Origin, Reply, RequestHead, ResponseHead, Settlement,
-    Step,
+    Effect, Event, HeaderEdits, Metadata, Notice, Origin, Reply, RequestHead, ResponseHead,
+    Settlement, Step,
 };
 pub use open_call::OpenCall;
 pub use verdict::{expired as expired_event, interrupted as interrupted_settlement};

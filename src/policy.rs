@@ -29,8 +29,9 @@ pub use terms::{Tenant, Terms};
 use crate::identity::source::{Places, Source};
 use crate::identity::table::{Account, Entry};
 use crate::identity::{KeyRing, Principal};
-use crate::limits::{CHARGES_MAX, Unit};
+use crate::limits::{AMOUNT_MAX, CHARGES_MAX, Charge, Limit, Unit};
 use crate::pricing::{ModelPrice, PinnedPrice, ServiceTier, total_nanos};
+use crate::units::UnixMillis;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -90,9 +91,7 @@ impl Snapshot {
         user: Option<&Arc<str>>,
         id: &Arc<str>,
     ) -> Option<Principal> {
-        let tenant = self.tenants.get(&account.tenant);
-        let plan = tenant.map(|tenant| &tenant.plan);
-        let plan = plan.or(self.default_plan.as_ref())?;
+        let plan = self.plan_of(&account.tenant)?;
         Some(Principal {
             tenant: Arc::clone(&account.tenant),
             project: account.project.clone(),
@@ -104,6 +103,24 @@ impl Snapshot {
             scopes: account.scopes.clone(),
             limits: account.limits.clone(),
         })
+    }
+
+    /// The name of the plan that a tenant is on.
+    pub fn plan_of(&self, tenant: &str) -> Option<&Arc<str>> {
+        let own = self.tenants.get(tenant).map(|tenant| &tenant.plan);
+        own.or(self.default_plan.as_ref())
+    }
+
+    /// Adds to a charge's limit what was added to that budget.
+    pub fn top_up(&self, charge: &mut Charge, tenant: &str, now: UnixMillis) {
+        let limit = &charge.limit;
+        let extra = self.top_ups.extra(tenant, &charge.counter, limit.unit, now);
+        if extra > 0 {
+            charge.limit = Arc::new(Limit {
+                amount: limit.amount.saturating_add(extra).min(AMOUNT_MAX),
+                ..Limit::clone(limit)
+            });
+        }
     }
 
     /// The limits of a caller's key; `None` where they aren't known, or with all

@@ -25,7 +25,7 @@ pub mod used;
 
 pub use catalogue::Catalogue;
 pub use pinned::{May, ModelPrice, PinnedPrice};
-pub use price::{Price, ServiceTier, total_nanos};
+pub use price::{Price, ServiceTier, cost_nanos, total_nanos};
 pub use rates::Rates;
 pub use schedule::{Dated, Schedule};
 pub use used::Used;

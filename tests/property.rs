@@ -31,7 +31,7 @@ use weir::exchange::{
 use weir::identity::table::{Account, Key};
 use weir::identity::{KeyRing, KeyTable, Pepper};
 use weir::limits::{Algorithm, Decision, HoldId, Limit, Mode, Scope, Settled, Unit};
-use weir::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
+use weir::policy::{Model, OutputField, OutputRule, Plan, PlanLimit, Snapshot, Vocabulary};
 use weir::tokens::Counting;
 use weir::units::{Millis, UnixMillis};
 
@@ -114,9 +114,10 @@ fn snapshot() -> Arc<Snapshot> {
         output: OutputRule {
             max_tokens_default: Some(50),
             max_tokens_cap: None,
-            choices_cap: 4,
-            hold: Hold::Maximum,
+            choices_cap: Some(4),
+            ..OutputRule::default()
         },
+        ..Plan::default()
     };
     let model = Model {
         name: "gpt-4o".into(),
@@ -355,6 +356,7 @@ impl World {
                         self.refused += 1;
                     }
                     Effect::Adopt { .. } => panic!("no meter here"),
+                    Effect::Wait { .. } | Effect::Notice(_) => panic!("no rule is there"),
                 }
             }
         }

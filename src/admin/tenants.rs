@@ -78,7 +78,7 @@ pub(super) async fn list(
     let more = first.len() > limit;
     let tenants = first.into_iter().take(limit).map(|(tenant, plan)| Tenant {
         tenant: tenant.to_string(),
-        plan: plan.to_string(),
+        plan: plan.plan.to_string(),
     });
     let tenants: Vec<Tenant> = tenants.collect();
     let last = tenants.last().map(|last| last.tenant.clone());
@@ -102,7 +102,10 @@ pub(super) async fn show(
     caller.may_see(&tenant)?;
     let driver = state.limits.driver()?;
     let snapshot = driver.snapshot();
-    let configured = snapshot.tenants.get(tenant.as_str());
+    let configured = snapshot
+        .tenants
+        .get(tenant.as_str())
+        .map(|tenant| &tenant.plan);
     let own = snapshot.keys.iter();
     let keys = own.filter(|key| *key.account().tenant == *tenant).count();
     let default = snapshot.default_plan.as_ref().filter(|_| keys > 0);

@@ -229,7 +229,11 @@ pub fn tenants_differ(before: &Snapshot, after: &Snapshot, max: usize) -> Vec<Di
         .filter(|(name, _)| !before.tenants.contains_key(*name));
     let mut names: Vec<_> = changed.chain(added).map(|(name, _)| name).collect();
     names.sort();
-    let plan = |of: &Snapshot, name| of.tenants.get(name).map(|plan| json!({ "plan": **plan }));
+    let plan = |of: &Snapshot, name| {
+        of.tenants
+            .get(name)
+            .map(|tenant| json!({ "plan": *tenant.plan }))
+    };
     let each = names.into_iter().take(max).map(|name| Difference {
         path: format!("tenants.{name}"),
         before: plan(before, name),

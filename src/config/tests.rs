@@ -166,7 +166,7 @@ fn the_example_loads_as_it_reads() {
     );
     assert_eq!(plan.output.max_tokens_default, Some(1_024));
     assert_eq!(plan.output.max_tokens_cap, Some(8_192));
-    assert_eq!(plan.output.choices_cap, 4);
+    assert_eq!(plan.output.choices_cap, Some(4));
 
     let model = &config.snapshot.models["gpt-4o"];
     assert_eq!(model.vocabulary, Vocabulary::O200kBase);

@@ -61,7 +61,8 @@ impl Driver {
                 // for what it says.
                 Effect::Settle(settlement) => drop(settle::start(self, *settlement)),
                 Effect::Record(event) => self.recorder.record(*event),
-                Effect::Reserve(_) | Effect::Adopt { .. } => {}
+                Effect::Notice(notice) => self.heard(notice),
+                Effect::Reserve(_) | Effect::Adopt { .. } | Effect::Wait { .. } => {}
             }
         }
         answer

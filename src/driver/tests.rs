@@ -420,6 +420,7 @@ fn open_call(id: HoldId, started_at: UnixMillis) -> OpenCall {
         labels: None,
         endpoint: Endpoint::Other,
         model: "".into(),
+        asked: None,
         provider: None,
         vocabulary: Vocabulary::O200kBase,
         token_ratio: Ratio::default(),
@@ -436,6 +437,7 @@ fn open_call(id: HoldId, started_at: UnixMillis) -> OpenCall {
         traceparent: None,
         shared: false,
         would_refuse: Vec::new(),
+        actions: Vec::new(),
         rate_headers: Vec::new(),
     }
 }

@@ -10,12 +10,12 @@ use super::weigh::{Ask, Weighed};
 use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
 use crate::limits::{Charge, HoldId, Reservation, Unit};
-use crate::policy::facts::{Facts, Moment, Request};
+use crate::policy::facts::{Facts, Request};
 use crate::policy::grants::ApprovalRequest;
 use crate::policy::{self, Estimate, Model, Plan, Snapshot};
+use crate::protocol::Endpoint;
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
-use crate::protocol::Endpoint;
 use crate::tokens::Counting;
 use crate::units::UnixMillis;
 use std::sync::Arc;
@@ -179,19 +179,14 @@ impl Admission<'_> {
             Refused::new(denial, Some(&who.principal), None, who.started_at)
         })?;
         let request = Request::default();
-        let facts = Facts {
-            call: policy::Call {
-                who: &who.principal,
-                model,
-                endpoint: who.endpoint,
-                estimate: Estimate::default(),
-                most: Estimate::default(),
-            },
-            request: &request,
-            counters: None,
-            now: who.started_at,
-            moment: Moment::default(),
+        let call = policy::Call {
+            who: &who.principal,
+            model,
+            endpoint: who.endpoint,
+            estimate: Estimate::default(),
+            most: Estimate::default(),
         };
+        let facts = Facts::of(call, &request);
         let shared = policy::charges(&*self.snapshot.shared, &facts);
         let mut charges = policy::charges(terms.limits(), &facts);
         // A head isn't let in without them.

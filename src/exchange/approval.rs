@@ -9,11 +9,14 @@ use crate::limits::reservation::counter_id;
 use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Mode, Scope, Unit};
 use crate::policy::Snapshot;
 use crate::policy::facts::Facts;
-use crate::policy::grants::{Allowance, ApprovalRequest, Grant};
+use crate::policy::grants::{Allowance, ApprovalRequest, Approver, Grant};
 use crate::policy::rule::{Approval, Rule};
 use crate::protocol::denial::{Denial, PolicyDenial, PolicyKind};
 use crate::units::Millis;
 use std::sync::Arc;
+
+/// How long a request waits for an answer, after it was made last.
+const REQUEST_TTL: Millis = Millis::from_mins(7 * 24 * 60);
 
 /// What a grant's limit is named, before the grant's id.
 pub(super) const GRANT: &str = "grant:";
@@ -86,9 +89,13 @@ fn charge(grant: &Grant, facts: &Facts) -> Option<Charge> {
 fn needed(snapshot: &Snapshot, approval: &Approval, rule: &Rule, facts: &Facts) -> Needed {
     let request = request(approval, rule, facts);
     let who = facts.call.who;
-    let denied_by = snapshot.grants.denied_by(&who.tenant, &request.id);
+    let denied = snapshot.grants.denied(&who.tenant, &request.id, facts.now);
+    let denied_by = denied.map(|denial| &denial.denied_by);
     let message = match (&denied_by, &approval.message, &approval.approvers) {
-        (Some(by), ..) => format!("This call was not approved by {by} (request {}).", request.id),
+        (Some(by), ..) => format!(
+            "This call was not approved by {by} (request {}).",
+            request.id
+        ),
         (None, Some(message), _) => format!("{message} (approval request {})", request.id),
         (None, None, Some(approvers)) => format!(
             "This call needs an approval: ask {approvers} to approve request {}.",
@@ -114,13 +121,26 @@ fn needed(snapshot: &Snapshot, approval: &Approval, rule: &Rule, facts: &Facts) 
 /// What is to be approved.
 fn request(approval: &Approval, rule: &Rule, facts: &Facts) -> ApprovalRequest {
     let call = facts.call;
-    ApprovalRequest::of(
-        call.who,
-        &rule.name,
-        &call.model.name,
-        call.endpoint.path(),
-        call.most.cost_nanos,
-        approval,
-        facts.now,
-    )
+    let who = call.who;
+    ApprovalRequest {
+        id: ApprovalRequest::id_of(who, &rule.name, &call.model.name),
+        asked_at: facts.now,
+        tenant: Arc::clone(&who.tenant),
+        project: who.project.clone(),
+        environment: who.environment.clone(),
+        user: who.user.clone(),
+        key_id: Arc::clone(&who.key_id),
+        plan: Arc::clone(&who.plan),
+        rule: Arc::clone(&rule.name),
+        model: Arc::clone(&call.model.name),
+        endpoint: call.endpoint.path().into(),
+        cost_max_nanos: call.most.cost_nanos,
+        valid_for: approval.valid_for,
+        approvers: approval.approvers.clone(),
+        approver: match approval.by_tenant_admin {
+            true => Approver::TenantAdmin,
+            false => Approver::Operator,
+        },
+        expires_at: facts.now + REQUEST_TTL,
+    }
 }

@@ -2,11 +2,11 @@
 //! of it.
 
 use super::admit::{Refused, refuse};
+use super::approval::{self, Needed};
 use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
 use super::told::Stand;
-use super::approval::{self, Needed};
 use super::weigh::{Ask, Became};
 use super::{told, verdict};
 use crate::identity::Principal;
@@ -69,15 +69,6 @@ pub(super) enum SendOn {
         edits: HeaderEdits,
         without_bodies: bool,
     },
-}
-
-impl SendOn {
-    /// Where the client's body would go on as it came, this does.
-    pub fn or_body(&mut self, decoded: Vec<u8>) {
-        if let SendOn::Body { body, .. } = self {
-            body.get_or_insert(decoded);
-        }
-    }
 }
 
 impl Deciding {
@@ -153,7 +144,7 @@ impl Deciding {
         }
     }
 
-    fn refused(self, denial: Denial) -> (HoldId, Refused) {
+    pub fn refused(self, denial: Denial) -> (HoldId, Refused) {
         let refused = Refused {
             denial,
             principal: Some(self.principal),

@@ -132,7 +132,8 @@ impl Door<'_> {
             hold: self.id,
             counting: self.counting,
         };
-        let (deciding, reservation) = admission.as_request(&who, model.map(|model| &**model), edits)?;
+        let (deciding, reservation) =
+            admission.as_request(&who, model.map(|model| &**model), edits)?;
         Ok(Judgement::Counts(Box::new(Counts {
             reservation,
             deciding,

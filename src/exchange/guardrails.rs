@@ -58,7 +58,7 @@ pub(super) fn choices(rule: &OutputRule, facts: &CallFacts) -> Result<Option<u64
     if facts.choices <= cap {
         return Ok(None);
     }
-    let can_be_written = facts.anchors.n.is_some() || facts.anchors.best_of.is_some();
+    let can_be_written = !facts.anchors.choices.is_empty();
     if rule.choices_over == Some(Over::Clamp) && can_be_written {
         return Ok(Some(cap));
     }
@@ -108,7 +108,7 @@ pub(super) fn not_entitled(what: Entitlement) -> Denial {
 }
 
 fn has(facts: &CallFacts, path: &str) -> bool {
-    facts.fields.iter().any(|field| field.path == path)
+    facts.fields.iter().any(|field| field.is_named(path))
 }
 
 fn at_most(what: &str, asked: u64, most: Option<u64>, param: Option<&str>) -> Result<(), Denial> {

@@ -1,10 +1,10 @@
 //! Judging a request's head: who calls, and is it a call that weir meters.
 
-use super::{Settings, guardrails};
 use super::admit::Refused;
 use super::credentials;
 use super::identify::{Known, entitle, identify, is_credential};
 use super::message::{HeaderEdits, Headers, Judged, RequestHead};
+use super::{Settings, guardrails};
 use crate::identity::source::Caller;
 use crate::identity::table::Account;
 use crate::identity::{Principal, Scopes};

@@ -89,7 +89,9 @@ pub(super) fn plan(
 /// How many answers are made, where fewer are asked for than the client did.
 fn answers(facts: &CallFacts, choices: Option<u64>) -> u64 {
     let prompts = facts.answers / facts.choices.max(1);
-    choices.map_or(facts.answers, |choices| choices.saturating_mul(prompts.max(1)))
+    choices.map_or(facts.answers, |choices| {
+        choices.saturating_mul(prompts.max(1))
+    })
 }
 
 fn words<'m>(admission: &Admission, endpoint: Endpoint, model: &'m Model) -> Words<'m> {
@@ -108,7 +110,10 @@ fn held_tokens(admission: &Admission, ask: &Ask, hold: Hold, model: &Model, cap:
         Hold::Maximum => None,
         Hold::Expected { .. } => {
             let tenant = &ask.who.principal.tenant;
-            admission.learned.expected.output_tokens(tenant, &model.name)
+            admission
+                .learned
+                .expected
+                .output_tokens(tenant, &model.name)
         }
     };
     known.map_or(cap.tokens, |known| known.min(cap.tokens))

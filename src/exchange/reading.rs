@@ -4,10 +4,10 @@
 use super::head::{Identified, scopes_allow};
 use super::{Settings, guardrails, weigh};
 use crate::policy::{Model, Plan, Snapshot, Terms};
+use crate::protocol::CallFacts;
 use crate::protocol::denial::{Denial, EncodingFault, Entitlement, Scope};
 use crate::protocol::inflate::{self, WholeError};
 use crate::protocol::request::{self, Wants};
-use crate::protocol::CallFacts;
 use std::sync::Arc;
 
 /// A body that was read.

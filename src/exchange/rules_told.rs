@@ -55,7 +55,9 @@ pub(super) fn told(shape: &Shape, judgement: &Judgement, planned: &Planned, name
         told.took(rule, "throttle");
     }
     if let Some((_, rule)) = judgement.limits_per_mille
-        && judgement.delay.is_none_or(|(_, other)| other.name != rule.name)
+        && judgement
+            .delay
+            .is_none_or(|(_, other)| other.name != rule.name)
     {
         told.took(rule, "throttle");
     }
@@ -99,7 +101,8 @@ impl Told {
 
     /// And what rules in shadow mode would have done.
     pub fn with(mut self, shadows: &[Taken]) -> Self {
-        self.actions.extend(shadows.iter().map(|taken| taken.written()));
+        self.actions
+            .extend(shadows.iter().map(|taken| taken.written()));
         self
     }
 }

@@ -18,6 +18,7 @@ use super::message::Headers;
 use super::*;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyRing, KeyTable, Pepper};
+use crate::limits::Decision;
 use crate::limits::{Algorithm, Limit, Mode, Scope, Standing, Unit};
 use crate::policy::{Hold, Model, OutputField, OutputRule, Plan, PlanLimit, Vocabulary};
 use std::sync::Arc;
@@ -97,9 +98,11 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
         output: OutputRule {
             max_tokens_default: Some(100),
             max_tokens_cap: Some(200),
-            choices_cap: 4,
+            choices_cap: Some(4),
             hold: Hold::Maximum,
+            ..OutputRule::default()
         },
+        ..Plan::default()
     };
     let model = |name: &str, output_field| {
         Arc::new(Model {

@@ -24,8 +24,8 @@ use super::reading::Read;
 use super::rules_told::{self, Told};
 use super::{guardrails, planning, reading};
 use crate::limits::{AMOUNT_MAX, Charge, Reservation, Unit};
-use crate::policy::grants::ApprovalRequest;
 use crate::policy::facts::{Counters, Facts, Moment, Needs, Request};
+use crate::policy::grants::ApprovalRequest;
 use crate::policy::rule::{self, Judgement, Rule, Shape, Swap};
 use crate::policy::{self, Model, Terms};
 use crate::protocol::denial::{Denial, Entitlement, PolicyDenial, PolicyKind};
@@ -193,7 +193,7 @@ impl<'a> Scale<'a> {
             }
             None => None,
         };
-        let mut weighed = self.opened(model, planned, &facts, &judgement, told);
+        let mut weighed = self.opened(model, planned, &judgement, told);
         weighed.needs_counters = needs.counters
             || (self.admission.names_virtual(self.ask)).is_some_and(|v| v.needs.counters);
         weighed.became.clamp = shape.clamp.map(|(most, _)| most);
@@ -317,20 +317,17 @@ impl<'a> Scale<'a> {
         &self,
         model: &Arc<Model>,
         planned: Planned,
-        facts: &Facts,
         judgement: &Judgement,
         told: Told,
     ) -> Weighed {
-        let snapshot = self.admission.snapshot;
         let who = &self.ask.who;
-        let mut shared = policy::charges(&*snapshot.shared, facts);
-        let mut charges = policy::charges(self.terms.limits(), facts);
-        // A head isn't let in without them.
-        let own = snapshot.own_limits(&who.principal).unwrap_or_default();
-        charges.extend(policy::charges(own, facts));
+        let (mut charges, mut shared) = self.charges(model, &planned);
         let share = judgement.limits_per_mille.map(|(share, _)| share);
         if let Some(share) = share {
-            charges.iter_mut().chain(&mut shared).for_each(|charge| scale(charge, share));
+            charges
+                .iter_mut()
+                .chain(&mut shared)
+                .for_each(|charge| scale(charge, share));
         }
         let send_on = self.send_on(model, &planned, &told);
         let call = self.open_call(model, planned, told, !shared.is_empty());
@@ -358,13 +355,30 @@ impl<'a> Scale<'a> {
         }
     }
 
+    /// What the call is charged to: the caller's own counters, and those that
+    /// tenants share.
+    fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
+        let snapshot = self.admission.snapshot;
+        let facts = self.facts(model, planned);
+        let mut charges = policy::charges(self.terms.limits(), &facts);
+        // A head isn't let in without them.
+        let own = snapshot.own_limits(&self.ask.who.principal);
+        charges.extend(policy::charges(own.unwrap_or_default(), &facts));
+        for charge in &mut charges {
+            snapshot.top_up(charge, &self.ask.who.principal.tenant, facts.now);
+        }
+        (charges, policy::charges(&*snapshot.shared, &facts))
+    }
+
     fn open_call(&self, model: &Model, planned: Planned, told: Told, shared: bool) -> OpenCall {
         let named = self.ask.facts.model.as_str();
         OpenCall {
             asked: (*model.name != *named).then(|| Arc::from(named)),
             actions: told.actions,
             rate_headers: told.headers,
-            ..self.admission.open_call(&self.ask.who, self.terms.plan(), model, planned, shared)
+            ..self
+                .admission
+                .open_call(&self.ask.who, self.terms.plan(), model, planned, shared)
         }
     }
 
@@ -374,28 +388,31 @@ impl<'a> Scale<'a> {
         let other = (*model.name != *ask.facts.model).then_some(&model.name);
         let changes = planned.edits(&ask.facts, other.map(|name| &**name));
         let edited = (!changes.is_empty()).then(|| json_edit::apply(&ask.body, &changes));
+        // What was encoded goes on as it was read.
+        let edited = edited.or_else(|| ask.who.is_encoded().then(|| ask.body.clone()));
         let mut head = HeaderEdits::default();
         if let Some(name) = other {
             head.set.push(("x-weir-model", name.to_string()));
             let path = ask.who.sent_path.as_deref();
-            let path = path.and_then(|path| on_path(path, name));
+            let path = path.and_then(|path| on_path(ask.who.endpoint, path, name));
             head.set.extend(path.map(|path| (":path", path)));
         }
-        head.set.extend(told.cluster.iter().map(|name| ("x-weir-cluster", name.to_string())));
-        SendOn::Body {
-            body: edited,
-            head,
-        }
+        head.set.extend(
+            told.cluster
+                .iter()
+                .map(|name| ("x-weir-cluster", name.to_string())),
+        );
+        SendOn::Body { body: edited, head }
     }
 }
 
 /// A path with its query, for another model.
-fn on_path(path: &str, model: &str) -> Option<String> {
+fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (path, None),
     };
-    let mut other = Endpoint::path_for_model(path, model)?;
+    let mut other = endpoint.path_for_model(path, model)?;
     if let Some(query) = query {
         other.push('?');
         other.push_str(query);

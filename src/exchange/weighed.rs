@@ -7,9 +7,9 @@ use super::message::{Effect, Metadata, Notice, Reply, Step};
 use super::weigh::{self, Ask, Weighed};
 use super::{Exchange, Role, State, rules_told, verdict};
 use crate::limits::{Charge, Decision, HoldId, Refusal, Reservation, Standing};
-use crate::policy::{PlanLimit, Terms};
 use crate::policy::budget::Passed;
 use crate::policy::facts::Counters;
+use crate::policy::{PlanLimit, Terms};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
@@ -186,9 +186,8 @@ impl Exchange {
             return Vec::new();
         };
         let mut limits = terms.limits();
-        let is_budget = |limit: &PlanLimit| {
-            limit.budget.is_some() && limit.limit.name == charge.limit.name
-        };
+        let is_budget =
+            |limit: &PlanLimit| limit.budget.is_some() && limit.limit.name == charge.limit.name;
         if !limits.any(is_budget) {
             return Vec::new();
         }

@@ -216,7 +216,9 @@ impl condition::Schema for Names {
         match path {
             [root @ ("budget" | "limit"), rest @ ..] => self.counter(root, rest),
             [root, ..] => {
-                let of_root = FACTS.iter().filter(|(known, ..)| known.first() == Some(root));
+                let of_root = FACTS
+                    .iter()
+                    .filter(|(known, ..)| known.first() == Some(root));
                 let names = of_root.filter_map(|(known, ..)| known.get(1));
                 let known: Vec<String> = names.map(|name| (*name).to_owned()).collect();
                 match known.is_empty() {
@@ -271,7 +273,10 @@ impl Names {
         });
         let Some((which, (_, kind))) = found.filter(|_| rest.len() == 2) else {
             let whats = OF_COUNTERS.iter().map(|(what, _)| (*what).to_owned());
-            return Err(no_field(if rest.len() > 2 { 3 } else { 2 }, whats.collect()));
+            return Err(no_field(
+                if rest.len() > 2 { 3 } else { 2 },
+                whats.collect(),
+            ));
         };
         let field = (first + place) * OF_COUNTERS.len() + which;
         let field = u32::try_from(field).unwrap_or(u32::MAX);
@@ -300,7 +305,12 @@ impl Needs {
                 // A hint may stand in the metadata.
                 Some(Fact::Metadata | Fact::Task | Fact::Latency) => needs.metadata = true,
                 Some(
-                    Fact::Unix | Fact::Hour | Fact::Minute | Fact::Day | Fact::Month | Fact::Weekday,
+                    Fact::Unix
+                    | Fact::Hour
+                    | Fact::Minute
+                    | Fact::Day
+                    | Fact::Month
+                    | Fact::Weekday,
                 ) => needs.time = true,
                 Some(_) => {}
             }
@@ -321,10 +331,7 @@ impl Needs {
 
 /// Whether a field holds names of models.
 pub fn names_models(field: Field) -> bool {
-    matches!(
-        fact(field.0),
-        Some(Fact::ModelAsked | Fact::ModelName)
-    )
+    matches!(fact(field.0), Some(Fact::ModelAsked | Fact::ModelName))
 }
 
 /// Whether a field holds names of tiers.
@@ -333,7 +340,9 @@ pub fn names_tiers(field: Field) -> bool {
 }
 
 fn fact(field: u32) -> Option<Fact> {
-    FACTS.get(usize::try_from(field).ok()?).map(|(_, _, fact)| *fact)
+    FACTS
+        .get(usize::try_from(field).ok()?)
+        .map(|(_, _, fact)| *fact)
 }
 
 impl Moment {
@@ -375,6 +384,19 @@ impl Counters {
 
     fn get(&self, name: &str) -> Option<&Counter> {
         self.0.iter().find(|counter| *counter.name == *name)
+    }
+}
+
+impl<'c> Facts<'c> {
+    /// Of a call of which no more is known.
+    pub fn of(call: Call<'c>, request: &'c Request) -> Self {
+        Self {
+            call,
+            request,
+            counters: None,
+            now: UnixMillis(0),
+            moment: Moment::default(),
+        }
     }
 }
 

@@ -79,10 +79,7 @@ impl When {
 }
 
 /// The charges of one call, in the order of the limits.
-pub fn charges<'p>(
-    limits: impl IntoIterator<Item = &'p PlanLimit>,
-    facts: &Facts,
-) -> Vec<Charge> {
+pub fn charges<'p>(limits: impl IntoIterator<Item = &'p PlanLimit>, facts: &Facts) -> Vec<Charge> {
     let limits = limits.into_iter();
     let applying = limits.filter(|limit| limit.when.holds_for(facts));
     applying.map(|limit| charge(limit, facts.call)).collect()

@@ -40,10 +40,14 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// The answer carries a warning, in words or by the rule's name.
-    Warn { message: Option<Arc<str>> },
+    Warn {
+        message: Option<Arc<str>>,
+    },
     Throttle(Throttle),
     /// One answer may have so many tokens at most.
-    ClampOutput { max_tokens: u64 },
+    ClampOutput {
+        max_tokens: u64,
+    },
     Downgrade(Swap),
     Route(Route),
     RequireApproval(Approval),
@@ -313,4 +317,3 @@ impl Taken<'_> {
         }
     }
 }
-

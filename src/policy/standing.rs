@@ -233,7 +233,7 @@ mod tests {
     use crate::identity::table::{Account, Key};
     use crate::identity::{KeyDigest, KeyRing, KeyTable};
     use crate::limits::{Algorithm, Mode, Scope, Unit};
-    use crate::policy::{OutputField, OutputRule, Plan, Vocabulary, When};
+    use crate::policy::{OutputField, Plan, Vocabulary, When};
     use crate::units::Millis;
 
     fn key(n: u8, tenant: &str, user: Option<&str>) -> Key {
@@ -293,7 +293,7 @@ mod tests {
                 limit("big-only", &[Tenant, ByModel], only_big),
                 limit("idle", &[Tenant], of_none),
             ],
-            output: OutputRule::default(),
+            ..Plan::default()
         };
         let model = |name: &str| Model {
             name: name.into(),

@@ -47,11 +47,11 @@ pub struct Terms<'s> {
     below: [Option<&'s Arc<Plan>>; LAYERS_MAX],
 }
 
-impl Tenant {
-    /// On a plan, with nothing below it.
-    pub fn on(plan: Arc<str>) -> Self {
+/// On the plan of this name, with nothing below it.
+impl From<&str> for Tenant {
+    fn from(plan: &str) -> Self {
         Self {
-            plan,
+            plan: plan.into(),
             narrower: None,
         }
     }
@@ -128,7 +128,9 @@ impl<'s> Terms<'s> {
 
     pub fn output(self) -> OutputRule {
         let below = self.below.into_iter().flatten();
-        below.fold(self.plan.output, |output, plan| output.narrowed(plan.output))
+        below.fold(self.plan.output, |output, plan| {
+            output.narrowed(plan.output)
+        })
     }
 
     pub fn allow_model(self, model: &Model) -> bool {

@@ -200,8 +200,7 @@ pub fn budget_of<'s>(
     tenant: &str,
     name: &str,
 ) -> Result<&'s PlanLimit, NoBudget> {
-    let plan = snapshot.tenants.get(tenant);
-    let plan = plan.or(snapshot.default_plan.as_ref());
+    let plan = snapshot.plan_of(tenant);
     let plan = plan.and_then(|plan| snapshot.plans.get(plan));
     let limits = &plan.ok_or(NoBudget::Plan)?.limits;
     let mut named = limits.iter().filter(|limit| *limit.limit.name == *name);

@@ -244,7 +244,7 @@ fn allow(item: &Item) -> Option<RawAllow> {
     let fields = item.fields(&["models", "tiers", "endpoints", "tools"])?;
     let (models, tiers) = (
         each(&fields, "models", located_pattern),
-        each(&fields, "tiers", Item::name),
+        each(&fields, "tiers", |item| item.name()),
     );
     let endpoints = each(&fields, "endpoints", limits::endpoint);
     let tools = each(&fields, "tools", |item| Some(located_pattern(item)?.value));

@@ -1,7 +1,7 @@
 //! Models as they are written, and names behind which one is chosen.
 
-use super::rules;
 use super::prices::{self, RawPrice};
+use super::rules;
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::AMOUNT_MAX;
 use crate::policy::choice::WAYS_MAX;

@@ -227,7 +227,8 @@ pub fn parameters(item: &Item) -> Option<Vec<Arc<str>>> {
             if text.len() > 128 || !text.chars().all(plain) {
                 return item.report("must be a field of request bodies, as logit_bias");
             }
-            if PROTECTED.contains(&text.as_str()) {
+            let plain = text.replace('_', "").to_ascii_lowercase();
+            if PROTECTED.contains(&plain.as_str()) {
                 return item.report(format!("{text} is what calls are metered by: it must stay"));
             }
             Some(text.into())
@@ -238,7 +239,7 @@ pub fn parameters(item: &Item) -> Option<Vec<Arc<str>>> {
 
 /// Fields without which a call is another one.
 const PROTECTED: &[&str] = &[
-    "model", "messages", "input", "prompt", "contents", "stream", "n", "best_of",
+    "model", "messages", "input", "prompt", "contents", "stream", "n", "bestof",
 ];
 
 /// A cluster, or `cluster: NAME`.

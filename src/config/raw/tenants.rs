@@ -74,7 +74,10 @@ fn tenant((name, item): (Name, Item)) -> RawTenant {
     tenant.is_read = true;
     let plan = fields.required("plan", "the name of one of the plans");
     tenant.plan = plan.and_then(|item| item.name());
-    let has_more = WITH_BELOW.iter().skip(1).any(|name| fields.optional(name).is_some());
+    let has_more = WITH_BELOW
+        .iter()
+        .skip(1)
+        .any(|name| fields.optional(name).is_some());
     if has_more {
         let below = below(&tenant.name, &fields);
         tenant.is_read = below.is_some();
@@ -103,7 +106,9 @@ fn below(name: &Name, fields: &Fields) -> Option<RawBelow> {
 
 /// What is written for the tenant, project, ... itself.
 fn own(name: &Name, fields: &Fields) -> Option<RawPlan> {
-    let is_there = plans::FIELDS.iter().any(|name| fields.optional(name).is_some());
+    let is_there = plans::FIELDS
+        .iter()
+        .any(|name| fields.optional(name).is_some());
     is_there.then(|| plans::terms(name.clone(), fields))
 }
 

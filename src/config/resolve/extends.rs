@@ -70,12 +70,16 @@ impl<'r> Chain<'r> {
 
     pub fn budgets(&self) -> Vec<&'r RawBudget> {
         let lists = self.plans().map(|plan| items(plan.budgets.as_ref()));
-        merged(lists, |budget| budget.name().map(|name| Arc::clone(&name.value)))
+        merged(lists, |budget| {
+            budget.name().map(|name| Arc::clone(&name.value))
+        })
     }
 
     pub fn rules(&self) -> Vec<&'r RawRule> {
         let lists = self.plans().map(|plan| items(plan.policies.as_ref()));
-        merged(lists, |rule| rule.name.as_ref().map(|name| Arc::clone(&name.value)))
+        merged(lists, |rule| {
+            rule.name.as_ref().map(|name| Arc::clone(&name.value))
+        })
     }
 
     /// The last that says so.

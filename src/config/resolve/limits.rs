@@ -160,12 +160,7 @@ fn condition(text: &Located<String>, known: &Known, findings: &Findings) -> Opti
 }
 
 /// Reports that there is no such thing.
-pub fn unknown(
-    what: &str,
-    name: &Located<Arc<str>>,
-    known: &HashSet<&str>,
-    findings: &Findings,
-) {
+pub fn unknown(what: &str, name: &Located<Arc<str>>, known: &HashSet<&str>, findings: &Findings) {
     let hint = nearest(&name.value, known.iter().copied())
         .map(|name| format!("; did you mean {}?", shown(name)))
         .unwrap_or_default();

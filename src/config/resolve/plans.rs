@@ -225,7 +225,11 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     let is_read = chain.plans().all(|plan| plan.is_read);
     let (mut limits, rules, entitlements) = (own?, rules?, entitlements?);
     let of_all_tenants = ground.top.iter().map(|(_, limit)| limit);
-    limits.extend(of_all_tenants.filter(|l| !l.limit.scope.is_shared()).cloned());
+    limits.extend(
+        of_all_tenants
+            .filter(|l| !l.limit.scope.is_shared())
+            .cloned(),
+    );
     (is_read && limits_are_read).then(|| Plan {
         name: Arc::clone(&name.value),
         limits,

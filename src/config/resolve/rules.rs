@@ -27,7 +27,10 @@ pub fn rules(
     findings: &Findings,
 ) -> Option<Rules> {
     if let Some(first) = raw.get(RULES_MAX) {
-        let text = format!("a plan may have at most {RULES_MAX} policies (got {})", raw.len());
+        let text = format!(
+            "a plan may have at most {RULES_MAX} policies (got {})",
+            raw.len()
+        );
         findings.problem(&first.at, text);
         return None;
     }
@@ -44,15 +47,15 @@ pub fn rules(
     whole.then(|| Rules::new(all, counters))
 }
 
-fn name_once<'r>(
-    raw: &'r RawRule,
-    first: &mut HashMap<&'r str, &'r RawRule>,
-    findings: &Findings,
-) {
+fn name_once<'r>(raw: &'r RawRule, first: &mut HashMap<&'r str, &'r RawRule>, findings: &Findings) {
     let Some(name) = &raw.name else { return };
     match first.get(&*name.value) {
         Some(earlier) => {
-            let text = format!("{} is named {} already", earlier.at.path, shown(&name.value));
+            let text = format!(
+                "{} is named {} already",
+                earlier.at.path,
+                shown(&name.value)
+            );
             findings.problem(&name.at, text);
         }
         None => {
@@ -84,11 +87,7 @@ fn rule(raw: &RawRule, words: &Words, findings: &Findings) -> Option<Rule> {
 }
 
 /// A condition, compiled; `None` after a problem.
-pub fn condition(
-    text: &Located<String>,
-    words: &Words,
-    findings: &Findings,
-) -> Option<Condition> {
+pub fn condition(text: &Located<String>, words: &Words, findings: &Findings) -> Option<Condition> {
     let schema: &dyn Schema = words.names;
     let condition = match Condition::compile(&text.value, schema) {
         Ok(condition) => condition,

@@ -67,7 +67,10 @@ pub fn narrower(
     plans: &Resolved,
     ground: &Ground,
 ) -> Option<HashMap<Arc<str>, Arc<Narrower>>> {
-    let tenants = raw.tenants.as_ref().map_or(&[][..], |tenants| &tenants.value);
+    let tenants = raw
+        .tenants
+        .as_ref()
+        .map_or(&[][..], |tenants| &tenants.value);
     let builder = Builder { written, ground };
     let mut all = HashMap::new();
     let mut whole = true;
@@ -212,4 +215,3 @@ fn placed(plan: Plan, place: &Place) -> Plan {
 fn within(scope: Scope, more: &[Dimension]) -> Scope {
     Scope::of(scope.dimensions().chain(more.iter().copied()))
 }
-

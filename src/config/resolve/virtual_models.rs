@@ -16,7 +16,9 @@ pub fn virtual_models(
     words: &Words,
     findings: &Findings,
 ) -> Option<HashMap<Arc<str>, Arc<VirtualModel>>> {
-    let written = raw.iter().filter_map(|raw| Some((raw, raw.choose.as_ref()?)));
+    let written = raw
+        .iter()
+        .filter_map(|raw| Some((raw, raw.choose.as_ref()?)));
     let all: Vec<Option<VirtualModel>> = written
         .map(|(raw, ways)| {
             let ways = ways.as_ref()?;
@@ -30,7 +32,9 @@ pub fn virtual_models(
         })
         .collect();
     let all = all.into_iter().collect::<Option<Vec<_>>>()?;
-    let named = all.into_iter().map(|one| (Arc::clone(&one.name), Arc::new(one)));
+    let named = all
+        .into_iter()
+        .map(|one| (Arc::clone(&one.name), Arc::new(one)));
     Some(named.collect())
 }
 
@@ -76,7 +80,9 @@ impl Known<'_> {
         name: &crate::config::reader::Located<Arc<str>>,
         findings: &Findings,
     ) -> bool {
-        let Some(models) = self.models else { return true };
+        let Some(models) = self.models else {
+            return true;
+        };
         let names: HashSet<&str> = models.iter().map(|model| &*model.name).collect();
         let there = names.contains(&*name.value);
         if !there {

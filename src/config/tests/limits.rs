@@ -140,6 +140,7 @@ fn every_form_of_a_limit() {
             models: vec!["gpt-4o".into(), "gpt-4o-mini".into()],
             tiers: vec!["premium".into()],
             endpoints: vec![Endpoint::Embeddings, Endpoint::Messages],
+            condition: None,
         }
     );
 }

@@ -71,7 +71,7 @@ impl<'s> Tenants<'s> {
     pub(super) fn of(snapshot: &'s Snapshot) -> Self {
         let all = snapshot.tenants.iter();
         Self {
-            plans: all.map(|(tenant, plan)| (&**tenant, &**plan)).collect(),
+            plans: all.map(|(name, tenant)| (&**name, &*tenant.plan)).collect(),
             snapshot,
         }
     }

@@ -5,7 +5,7 @@ use crate::exchange::RequestHead;
 use crate::exchange::door::Check;
 use crate::identity::source::{Caller, Source};
 use crate::identity::table::Account;
-use crate::policy::{OutputRule, Plan, PlanLimit, Sources};
+use crate::policy::{Plan, PlanLimit, Sources};
 
 /// Whoever calls is of `acme`, and may call once an hour.
 fn counting(counters: Counters) -> Arc<Driver> {
@@ -23,7 +23,7 @@ fn counting(counters: Counters) -> Arc<Driver> {
     let plan = Plan {
         name: "team".into(),
         limits: vec![PlanLimit::from(limit)],
-        output: OutputRule::default(),
+        ..Plan::default()
     };
     let caller = Caller {
         id: "anonymous".into(),

@@ -7,6 +7,7 @@ use crate::envoy::{METADATA_NAMESPACE, peer};
 use crate::exchange::message::{Headers, Peer};
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
+use crate::units::Millis;
 use envoy_types::pb::envoy::config::core::v3::Metadata as EnvoyMetadata;
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::ProcessingMode;
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::{
@@ -19,7 +20,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
     ImmediateResponse, ProcessingRequest, ProcessingResponse, TrailersResponse, body_mutation,
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
-use envoy_types::pb::google::protobuf::Struct;
+use envoy_types::pb::google::protobuf::{Duration, Struct};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -220,9 +221,12 @@ const PATIENCE: Millis = Millis(2_000);
 /// Asks Envoy to wait for the reply that is due. It does where
 /// `max_message_timeout` is no less.
 pub(super) fn patience(most: Millis) -> ProcessingResponse {
-    let span = std::time::Duration::from_millis(most.0.saturating_add(PATIENCE.0));
+    let millis = most.0.saturating_add(PATIENCE.0);
     ProcessingResponse {
-        override_message_timeout: span.try_into().ok(),
+        override_message_timeout: Some(Duration {
+            seconds: i64::try_from(millis / 1_000).unwrap_or(i64::MAX),
+            nanos: i32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(),
+        }),
         ..ProcessingResponse::default()
     }
 }

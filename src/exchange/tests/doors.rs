@@ -4,6 +4,7 @@ use super::*;
 use crate::exchange::door::{Body, Counts, Passed};
 use crate::identity::scopes::{Pattern, Scopes};
 use crate::identity::table::Change;
+use crate::limits::Decision;
 use crate::limits::{Dimension, Refusal, Retry};
 use crate::protocol::denial::Rendered;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::exchange::event::{Known, Outcome};
+use crate::limits::Decision;
 use crate::limits::{Actual, Refusal, Retry};
 
 fn chat_call() -> Vec<Event> {

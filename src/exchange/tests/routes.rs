@@ -1,6 +1,7 @@
 //! Calls that pass unread, and routes that say whose form calls have.
 
 use super::*;
+use crate::limits::Decision;
 use crate::policy::route::{Host, Route};
 use crate::protocol::Dialect;
 
@@ -89,6 +90,7 @@ fn an_unknown_endpoint_is_refused_unless_its_route_lets_it_pass() {
                 step.reply,
                 Some(Reply::RequestBody {
                     body: None,
+                    head: HeaderEdits::default(),
                     metadata: None
                 })
             );

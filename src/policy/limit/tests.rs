@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::{Algorithm, Mode, Unit};
+use crate::policy::facts::Request;
 use crate::policy::{OutputField, Vocabulary};
 use crate::units::Millis;
 
@@ -80,6 +81,7 @@ fn each_unit_charges_its_own() {
             limit: limit(Scope::TENANT, unit),
             hard: false,
             when: When::default(),
+            budget: None,
         };
         let soft = charge(&limit, call(&who, &model));
         assert_eq!((soft.amount, soft.wanted()), (amount, amount), "{unit:?}");
@@ -123,6 +125,7 @@ fn a_condition_must_hold_whole() {
             limit: limit(Scope::TENANT, Unit::Requests),
             hard: false,
             when,
+            budget: None,
         }]
     };
     let (who, big) = (who(None, None), model("big", Some("top")));
@@ -156,10 +159,11 @@ fn a_condition_must_hold_whole() {
             false,
         ),
     ];
+    let request = Request::default();
     for (when, for_big, for_other) in table {
         let limits = limits(when);
         for (model, applies) in [(&big, for_big), (&other, for_other)] {
-            let count = charges(&limits, call(&who, model)).len();
+            let count = charges(&limits, &Facts::of(call(&who, model), &request)).len();
             assert_eq!(count, usize::from(applies));
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::identity::Principal;
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{Algorithm, Limit, Mode};
+use crate::policy::facts::{Facts, Request};
 use crate::policy::{Call, Estimate, Model, Plan};
 use crate::protocol::Endpoint;
 use crate::units::Millis;
@@ -127,7 +128,10 @@ fn its_counter_is_the_one_that_calls_are_charged_to() {
     ] {
         let scope = Scope::of(of.iter().map(|(part, _)| *part).chain([Tenant]));
         let budget = monthly(scope, Unit::Cost, by_calendar());
-        let charges = crate::policy::charges(std::slice::from_ref(&budget), call);
+        let charges = crate::policy::charges(
+            std::slice::from_ref(&budget),
+            &Facts::of(call, &Request::default()),
+        );
         assert_eq!(
             top_up("a", of, Unit::Cost, 1).counter,
             charges[0].counter,
@@ -207,7 +211,7 @@ fn a_budget_is_looked_for_in_the_tenants_plan() {
     let plan = Plan {
         name: "p".into(),
         limits: vec![monthly(Scope::TENANT, Unit::Cost, by_calendar())],
-        output: crate::policy::OutputRule::default(),
+        ..Plan::default()
     };
     let mut snapshot = Snapshot {
         plans: Arc::new([("p".into(), Arc::new(plan))].into()),

@@ -18,7 +18,7 @@ use weir::identity::source::{
 use weir::identity::table::{Account, Key};
 use weir::identity::{KeyRing, KeyTable, Pepper, format};
 use weir::limits::HoldId;
-use weir::policy::{OutputRule, Plan, Snapshot, Sources};
+use weir::policy::{Plan, Snapshot, Sources};
 use weir::tokens::Counting;
 use weir::units::{Millis, UnixMillis};
 
@@ -194,7 +194,7 @@ fn snapshot() -> &'static Snapshot {
         let plan = Plan {
             name: "team".into(),
             limits: Vec::new(),
-            output: OutputRule::default(),
+            ..Plan::default()
         };
         let tenants = ["acme", "globex"].map(|name| (name.into(), "team".into()));
         Snapshot {

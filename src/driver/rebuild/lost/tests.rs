@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{HoldId, Limit, Mode, Scope};
-use crate::policy::{ModelRatio, OutputField, OutputRule, Plan, Vocabulary, When};
+use crate::policy::{ModelRatio, OutputField, Plan, Tenant, Vocabulary, When};
 use crate::units::Millis;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -36,7 +36,7 @@ fn limit(name: &str, by: &[Dimension], unit: Unit, algorithm: Algorithm) -> Plan
 /// `acme` is on the plan `team`, `globex` on `free`.
 fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
     let tenants = [("acme", "team"), ("globex", "free")];
-    let tenants = tenants.map(|(tenant, plan)| (tenant.into(), plan.into()));
+    let tenants = tenants.map(|(tenant, plan)| (tenant.into(), Tenant::from(plan)));
     let mut snapshot = Snapshot {
         tenants: Arc::new(tenants.into()),
         shared: shared.into(),
@@ -45,7 +45,7 @@ fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
     let plan = Plan {
         name: "team".into(),
         limits,
-        output: OutputRule::default(),
+        ..Plan::default()
     };
     Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
     for (name, tier) in [("big", Some("large")), ("small", None)] {
@@ -132,7 +132,9 @@ fn each_tenant_of_a_plan_is_asked_for_once_and_few_of_them_together() {
     let shared = vec![limit("all", &[], Unit::Requests, month(1, "UTC"))];
     let mut snapshot = snapshot(limits, shared);
     let names: Vec<Arc<str>> = (0..600).map(|n| format!("t{n:03}").into()).collect();
-    let tenants = names.iter().map(|name| (Arc::clone(name), "team".into()));
+    let tenants = names
+        .iter()
+        .map(|name| (Arc::clone(name), Tenant::from("team")));
     Arc::make_mut(&mut snapshot.tenants).extend(tenants);
     let tenants = Tenants::of(&snapshot);
     let (asked, _) = lost(&snapshot, now, now);
