@@ -7,6 +7,7 @@
 //! or it doesn't compile; evaluating one has no effects. What goes wrong is said
 //! without the values that it went wrong with: they may be personal.
 
+pub mod condition;
 mod names;
 
 use cel::{Context, Env, Program, extensions};
@@ -70,11 +71,7 @@ impl Expression {
         }
         let program = ENV.compile(text).map_err(|errors| {
             let first = errors.errors.first();
-            // What else could have stood there is a list of the parser's own words.
-            let said = first.map_or("", |error| error.msg.as_str());
-            let said = said.split_once(" expecting").map_or(said, |(said, _)| said);
-            let said = said.to_owned();
-            NotAnExpression::Syntax(said)
+            NotAnExpression::Syntax(syntax(first.map_or("", |error| &error.msg)))
         })?;
         let asked = names::asked(program.expression());
         if asked.walks_depth > WALKS_DEPTH_MAX {
@@ -107,6 +104,12 @@ impl Expression {
         let value = self.program.execute(&facts.0).map_err(|_| NoValue)?;
         value.json().map_err(|_| NoValue)
     }
+}
+
+/// What the parser says, without its own words for all that could have stood there.
+fn syntax(said: &str) -> String {
+    let said = said.split_once(" expecting").map_or(said, |(said, _)| said);
+    said.to_owned()
 }
 
 impl Facts {
