@@ -20,7 +20,7 @@
 //! | layer | module | for |
 //! |---|---|---|
 //! | L0 | [`units`] | time and tokens as integers |
-//! |    | [`expressions`] | CEL, compiled once |
+//! |    | [`expressions`] | CEL, compiled once; conditions, checked against a schema and asked without allocating |
 //! | L1 | [`protocol`] | what a provider's bytes mean; one folder a dialect |
 //! |    | [`tokens`] | counting, within a bound |
 //! |    | [`pricing`] | what a call's usage costs |

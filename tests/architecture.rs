@@ -52,6 +52,7 @@ const HOUSE: House = House {
         // Signatures only: its clock isn't asked.
         "jsonwebtoken",
         "memchr",
+        "regex_automata",
         "ring",
         // What it makes of certificates; whoever speaks TLS by it passes the time.
         "rustls",
@@ -59,6 +60,7 @@ const HOUSE: House = House {
         "serde_json",
         "sha2",
         "simdutf8",
+        "strsim",
         "subtle",
         "thiserror",
         "uuid",
