@@ -316,7 +316,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: ledgers: unknown field; did you mean "ledger"?"#,
     ]),
     ("ledger: { path: weir-ledger }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, admin, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens",
+        "5:1: budgets: unknown field; known here: listen, admin, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens, conditions",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",
@@ -486,7 +486,7 @@ fn all_problems_of_a_file_come_at_once_and_in_its_order() {
         ("default: 1024", "default: 10k"),
         (
             "globex: { plan: team }",
-            "globex: { plan: teem, projects: {} }",
+            "globex: { plan: teem, projekts: {} }",
         ),
     ] {
         assert!(text.contains(old), "{old}");
@@ -505,7 +505,7 @@ fn all_problems_of_a_file_come_at_once_and_in_its_order() {
         "22:62: plans.team.limits[3].every: has no meaning with unit: concurrency",
         "23:38: plans.team.output.max_tokens.default: must be at most the cap of 8192 (got 10000)",
         "26:19: tenants.globex.plan: there is no plan \"teem\"; did you mean \"team\"?",
-        "26:25: tenants.globex.projects: unknown field; known here: plan",
+        "26:25: tenants.globex.projekts: unknown field; did you mean \"projects\"?",
         "12 problems",
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
