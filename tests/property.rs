@@ -17,8 +17,12 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "property/policies.rs"]
+mod policies;
 #[path = "fuzz/smoke.rs"]
 mod smoke;
+#[path = "property/world.rs"]
+mod world;
 
 use proptest::prelude::*;
 use std::collections::HashMap;

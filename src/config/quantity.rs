@@ -80,6 +80,7 @@ pub fn span(text: &str) -> Result<Millis, QuantityError> {
 /// See [`QuantityError`]; never [`QuantityError::NoUnit`].
 pub fn dollars(text: &str) -> Result<u64, QuantityError> {
     let text = text.trim();
+    let text = text.strip_suffix("USD").unwrap_or(text).trim_end();
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let whole = scaled(whole, &[("", 1_000_000_000)])?;
     let is_decimal = (1..=9).contains(&decimals.len());
@@ -97,7 +98,10 @@ pub fn dollars(text: &str) -> Result<u64, QuantityError> {
 /// See [`QuantityError`]; never [`QuantityError::NoUnit`].
 pub fn per_mille(text: &str) -> Result<u64, QuantityError> {
     const BILLIONTHS: u64 = 1_000_000;
-    let share = dollars(text)?;
+    let share = match text.contains('U') {
+        true => return Err(QuantityError::Other),
+        false => dollars(text)?,
+    };
     match share % BILLIONTHS {
         0 => Ok(share / BILLIONTHS),
         _ => Err(QuantityError::Other),

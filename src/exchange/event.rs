@@ -105,9 +105,14 @@ pub struct UsageEvent {
     /// Who serves the model, as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
-    /// The model that the caller asked for, if configuration knows it.
+    /// The model that the call went to, if configuration knows it: what it is
+    /// charged as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Arc<str>>,
+    /// The model that the caller asked for, where policy or a name that stands for
+    /// several sent the call to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_asked: Option<Arc<str>>,
     /// The model that the provider says served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_served: Option<String>,

@@ -99,6 +99,13 @@ impl Told {
         add(&mut self.headers, name, value);
     }
 
+    /// Of a call that goes to another model than it names.
+    pub fn goes_to(&mut self, model: &str, named: &str) {
+        if model != named {
+            self.header(MODEL, model);
+        }
+    }
+
     /// And what rules in shadow mode would have done.
     pub fn with(mut self, shadows: &[Taken]) -> Self {
         self.actions

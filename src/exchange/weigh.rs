@@ -169,7 +169,8 @@ impl<'a> Scale<'a> {
         let rules = self.terms.rules();
         let judgement = rule::judge(rules, &facts, |taken| shadows.push(taken));
         let told = rules_told::told(&shape, &judgement, &planned, &self.ask.facts.model);
-        let told = told.with(&shadows);
+        let mut told = told.with(&shadows);
+        told.goes_to(&model.name, &self.ask.facts.model);
         let against = |denial| {
             Box::new(Against {
                 model: Some(Arc::clone(&model.name)),

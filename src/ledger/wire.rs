@@ -165,6 +165,7 @@ fn message(event: &UsageEvent) -> v1::UsageEvent {
             .flat_map(|all| all.iter())
             .map(label)
             .collect(),
+        model_asked: text(&event.model_asked),
         link: None,
     }
 }
@@ -223,6 +224,7 @@ fn event(message: v1::UsageEvent) -> Result<UsageEvent, WireError> {
         request_bytes: message.request_bytes,
         traceparent: message.traceparent,
         labels: labels::sorted(message.labels.into_iter().map(read_label).collect()),
+        model_asked: arc(message.model_asked),
     })
 }
 
@@ -390,7 +392,9 @@ mod tests {
                 ),
                 endpoint: endpoint.map(|e| Endpoint::ALL[e]),
                 dialect: dialect.unwrap_or_else(|| "openai".into()),
-                provider, model,
+                provider,
+                model_asked: model.clone(),
+                model,
                 model_served: other.clone(),
                 service_tier: tier,
                 stream: flags.0,

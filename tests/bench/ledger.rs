@@ -312,6 +312,7 @@ impl Source {
             key_id: Some(format!("key-{tenant}-{}", user % 5).into()),
             plan: Some("team".into()),
             labels: None,
+            model_asked: None,
             endpoint: Some(Endpoint::ChatCompletions),
             dialect: "openai".into(),
             provider: Some("openai".into()),

@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     /// Makes it one that version 2 wrote.
-    pub async fn undo_version_3(&self) {
+    pub async fn undo_versions_from_3(&self) {
         for table in ["calls", "refusals"] {
             for column in [
                 "cached_input_audio_tokens",
@@ -90,13 +90,14 @@ impl Ledger {
                 "input_known",
                 "output_known",
                 "labels",
+                "model_asked",
             ] {
                 let sql = format!("ALTER TABLE {table} DROP COLUMN {column}");
                 self.raw(&sql).await;
             }
         }
-        let newest = "DELETE FROM ledger_version WHERE version = 3";
-        assert_eq!(self.raw(newest).await, 1);
+        let newest = "DELETE FROM ledger_version WHERE version >= 3";
+        assert_eq!(self.raw(newest).await, 2);
     }
 
     /// SQL past weir: how many rows it changed.
@@ -259,6 +260,7 @@ fn bare(id: HoldId, at: u64) -> UsageEvent {
         key_id: None,
         plan: None,
         labels: None,
+        model_asked: None,
         endpoint: None,
         dialect: "openai".into(),
         provider: None,
@@ -403,6 +405,7 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         .into_iter()
         .filter_map(|label| Some((label, name(dice)?)));
     event.labels = weir::identity::labels::sorted(labels.collect());
+    event.model_asked = name(dice).map(Arc::from);
     event.first_token_at_ms = count(dice, most).map(UnixMillis);
     event.ended_at_ms = UnixMillis(count(dice, most).unwrap_or(at));
     event.dialect = (*dice.pick(&["openai", "anthropic"])).into();

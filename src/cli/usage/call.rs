@@ -129,6 +129,7 @@ fn facts(event: &UsageEvent, zone: &TimeZone) -> Vec<Vec<String>> {
         ),
         ("provider", event.provider.as_deref()),
         ("model", event.model.as_deref()),
+        ("model asked for", event.model_asked.as_deref()),
         ("model served", event.model_served.as_deref()),
         ("service tier", event.service_tier.as_deref()),
         ("refusal", event.refusal.as_deref()),

@@ -36,7 +36,7 @@ const BOOL: Type = Type::Bool;
 const BYTES: Type = Type::Bytes;
 
 /// Name and type of every column.
-pub const COLUMNS: [(&str, Type); 52] = [
+pub const COLUMNS: [(&str, Type); 53] = [
     ("id", ID),
     ("at_ms", INT),
     ("chain", ID),
@@ -89,6 +89,7 @@ pub const COLUMNS: [(&str, Type); 52] = [
     ("input_known", TEXT),
     ("output_known", TEXT),
     ("labels", TEXT),
+    ("model_asked", TEXT),
 ];
 
 /// Takes the columns of a row, in order.
@@ -260,6 +261,7 @@ pub fn write(row: &Row, to: &mut impl Columns) {
     to.text(event.input_known.map(Known::as_str));
     to.text(event.output_known.map(Known::as_str));
     to.text(labels::written(event.labels.as_deref()).as_deref());
+    to.text(event.model_asked.as_deref());
 }
 
 fn write_names(event: &UsageEvent, to: &mut impl Columns) {
@@ -367,6 +369,7 @@ fn read_rest(id: HoldId, at: UnixMillis, from: &mut Reader) -> Result<Row, Unrea
             input_known: from.known()?,
             output_known: from.known()?,
             labels: from.labels()?,
+            model_asked: from.name()?,
         },
         link,
     })

@@ -19,7 +19,7 @@ pub const LEDGER: Tables = Tables {
 };
 
 /// For both engines, the oldest first: version 1, 2, ...
-const VERSIONS: [Version; 3] = [
+const VERSIONS: [Version; 4] = [
     Version {
         sqlite: include_str!("migrations/0001_ledger.sqlite.sql"),
         postgres: include_str!("migrations/0001_ledger.postgres.sql"),
@@ -31,6 +31,10 @@ const VERSIONS: [Version; 3] = [
     Version {
         sqlite: include_str!("migrations/0003_known_by_kind.sqlite.sql"),
         postgres: include_str!("migrations/0003_known_by_kind.postgres.sql"),
+    },
+    Version {
+        sqlite: include_str!("migrations/0004_asked.sqlite.sql"),
+        postgres: include_str!("migrations/0004_asked.postgres.sql"),
     },
 ];
 

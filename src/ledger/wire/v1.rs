@@ -177,6 +177,10 @@ pub struct UsageEvent {
     /// order of their names.
     #[prost(message, repeated, tag = "49")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// The model that the caller asked for, where policy or a name that stands for
+    /// several sent the call to another, which is `model`.
+    #[prost(string, optional, tag = "50")]
+    pub model_asked: ::core::option::Option<::prost::alloc::string::String>,
     /// Always the last field of the message.
     #[prost(message, optional, tag = "100")]
     pub link: ::core::option::Option<Link>,

@@ -485,9 +485,9 @@ async fn an_older_ledger_keeps_its_chains(ledger: Ledger) {
     let mut dice = Dice(15);
     let mut chain = Chain::new(&mut dice);
     ledger.deliver(&chain.calls(&mut dice, MARCH, 3)).await;
-    ledger.undo_version_3().await;
+    ledger.undo_versions_from_3().await;
     match Store::open_to_read(&ledger.config).await {
-        Err(StoreError::Older { found: 2, known: 3 }) => {}
+        Err(StoreError::Older { found: 2, known: 4 }) => {}
         other => panic!("{other:?}"),
     }
     let mut store = ledger.another().await;
@@ -566,7 +566,7 @@ async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
     match Store::open(&ledger.config).await {
         Err(StoreError::Newer {
             found: 99,
-            known: 3,
+            known: 4,
         }) => {}
         other => panic!("{other:?}"),
     }

@@ -39,7 +39,7 @@ const HEAD: [&str; 24] = [
     "price_version",
 ];
 
-const TAIL: [&str; 11] = [
+const TAIL: [&str; 12] = [
     "cost_nanos",
     "adjustment_nanos",
     "net_nanos",
@@ -52,6 +52,7 @@ const TAIL: [&str; 11] = [
     "input_known",
     "output_known",
     "labels",
+    "model_asked",
 ];
 
 pub fn head() -> anyhow::Result<Vec<u8>> {
@@ -87,6 +88,7 @@ pub fn write(row: &Row, corrections: &[&Adjustment], to: &mut impl Write) -> any
     let own = [event.input_known, event.output_known];
     fields.extend(own.map(|known| known.map_or("", Known::as_str).to_owned()));
     fields.push(labels::written(event.labels.as_deref()).unwrap_or_default());
+    fields.push(event.model_asked.as_deref().unwrap_or_default().to_owned());
     to.write_all(&record(fields)?)?;
     Ok(1)
 }

@@ -38,6 +38,7 @@ pub(in crate::cli::usage) fn event() -> UsageEvent {
         dialect: "openai".into(),
         provider: Some("openai".into()),
         model: Some("gpt-4o".into()),
+        model_asked: None,
         model_served: Some("gpt-4o-2024-08-06".into()),
         service_tier: None,
         stream: true,

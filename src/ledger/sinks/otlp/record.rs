@@ -128,6 +128,7 @@ fn own_words(event: &UsageEvent, to: &mut Attributes) {
         "weir.labels",
         labels::written(event.labels.as_deref()).as_deref(),
     );
+    to.text("weir.model_asked", event.model_asked.as_deref());
     to.text("weir.endpoint", event.endpoint.map(Endpoint::path));
     to.text("weir.dialect", Some(&event.dialect));
     to.text("weir.service_tier", event.service_tier.as_deref());

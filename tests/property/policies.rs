@@ -1,0 +1,661 @@
+//! What plans, budgets and rules make of calls: each action and how they compose,
+//! over real counters.
+
+use super::world::{NOON, Sent, World, problems};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use weir::exchange::message::Notice;
+use weir::policy::grants::{Allowance, Grant, GrantChange};
+use weir::units::{Millis, UnixMillis};
+
+const TENANTS: &str = "tenants: { acme: { plan: team }, globex: { plan: team } }\n";
+
+/// A plan with these rules and a budget of ten dollars a month.
+fn team(rules: &str) -> World {
+    World::of(&format!(
+        "plans:\n  team:\n    budgets: [ {{ name: monthly, amount: 10 USD, every: month, warn_at: \
+         [0.5, 0.8] }} ]\n    policies:\n{rules}\n{TENANTS}"
+    ))
+}
+
+fn code(body: &Value) -> &str {
+    body["error"]["code"].as_str().unwrap_or_default()
+}
+
+fn actions(world: &World) -> Vec<&str> {
+    world
+        .last_row()
+        .actions
+        .iter()
+        .map(|action| &**action)
+        .collect()
+}
+
+/// What a call goes to the provider as, which must be let through.
+fn sent(world: &mut World, who: &str, model: &str) -> Sent {
+    world
+        .chat(who, model)
+        .unwrap_or_else(|refused| panic!("{refused:?}"))
+}
+
+#[test]
+fn a_block_refuses_with_its_own_status_and_words() {
+    let mut world = team(
+        "      - { name: no-premium, when: 'model.tier == \"premium\"', then: { block: { status: \
+         451, code: not_here, message: Use the small model. } } }",
+    );
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!((refused.status, code(&refused.body)), (451, "not_here"));
+    assert_eq!(refused.body["error"]["message"], "Use the small model.");
+    assert_eq!(refused.header("x-weir-decision"), Some("no-premium"));
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    assert_eq!(actions(&world), ["no-premium:block"]);
+    assert_eq!(world.last_row().refusal.as_deref(), Some("blocked"));
+    assert!(world.chat("ada", "small").is_ok());
+}
+
+#[test]
+fn a_warning_is_in_the_answer_and_in_the_row() {
+    let mut world = team(
+        "      - { name: soon-gone, when: 'model.name == \"big\"', then: { warn: This model goes \
+         away soon. } }\n      - { name: bare, then: { warn: true } }",
+    );
+    let headers = world.used("ada", "big", 5);
+    let warning = headers.iter().find(|(name, _)| name == "x-weir-warning");
+    assert_eq!(warning.unwrap().1, "This model goes away soon., bare");
+    assert_eq!(actions(&world), ["soon-gone:warn", "bare:warn"]);
+}
+
+#[test]
+fn the_smallest_clamp_counts_and_the_answer_says_so() {
+    let mut world = team(
+        "      - { name: a, then: { clamp_output: 500 } }\n      - { name: b, then: { \
+         clamp_output: { max_tokens: 200 } } }",
+    );
+    let mut call = sent(&mut world, "ada", "big");
+    assert_eq!(call.body["max_tokens"], 200);
+    let headers = world.answer(&mut call, 10, 7);
+    assert!(headers.contains(&("x-weir-clamped".into(), "max_tokens=200".into())));
+    assert_eq!(actions(&world), ["b:clamp_output"]);
+    // One that asks for less is left alone.
+    let call = world.call(
+        "ada",
+        &json!({ "model": "big", "max_tokens": 50, "messages": [
+        { "role": "user", "content": "x" }] }),
+    );
+    assert_eq!(call.unwrap_or_else(|_| panic!()).body["max_tokens"], 50);
+}
+
+#[test]
+fn a_downgrade_goes_to_the_other_model_at_its_price_and_says_so() {
+    let mut world = team(
+        "      - { name: economy, when: 'budget.monthly.used > 0.8 && model.tier == \"premium\"', \
+         then: { downgrade: small } }",
+    );
+    // 8.1 of 10 dollars: 270,000 tokens of output at 30 dollars a million.
+    for _ in 0..89 {
+        world.used("bob", "big", 3_000);
+    }
+    assert!(world.last_row().actions.is_empty());
+    let mut call = sent(&mut world, "ada", "big");
+    assert_eq!(call.body["model"], "small");
+    assert_eq!(call.header("x-weir-model"), Some("small"));
+    let headers = world.answer(&mut call, 10, 100);
+    assert!(headers.contains(&("x-weir-downgraded-from".into(), "big".into())));
+    assert!(headers.contains(&("x-weir-model".into(), "small".into())));
+    let row = world.last_row();
+    assert_eq!(row.model.as_deref(), Some("small"));
+    assert_eq!(row.model_asked.as_deref(), Some("big"));
+    assert_eq!(row.cost_nanos, Some(10 * 1_000 + 100 * 2_000));
+    assert_eq!(actions(&world), ["economy:downgrade"]);
+    // The small one is what it was asked for: nothing to do.
+    assert!(
+        sent(&mut world, "ada", "small")
+            .header("x-weir-model")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_call_that_a_limit_refuses_may_pass_as_another_one() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: premium, per: tenant, unit: requests, amount: 2, \
+         every: 1h, when: 'model.tier == \"premium\"' }} ]\n    policies:\n      - {{ name: \
+         overflow, when: 'limit.premium.remaining < 1', then: {{ downgrade: small }} }}\n{TENANTS}"
+    ));
+    for model in ["big", "big", "small", "small"] {
+        let mut call = sent(&mut world, "ada", "big");
+        assert_eq!(call.body["model"], model);
+        world.answer(&mut call, 1, 1);
+    }
+    // Nothing of the calls that weren't made is held.
+    assert_eq!(world.counters.open_holds(), 0);
+}
+
+#[test]
+fn a_downgrade_stays_within_what_the_caller_may_use() {
+    let mut world = World::of(
+        "plans:\n  team:\n    limits: [ { name: l, per: tenant, unit: requests, amount: 99, every: \
+         1h } ]\n    policies: [ { name: economy, then: { downgrade: [small, claude, big] } } ]\n\
+         tenants:\n  acme: { plan: team, allow: { models: [big, claude] } }\n  globex: { plan: team \
+         }\n",
+    );
+    // Not one that it may not use, nor one that doesn't speak its dialect.
+    assert_eq!(sent(&mut world, "ada", "big").body["model"], "big");
+    assert_eq!(
+        sent(&mut world, "eve", "big").body["model"],
+        "big",
+        "it is among the good ones"
+    );
+    let refused = world.chat("ada", "small").err().unwrap();
+    assert_eq!(refused.header("x-weir-decision"), Some("models"));
+}
+
+#[test]
+fn fields_that_the_other_model_lacks_are_dropped_or_refused() {
+    let mut world = team(
+        "      - { name: economy, when: 'model.name == \"big\"', then: { downgrade: { to: small, \
+         drop: [logit_bias], refuse: [seed] } } }",
+    );
+    let with = |field: &str| {
+        let mut body = json!({ "model": "big", "messages": [{ "role": "user", "content": "x" }] });
+        body[field] = json!(1);
+        body
+    };
+    let call = world
+        .call("ada", &with("logit_bias"))
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "small");
+    assert!(call.body.get("logit_bias").is_none());
+    let refused = world.call("ada", &with("seed")).err().unwrap();
+    assert_eq!(
+        (refused.status, refused.body["error"]["param"].as_str()),
+        (400, Some("seed"))
+    );
+}
+
+#[test]
+fn a_throttled_call_waits_holding_nothing_and_goes_on() {
+    let mut world = team(
+        "      - { name: slow, when: 'budget.monthly.used > 0.5', then: { throttle: { delay: 750ms } } }\n\
+         \x20     - { name: slower, when: 'principal.user == \"bob\"', then: { throttle: { delay: 2s } } }",
+    );
+    assert_eq!(sent(&mut world, "ada", "big").waited, Millis(0));
+    assert_eq!(sent(&mut world, "bob", "big").waited, Millis(2_000));
+    for _ in 0..60 {
+        world.used("dev", "big", 3_000);
+    }
+    assert_eq!(sent(&mut world, "ada", "big").waited, Millis(750));
+    assert_eq!(
+        sent(&mut world, "bob", "big").waited,
+        Millis(2_000),
+        "the longest, once"
+    );
+}
+
+#[test]
+fn a_throttle_scales_limits() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: rpm, per: tenant, unit: requests, amount: 10, \
+         every: 1h }} ]\n    policies: [ {{ name: half, when: 'principal.user == \"bob\"', then: {{ \
+         throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+    ));
+    for _ in 0..5 {
+        world.used("bob", "small", 1);
+    }
+    let refused = world.chat("bob", "small").err().unwrap();
+    assert_eq!(
+        (refused.status, refused.header("x-weir-decision")),
+        (429, Some("rpm"))
+    );
+    for _ in 0..5 {
+        world.used("ada", "small", 1);
+    }
+    assert!(world.chat("ada", "small").is_err());
+}
+
+#[test]
+fn a_route_sends_the_call_to_another_cluster() {
+    let mut world = team(
+        "      - { name: batch, when: 'request.headers[\"x-class\"] == \"batch\"', then: { route: \
+         cheap-cluster } }",
+    );
+    world.change(|snapshot| snapshot.condition_headers = ["x-class".into()].into());
+    let body = json!({ "model": "big", "messages": [{ "role": "user", "content": "x" }] });
+    let path = "/v1/chat/completions";
+    let call = world.call_with("ada", path, &[("x-class", "batch")], &body);
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.header("x-weir-cluster"), Some("cheap-cluster"));
+    let call = world
+        .call_with("ada", path, &[], &body)
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(call.head.is_empty());
+}
+
+fn grant(allowance: Allowance, until: UnixMillis) -> GrantChange {
+    GrantChange::Granted(Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some("big-spend".into()),
+        models: vec!["big".into()],
+        allowance,
+        from: NOON,
+        until,
+        granted_by: "olga".into(),
+    })
+}
+
+#[test]
+fn what_needs_approval_goes_on_by_a_grant_until_that_is_used_up() {
+    let rule = "      - { name: big-spend, when: 'request.cost_max > usd(0.02)', then: { \
+                require_approval: { approvers: finance@acme.com, valid_for: 2h } } }";
+    let hour = NOON + Millis::from_mins(60);
+    let mut world = team(rule);
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(
+        (refused.status, code(&refused.body)),
+        (403, "approval_required")
+    );
+    let id = refused.header("x-weir-approval").unwrap().to_owned();
+    let Some(Notice::Approval(asked)) = world.notices.last() else {
+        panic!("{:?}", world.notices)
+    };
+    assert_eq!(
+        (&*asked.id, &*asked.rule, asked.cost_max_nanos > 30_000_000),
+        (&*id, "big-spend", true)
+    );
+    assert_eq!(asked.valid_for, Millis::from_mins(120));
+    assert!(world.chat("ada", "small").is_ok(), "it costs less");
+    // Two calls.
+    world.change(|s| s.grants = Arc::new(s.grants.changed([grant(Allowance::Calls(2), hour)])));
+    for _ in 0..2 {
+        world.used("ada", "big", 900);
+    }
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(code(&refused.body), "approval_required");
+    assert_eq!(refused.header("x-weir-approval"), Some(id.as_str()));
+    // So much money, by what calls really cost.
+    let mut world = team(rule);
+    let money = grant(Allowance::CostNanos(100_000_000), hour);
+    world.change(|s| s.grants = Arc::new(s.grants.changed([money])));
+    for _ in 0..2 {
+        world.used("ada", "big", 900);
+    }
+    // 54 of 100 thousandths of a dollar are gone, and one more needs at least 30.
+    let held = sent(&mut world, "ada", "big");
+    assert!(world.chat("ada", "big").is_err(), "the grant is held");
+    drop(held);
+    // Over by its own time.
+    let mut world = team(rule);
+    world.change(|s| s.grants = Arc::new(s.grants.changed([grant(Allowance::Unlimited, hour)])));
+    assert!(world.chat("ada", "big").is_ok());
+    world.now = hour;
+    assert!(world.chat("ada", "big").is_err());
+}
+
+#[test]
+fn a_budget_warns_before_it_bites_and_can_be_topped_up() {
+    let mut world = team("      - { name: none, when: 'false', then: { warn: true } }");
+    for _ in 0..57 {
+        world.used("ada", "big", 3_000);
+    }
+    let headers = world.used("ada", "big", 3_000);
+    let warning = headers.iter().find(|(name, _)| name == "x-weir-warning");
+    assert_eq!(warning.unwrap().1, "budget monthly is over 50%");
+    let thresholds: Vec<u64> = world
+        .notices
+        .iter()
+        .map(|notice| match notice {
+            Notice::Budget { passed, .. } => passed.threshold_per_mille,
+            Notice::Approval(_) => 0,
+        })
+        .collect();
+    assert!(thresholds.iter().all(|at| *at == 500), "{thresholds:?}");
+    while world
+        .chat("ada", "big")
+        .map(|mut call| world.answer(&mut call, 10, 900))
+        .is_ok()
+    {}
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(
+        (refused.status, code(&refused.body)),
+        (429, "insufficient_quota")
+    );
+    assert!(matches!(
+        world.notices.last(),
+        Some(Notice::Budget { refused: true, .. })
+    ));
+    let spent: u64 = world.rows.iter().filter_map(|row| row.cost_nanos).sum();
+    assert!(spent <= 10_000_000_000, "never overspent: {spent}");
+    assert!(spent >= 9_950_000_000, "and usable to the end: {spent}");
+}
+
+#[test]
+fn nobody_below_exceeds_a_plan() {
+    let mut world = World::of(
+        "plans:\n  team:\n    limits: [ { name: rph, per: tenant, unit: requests, amount: 6, every: \
+         1h } ]\n    output: { max_tokens: { cap: 500 } }\n  small-team:\n    extends: team\n    \
+         limits: [ { name: rph, per: tenant, unit: requests, amount: 3, every: 1h } ]\ntenants:\n  \
+         acme:\n    plan: team\n    projects:\n      bot: { plan: small-team, environments: { prod: { \
+         output: { max_tokens: { cap: 9000 } } } } }\n    users: { bob: { allow: { models: [small] } \
+         } }\n  globex: { plan: small-team }\n",
+    );
+    assert_eq!(sent(&mut world, "ada", "big").body["max_tokens"], 500);
+    for _ in 0..2 {
+        sent(&mut world, "ada", "big");
+    }
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(refused.header("x-weir-decision"), Some("project:rph"));
+    assert!(
+        world.chat("bob", "big").is_err(),
+        "its user may use the small one alone"
+    );
+    for _ in 0..3 {
+        sent(&mut world, "bob", "small");
+    }
+    let refused = world.chat("bob", "small").err().unwrap();
+    assert_eq!(
+        refused.header("x-weir-decision"),
+        Some("rph"),
+        "the tenant's own"
+    );
+    assert!(world.chat("eve", "big").is_ok());
+}
+
+#[test]
+fn a_virtual_model_is_chosen_by_what_the_call_is_for() {
+    let mut world = World::of(&format!(
+        "models:\n  big: {{ provider: openai, price: {{ input: 10, output: 30 }}, \
+         max_output_tokens: 4096 }}\n  small: {{ provider: openai, price: {{ input: 1, output: 2 }}, \
+         max_output_tokens: 4096 }}\n  claude: {{ provider: anthropic, price: {{ input: 1, output: 2 \
+         }}, max_output_tokens: 4096 }}\n  auto:\n    choose:\n      - {{ when: 'request.task == \
+         \"classify\"', use: small }}\n      - {{ when: 'budget.daily.used >= 0.5', use: small }}\n      - \
+         {{ use: {{ big: 3, small: 1, claude: 9 }} }}\n  alias: {{ choose: big }}\nplans:\n  \
+         team:\n    budgets: [ {{ name: daily, amount: 1, every: day }} ]\n{TENANTS}"
+    ));
+    assert_eq!(sent(&mut world, "ada", "alias").body["model"], "big");
+    let path = "/v1/chat/completions";
+    let body = json!({ "model": "auto", "max_tokens": 9, "messages": [
+        { "role": "user", "content": "x" }] });
+    let task = [("x-weir-task", "classify")];
+    let call = world
+        .call_with("ada", path, &task, &body)
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(
+        (call.body["model"].as_str(), call.header("x-weir-model")),
+        (Some("small"), Some("small"))
+    );
+    let mut of_body = body.clone();
+    of_body["metadata"] = json!({ "task": "classify" });
+    let call = world
+        .call("ada", &of_body)
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "small");
+    // By weight, and only what speaks the call's dialect.
+    let mut big = 0;
+    for _ in 0..400 {
+        let mut call = world.call("ada", &body).unwrap_or_else(|r| panic!("{r:?}"));
+        big += usize::from(call.body["model"] == "big");
+        world.answer(&mut call, 1, 1);
+    }
+    assert!((240..360).contains(&big), "{big} of 400");
+    for _ in 0..6 {
+        world.used("ada", "big", 3_000);
+    }
+    let call = world.call("ada", &body).unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "small", "half of the budget is used");
+    // One that fails gives way.
+    let mut world = World::of(&format!(
+        "models:\n  big: {{ price: free, max_output_tokens: 9 }}\n  small: {{ price: free, max_output_tokens: 9 }}\n  fast: {{ \
+         choose: [ {{ use: {{ big: 99, small: 1 }} }} ] }}\nplans: {{ team: {{ limits: [ {{ per: \
+         tenant, unit: requests, amount: 999, every: 1h }} ] }} }}\n{TENANTS}"
+    ));
+    world.learned.failures = Arc::new([("big".into(), 900)].into());
+    for _ in 0..20 {
+        assert_eq!(sent(&mut world, "ada", "fast").body["model"], "small");
+    }
+}
+
+#[test]
+fn guardrails_say_what_is_at_fault() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ per: tenant, unit: requests, amount: 99, every: 1h }} ]\n    \
+         output: {{ max_tokens: {{ cap: 100, over: refuse, required: true }}, choices: {{ cap: 2, \
+         over: clamp }} }}\n    allow: {{ endpoints: [chat_completions], tools: [\"get_*\"] }}\n    \
+         guardrails: {{ input_tokens_max: 50, body_bytes_max: 2KiB, tools_max: 1, forbid: \
+         [logit_bias], drop: [user] }}\n{TENANTS}"
+    ));
+    let usual = json!({ "model": "big", "max_tokens": 50, "messages": [
+        { "role": "user", "content": "x" }] });
+    let with = |field: &str, value: Value| {
+        let mut body = usual.clone();
+        body[field] = value;
+        body
+    };
+    let tool =
+        |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+    let long = json!([{ "role": "user", "content": "word ".repeat(100) }]);
+    let table = [
+        (with("max_tokens", json!(null)), Some((400, "max_tokens"))),
+        (with("max_tokens", json!(101)), Some((400, "max_tokens"))),
+        (with("logit_bias", json!({})), Some((400, "logit_bias"))),
+        (
+            with("tools", json!([tool("get_a"), tool("get_b")])),
+            Some((400, "tools")),
+        ),
+        (with("tools", json!([tool("rm_rf")])), Some((403, ""))),
+        (with("tools", json!([tool("get_a")])), None),
+        (with("messages", long), Some((400, ""))),
+        (with("n", json!(2)), None),
+        (usual.clone(), None),
+    ];
+    for (body, expected) in table {
+        let got = world.call("ada", &body).err().map(|refused| {
+            let param = refused.body["error"]["param"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            (refused.status, param)
+        });
+        let expected = expected.map(|(status, param)| (status, param.to_owned()));
+        assert_eq!(got, expected, "{body}");
+    }
+    let clamped = world
+        .call("ada", &with("n", json!(5)))
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(clamped.body["n"], 2);
+    let dropped = world
+        .call("ada", &with("user", json!("u")))
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(dropped.body.get("user").is_none());
+    let embeddings = json!({ "model": "big", "input": "x" });
+    let refused = world
+        .call_with("ada", "/v1/embeddings", &[], &embeddings)
+        .err()
+        .unwrap();
+    assert_eq!(refused.header("x-weir-decision"), Some("endpoints"));
+}
+
+/// A rule of some kind, in some mode.
+fn any_rule() -> impl Strategy<Value = String> {
+    let action = prop_oneof![
+        Just("warn: true"),
+        Just("throttle: { delay: 10ms }"),
+        Just("throttle: { limits: 0.5 }"),
+        Just("clamp_output: 10"),
+        Just("downgrade: small"),
+        Just("route: elsewhere"),
+        Just("require_approval: true"),
+    ];
+    let when = prop_oneof![
+        Just(""),
+        Just("when: 'model.tier == \"premium\"', "),
+        Just("when: 'budget.monthly.used < 0.9', "),
+        Just("when: 'budget.monthly.used > 0.9', "),
+        Just("when: 'principal.labels[\"team\"] == \"red\"', "),
+    ];
+    (action, when).prop_map(|(action, when)| format!("{when}then: {{ {action} }}"))
+}
+
+fn plan_of(rules: &[String], mode: &str) -> String {
+    let rules = rules.iter().enumerate();
+    let rules = rules.map(|(n, rule)| format!("      - {{ name: r{n}, mode: {mode}, {rule} }}\n"));
+    rules.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever other rules say, before it or behind it.
+    #[test]
+    fn a_block_always_wins(
+        before in prop::collection::vec(any_rule(), 0..5),
+        behind in prop::collection::vec(any_rule(), 0..5),
+    ) {
+        let block = ["when: 'request.stream == false', then: { block: true }".to_owned()];
+        let all = [&before[..], &block, &behind].concat();
+        let mut world = team(&plan_of(&all, "enforce"));
+        let refused = world.chat("bob", "big").err().unwrap();
+        prop_assert_eq!(refused.status, 403);
+        let name = format!("r{}", before.len());
+        prop_assert_eq!(refused.header("x-weir-decision"), Some(name.as_str()));
+        prop_assert_eq!(world.counters.open_holds(), 0);
+    }
+
+    /// Rules in shadow mode change nothing of a call but what is told of it.
+    #[test]
+    fn a_shadow_changes_no_verdict(rules in prop::collection::vec(any_rule(), 1..6)) {
+        let all = [&rules[..], &["then: { block: true }".to_owned()]].concat();
+        let mut shadowed = team(&plan_of(&all, "shadow"));
+        let mut bare = team("      - { name: none, when: 'false', then: { warn: true } }");
+        for model in ["big", "small"] {
+            let mut with = sent(&mut shadowed, "bob", model);
+            let mut without = sent(&mut bare, "bob", model);
+            prop_assert_eq!(&with.body, &without.body);
+            prop_assert_eq!((&with.head, with.waited), (&without.head, without.waited));
+            let headers = shadowed.answer(&mut with, 5, 50);
+            prop_assert_eq!(headers, bare.answer(&mut without, 5, 50));
+            let (row, other) = (shadowed.last_row(), bare.last_row());
+            prop_assert_eq!(row.cost_nanos, other.cost_nanos);
+            let all = row.actions.iter().all(|action| action.starts_with("shadow:"));
+            prop_assert!(all && !row.actions.is_empty(), "{:?}", row.actions);
+        }
+    }
+
+    /// Concurrent calls, whatever they ask for and use: a budget that bounds each of
+    /// them is never overspent, and what isn't used is there for others.
+    #[test]
+    fn a_budget_is_never_overspent(calls in prop::collection::vec((1u64..4096, 0.0f64..1.0), 50..400)) {
+        let mut world = World::of(&format!(
+            "plans: {{ team: {{ budgets: [ {{ name: b, amount: 1, every: day }} ] }} }}\n{TENANTS}"
+        ));
+        let mut open: Vec<(Sent, u64)> = Vec::new();
+        for (n, (max_tokens, share)) in calls.iter().enumerate() {
+            let body = json!({ "model": "big", "max_tokens": max_tokens, "messages": [
+                { "role": "user", "content": "x" }] });
+            if let Ok(call) = world.call("ada", &body) {
+                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                open.push((call, (*max_tokens as f64 * share) as u64));
+            }
+            if n % 3 == 0 && !open.is_empty() {
+                let (mut call, output) = open.remove(n % open.len());
+                world.answer(&mut call, 1, output);
+            }
+        }
+        for (mut call, output) in open {
+            world.answer(&mut call, 1, output);
+        }
+        let spent: u64 = world.rows.iter().filter_map(|row| row.cost_nanos).sum();
+        prop_assert!(spent <= 1_000_000_000, "{}", spent);
+        prop_assert_eq!(world.counters.open_holds(), 0);
+    }
+
+    /// A project's limits may say what they like: its tenant's count too.
+    #[test]
+    fn a_child_never_exceeds_its_parent(parent in 1u64..20, child in 1u64..40, calls in 1usize..60) {
+        let limit = |amount| format!("limits: [ {{ per: tenant, unit: requests, amount: {amount}, every: 1h }} ]");
+        let mut world = World::of(&format!(
+            "plans: {{ team: {{ {} }} }}\ntenants: {{ acme: {{ plan: team, projects: {{ bot: {{ {} }} }} }}, globex: {{ plan: team }} }}\n",
+            limit(parent), limit(child)
+        ));
+        let passed = (0..calls).filter(|_| world.chat("ada", "big").is_ok()).count() as u64;
+        prop_assert_eq!(passed, parent.min(child).min(calls as u64));
+    }
+}
+
+#[test]
+fn wrong_rules_say_where_and_what_would_be_right() {
+    let rule = |text: &str| {
+        let found = problems(&format!(
+            "plans:\n  team:\n    budgets: [ {{ name: monthly, amount: 10, every: month }} ]\n    \
+             policies: [ {text} ]\n{TENANTS}"
+        ));
+        let first = found.first().cloned().unwrap_or_default();
+        first
+            .split_once(": ")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_default()
+    };
+    let when = |text: &str| {
+        rule(&format!(
+            "{{ name: r, when: '{text}', then: {{ warn: true }} }}"
+        ))
+    };
+    for (found, expected) in [
+        (
+            when("model.teir == \"x\""),
+            "plans.team.policies[0].when: there is no model.teir; did you mean model.tier?",
+        ),
+        (
+            when("model.tier == 3"),
+            "plans.team.policies[0].when: model.tier is text and can't be compared with 3, an int",
+        ),
+        (
+            when("budget.daily.used > 0.5"),
+            "plans.team.policies[0].when: there is no budget.daily",
+        ),
+        (
+            when("request.cost_max"),
+            "plans.team.policies[0].when: must be true or false (is an int)",
+        ),
+        (
+            when("model.name == \"bigg\""),
+            "plans.team.policies[0].when: there is no model \"bigg\"; did you mean \"big\"?",
+        ),
+        (
+            when("model.tier == \"premum\""),
+            "plans.team.policies[0].when: there is no model of tier \"premum\"; did you mean \"premium\"?",
+        ),
+        (
+            rule("{ name: r, then: {} }"),
+            "plans.team.policies[0].then: must have one of warn, throttle, clamp_output, downgrade, route, require_approval, block",
+        ),
+        (
+            rule("{ name: r, then: { downgrade: tiny } }"),
+            "plans.team.policies[0].then.downgrade: there is no model \"tiny\"",
+        ),
+        (
+            rule("{ name: r, then: { throttle: { delay: 60s } } }"),
+            "plans.team.policies[0].then.throttle.delay: must be at most 30s (got 60s)",
+        ),
+        (
+            rule("{ name: r, then: { block: { status: 500 } } }"),
+            "plans.team.policies[0].then.block.status: must be at most 499 (got 500)",
+        ),
+        (
+            rule("{ then: { block: true } }"),
+            "plans.team.policies[0].name: is required",
+        ),
+        (
+            rule("{ name: r, then: { block: true } }, { name: r, then: { warn: true } }"),
+            "plans.team.policies[1].name: plans.team.policies[0] is named \"r\" already",
+        ),
+    ] {
+        assert!(found.contains(expected), "{found}\n  has no\n{expected}");
+    }
+}
