@@ -83,9 +83,10 @@ pub struct CallFacts {
     /// where nothing bounds them, [`request::SEARCHES_GUESSED`]; never more than
     /// [`request::SEARCHES_MAX`].
     pub searches: u64,
-    /// The tools that it defines, by name, as
-    /// [`request::TOOL_NAMES_MAX`]'s module has it. Empty unless asked for by
-    /// [`request::Wants`], as are the next two.
+    /// The tools that it defines, by name: a function by its own, one of the
+    /// provider's by its type without a date (`web_search`) or as Gemini calls it
+    /// (`googleSearch`). Empty unless asked for by [`request::Wants`], as are the
+    /// next two.
     pub tool_names: Vec<String>,
     /// What the client says of its call: names and values, both short texts.
     pub metadata: Vec<(String, String)>,

@@ -395,6 +395,9 @@ const JSON_STREAMS: [&str; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use suffix::Suffix;
 
     #[test]
     fn the_rows_are_in_order_and_each_is_found() {
@@ -468,6 +471,101 @@ mod tests {
             let found = found.map(|(endpoint, model)| (endpoint, model.map(Cow::into_owned)));
             let expected = expected.map(|(endpoint, model)| (endpoint, model.map(str::to_owned)));
             assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_takes_another_model() {
+        use Endpoint::*;
+        let google = "/v1/projects/p/locations/l/publishers/google/models/g-1:generateContent";
+        let new = |path: &str, old: &str, new: &str| Some(path.replace(old, new));
+        for (endpoint, path, model, expected) in [
+            (
+                GenerateContent,
+                google,
+                "g-2.5",
+                new(google, "g-1", "g-2.5"),
+            ),
+            (
+                GenerateContent,
+                google,
+                "c@20250101",
+                new(google, "g-1", "c@20250101"),
+            ),
+            (
+                GenerateContent,
+                google,
+                "a:b é",
+                new(google, "g-1", "a%3Ab%20%C3%A9"),
+            ),
+            (
+                Converse,
+                "/model/us.m-v1%3A0/converse",
+                "arn:aws:x/y%",
+                Some("/model/arn%3Aaws%3Ax%2Fy%25/converse".to_owned()),
+            ),
+            (
+                ChatCompletions,
+                "/openai/deployments/old/chat/completions",
+                "gpt;5",
+                Some("/openai/deployments/gpt%3B5/chat/completions".to_owned()),
+            ),
+            // It names none.
+            (ChatCompletions, "/v1/chat/completions", "m", None),
+            (
+                ChatCompletions,
+                "/openai/deployments/a%zz/chat/completions",
+                "m",
+                None,
+            ),
+            // It is another's, or nobody's.
+            (Converse, google, "m", None),
+            (Other, google, "m", None),
+            // No path can say it.
+            (GenerateContent, google, "..", None),
+            (GenerateContent, google, "", None),
+            (GenerateContent, google, "a\nb", None),
+        ] {
+            assert_eq!(
+                endpoint.path_for_model(path, model),
+                expected,
+                "{path} {model:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_path_with_another_model_is_read_as_the_same_endpoint(
+            row in 0..ROWS.len(),
+            front in select(vec!["", "/v1", "/v1beta", "/openai", "/a/model/b", "/x/models/y", "/deployments/z"]),
+            old in select(vec!["m", "us.m-v1%3A0", "a%2Fb", "m@1"]),
+            model in "[a-zA-Z0-9/:;.%@#?\\\\ é~_-]{0,12}|\\PC{1,40}",
+        ) {
+            let row = &ROWS[row];
+            let path = match &row.suffix {
+                Suffix::None => row.path.to_owned(),
+                Suffix::Plain(tail) => format!("{front}/deployments/{old}{tail}"),
+                Suffix::Model { before, after } => format!("{front}{before}{old}{after}"),
+            };
+            let new = row.endpoint.path_for_model(&path, &model);
+            for dialect in [Some(row.dialect), None] {
+                let Some((endpoint, Some(_))) = Endpoint::of_request_path(&path, dialect) else {
+                    continue;
+                };
+                if endpoint != row.endpoint {
+                    continue;
+                }
+                let nameable = is_model_name(&model) && model != "." && model != "..";
+                prop_assert_eq!(new.is_some(), nameable, "{} {:?}", path, model);
+                if let Some(new) = &new {
+                    let read = Endpoint::of_request_path(new, dialect);
+                    let expected = Some((endpoint, Some(Cow::Borrowed(model.as_str()))));
+                    prop_assert_eq!(read, expected, "{} {}", path, new);
+                }
+            }
         }
     }
 

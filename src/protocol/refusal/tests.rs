@@ -1,10 +1,13 @@
 //! Every denial in every dialect, as a caller's SDK would read it.
 
 mod dialects;
+mod policy;
 
 use super::*;
 use crate::protocol::BodyError;
-use crate::protocol::denial::{Credential, EncodingFault, RateDenial, RateRetry, RateUnit};
+use crate::protocol::denial::{
+    Credential, EncodingFault, Entitlement, RateDenial, RateRetry, RateUnit,
+};
 use serde_json::Value;
 
 const ID: &str = "0190c0ffee";
@@ -102,6 +105,12 @@ fn all() -> Vec<(Denial, bool)> {
         (quota(), false),
         (budget(), false),
         (never_fits(), false),
+        (policy::blocked(403), false),
+        (policy::approval(), false),
+        (policy::throttled(1_574), true),
+        (policy::throttled(HOUR_MS), false),
+        (policy::guardrail(), false),
+        (policy::not_entitled(Entitlement::Endpoint), false),
     ]
 }
 

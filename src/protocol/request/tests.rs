@@ -4,10 +4,12 @@ use super::*;
 use crate::protocol::{json, json_edit};
 use serde_json::Value;
 
+mod changes;
 mod dialects;
 mod properties;
 mod refused;
 mod searches;
+mod wants;
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 const COMPLETIONS: Endpoint = Endpoint::Completions;

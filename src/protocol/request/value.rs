@@ -185,7 +185,11 @@ impl Reading<'_> {
                 reading.tools += 1;
                 reading.any_text(place)
             })?,
-            _ => self.any_text(place)?,
+            kind => {
+                // Protobuf's JSON may leave out the brackets of one.
+                self.tools += u64::from(kind == Kind::Object);
+                self.any_text(place)?;
+            }
         }
         self.name_tools(first, place)
     }

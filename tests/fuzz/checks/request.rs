@@ -20,6 +20,9 @@ const STREAMING: [Endpoint; 5] = [
     Endpoint::CohereChat,
 ];
 
+/// How many of a body's fields are dropped to see what is left.
+const DROPPED_MAX: usize = 8;
+
 /// What stands between the parts of a form.
 const BOUNDARY: &str = "B";
 
@@ -77,6 +80,9 @@ fn accepted(endpoint: Endpoint, body: &[u8], facts: &CallFacts) {
         let number: u64 = serde_json::from_slice(&body[set.span.clone()]).expect("a number");
         assert_eq!(number, set.tokens);
     }
+    for field in facts.fields.iter().take(DROPPED_MAX) {
+        dropped(body, &value, facts, &field.path);
+    }
     for field in CAP_FIELDS {
         for usage in [false, true] {
             edited(endpoint, body, &value, facts, field, usage);
@@ -108,6 +114,32 @@ fn texts(body: &[u8], facts: &CallFacts) {
                 let _: Value = serde_json::from_slice(bytes).expect("a value");
             }
         }
+    }
+}
+
+/// The body without a field, and with another model, is JSON without just that.
+fn dropped(body: &[u8], before: &Value, facts: &CallFacts, path: &str) {
+    let edits = request::edits(
+        facts,
+        &Changes {
+            model: Some("other"),
+            drop_fields: &[path],
+            ..Changes::default()
+        },
+    );
+    let after = json_edit::apply(body, &edits);
+    let now: Value = serde_json::from_slice(&after).expect("an edited body is JSON");
+    let gone = |name: &String| {
+        let fields = facts.fields.iter();
+        let mut named = fields.filter(|field| field.object.is_none() && field.is_named(path));
+        named.any(|field| field.is_named(name))
+    };
+    for (name, value) in before.as_object().into_iter().flatten() {
+        let is_object_of = path.split_once('.').is_some() && value.is_object();
+        if name == "model" || is_object_of || gone(name) {
+            continue;
+        }
+        assert_eq!(now.get(name), Some(value), "{path}");
     }
 }
 
