@@ -108,6 +108,10 @@ impl Expression {
 
 /// What the parser says, without its own words for all that could have stood there.
 fn syntax(said: &str) -> String {
+    // Said within its own report of where.
+    if said.contains("Recursion limit") {
+        return "nests too deep".to_owned();
+    }
     let said = said.split_once(" expecting").map_or(said, |(said, _)| said);
     said.to_owned()
 }
@@ -201,11 +205,7 @@ mod tests {
         let walks = "claims.a.map(x, claims.a.map(y, claims.a.map(z, 1)))";
         assert!(said(walks).starts_with("walks too deep"));
         let deep = format!("{}1{}", "(".repeat(400), ")".repeat(400));
-        assert!(
-            said(&deep).starts_with("is not an expression: "),
-            "{}",
-            said(&deep)
-        );
+        assert_eq!(said(&deep), "is not an expression: nests too deep");
     }
 
     proptest! {

@@ -6,7 +6,8 @@
 //! At the end the books must balance.
 //!
 //! Beside it, in `fuzz/smoke.rs`: whatever bytes a client or a provider sends,
-//! what reads them keeps its word.
+//! what reads them keeps its word; and in `property/allocations.rs`: what may not
+//! allocate doesn't.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,6 +20,8 @@
 
 #[path = "property/policies.rs"]
 mod policies;
+#[path = "property/allocations.rs"]
+mod allocations;
 #[path = "fuzz/smoke.rs"]
 mod smoke;
 #[path = "property/world.rs"]

@@ -48,6 +48,10 @@ fn not(error: &dense::BuildError) -> NotAPattern {
     if error.is_size_limit_exceeded() || states_limit.is_some() {
         return NotAPattern::Size;
     }
+    if error.source().is_none() {
+        // All else that an automaton can't do.
+        return NotAPattern::Boundary;
+    }
     let mut last: &dyn Error = error;
     while let Some(cause) = last.source() {
         last = cause;

@@ -2,7 +2,7 @@
 
 use super::Kind;
 use cel::IdedExpr;
-use cel::common::ast::{Expr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use std::fmt::{self, Write as _};
 
 /// What is shown of a part: enough to find it by.
@@ -66,46 +66,7 @@ fn write(expression: &IdedExpr, out: &mut String) {
             write_all(&list.elements, ", ", out);
             out.push(']');
         }
-        Expr::Call(call) => {
-            let infix = infix(&call.func_name);
-            match (call.func_name.as_str(), &call.target, &call.args[..]) {
-                (operators::INDEX, None, [of, at]) => {
-                    write(of, out);
-                    out.push('[');
-                    write(at, out);
-                    out.push(']');
-                }
-                (operators::LOGICAL_NOT, None, args) => {
-                    out.push('!');
-                    write_all(args, "", out);
-                }
-                (operators::NEGATE, None, args) => {
-                    out.push('-');
-                    write_all(args, "", out);
-                }
-                (operators::CONDITIONAL, None, [condition, so, else_so]) => {
-                    write(condition, out);
-                    out.push_str(" ? ");
-                    write(so, out);
-                    out.push_str(" : ");
-                    write(else_so, out);
-                }
-                (_, None, args) if infix.is_some() => {
-                    let between = format!(" {} ", infix.unwrap_or_default());
-                    write_all(args, &between, out);
-                }
-                (name, target, args) => {
-                    if let Some(target) = target {
-                        write(target, out);
-                        out.push('.');
-                    }
-                    out.push_str(name);
-                    out.push('(');
-                    write_all(args, ", ", out);
-                    out.push(')');
-                }
-            }
-        }
+        Expr::Call(call) => write_call(call, out),
         Expr::Comprehension(walk) => {
             write(&walk.iter_range, out);
             out.push_str(".exists/all(");
@@ -113,6 +74,47 @@ fn write(expression: &IdedExpr, out: &mut String) {
             out.push_str(", …)");
         }
         Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => out.push('…'),
+    }
+}
+
+fn write_call(call: &CallExpr, out: &mut String) {
+    let infix = infix(&call.func_name);
+    match (call.func_name.as_str(), &call.target, &call.args[..]) {
+        (operators::INDEX, None, [of, at]) => {
+            write(of, out);
+            out.push('[');
+            write(at, out);
+            out.push(']');
+        }
+        (operators::LOGICAL_NOT, None, args) => {
+            out.push('!');
+            write_all(args, "", out);
+        }
+        (operators::NEGATE, None, args) => {
+            out.push('-');
+            write_all(args, "", out);
+        }
+        (operators::CONDITIONAL, None, [condition, so, else_so]) => {
+            write(condition, out);
+            out.push_str(" ? ");
+            write(so, out);
+            out.push_str(" : ");
+            write(else_so, out);
+        }
+        (_, None, args) if infix.is_some() => {
+            let between = format!(" {} ", infix.unwrap_or_default());
+            write_all(args, &between, out);
+        }
+        (name, target, args) => {
+            if let Some(target) = target {
+                write(target, out);
+                out.push('.');
+            }
+            out.push_str(name);
+            out.push('(');
+            write_all(args, ", ", out);
+            out.push(')');
+        }
     }
 }
 

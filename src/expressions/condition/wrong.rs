@@ -87,6 +87,9 @@ pub struct Operand {
 pub enum NotAPattern {
     #[error("is not a pattern: {0}")]
     Syntax(String),
+    /// Where any alphabet's words end, an automaton can't tell.
+    #[error("\\b and \\B are between letters of ASCII only, and must say so: (?-u:\\b)")]
+    Boundary,
     #[error(
         "needs more than the {PATTERNS_BYTES_MAX} bytes of memory that a condition's patterns may \
          take: repeat less, or name fewer letters than \\w does"

@@ -1,0 +1,47 @@
+//! The time of day, as conditions see it.
+
+use crate::units::UnixMillis;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
+/// A time of day, as conditions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    unix: i64,
+    hour: i64,
+    minute: i64,
+    day: i64,
+    month: i64,
+    /// From Monday, 0.
+    weekday: usize,
+}
+
+impl Moment {
+    pub fn of(now: UnixMillis, zone: &TimeZone) -> Self {
+        let millis = i64::try_from(now.0).unwrap_or(i64::MAX);
+        let Ok(time) = Timestamp::from_millisecond(millis) else {
+            return Self::default();
+        };
+        let local = zone.to_datetime(time);
+        let weekday = local.date().weekday().to_monday_zero_offset();
+        Self {
+            unix: time.as_second(),
+            hour: local.hour().into(),
+            minute: local.minute().into(),
+            day: local.day().into(),
+            month: local.month().into(),
+            weekday: usize::try_from(weekday).unwrap_or_default(),
+        }
+    }
+}
+
