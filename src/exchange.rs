@@ -30,6 +30,7 @@ pub mod door;
 pub mod event;
 mod guardrails;
 mod head;
+mod hints;
 mod identify;
 pub mod message;
 pub mod open_call;

@@ -18,10 +18,10 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
-#[path = "property/policies.rs"]
-mod policies;
 #[path = "property/allocations.rs"]
 mod allocations;
+#[path = "property/policies.rs"]
+mod policies;
 #[path = "fuzz/smoke.rs"]
 mod smoke;
 #[path = "property/world.rs"]

@@ -4,7 +4,7 @@ use super::admit::Refused;
 use super::credentials;
 use super::identify::{Known, entitle, identify, is_credential};
 use super::message::{HeaderEdits, Headers, Judged, RequestHead};
-use super::{Settings, guardrails};
+use super::{Settings, guardrails, hints};
 use crate::identity::source::Caller;
 use crate::identity::table::Account;
 use crate::identity::{Principal, Scopes};
@@ -32,13 +32,6 @@ const HIDING_HEADERS: [&str; 4] = [
     "x-http-method-override",
     "x-method-override",
 ];
-
-/// Headers by which a client says what its call is for.
-const TASK_HEADER: &str = "x-weir-task";
-const LATENCY_HEADER: &str = "x-weir-latency";
-
-/// The longest value of a header that conditions see; longer ones count as absent.
-const HINT_BYTES_MAX: usize = 256;
 
 /// A call whose sender and purpose are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +172,7 @@ pub(super) fn judge(
         upgrade,
         sent_path: sent_path(&head.headers, &edits, path_model.is_some()),
         path_model,
-        hints: hints(&head.headers, snapshot),
+        hints: hints::of(&head.headers, snapshot),
         started_at: now,
         traceparent,
     };
@@ -193,23 +186,6 @@ fn sent_path(headers: &Headers, edits: &HeaderEdits, wanted: bool) -> Option<Str
     let came = || single(headers, ":path").ok().flatten();
     let path = edited.map(|(_, path)| path.as_str()).or_else(came);
     path.filter(|_| wanted).map(str::to_owned)
-}
-
-/// What the head says of what the call is for. A client may say what it likes of
-/// that; these headers don't travel on.
-fn hints(headers: &Headers, snapshot: &Snapshot) -> Hints {
-    let said = |name: &str| single(headers, name).ok().flatten().filter(|v| is_hint(v));
-    let seen = snapshot.condition_headers.iter();
-    let seen = seen.filter_map(|name| Some((Arc::clone(name), said(name)?.to_owned())));
-    Hints {
-        task: said(TASK_HEADER).map(str::to_owned),
-        latency: said(LATENCY_HEADER).map(str::to_owned),
-        headers: seen.collect(),
-    }
-}
-
-fn is_hint(value: &str) -> bool {
-    value.len() <= HINT_BYTES_MAX
 }
 
 /// In which form a call with this head is refused.

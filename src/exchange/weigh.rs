@@ -13,35 +13,31 @@
 //! call is weighed again with that answer, and reserves anew if it has become
 //! another one. So what rules see of a counter is what the reservation saw.
 
+mod ask;
+mod opened;
+mod refused;
+
+pub(super) use ask::Ask;
+pub(super) use refused::crowded;
+
+use refused::blocked;
+
 use super::admit::{Admission, Refused};
 use super::approval::{self, Granted, Needed};
-use super::deciding::{Deciding, SendOn};
-use super::head::Identified;
-use super::message::HeaderEdits;
-use super::open_call::OpenCall;
+use super::deciding::Deciding;
 use super::planning::Planned;
-use super::reading::Read;
-use super::rules_told::{self, Told};
+use super::rules_told;
 use super::{guardrails, planning, reading};
-use crate::limits::{AMOUNT_MAX, Charge, Reservation, Unit};
-use crate::policy::facts::{Counters, Facts, Moment, Needs, Request};
+use crate::limits::Reservation;
+use crate::policy::facts::{Counters, Facts, Moment, Needs};
 use crate::policy::grants::ApprovalRequest;
-use crate::policy::rule::{self, Judgement, Rule, Shape, Swap};
+use crate::policy::rule::{self, Shape, Swap};
 use crate::policy::{self, Model, Terms};
-use crate::protocol::denial::{Denial, Entitlement, PolicyDenial, PolicyKind};
-use crate::protocol::{CallFacts, Dialect, Endpoint, json_edit};
+use crate::protocol::Dialect;
+use crate::protocol::denial::{Denial, Entitlement};
 use crate::units::Millis;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
-
-/// A call whose body was read.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub who: Identified,
-    pub body: Vec<u8>,
-    pub facts: CallFacts,
-    pub request: Request,
-}
 
 /// What a call was weighed to be.
 #[derive(Debug)]
@@ -312,174 +308,5 @@ impl<'a> Scale<'a> {
             planned.drop_fields.extend(swap.drop.iter().cloned());
         }
         Ok((model, planned))
-    }
-
-    fn opened(
-        &self,
-        model: &Arc<Model>,
-        planned: Planned,
-        judgement: &Judgement,
-        told: Told,
-    ) -> Weighed {
-        let who = &self.ask.who;
-        let (mut charges, mut shared) = self.charges(model, &planned);
-        let share = judgement.limits_per_mille.map(|(share, _)| share);
-        if let Some(share) = share {
-            charges
-                .iter_mut()
-                .chain(&mut shared)
-                .for_each(|charge| scale(charge, share));
-        }
-        let send_on = self.send_on(model, &planned, &told);
-        let call = self.open_call(model, planned, told, !shared.is_empty());
-        let deciding = Deciding {
-            call,
-            charges,
-            shared,
-            principal: Arc::clone(&who.principal),
-            ietf_headers: self.admission.settings.ietf_rate_limit_headers,
-            send_on,
-            ungranted: None,
-        };
-        Weighed {
-            became: Became {
-                model: Arc::clone(&model.name),
-                limits_per_mille: share,
-                ..Became::default()
-            },
-            delay: judgement
-                .delay
-                .map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
-            reservation: self.admission.reservation(&deciding),
-            deciding,
-            needs_counters: false,
-        }
-    }
-
-    /// What the call is charged to: the caller's own counters, and those that
-    /// tenants share.
-    fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
-        let snapshot = self.admission.snapshot;
-        let facts = self.facts(model, planned);
-        let mut charges = policy::charges(self.terms.limits(), &facts);
-        // A head isn't let in without them.
-        let own = snapshot.own_limits(&self.ask.who.principal);
-        charges.extend(policy::charges(own.unwrap_or_default(), &facts));
-        for charge in &mut charges {
-            snapshot.top_up(charge, &self.ask.who.principal.tenant, facts.now);
-        }
-        (charges, policy::charges(&*snapshot.shared, &facts))
-    }
-
-    fn open_call(&self, model: &Model, planned: Planned, told: Told, shared: bool) -> OpenCall {
-        let named = self.ask.facts.model.as_str();
-        OpenCall {
-            asked: (*model.name != *named).then(|| Arc::from(named)),
-            actions: told.actions,
-            rate_headers: told.headers,
-            ..self
-                .admission
-                .open_call(&self.ask.who, self.terms.plan(), model, planned, shared)
-        }
-    }
-
-    /// The body with all edits, and the headers that the gateway routes by.
-    fn send_on(&self, model: &Model, planned: &Planned, told: &Told) -> SendOn {
-        let ask = self.ask;
-        let other = (*model.name != *ask.facts.model).then_some(&model.name);
-        let changes = planned.edits(&ask.facts, other.map(|name| &**name));
-        let edited = (!changes.is_empty()).then(|| json_edit::apply(&ask.body, &changes));
-        // What was encoded goes on as it was read.
-        let edited = edited.or_else(|| ask.who.is_encoded().then(|| ask.body.clone()));
-        let mut head = HeaderEdits::default();
-        if let Some(name) = other {
-            head.set.push(("x-weir-model", name.to_string()));
-            let path = ask.who.sent_path.as_deref();
-            let path = path.and_then(|path| on_path(ask.who.endpoint, path, name));
-            head.set.extend(path.map(|path| (":path", path)));
-        }
-        head.set.extend(
-            told.cluster
-                .iter()
-                .map(|name| ("x-weir-cluster", name.to_string())),
-        );
-        SendOn::Body { body: edited, head }
-    }
-}
-
-/// A path with its query, for another model.
-fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
-    let (path, query) = match path.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path, None),
-    };
-    let mut other = endpoint.path_for_model(path, model)?;
-    if let Some(query) = query {
-        other.push('?');
-        other.push_str(query);
-    }
-    Some(other)
-}
-
-/// Leaves so much of the limit alone that only this many thousandths are left to
-/// take from.
-fn scale(charge: &mut Charge, per_mille: u64) {
-    let limit = &charge.limit;
-    let kept = u128::from(limit.most()) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
-    let kept = u64::try_from(kept).unwrap_or(AMOUNT_MAX);
-    if limit.unit != Unit::Concurrency {
-        charge.room = charge.wanted().saturating_add(kept).min(AMOUNT_MAX);
-    }
-}
-
-fn blocked(block: &rule::Block, rule: &Rule) -> Denial {
-    let message = block.message.as_deref();
-    Denial::Policy(Box::new(PolicyDenial {
-        kind: PolicyKind::Blocked {
-            status: block.status,
-            code: block.code.clone(),
-        },
-        rule: Arc::clone(&rule.name),
-        message: message.map_or_else(
-            || format!("This call is not allowed by the rule {}.", rule.name),
-            str::to_owned,
-        ),
-    }))
-}
-
-/// The refusal of a call that can't be held back, as too many are already.
-pub(super) fn crowded(rule: &Arc<str>, delay: Millis) -> Denial {
-    Denial::Policy(Box::new(PolicyDenial {
-        kind: PolicyKind::Throttled {
-            retry_after_ms: delay.0,
-        },
-        rule: Arc::clone(rule),
-        message: format!(
-            "Calls are slowed down by the rule {rule}, and too many wait already. Try again later."
-        ),
-    }))
-}
-
-impl Ask {
-    pub fn of(read: Read, who: Identified) -> Self {
-        let Read { body, facts } = read;
-        let request = Request {
-            model: Arc::from(facts.model.as_str()),
-            stream: facts.stream,
-            choices: facts.choices,
-            messages: facts.messages,
-            images: facts.images.len() as u64,
-            searches: facts.searches,
-            body_bytes: body.len() as u64,
-            tools: facts.tool_names.clone(),
-            metadata: facts.metadata.clone(),
-            hints: who.hints.clone(),
-        };
-        Self {
-            who,
-            body,
-            facts,
-            request,
-        }
     }
 }

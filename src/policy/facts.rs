@@ -12,13 +12,18 @@
 //! Always holds: looking a fact up allocates nothing; what isn't known has no
 //! value, so a condition that needs it doesn't hold.
 
+mod moment;
+mod names;
+
+pub use moment::Moment;
+pub use names::{Names, Needs, names_models, names_tiers};
+
 use super::{Call, Model};
-use crate::expressions::condition::{self, Field, Kind, NoField, Value};
+use crate::expressions::condition::{self, Field, Value};
 use crate::limits::{Charge, Standing};
 use crate::pricing::{Kind as PriceKind, ServiceTier, cost_nanos};
 use crate::units::UnixMillis;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use names::{COUNTERS, Fact, OF_COUNTERS, fact};
 use std::sync::Arc;
 
 /// What a request says of itself, besides what it may use.
@@ -193,7 +198,7 @@ impl condition::Facts for Named<'_, '_> {
             Fact::Minute => Value::Int(moment.minute),
             Fact::Day => Value::Int(moment.day),
             Fact::Month => Value::Int(moment.month),
-            Fact::Weekday => Value::Text(WEEKDAYS.get(moment.weekday)?),
+            Fact::Weekday => Value::Text(moment.weekday()?),
             Fact::Labels | Fact::Tools | Fact::Headers | Fact::Metadata => return None,
         })
     }

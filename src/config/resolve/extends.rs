@@ -65,7 +65,7 @@ impl<'r> Chain<'r> {
     /// Limits; one takes the place of an earlier plan's of its name.
     pub fn limits(&self) -> Vec<&'r RawLimit> {
         let lists = self.plans().map(|plan| items(plan.limits.as_ref()));
-        merged(lists, |limit| limits::name(limit))
+        merged(lists, limits::name)
     }
 
     pub fn budgets(&self) -> Vec<&'r RawBudget> {

@@ -1,5 +1,9 @@
 //! Limits: what they count, for whom, how, and in which calls.
 
+mod told;
+
+pub use told::{name_once, warn_of_small};
+
 use super::own_limits;
 use super::rules::{self, Words};
 use crate::config::problem::{At, Findings, nearest, shown};
@@ -16,7 +20,7 @@ use crate::policy::{Model, PlanLimit, When};
 use crate::units::Millis;
 use jiff::civil::Weekday;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The shortest sliding window: it is counted in sub-windows of at least a
@@ -374,51 +378,4 @@ fn bucket(raw: &RawLimit, word: AlgorithmWord, findings: &Findings) -> Option<Al
     } else {
         Algorithm::TokenBucket { every, burst }
     })
-}
-
-/// Reports a name that an earlier limit of the plan has.
-pub fn name_once<'r>(
-    raw: &'r RawLimit,
-    names: &mut HashMap<Arc<str>, &'r At>,
-    findings: &Findings,
-) {
-    let Some(name) = name(raw) else { return };
-    let at = raw.name.as_ref().map_or(&raw.at, |name| &name.at);
-    match names.get(&name) {
-        Some(first) => findings.problem(
-            at,
-            format!(
-                "{} is named {} already; give one of them another name",
-                first.path,
-                shown(&name)
-            ),
-        ),
-        None => {
-            names.insert(name, &raw.at);
-        }
-    }
-}
-
-/// A call that sets no cap holds the plan's default: a limit below it refuses
-/// every such call.
-pub fn warn_of_small(
-    raw: &RawLimit,
-    limit: &Limit,
-    default: Option<&Located<u64>>,
-    findings: &Findings,
-) {
-    let most = limit.most();
-    if matches!(limit.unit, Unit::Tokens | Unit::OutputTokens)
-        && let Some(default) = default
-        && most <= default.value
-    {
-        findings.warning(
-            &raw.at,
-            format!(
-                "never holds more than {most}, but a call without a cap of its own asks for \
-                 {} output tokens alone (output.max_tokens.default): it would always be refused",
-                default.value
-            ),
-        );
-    }
 }

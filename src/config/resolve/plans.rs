@@ -71,26 +71,14 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         is_below: false,
         findings,
     };
-    let written = raw_plans.map_or(&[][..], |plans| &plans.value);
-    let by_name: Plans = written.iter().map(|raw| (&*raw.name.value, raw)).collect();
-    let used = used(raw);
-    let mut plans = HashMap::new();
-    for raw in written {
-        let chain = Chain::of(raw, &by_name, findings);
-        if used.contains(&*raw.name.value) {
-            if let Some(chain) = &chain {
-                require_bound(raw, chain, &unbounded, findings);
-            }
-        } else if !written.iter().any(|other| extends(other, raw)) {
-            findings.warning(&raw.name.at, "no tenant is on this plan");
-        }
-        match chain.and_then(|chain| plan(&raw.name, &chain, &ground)) {
-            Some(plan) => {
-                plans.insert(Arc::clone(&plan.name), Arc::new(plan));
-            }
-            None => whole = false,
-        }
-    }
+    let by_name: Plans = raw_plans
+        .iter()
+        .flat_map(|plans| &plans.value)
+        .map(|raw| (&*raw.name.value, raw))
+        .collect();
+    let plans = all(raw, &by_name, &unbounded, &ground);
+    whole &= plans.is_some();
+    let plans = plans.unwrap_or_default();
     let narrower = tenants::narrower(raw, &by_name, &plans, &ground);
     let names = all_names(&plans);
     let words = Words {
@@ -115,6 +103,37 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         shared,
         narrower,
     })
+}
+
+/// All plans by name; `None` after a problem.
+fn all(
+    raw: &Raw,
+    by_name: &Plans,
+    unbounded: &[String],
+    ground: &Ground,
+) -> Option<HashMap<Arc<str>, Arc<Plan>>> {
+    let findings = ground.findings;
+    let written = raw.plans.as_ref().map_or(&[][..], |plans| &plans.value);
+    let used = used(raw);
+    let mut plans = HashMap::new();
+    let mut whole = true;
+    for raw in written {
+        let chain = Chain::of(raw, by_name, findings);
+        if used.contains(&*raw.name.value) {
+            if let Some(chain) = &chain {
+                require_bound(raw, chain, unbounded, findings);
+            }
+        } else if !written.iter().any(|other| extends(other, raw)) {
+            findings.warning(&raw.name.at, "no tenant is on this plan");
+        }
+        match chain.and_then(|chain| plan(&raw.name, &chain, ground)) {
+            Some(plan) => {
+                plans.insert(Arc::clone(&plan.name), Arc::new(plan));
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(plans)
 }
 
 fn extends(plan: &RawPlan, other: &RawPlan) -> bool {

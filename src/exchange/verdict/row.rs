@@ -21,15 +21,9 @@ pub(in crate::exchange) fn refused(
 ) -> UsageEvent {
     let who = refused.principal.as_deref();
     UsageEvent {
-        schema: SCHEMA.to_owned(),
-        id,
-        outcome: Outcome::Refused,
         refusal: Some(Arc::from(refused.denial.reason())),
         refused_by: Some(refused_by),
-        would_refuse: Vec::new(),
         started_at_ms: refused.started_at,
-        first_token_at_ms: None,
-        ended_at_ms: now,
         tenant: who.map(|who| Arc::clone(&who.tenant)),
         project: who.and_then(|who| who.project.clone()),
         environment: who.and_then(|who| who.environment.clone()),
@@ -38,14 +32,41 @@ pub(in crate::exchange) fn refused(
         plan: who.map(|who| Arc::clone(&who.plan)),
         labels: who.and_then(|who| who.labels.clone()),
         endpoint: refused.endpoint,
+        model: refused.model,
+        status: Some(status),
+        actions: refused.actions,
+        ..nothing(id, dialect, now)
+    }
+}
+
+/// Of a call of which nothing is known but that it was refused.
+fn nothing(id: HoldId, dialect: Dialect, now: UnixMillis) -> UsageEvent {
+    UsageEvent {
+        schema: SCHEMA.to_owned(),
+        id,
+        outcome: Outcome::Refused,
+        refusal: None,
+        refused_by: None,
+        would_refuse: Vec::new(),
+        started_at_ms: now,
+        first_token_at_ms: None,
+        ended_at_ms: now,
+        tenant: None,
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        plan: None,
+        labels: None,
+        endpoint: None,
         dialect: Arc::from(dialect.as_str()),
         provider: None,
-        model: refused.model,
+        model: None,
         model_asked: None,
         model_served: None,
         service_tier: None,
         stream: false,
-        status: Some(status),
+        status: None,
         finish_reason: None,
         known: None,
         input_known: None,
@@ -67,7 +88,7 @@ pub(in crate::exchange) fn refused(
         cost_nanos: None,
         cost_parts: Vec::new(),
         price_version: None,
-        actions: refused.actions,
+        actions: Vec::new(),
         cache_hit: false,
         request_bytes: 0,
         traceparent: None,

@@ -17,11 +17,11 @@ const WEEKDAYS: [&str; 7] = [
 /// A time of day, as conditions see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment {
-    unix: i64,
-    hour: i64,
-    minute: i64,
-    day: i64,
-    month: i64,
+    pub(super) unix: i64,
+    pub(super) hour: i64,
+    pub(super) minute: i64,
+    pub(super) day: i64,
+    pub(super) month: i64,
     /// From Monday, 0.
     weekday: usize,
 }
@@ -43,5 +43,8 @@ impl Moment {
             weekday: usize::try_from(weekday).unwrap_or_default(),
         }
     }
-}
 
+    pub(super) fn weekday(self) -> Option<&'static str> {
+        WEEKDAYS.get(self.weekday).copied()
+    }
+}

@@ -244,4 +244,3 @@ pub(super) fn fact(field: u32) -> Option<Fact> {
         .get(usize::try_from(field).ok()?)
         .map(|(_, _, fact)| *fact)
 }
-

@@ -1,0 +1,132 @@
+//! What a weighed call reserves, and what is sent on of it.
+
+use super::{Became, Scale, Weighed};
+use crate::exchange::deciding::{Deciding, SendOn};
+use crate::exchange::message::HeaderEdits;
+use crate::exchange::open_call::OpenCall;
+use crate::exchange::planning::Planned;
+use crate::exchange::rules_told::Told;
+use crate::limits::{AMOUNT_MAX, Charge, Unit};
+use crate::policy::rule::Judgement;
+use crate::policy::{self, Model};
+use crate::protocol::{Endpoint, json_edit};
+use std::sync::Arc;
+
+impl Scale<'_> {
+    pub(super) fn opened(
+        &self,
+        model: &Arc<Model>,
+        planned: Planned,
+        judgement: &Judgement,
+        told: Told,
+    ) -> Weighed {
+        let who = &self.ask.who;
+        let (mut charges, mut shared) = self.charges(model, &planned);
+        let share = judgement.limits_per_mille.map(|(share, _)| share);
+        if let Some(share) = share {
+            charges
+                .iter_mut()
+                .chain(&mut shared)
+                .for_each(|charge| scale(charge, share));
+        }
+        let send_on = self.send_on(model, &planned, &told);
+        let call = self.open_call(model, planned, told, !shared.is_empty());
+        let deciding = Deciding {
+            call,
+            charges,
+            shared,
+            principal: Arc::clone(&who.principal),
+            ietf_headers: self.admission.settings.ietf_rate_limit_headers,
+            send_on,
+            ungranted: None,
+        };
+        Weighed {
+            became: Became {
+                model: Arc::clone(&model.name),
+                limits_per_mille: share,
+                ..Became::default()
+            },
+            delay: judgement
+                .delay
+                .map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
+            reservation: self.admission.reservation(&deciding),
+            deciding,
+            needs_counters: false,
+        }
+    }
+
+    /// What the call is charged to: the caller's own counters, and those that
+    /// tenants share.
+    fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
+        let snapshot = self.admission.snapshot;
+        let facts = self.facts(model, planned);
+        let mut charges = policy::charges(self.terms.limits(), &facts);
+        // A head isn't let in without them.
+        let own = snapshot.own_limits(&self.ask.who.principal);
+        charges.extend(policy::charges(own.unwrap_or_default(), &facts));
+        for charge in &mut charges {
+            snapshot.top_up(charge, &self.ask.who.principal.tenant, facts.now);
+        }
+        (charges, policy::charges(&*snapshot.shared, &facts))
+    }
+
+    fn open_call(&self, model: &Model, planned: Planned, told: Told, shared: bool) -> OpenCall {
+        let named = self.ask.facts.model.as_str();
+        OpenCall {
+            asked: (*model.name != *named).then(|| Arc::from(named)),
+            actions: told.actions,
+            rate_headers: told.headers,
+            ..self
+                .admission
+                .open_call(&self.ask.who, self.terms.plan(), model, planned, shared)
+        }
+    }
+
+    /// The body with all edits, and the headers that the gateway routes by.
+    fn send_on(&self, model: &Model, planned: &Planned, told: &Told) -> SendOn {
+        let ask = self.ask;
+        let other = (*model.name != *ask.facts.model).then_some(&model.name);
+        let changes = planned.edits(&ask.facts, other.map(|name| &**name));
+        let edited = (!changes.is_empty()).then(|| json_edit::apply(&ask.body, &changes));
+        // What was encoded goes on as it was read.
+        let edited = edited.or_else(|| ask.who.is_encoded().then(|| ask.body.clone()));
+        let mut head = HeaderEdits::default();
+        if let Some(name) = other {
+            head.set.push(("x-weir-model", name.to_string()));
+            let path = ask.who.sent_path.as_deref();
+            let path = path.and_then(|path| on_path(ask.who.endpoint, path, name));
+            head.set.extend(path.map(|path| (":path", path)));
+        }
+        head.set.extend(
+            told.cluster
+                .iter()
+                .map(|name| ("x-weir-cluster", name.to_string())),
+        );
+        SendOn::Body { body: edited, head }
+    }
+}
+
+/// A path with its query, for another model.
+fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    };
+    let mut other = endpoint.path_for_model(path, model)?;
+    if let Some(query) = query {
+        other.push('?');
+        other.push_str(query);
+    }
+    Some(other)
+}
+
+/// Leaves so much of the limit alone that only this many thousandths are left to
+/// take from.
+fn scale(charge: &mut Charge, per_mille: u64) {
+    let limit = &charge.limit;
+    let kept = u128::from(limit.most()) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
+    let kept = u64::try_from(kept).unwrap_or(AMOUNT_MAX);
+    if limit.unit != Unit::Concurrency {
+        charge.room = charge.wanted().saturating_add(kept).min(AMOUNT_MAX);
+    }
+}
