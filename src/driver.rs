@@ -270,7 +270,7 @@ impl Driver {
 
     /// Goes on from what was learned before.
     pub fn go_on_from(&self, ratios: RatioLearner) {
-        self.learning.go_on_from(ratios);
+        self.learning.go_on_from(ratios, self.clock.now());
     }
 
     /// What was learned of the models' tokens, to be kept.

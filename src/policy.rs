@@ -10,6 +10,7 @@ pub mod choice;
 pub mod descriptors;
 pub mod expected;
 pub mod facts;
+pub mod failures;
 pub mod grants;
 mod limit;
 pub mod plan;

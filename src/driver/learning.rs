@@ -5,7 +5,9 @@
 
 use crate::exchange::{Learned, Settlement};
 use crate::policy::expected::{Learner, News};
+use crate::policy::failures::FailureLearner;
 use crate::policy::token_ratios::RatioLearner;
+use crate::units::UnixMillis;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,14 +23,15 @@ const FETCHES_MAX: usize = 1_024;
 pub(super) struct Learning {
     outputs: Mutex<Learner>,
     ratios: Mutex<RatioLearner>,
+    failures: Mutex<FailureLearner>,
     known: ArcSwap<Learned>,
 }
 
 impl Learning {
     /// Goes on from what was learned before.
-    pub(super) fn go_on_from(&self, ratios: RatioLearner) {
+    pub(super) fn go_on_from(&self, ratios: RatioLearner, now: UnixMillis) {
         *lock(&self.ratios) = ratios;
-        self.publish();
+        self.publish(now);
     }
 
     pub(super) fn known(&self) -> Learned {
@@ -39,16 +42,20 @@ impl Learning {
         if let Some(lesson) = &settlement.lesson {
             lock(&self.outputs).learn(lesson);
         }
+        if let Some(lesson) = &settlement.health_lesson {
+            lock(&self.failures).learn(lesson);
+        }
         if let Some(lesson) = &settlement.ratio_lesson {
             lock(&self.ratios).learn(lesson);
         }
     }
 
     /// What was learned counts from now on.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&self, now: UnixMillis) {
+        let failures = lock(&self.failures).news(now);
         let outputs = self.news_of_outputs();
         let ratios = lock(&self.ratios).news();
-        if outputs.is_empty() && ratios.is_none() {
+        if outputs.is_empty() && ratios.is_none() && failures.is_none() {
             return;
         }
         let mut known = self.known();
@@ -57,6 +64,9 @@ impl Learning {
         }
         if let Some(ratios) = ratios {
             known.ratios = Arc::new(ratios);
+        }
+        if let Some(failures) = failures {
+            known.failures = Arc::new(failures);
         }
         self.known.store(Arc::new(known));
     }
@@ -111,6 +121,7 @@ mod tests {
                 counted: 100,
                 actual: 120,
             }),
+            health_lesson: None,
         }
     }
 
@@ -120,14 +131,17 @@ mod tests {
         (0..20).for_each(|_| learning.learn(&settlement()));
         assert_eq!(learning.known().expected.output_tokens("acme", "m"), None);
         assert_eq!(*learning.known().ratios, Ratios::default());
-        learning.publish();
+        learning.publish(UnixMillis(0));
         assert_eq!(
             learning.known().expected.output_tokens("acme", "m"),
             Some(7)
         );
         assert_ne!(*learning.known().ratios, Ratios::default());
         let again = Learning::default();
-        again.go_on_from(RatioLearner::from_json(&learning.ratios_json()).expect("as written"));
+        again.go_on_from(
+            RatioLearner::from_json(&learning.ratios_json()).expect("as written"),
+            UnixMillis(0),
+        );
         assert_eq!(again.known().ratios, learning.known().ratios);
     }
 
@@ -140,13 +154,13 @@ mod tests {
             settlement.lesson.as_mut().unwrap().tenant = tenant.to_string().into();
             (0..4).for_each(|_| learning.learn(&settlement));
         }
-        learning.publish();
+        learning.publish(UnixMillis(0));
         for tenant in 0..tenants {
             let known = learning.known().expected;
             assert_eq!(known.output_tokens(&tenant.to_string(), "m"), Some(7));
         }
         let before = learning.known().expected;
-        learning.publish();
+        learning.publish(UnixMillis(0));
         assert!(
             Arc::ptr_eq(&before, &learning.known().expected),
             "nothing new"

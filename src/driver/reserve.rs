@@ -195,5 +195,6 @@ fn give_back(own: &Reservation) -> Settlement {
         event: None,
         lesson: None,
         ratio_lesson: None,
+        health_lesson: None,
     }
 }

@@ -107,6 +107,7 @@ fn end(call: &Reservation) -> Settlement {
         event: None,
         lesson: None,
         ratio_lesson: None,
+        health_lesson: None,
     }
 }
 

@@ -400,6 +400,7 @@ mod tests {
             event: None,
             lesson: None,
             ratio_lesson: None,
+            health_lesson: None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Upkeep {
     /// Tells metrics and readiness how things stand.
     pub(super) async fn look(&mut self) {
         let driver = &self.driver;
-        driver.learning.publish();
+        driver.learning.publish(driver.clock.now());
         driver.recorder.key_uses(&driver.snapshot().keys.uses);
         driver
             .recorder

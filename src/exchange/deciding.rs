@@ -141,6 +141,7 @@ impl Deciding {
             event,
             lesson: None,
             ratio_lesson: None,
+            health_lesson: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::identity::source::Caller;
 use crate::limits::{Actual, Decision, HoldId, Reservation, SHARED_SLOT};
 use crate::policy::budget::Passed;
 use crate::policy::expected::Lesson;
+use crate::policy::failures::HealthLesson;
 use crate::policy::grants::ApprovalRequest;
 use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::denial::Rendered;
@@ -213,6 +214,8 @@ pub struct Settlement {
     pub lesson: Option<Lesson>,
     /// What is learned of the model's tokens.
     pub ratio_lesson: Option<RatioLesson>,
+    /// What is learned of how well the model does.
+    pub health_lesson: Option<HealthLesson>,
 }
 
 impl Settlement {
@@ -226,6 +229,7 @@ impl Settlement {
             event: None,
             lesson: None,
             ratio_lesson: None,
+            health_lesson: None,
         })
     }
 }

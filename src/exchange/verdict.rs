@@ -28,6 +28,7 @@ use super::message::{Effect, Metadata, Origin, Settlement};
 use super::open_call::OpenCall;
 use crate::limits::Actual;
 use crate::policy::expected::Lesson;
+use crate::policy::failures::HealthLesson;
 use crate::policy::token_ratios::RatioLesson;
 use crate::protocol::{Answer, Endpoint, Usage};
 use crate::units::UnixMillis;
@@ -113,7 +114,11 @@ pub(super) fn settle(call: OpenCall, seen: Seen, now: UnixMillis) -> (Effect, Me
         output_tokens: event.output_tokens,
         handover: None,
     };
-    let settlement = settlement(&call, &verdict, event);
+    let failed = matches!(seen.status, 429 | 500..) || seen.origin == Origin::Lost;
+    let settlement = Settlement {
+        health_lesson: health(&call, failed, now),
+        ..settlement(&call, &verdict, event)
+    };
     (Effect::Settle(Box::new(settlement)), metadata)
 }
 
@@ -124,7 +129,17 @@ pub(super) fn unseen(call: OpenCall, origin: Origin, now: UnixMillis) -> Effect 
         Origin::Upstream | Origin::Lost | Origin::Unknown => lost(&call),
     };
     let event = event(&call, &verdict, now);
-    Effect::Settle(Box::new(settlement(&call, &verdict, event)))
+    let is_told = matches!(origin, Origin::NeverSent | Origin::Lost);
+    Effect::Settle(Box::new(Settlement {
+        health_lesson: health(&call, true, now).filter(|_| is_told),
+        ..settlement(&call, &verdict, event)
+    }))
+}
+
+/// What the end of a call teaches of its model's health.
+fn health(call: &OpenCall, failed: bool, at: UnixMillis) -> Option<HealthLesson> {
+    let model = call.known_model()?;
+    Some(HealthLesson { model, failed, at })
 }
 
 /// The end of a call of which only its head counts.
@@ -304,6 +319,7 @@ fn settlement(call: &OpenCall, verdict: &Verdict, event: UsageEvent) -> Settleme
         },
         lesson: lesson(call, verdict),
         ratio_lesson: ratio_lesson(call, verdict),
+        health_lesson: None,
         event: Some(event),
     }
 }
