@@ -139,8 +139,11 @@ impl Condition {
         }
         let parsed = Parser::new().parse_with_source_info(text);
         let (expression, source) = parsed.map_err(|errors| {
-            let first = errors.errors.first();
-            NotACondition::Syntax(super::syntax(first.map_or("", |error| &error.msg)))
+            let said = errors.errors.first().map_or("", |error| &error.msg);
+            match said.starts_with("invalid argument to has()") {
+                true => fields::HAS_FORM,
+                false => NotACondition::Syntax(super::syntax(said)),
+            }
         })?;
         let lowered = lower::lower(&expression, &source, schema)?;
         Ok(Self(Arc::new(Compiled {

@@ -1,6 +1,7 @@
 //! Operators and functions: what they take, and what comes of it.
 
 use super::amounts::nanos;
+use super::fields::HAS_FORM;
 use super::lower::{Lowering, Result, Typed, operand};
 use super::pattern::Pattern;
 use super::tree::{Affix, Node, Operator, Relation};
@@ -163,7 +164,7 @@ impl<'l> Lowering<'l> {
             ("matches", ..) => form("matches", "text.matches(\"a literal pattern\")"),
             ("usd", None, [amount]) => self.usd(amount),
             ("usd", ..) => form("usd", "usd(5) or usd(0.25)"),
-            ("has", ..) => form("has", "has(a.field) or has(map.key)"),
+            ("has", ..) => Err(HAS_FORM),
             ("exists", ..) => form("exists", "list.exists(name, condition)"),
             ("all", ..) => form("all", "list.all(name, condition)"),
             _ => Err(NotACondition::NoFunction(name.to_owned())),

@@ -7,6 +7,12 @@ use super::{DEPTH_MAX, Field, Kind, NotACondition};
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue, SelectExpr, operators};
 
+/// Has is a macro of the parser, which takes a selection by a dot.
+pub const HAS_FORM: NotACondition = NotACondition::Form {
+    of: "has",
+    form: "has(a.field) or has(map.key); for other keys, \"a-key\" in map",
+};
+
 /// What a path names.
 enum Place<'p> {
     Field(Field, Kind),
@@ -55,14 +61,10 @@ impl<'l> Lowering<'l> {
     }
 
     pub fn has(&mut self, select: &'l SelectExpr) -> Result<Typed> {
-        const FORM: NotACondition = NotACondition::Form {
-            of: "has",
-            form: "has(a.field) or has(map.key)",
-        };
-        let mut path = path(&select.operand).ok_or(FORM)?;
+        let mut path = path(&select.operand).ok_or(HAS_FORM)?;
         path.push(&select.field);
         let node = match self.place(&path)? {
-            Place::Walked => return Err(FORM),
+            Place::Walked => return Err(HAS_FORM),
             Place::Entry(map, key) => Node::HasEntry(map, key.into()),
             Place::Field(list, Kind::Texts) => Node::HasTexts(list),
             Place::Field(_, Kind::Map) => {
