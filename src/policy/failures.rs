@@ -71,9 +71,9 @@ impl FailureLearner {
                 clippy::cast_sign_loss,
                 reason = "from 0 to 1,000"
             )]
-            if seen.calls >= CALLS_MIN && per_mille >= 1.0 {
-                // In steps, so that there is news of what matters.
-                let steps = (per_mille / 100.0).round() as u64 * 100;
+            // In steps, so that there is news of what matters.
+            let steps = (per_mille / 100.0).round() as u64 * 100;
+            if seen.calls >= CALLS_MIN && steps > 0 {
                 failures.insert(Arc::clone(model), steps);
             }
             seen.calls >= 0.01
