@@ -19,7 +19,8 @@ pub struct PolicyDenial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyKind {
     Blocked {
-        /// From 400 to 499, else [`BLOCKED_STATUS`].
+        /// From 400 to 499, else [`BLOCKED_STATUS`]. Some SDKs try again on 408,
+        /// 409 and 429 whatever else is said: AWS's, Cohere's.
         status: u16,
         /// Of the error, in dialects whose errors have one: OpenAI's.
         code: Option<Arc<str>>,

@@ -56,7 +56,7 @@ fn more(kind: &PolicyKind, fault: Fault, dialect: Dialect) -> Option<String> {
             denied_by,
         } => Some(match (denied_by, approvers) {
             (Some(who), _) => format!("Approval request {request_id} was denied by {who}."),
-            (None, Some(who)) => format!("{who} can grant approval request {request_id}."),
+            (None, Some(who)) => format!("Approval request {request_id} can be granted by {who}."),
             (None, None) => format!("It waits as approval request {request_id}."),
         }),
         PolicyKind::Throttled { retry_after_ms } => Some(again(fault, *retry_after_ms, dialect)),

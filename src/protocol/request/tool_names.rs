@@ -9,8 +9,8 @@
 //! | servers of tools, a search that is asked for by a field of its own | `mcp`, `connectors`, `web_search` |
 //!
 //! Always holds: where a tool could be read as one of several, each of them is
-//! named; one that says a thing twice is refused. Of what is here only the
-//! number and the length of the names is bounded by more than the body.
+//! named; one that says a thing twice is refused. At most [`TOOL_NAMES_MAX`]
+//! names are kept, of at most [`TOOL_NAME_BYTES_MAX`] bytes.
 //!
 //! Left to others: tools that only the provider knows (a stored prompt's, an
 //! earlier answer's), which are [`CallFacts::unseen_input`].
@@ -58,7 +58,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The JSON of the objects, arrays that were kept since there were `first` texts.
+    /// What was kept as the JSON that it is since there were `first` texts.
     pub(super) fn raw_values(&self, first: usize) -> impl Iterator<Item = &'a [u8]> {
         let texts = self.texts.get(first..).unwrap_or_default();
         texts.iter().filter_map(|text| {
@@ -218,10 +218,13 @@ fn string(json: &mut Scanner<'_>, place: &Place) -> Result<Option<String>, Fault
 
 /// A type without its date: `_20250305`, `_2025_03_11`.
 fn undated(kind: &str) -> &str {
-    let is_date = |c: char| c.is_ascii_digit() || c == '_';
-    match kind.trim_end_matches(is_date) {
-        "" => kind,
-        undated => undated,
+    const DATE_DIGITS: usize = 8;
+    let undated = kind.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let date = kind.get(undated.len()..).unwrap_or_default();
+    let digits = date.bytes().filter(u8::is_ascii_digit).count();
+    match digits {
+        DATE_DIGITS if !undated.is_empty() => undated,
+        _ => kind,
     }
 }
 

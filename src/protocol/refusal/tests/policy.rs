@@ -253,7 +253,7 @@ fn a_rule_has_its_own_words() {
         assert_eq!(told(&blocked(403)), "Not \"today\".");
         assert_eq!(
             told(&approval()),
-            "This is dear. the owners of acme can grant approval request apr_1."
+            "This is dear. Approval request apr_1 can be granted by the owners of acme."
         );
         let again = match dialect {
             Dialect::Gemini => "Slow down. Please retry in 1.574s.",

@@ -50,7 +50,7 @@ fn tools_are_named_in_every_dialect() {
             r#""tools":[{"type":"function","name":"f"},{"type":"web_search_preview_2025_03_11"},
                 {"type":"mcp","server_label":"s","tools":null},{"type":"custom","name":"x"},
                 {"type":"namespace","name":"crm","tools":[{"type":"function","name":"a"},{"type":"function","name":"b"}]},
-                {"type":"image_generation","name":"harmless"}]"#,
+                {"type":"image_generation","name":"harmless"},{"type":"mcp_v2"},{"type":"20250305"}]"#,
             &[
                 "f",
                 "web_search_preview",
@@ -59,6 +59,8 @@ fn tools_are_named_in_every_dialect() {
                 "a",
                 "b",
                 "image_generation",
+                "mcp_v2",
+                "20250305",
             ],
         ),
         (
@@ -198,9 +200,12 @@ fn metadata_is_short_texts() {
     assert!(other.metadata.is_empty());
 }
 
+/// A body, and its fields by path with what they cover.
+type Row<'r> = (Endpoint, &'r str, &'r [(&'r str, &'r str)]);
+
 #[test]
 fn every_field_has_its_place() {
-    let rows: &[(Endpoint, &str, &[(&str, &str)])] = &[
+    let rows: &[Row] = &[
         (
             ChatCompletions,
             r#"{ "logit\u005fbias" : {"5":1} ,"model":"m","messages":[{"role":"user"}],"n":2}"#,
