@@ -8,6 +8,7 @@
 //! | [`token`] | admin tokens |
 //! | [`approvals`] | what calls ask approval for, and what people answer |
 //! | [`grants`] | what was allowed |
+//! | [`granting`] | what may be allowed, made of what people say |
 //! | [`top_ups`] | what was added to budgets |
 //! | [`allowed`] | grants, denials and top-ups, and then what changes |
 //! | [`allowed_copy`] | those in a file, for when the database is away |
@@ -15,7 +16,7 @@
 //! | [`follow`] | all keys, and then what changes |
 //! | [`copy`] | the keys in a file, for when the database is away |
 //! | [`making`] | new keys and names |
-//! | `write`, `read`, `head`, `row`, `error` | the database's part |
+//! | `write`, `read`, `lasting`, `head`, `row`, `error` | the database's part |
 //!
 //! Always holds:
 //! - of a key or a token only a digest is kept, and neither a row of the audit nor
@@ -36,9 +37,11 @@ pub mod audit;
 pub mod copy;
 mod error;
 pub mod follow;
+pub mod granting;
 pub mod grants;
 mod head;
 pub mod key;
+mod lasting;
 pub mod making;
 mod read;
 mod row;
@@ -48,6 +51,7 @@ mod write;
 
 pub use error::AccountsError;
 pub use key::{NewKey, StoredKey};
+pub use lasting::LastingAsked;
 pub use read::{Listing, PAGE_KEYS_MAX};
 pub use token::{AdminToken, NewToken};
 pub use write::{Imported, KEYS_OF_ONE_TRANSACTION, Successor};

@@ -9,6 +9,7 @@
 //! | `limits`, `tenants` | how a tenant stands; putting limits at rest |
 //! | `usage`, `described` | reports |
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
+//! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
 //! | `configuration` | what weir runs on, and what another text would change |
 //! | `openapi` | all of this, as an OpenAPI document |
 //! | `answer` | answers and refusals |
@@ -32,11 +33,13 @@
 
 mod access;
 mod answer;
+mod approvals;
 mod audit;
 mod caller;
 mod configuration;
 mod described;
 mod endpoints;
+mod grants;
 mod guard;
 mod health;
 mod keys;
@@ -45,6 +48,7 @@ mod openapi;
 mod stored;
 mod tenants;
 mod tokens;
+mod top_ups;
 mod tries;
 mod usage;
 

@@ -1,8 +1,10 @@
-//! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`, `weir audit`,
-//! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`,
-//! `weir prices`.
+//! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`,
+//! `weir approvals`, `weir budgets`, `weir audit`, `weir limits`, `weir usage`,
+//! `weir ledger`, `weir import`, `weir meter`, `weir prices`.
 
+pub mod approvals;
 pub mod audit;
+pub mod budgets;
 pub mod check;
 pub mod import;
 pub mod keys;
@@ -15,6 +17,7 @@ pub mod rerate;
 mod serve;
 mod server;
 mod source;
+mod terms;
 pub mod tokens;
 pub mod usage;
 
@@ -52,6 +55,10 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Make, list and withdraw tokens for the admin API of a running weir.
     Tokens(tokens::TokensArgs),
+    /// See what calls ask approval for; grant it, deny it, take it back.
+    Approvals(approvals::ApprovalsArgs),
+    /// Add to a tenant's budget once.
+    Budgets(budgets::BudgetsArgs),
     /// See who did what with keys, tokens and limits, from a running weir.
     Audit(audit::AuditArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
@@ -77,6 +84,8 @@ pub fn run() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Keys(args) => keys::run(&args),
         Command::Tokens(args) => tokens::run(&args),
+        Command::Approvals(args) => approvals::run(&args),
+        Command::Budgets(args) => budgets::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),

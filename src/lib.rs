@@ -27,20 +27,20 @@
 //! |    | [`identity`] | keys and principals |
 //! |    | [`certificates`] | what TLS certificates say, and what a server makes of them |
 //! |    | [`limits`] | algorithms, charges, reservations |
-//! | L2 | [`policy`] | what applies to a call: plans, models |
+//! | L2 | [`policy`] | what applies to a call: plans, models, grants, top-ups |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
 //! | L4 | [`config`] | the YAML file, every problem at once |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
-//! |    | [`accounts`] | keys and admin tokens in the ledger's database, and what was done to them |
+//! |    | [`accounts`] | keys, admin tokens, approvals, grants and top-ups in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
-//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, who did what |
+//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, who did what |
 //! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `audit`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `audit`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

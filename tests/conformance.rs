@@ -14,8 +14,8 @@
 //!
 //! And one over both databases of the ledger, SQLite and PostgreSQL: `ledger`,
 //! with batches in (`writes`), reports held to a model (`reports`), and chains
-//! that were tampered with (`chains`); and over the keys that are kept beside it:
-//! `accounts`.
+//! that were tampered with (`chains`); and over what is kept beside it: keys
+//! (`accounts`), requests for approval, grants and top-ups (`approvals`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,6 +28,8 @@
 
 #[path = "conformance/accounts.rs"]
 mod accounts;
+#[path = "conformance/approvals.rs"]
+mod approvals;
 #[path = "conformance/behaviour.rs"]
 mod behaviour;
 #[path = "conformance/bound.rs"]

@@ -16,6 +16,8 @@
 
 // A recording that can't be read is a failure of the test itself.
 
+#[path = "golden/approvals.rs"]
+mod approvals;
 #[path = "golden/descriptors.rs"]
 mod descriptors;
 #[path = "golden/estimates.rs"]

@@ -304,4 +304,4 @@ impl StoredRequest {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -25,9 +25,11 @@ pub struct Entry {
     pub at: UnixMillis,
     pub actor: Arc<str>,
     /// `key.create`, `key.import`, `key.rotate`, `key.revoke`, `token.create`,
-    /// `token.revoke`, or of what isn't kept here: `limits.reset`, say.
+    /// `token.revoke`, `approval.grant`, `approval.deny`, `grant.create`,
+    /// `grant.revoke`, `budget.top-up`, `budget.revoke-top-up`, or of what isn't kept
+    /// here: `limits.reset`, say.
     pub action: Arc<str>,
-    /// To which key or token.
+    /// To which key, token, request, grant or top-up.
     pub subject: Arc<str>,
     /// Of which tenant; `None`: of all.
     pub tenant: Option<Arc<str>>,

@@ -1,12 +1,13 @@
 //! Grants as they are kept: made for a request or without one, and taken back.
 //!
 //! Always holds: a grant and the answer to its request are one transaction; rows are
-//! never changed but to take them back; there are at most [`GRANTS_MAX`] that hold.
+//! never changed but to take them back; there is a bound to how many hold.
 
 use super::approvals::answer::{answer, to_answer};
-use super::approvals::{PAGE_ROWS_MAX, State, StoredRequest};
+use super::approvals::{State, StoredRequest};
 use super::audit::{self, Deed};
 use super::error::AccountsError;
+use super::lasting::{LastingAsked, page, room, state, take_back};
 use super::row::{self, Reader};
 use super::{Accounts, Actor, head};
 use crate::ledger::store::database::{Sql, Tx, Type, Value};
@@ -14,9 +15,6 @@ use crate::policy::grants::{Allowance, GRANTS_OF_TENANT_MAX, Grant, GrantChange}
 use crate::units::UnixMillis;
 use serde_json::json;
 use std::sync::Arc;
-
-/// The most grants, or top-ups, that hold at a time: all sidecars have all of them.
-pub const GRANTS_MAX: usize = 100_000;
 
 /// A grant that is to be made. Its `granted_by` is who does so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +35,6 @@ pub struct StoredGrant {
     pub revoked_at: Option<UnixMillis>,
     /// The number of its last change.
     pub changed: i64,
-}
-
-/// Which grants, or top-ups, are asked for, by id.
-#[derive(Debug, Clone, Default)]
-pub struct GrantsAsked {
-    /// Those after this id.
-    pub after: Option<Arc<str>>,
-    pub tenant: Option<Arc<str>>,
-    /// Those too that are over by `now`, or were taken back.
-    pub all: bool,
-    pub now: UnixMillis,
-    /// At most so many, up to [`PAGE_ROWS_MAX`].
-    pub limit: usize,
 }
 
 pub(super) const COLUMNS: &str = "id, request_id, tenant, project, environment, user_name, key_id, \
@@ -75,19 +60,6 @@ pub(super) const TYPES: [Type; 18] = [
     Type::Int,
     Type::Int,
 ];
-
-/// How something stands that holds for a while.
-pub(super) fn state(
-    revoked_at: Option<UnixMillis>,
-    until: UnixMillis,
-    now: UnixMillis,
-) -> &'static str {
-    match revoked_at {
-        Some(_) => "revoked",
-        None if until <= now => "ended",
-        None => "active",
-    }
-}
 
 impl StoredGrant {
     /// What those who follow make of it.
@@ -290,11 +262,11 @@ impl Accounts {
         Ok(found)
     }
 
-    /// Grants by their ids, a page of at most [`PAGE_ROWS_MAX`].
+    /// Grants by their ids, a page.
     ///
     /// # Errors
     /// [`AccountsError::Database`].
-    pub async fn grants(&self, asked: &GrantsAsked) -> Result<Vec<StoredGrant>, AccountsError> {
+    pub async fn grants(&self, asked: &LastingAsked) -> Result<Vec<StoredGrant>, AccountsError> {
         let mut tx = self.pool.read().await?;
         let sql = page(select(&tx, ""), asked);
         let found = fetch(&mut tx, sql).await?;
@@ -333,70 +305,6 @@ impl Accounts {
         tx.commit().await?;
         Ok(true)
     }
-}
-
-/// Whether there is room for one more that holds.
-pub(super) async fn room(
-    tx: &mut Tx,
-    table: &str,
-    what: &'static str,
-    tenant: &str,
-    of_tenant_max: usize,
-    now: UnixMillis,
-) -> Result<(), AccountsError> {
-    let held = |tx: &Tx| {
-        tx.sql(&format!(
-            "SELECT COUNT(*) FROM {table} WHERE revoked_at_ms IS NULL AND until_ms > "
-        ))
-        .bind(row::at(Some(now)))
-    };
-    let of_tenant = held(tx)
-        .and(" AND tenant = ")
-        .bind(Value::Text(tenant.to_owned()));
-    let all = held(tx);
-    for (sql, max) in [(of_tenant, of_tenant_max), (all, GRANTS_MAX)] {
-        let count = usize::try_from(tx.number(sql).await?).unwrap_or_default();
-        if count >= max {
-            return Err(AccountsError::Full(what));
-        }
-    }
-    Ok(())
-}
-
-/// Notes that something was taken back.
-pub(super) async fn take_back(
-    tx: &mut Tx,
-    table: &str,
-    id: &str,
-    at: UnixMillis,
-    changed: i64,
-) -> Result<(), AccountsError> {
-    let sql = tx
-        .sql(&format!("UPDATE {table} SET revoked_at_ms = "))
-        .bind(row::at(Some(at)))
-        .and(", changed = ")
-        .bind(Value::Int(changed))
-        .and(" WHERE id = ")
-        .bind(Value::Text(id.to_owned()));
-    tx.execute(sql).await?;
-    Ok(())
-}
-
-/// The rest of a statement that asks for a page.
-pub(super) fn page(mut sql: Sql, asked: &GrantsAsked) -> Sql {
-    sql.push("id > ");
-    sql.push_value(Value::Text(asked.after.as_deref().unwrap_or("").to_owned()));
-    if let Some(tenant) = &asked.tenant {
-        sql.push(" AND tenant = ");
-        sql.push_value(Value::Text(tenant.to_string()));
-    }
-    if !asked.all {
-        sql.push(" AND revoked_at_ms IS NULL AND until_ms > ");
-        sql.push_value(row::at(Some(asked.now)));
-    }
-    let limit = asked.limit.clamp(1, PAGE_ROWS_MAX);
-    sql.push(&format!(" ORDER BY id LIMIT {limit}"));
-    sql
 }
 
 fn select(tx: &Tx, which: &str) -> Sql {

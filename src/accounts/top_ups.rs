@@ -5,7 +5,7 @@
 
 use super::audit::{self, Deed};
 use super::error::AccountsError;
-use super::grants::{GrantsAsked, page, room, state, take_back};
+use super::lasting::{LastingAsked, page, room, state, take_back};
 use super::row::{self, Reader};
 use super::{Accounts, Actor, head};
 use crate::ledger::store::database::{Sql, Tx, Type, Value};
@@ -213,7 +213,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountsError::Database`].
-    pub async fn top_ups(&self, asked: &GrantsAsked) -> Result<Vec<StoredTopUp>, AccountsError> {
+    pub async fn top_ups(&self, asked: &LastingAsked) -> Result<Vec<StoredTopUp>, AccountsError> {
         let mut tx = self.pool.read().await?;
         let sql = page(select(&tx, ""), asked);
         let found = fetch(&mut tx, sql).await?;

@@ -6,7 +6,8 @@ use super::answer::{Error, Wrong};
 use super::caller::Needs;
 use super::guard::guard;
 use super::{
-    AdminState, audit, configuration, health, keys, limits, openapi, tenants, tokens, usage,
+    AdminState, approvals, audit, configuration, grants, health, keys, limits, openapi, tenants,
+    tokens, top_ups, usage,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -61,6 +62,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         of::<tokens::__path_list>(See, get(tokens::list)),
         of::<tokens::__path_create>(Change, post(tokens::create)),
         of::<tokens::__path_revoke>(Change, delete(tokens::revoke)),
+        of::<approvals::__path_list>(See, get(approvals::list)),
+        of::<approvals::__path_show>(See, get(approvals::show)),
+        of::<approvals::__path_grant>(Change, post(approvals::grant)),
+        of::<approvals::__path_deny>(Change, post(approvals::deny)),
+        of::<grants::__path_list>(See, get(grants::list)),
+        of::<grants::__path_create>(ChangeAll, post(grants::create)),
+        of::<grants::__path_show>(See, get(grants::show)),
+        of::<grants::__path_revoke>(Change, delete(grants::revoke)),
+        of::<top_ups::__path_list>(See, get(top_ups::list)),
+        of::<top_ups::__path_create>(ChangeAll, post(top_ups::create)),
+        of::<top_ups::__path_revoke>(ChangeAll, delete(top_ups::revoke)),
         of::<audit::__path_list>(See, get(audit::list)),
         of::<configuration::__path_show>(SeeAll, get(configuration::show)),
         of::<configuration::__path_diff>(

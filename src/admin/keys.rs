@@ -288,12 +288,12 @@ pub(super) async fn revoke(
 
 /// By way of the counter store too, where they have one in common: they follow the
 /// database anyhow.
-async fn tell_sidecars(state: &AdminState, id: &str) {
+pub(super) async fn tell_sidecars(state: &AdminState, id: &str) {
     let Ok(driver) = state.limits.driver() else {
         return;
     };
     if let Err(error) = driver.counters().withdraw(id).await {
-        tracing::warn!(%error, key = id, "the counter store isn't told of a withdrawn key");
+        tracing::warn!(%error, id, "the counter store isn't told of what was withdrawn");
     }
 }
 

@@ -9,19 +9,24 @@
 //!
 //! | module | for |
 //! |---|---|
+//! | [`allowed`] | grants, denials and top-ups, in the same way |
 //! | [`announced`] | what is withdrawn by way of the counter store, while the database is away |
 //! | [`apply`] | what is read, in the snapshot that calls are judged by |
+//! | [`asked`] | what calls ask approval for, written there |
 //! | [`copies`] | the files beside the spool |
 //! | [`used`] | when keys were used, written back |
 
+mod allowed;
 mod announced;
 mod apply;
+mod asked;
 mod copies;
 mod used;
 
 pub use apply::carry_over;
 
 use super::reports::database;
+use crate::accounts::approvals::asker::Asker;
 use crate::accounts::follow::{self, Load};
 use crate::accounts::{Accounts, AccountsError};
 use crate::config::{Config, LedgerConfig};
@@ -33,9 +38,10 @@ use crate::telemetry::readiness::Readiness;
 use crate::units::{Millis, UnixMillis};
 use announced::Announced;
 use anyhow::Context;
+use asked::Writing;
 use copies::Copies;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -106,12 +112,22 @@ impl Following {
             .context("can't start the runtime of the keys")?;
         let stop = CancellationToken::new();
         let (known, is_known) = oneshot::channel();
-        let follower = Follower::new(self, Arc::clone(driver));
+        let mut follower = Follower::new(self, Arc::clone(driver));
+        let (asker, waiting) = Asker::new();
+        driver.recorder().ask_through(asker);
+        let writing = Writing {
+            waiting,
+            accounts: Arc::clone(&follower.accounts),
+            driver: Arc::clone(driver),
+        };
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("weir-keys".into())
             .spawn(move || {
-                runtime.block_on(follower.run(known, stopped));
+                runtime.block_on(async {
+                    tokio::join!(follower.run(known, &stopped), writing.run(&stopped));
+                    follower.finish().await;
+                });
                 // A file may still be being written.
                 runtime.shutdown_timeout(LAST_WRITE_MAX);
             })
@@ -146,7 +162,8 @@ pub(super) fn finish(keys: Option<Keys>) {
 struct Follower {
     of: Following,
     driver: Arc<Driver>,
-    accounts: Option<Accounts>,
+    /// There once the database was reached.
+    accounts: Arc<OnceLock<Accounts>>,
     /// The database that was read.
     database: Arc<str>,
     /// The last change that is known.
@@ -158,15 +175,17 @@ struct Follower {
     copies: Copies,
     used: Used,
     announced: Announced,
+    allowed: allowed::Following,
 }
 
 impl Follower {
     fn new(of: Following, driver: Arc<Driver>) -> Self {
         Self {
             copies: Copies::new(of.folder.clone()),
+            allowed: allowed::Following::new(&of.folder),
             of,
             driver,
-            accounts: None,
+            accounts: Arc::default(),
             database: Arc::default(),
             changed: 0,
             read_at: None,
@@ -176,12 +195,12 @@ impl Follower {
         }
     }
 
-    async fn run(mut self, known: oneshot::Sender<()>, stop: CancellationToken) {
+    async fn run(&mut self, known: oneshot::Sender<()>, stop: &CancellationToken) {
         if let Err(error) = self.load().await {
             self.away(&error);
             self.go_on_from_copy();
         }
-        self.announced.follow(&self.driver).await;
+        self.hear().await;
         self.look();
         // Whoever waits for it may have ended.
         let _ = known.send(());
@@ -198,18 +217,23 @@ impl Follower {
                 Ok(()) => self.is_away = false,
                 Err(error) => self.away(&error),
             }
-            self.announced.follow(&self.driver).await;
+            self.hear().await;
             self.look();
             let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
             let table = &table.keys.stored;
             self.copies
                 .keep(&self.database, self.changed, self.read_at, table);
-            if let Some(accounts) = &self.accounts {
+            self.allowed.keep(&self.driver);
+            if let Some(accounts) = self.accounts.get() {
                 self.used.write_in_time(accounts, table, now).await;
             }
         }
+    }
+
+    /// Writes back what is left.
+    async fn finish(&mut self) {
         let last = async {
-            if let Some(accounts) = &self.accounts {
+            if let Some(accounts) = self.accounts.get() {
                 let (now, snapshot) = (self.driver.clock().now(), self.driver.snapshot());
                 self.used.write(accounts, &snapshot.keys.stored, now).await;
                 accounts.close().await;
@@ -218,30 +242,41 @@ impl Follower {
         let _ = tokio::time::timeout(LAST_WRITE_MAX, last).await;
     }
 
-    /// Reads all keys.
+    /// What was withdrawn by way of the counter store.
+    async fn hear(&mut self) {
+        self.announced.follow(&self.driver, &mut self.allowed).await;
+    }
+
+    /// Reads all keys, and all that is allowed.
     async fn load(&mut self) -> Result<(), AccountsError> {
         in_time(LOAD_TIMEOUT, self.load_whole()).await
     }
 
     async fn load_whole(&mut self) -> Result<(), AccountsError> {
-        let accounts = match &self.accounts {
+        let accounts = match self.accounts.get() {
             Some(accounts) => accounts.clone(),
             None => Accounts::open(&self.of.store).await?,
         };
         let read_at = self.driver.clock().now();
         let mut load = accounts.load().await?;
         let table = read_table(&mut load).await?;
+        let (database, changed) = (Arc::clone(load.database()), load.changed());
+        drop(load);
+        // First, as what follows is true only where both were read.
+        let (driver, announced) = (&self.driver, &self.announced);
+        self.allowed.load(&accounts, driver, announced).await?;
         apply::whole(&self.driver, self.announced.without(table));
-        self.database = Arc::clone(load.database());
-        self.changed = load.changed();
+        self.database = database;
+        self.changed = changed;
         self.read_at = Some(read_at);
-        self.accounts = Some(accounts);
+        // The same is there already, or this is it.
+        let _ = self.accounts.set(accounts);
         self.copies.begin_anew();
         Ok(())
     }
 
     async fn poll(&mut self) -> Result<(), AccountsError> {
-        let Some(accounts) = self.accounts.clone() else {
+        let Some(accounts) = self.accounts.get().cloned() else {
             return self.load().await;
         };
         loop {
@@ -249,7 +284,8 @@ impl Follower {
             let changes = accounts.changes(self.changed, CHANGES_MAX);
             let changes = in_time(POLL_TIMEOUT, changes).await?;
             // Another database, or the same at an earlier time.
-            if changes.database != self.database || changes.head < self.changed {
+            let known = self.changed.max(self.allowed.known());
+            if changes.database != self.database || changes.head < known {
                 tracing::warn!(
                     "the database of the keys is another than before; all are read anew"
                 );
@@ -265,12 +301,17 @@ impl Follower {
             }
             if !more {
                 self.read_at = Some(read_at);
-                return Ok(());
+                let (driver, announced) = (&self.driver, &self.announced);
+                let allowed = &mut self.allowed;
+                return allowed
+                    .follow(changes.head, &accounts, driver, announced)
+                    .await;
             }
         }
     }
 
     fn go_on_from_copy(&mut self) {
+        self.allowed.go_on_from_copy(&self.driver, &self.announced);
         match copies::read(&self.of.folder) {
             Ok(Some(copy)) => {
                 tracing::warn!(
@@ -355,3 +396,6 @@ fn change(key: &Result<crate::accounts::StoredKey, follow::Unread>) -> Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,11 @@
 //! line, where the shell's history and every process list would keep it.
 
 mod attributes;
-mod change;
+pub(super) mod change;
 mod import;
 mod look;
 mod remote;
-mod stored;
+pub(super) mod stored;
 
 use crate::config::{Outside, Process, SecretSource, read_pepper};
 use crate::identity::format;

@@ -38,6 +38,16 @@ pub fn span(text: &str) -> Option<Millis> {
     super::quantity::span(text).ok()
 }
 
+/// A count as the file has them: `2M`, `500k`.
+pub fn count(text: &str) -> Option<u64> {
+    super::quantity::amount(text).ok()
+}
+
+/// Dollars as the file has them, `25 USD`, in billionths of one.
+pub fn dollars(text: &str) -> Option<u64> {
+    super::quantity::dollars(text.trim().strip_suffix("USD")?).ok()
+}
+
 /// A time as a key's `expires` has it.
 pub fn instant(text: &str) -> Option<UnixMillis> {
     raw::keys::instant_of(text)

@@ -1,15 +1,17 @@
 //! Telling the outside what happened: ledger, metrics, traces.
 
+use crate::accounts::approvals::asker::{Asker, Noted};
 use crate::counters::CounterError;
 use crate::exchange::UsageEvent;
 use crate::exchange::event::Outcome;
 use crate::identity::{KeyUse, KeyUses};
 use crate::ledger::spool::Spool;
 use crate::limits::HoldId;
-use crate::telemetry::metrics::{CounterFault, Metrics, RateLimitCode};
+use crate::policy::grants::ApprovalRequest;
+use crate::telemetry::metrics::{Asked, CounterFault, Metrics, RateLimitCode};
 use crate::telemetry::traces::Traces;
 use futures_util::FutureExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Where events go.
@@ -17,6 +19,8 @@ pub struct Recorder {
     ledger: Option<Arc<Spool>>,
     metrics: Arc<Metrics>,
     traces: Option<Arc<Traces>>,
+    /// There where requests for approval are kept.
+    asker: OnceLock<Asker>,
 }
 
 /// How long closing waits for the disk.
@@ -39,7 +43,23 @@ impl Recorder {
             ledger,
             metrics,
             traces,
+            asker: OnceLock::new(),
         }
+    }
+
+    /// From now on requests for approval go there. Said once, before the first call.
+    pub fn ask_through(&self, asker: Asker) {
+        let _ = self.asker.set(asker);
+    }
+
+    /// Asks for approval of a call that was held back for want of it. Never waits.
+    pub fn ask(&self, request: ApprovalRequest) {
+        let noted = self.asker.get().map(|asker| asker.ask(request));
+        self.metrics.approval_asked(match noted {
+            Some(Noted::Queued) => Asked::Queued,
+            Some(Noted::Already) => Asked::Already,
+            Some(Noted::Full) | None => Asked::Lost,
+        });
     }
 
     /// Records the end of a call. Never waits: where the spool's queue is full, a

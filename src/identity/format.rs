@@ -82,6 +82,12 @@ pub fn top_up_id(random: [u8; ID_BYTES]) -> String {
     format!("{TOP_UP_ID_PREFIX}{}", Base62::<ID_DIGITS>::of(random))
 }
 
+/// Whether a text is the name of a grant, or of what is added to a budget, by its
+/// form.
+pub fn is_of_the_allowed(text: &str) -> bool {
+    text.starts_with(GRANT_ID_PREFIX) || text.starts_with(TOP_UP_ID_PREFIX)
+}
+
 /// The name of a request for approval, of 128 bits of a hash.
 pub fn approval_id(hash: [u8; 16]) -> String {
     format!("{APPROVAL_ID_PREFIX}{}", Base62::<HASH_DIGITS>::of(hash))

@@ -24,6 +24,7 @@
 //! | `weir_key_uses_total` | `kind` | keys presented that are to be used no more: ended, replaced, of the pepper before |
 //! | `weir_stored_keys` | | keys that are kept in the ledger's database, as far as is known |
 //! | `weir_stored_keys_age_seconds` | | since the database was read for them last |
+//! | `weir_approvals_asked_total` | `noted` | calls that asked for approval: to be kept, asked a moment ago already, or not kept as there is no room or nowhere to keep it |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_tls_certificate_expires_in_seconds` | `listener`, `certificate` | until the first of the certificates expires; less than 0 after that; only where TLS is configured |
 //! | `weir_tls_files_refused` | `listener` | 1 while files of certificates hold what can't be used, so older ones still are; only where TLS is configured |
@@ -36,15 +37,16 @@
 //! Handles are made ahead, so that recording never makes a series, formats a
 //! label or waits for a scrape.
 
+mod approvals;
 mod keys;
 mod labels;
 mod tls;
 
+pub use approvals::Asked;
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 pub use tls::{CertificateOf, HandshakeFault, Listener, Reload, TlsMetrics};
 
 use crate::exchange::{UsageEvent, event::Outcome};
-use crate::identity::KeyUse;
 use crate::protocol::Endpoint;
 use labels::{By, ByTwo, EndpointLabel, KnownLabel, RefusalReason, TokenKind};
 use prometheus_client::encoding::text::encode;
@@ -94,9 +96,8 @@ pub struct Metrics {
     ledger_set_aside: By<Sink, Counter>,
     ledger_sink_away: By<Sink, Gauge>,
     ledger_lost_bytes: Counter,
-    key_uses: By<KeyUse, Counter>,
-    stored_keys: Gauge,
-    stored_keys_age_seconds: Gauge,
+    keys: keys::KeyMetrics,
+    approvals_asked: By<Asked, Counter>,
     spans_lost: By<SpanLoss, Counter>,
     tls: TlsMetrics,
 }
@@ -229,18 +230,12 @@ impl Metrics {
                 "Bytes of the spool that the disk lost",
                 Counter::default(),
             ),
-            key_uses: By::register(
+            keys: keys::KeyMetrics::register(metrics),
+            approvals_asked: By::register(
                 metrics,
-                "key_uses",
-                "Keys presented that are to be used no more",
+                "approvals_asked",
+                "Calls that asked for approval",
                 Counter::default,
-            ),
-            stored_keys: plain(metrics, "stored_keys", "Stored keys", Gauge::default()),
-            stored_keys_age_seconds: plain(
-                metrics,
-                "stored_keys_age_seconds",
-                "Since the database was read for keys last",
-                Gauge::default(),
             ),
             spans_lost: By::register(
                 metrics,

@@ -42,6 +42,9 @@ pub fn rows() -> Vec<Row> {
     let globex = json!({ "role": "tenant-admin", "tenant": "globex" });
     let keys = json!({ "keys": [] });
     let text = json!({ "text": "x" });
+    let soon = crate::driver::clock::Clock::start().now() + Millis::from_mins(60);
+    let grant = json!({ "tenant": "acme", "until_ms": soon.0 });
+    let top_up = json!({ "tenant": "acme", "budget": "none", "tokens": 5 });
     vec![
         row("GET", "/healthz", none(), [200; 6]),
         row("GET", "/readyz", none(), [503; 6]),
@@ -118,6 +121,62 @@ pub fn rows() -> Vec<Row> {
             "/v1/tokens/none",
             none(),
             [401, 403, 404, 404, 404, 404],
+        ),
+        row(
+            "GET",
+            "/v1/approvals",
+            none(),
+            [401, 200, 200, 200, 200, 200],
+        ),
+        row(
+            "GET",
+            "/v1/approvals/none",
+            none(),
+            [401, 404, 404, 404, 404, 404],
+        ),
+        row(
+            "POST",
+            "/v1/approvals/none/grant",
+            json!({}),
+            [401, 403, 404, 404, 404, 404],
+        ),
+        row(
+            "POST",
+            "/v1/approvals/none/deny",
+            json!({}),
+            [401, 403, 404, 404, 404, 404],
+        ),
+        row("GET", "/v1/grants", none(), [401, 200, 200, 200, 200, 200]),
+        row("POST", "/v1/grants", grant, [401, 403, 403, 403, 200, 200]),
+        row(
+            "GET",
+            "/v1/grants/none",
+            none(),
+            [401, 404, 404, 404, 404, 404],
+        ),
+        row(
+            "DELETE",
+            "/v1/grants/none",
+            none(),
+            [401, 403, 404, 404, 404, 404],
+        ),
+        row(
+            "GET",
+            "/v1/budgets/top-ups",
+            none(),
+            [401, 200, 200, 200, 200, 200],
+        ),
+        row(
+            "POST",
+            "/v1/budgets/top-ups",
+            top_up,
+            [401, 403, 403, 403, 422, 422],
+        ),
+        row(
+            "DELETE",
+            "/v1/budgets/top-ups/none",
+            none(),
+            [401, 403, 403, 403, 404, 404],
         ),
         row("GET", "/v1/audit", none(), [401, 200, 200, 200, 200, 200]),
         row("GET", "/v1/config", none(), [401, 200, 403, 403, 200, 200]),

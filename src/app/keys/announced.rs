@@ -1,12 +1,15 @@
-//! Keys that were withdrawn by way of the counter store: sidecars that share one
-//! hear of it there though the database be away.
+//! Keys, grants and top-ups that were withdrawn by way of the counter store: sidecars
+//! that share one hear of it there though the database be away.
 //!
 //! Always holds: what was announced stays withdrawn here, whatever the database
 //! says of it later: one that was away when a key was withdrawn doesn't know.
 
+use super::allowed::Following;
 use super::apply;
 use crate::driver::Driver;
-use crate::identity::{Change, KeyTable};
+use crate::identity::{Change, KeyTable, format};
+use crate::policy::grants::GrantChange;
+use crate::policy::top_ups::TopUpChange;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +30,7 @@ pub(super) struct Announced {
 
 impl Announced {
     /// Withdraws here what was announced since.
-    pub async fn follow(&mut self, driver: &Driver) {
+    pub async fn follow(&mut self, driver: &Driver, allowed: &mut Following) {
         for _ in 0..PAGES_MAX {
             let asked = driver.counters().withdrawn(self.place.as_deref());
             let page = match tokio::time::timeout(TIMEOUT, asked).await {
@@ -42,6 +45,7 @@ impl Announced {
             self.place = Some(last.place.clone());
             let keys: Vec<Arc<str>> = page.into_iter().map(|entry| entry.key.into()).collect();
             self.keys.extend(keys.iter().map(Arc::clone));
+            allowed.take_back(driver, &keys);
             apply::changes(driver, keys.into_iter().map(Change::Remove).collect());
         }
     }
@@ -61,6 +65,36 @@ impl Announced {
                 && self.keys.contains(&key.id)
             {
                 *change = Change::Remove(Arc::clone(&key.id));
+            }
+        }
+        changes
+    }
+
+    /// The ids of grants and top-ups among them.
+    pub fn of_the_allowed(&self) -> impl Iterator<Item = Arc<str>> {
+        let ids = self.keys.iter().filter(|id| format::is_of_the_allowed(id));
+        ids.map(Arc::clone)
+    }
+
+    /// Changes that bring no grant of them back.
+    pub fn without_grants(&self, mut changes: Vec<GrantChange>) -> Vec<GrantChange> {
+        for change in &mut changes {
+            if let GrantChange::Granted(grant) = change
+                && self.keys.contains(&grant.id)
+            {
+                *change = GrantChange::Revoked(Arc::clone(&grant.id));
+            }
+        }
+        changes
+    }
+
+    /// Changes that bring no top-up of them back.
+    pub fn without_top_ups(&self, mut changes: Vec<TopUpChange>) -> Vec<TopUpChange> {
+        for change in &mut changes {
+            if let TopUpChange::Added(top_up) = change
+                && self.keys.contains(&top_up.id)
+            {
+                *change = TopUpChange::Revoked(Arc::clone(&top_up.id));
             }
         }
         changes

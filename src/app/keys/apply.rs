@@ -53,12 +53,14 @@ pub(super) fn stale(driver: &Driver, is_stale: bool) {
     });
 }
 
-/// Takes over what a snapshot knows of stored keys into one of a new
-/// configuration, by whose models their own limits are read again.
+/// Takes over what a snapshot knows of stored keys, of grants and of top-ups into one
+/// of a new configuration, by whose models their own limits are read again.
 pub fn carry_over(before: &Snapshot, new: Snapshot) -> Snapshot {
     let mut after = with_table(&new, KeyTable::clone(&before.keys.stored));
     after.keys.stored_is_stale = before.keys.stored_is_stale;
     after.keys.uses = Arc::clone(&before.keys.uses);
+    after.grants = Arc::clone(&before.grants);
+    after.top_ups = Arc::clone(&before.top_ups);
     after
 }
 

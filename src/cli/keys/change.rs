@@ -212,10 +212,10 @@ async fn revoke_one(
 }
 
 /// The counter store, where sidecars have one in common.
-struct Announcing(Option<Counters>);
+pub(in crate::cli) struct Announcing(Option<Counters>);
 
 impl Announcing {
-    async fn to(config: Option<&CountersConfig>) -> Self {
+    pub async fn to(config: Option<&CountersConfig>) -> Self {
         let Some(config @ CountersConfig::Redis(_)) = config else {
             return Self(None);
         };
@@ -229,7 +229,7 @@ impl Announcing {
     }
 
     /// Whether all were told.
-    async fn tell(&self, ids: &[String]) -> bool {
+    pub async fn tell(&self, ids: &[String]) -> bool {
         let Some(counters) = &self.0 else {
             return false;
         };

@@ -31,7 +31,7 @@ pub enum Format {
 
 /// Which database.
 #[derive(Debug, clap::Args)]
-pub(super) struct Where {
+pub(in crate::cli) struct Where {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) struct Where {
 
 /// What keys are hashed with, where no configuration says it.
 #[derive(Debug, clap::Args)]
-pub(super) struct PepperArgs {
+pub(in crate::cli) struct PepperArgs {
     /// The environment variable that holds the pepper; with --config, the
     /// configuration says what it is.
     #[arg(long, value_name = "NAME", default_value = "WEIR_PEPPER")]
@@ -53,7 +53,7 @@ pub(super) struct PepperArgs {
 }
 
 /// An opened database.
-pub(super) struct Opened {
+pub(in crate::cli) struct Opened {
     pub accounts: Accounts,
     pub config: Option<Box<Config>>,
 }
@@ -148,13 +148,13 @@ impl Opened {
 }
 
 /// A line for people, beside what is printed.
-pub(super) fn hint(text: &str) {
+pub(in crate::cli) fn hint(text: &str) {
     // Nobody is left to tell where this fails too.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Who asks, as the system knows them.
-pub(super) fn actor() -> String {
+pub(in crate::cli) fn actor() -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok());
@@ -164,12 +164,14 @@ pub(super) fn actor() -> String {
     format!("cli/{}", known.get(..end).unwrap_or_default())
 }
 
-pub(super) fn now() -> UnixMillis {
+pub(in crate::cli) fn now() -> UnixMillis {
     Clock::start().now()
 }
 
 /// Carries out what waits for a database.
-pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(in crate::cli) fn block_on<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -177,25 +179,25 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 /// Whether it is that nobody reads what is printed any more.
-pub(super) fn nobody_listens(error: &anyhow::Error) -> bool {
+pub(in crate::cli) fn nobody_listens(error: &anyhow::Error) -> bool {
     let mut causes = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-pub(super) fn time(at: Option<UnixMillis>) -> String {
+pub(in crate::cli) fn time(at: Option<UnixMillis>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| Written(at).to_string())
 }
 
 /// To the hour.
-pub(super) fn hour(hour: Option<u32>) -> String {
+pub(in crate::cli) fn hour(hour: Option<u32>) -> String {
     let at = hour.map(|hour| UnixMillis(u64::from(hour).saturating_mul(HOUR_MS)));
     at.map_or_else(|| "never".to_owned(), |at| Written(at).to_string())
 }
 
 /// Rows under their heads, in columns.
-pub(super) fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub(in crate::cli) fn columns<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(|cell| cell.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
