@@ -6,7 +6,7 @@ use super::answer::{Error, Wrong};
 use super::caller::Needs;
 use super::guard::guard;
 use super::{
-    AdminState, audit, configuration, health, keys, limits, openapi, tenants, tokens, usage,
+    AdminState, audit, configuration, health, keys, limits, openapi, reload, tenants, tokens, usage,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -67,6 +67,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ChangeAll,
             post(configuration::diff).layer(DefaultBodyLimit::max(configuration::TEXT_BYTES_MAX)),
         ),
+        of::<reload::__path_reload>(ChangeAll, post(reload::reload)),
     ]
 }
 
