@@ -11,6 +11,7 @@
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
 //! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
 //! | `configuration` | what weir runs on, and what another text would change |
+//! | `reload` | reading the configuration anew |
 //! | `openapi` | all of this, as an OpenAPI document |
 //! | `answer` | answers and refusals |
 //!
@@ -45,6 +46,7 @@ mod health;
 mod keys;
 mod limits;
 mod openapi;
+mod reload;
 mod stored;
 mod tenants;
 mod tokens;
@@ -55,10 +57,12 @@ mod usage;
 pub use access::{Access, CertificateNames};
 pub use configuration::ConfigurationApi;
 pub use limits::LimitsApi;
+pub use reload::{ReloadApi, ReloadAsked, ReloadAsks, ReloadOutcome, Taken};
 pub use stored::AccountsApi;
 pub use tries::Peer;
 pub use usage::UsageApi;
 
+use crate::config::{Config, Secret};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::transport::{Connection, Incoming};
@@ -67,6 +71,7 @@ use axum::http::Request;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +99,19 @@ pub struct AdminState {
     pub access: Arc<Access>,
     pub accounts: AccountsApi,
     pub configuration: ConfigurationApi,
+    pub reload: ReloadApi,
+}
+
+impl AdminState {
+    /// From now on whoever a new configuration lets in may ask, and what runs is
+    /// shown so.
+    pub fn change(&self, config: &Config, shown: Value) {
+        let token = config.listen.admin_token.as_ref().map(Secret::expose);
+        self.access.change(token, &config.admin);
+        let peppers = config.snapshot.keys.peppers.clone();
+        self.accounts.change_peppers(peppers);
+        self.configuration.change(shown, config.read.clone());
+    }
 }
 
 /// Serves the pages until `shutdown` resolves, then lets open requests end.

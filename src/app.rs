@@ -2,7 +2,7 @@
 //!
 //! Runtimes of their own, so that a slow scrape never slows a call: the data runtime
 //! serves Envoy; the admin runtime, on a thread of its own, serves health,
-//! readiness and metrics, and carries traces out. The ledger has two threads of
+//! readiness and metrics, carries traces out, and has the configuration read anew. The ledger has two threads of
 //! its own, one that writes its spool and one that carries its rows out; keys that
 //! are kept in its database are followed on another.
 //!
@@ -16,10 +16,13 @@ pub mod keys;
 mod learned;
 mod ledger;
 mod receivers;
+mod reload;
 pub mod replay;
 pub mod reports;
 mod shutdown;
 mod vocabularies;
+
+pub use reload::Origin;
 
 use crate::config::{
     Config, CountersConfig, ExtAuthzLimits, RedisServers, Secret, UpstreamAuthorization,
@@ -48,11 +51,12 @@ use tokio_util::sync::CancellationToken;
 /// How long the upkeep may take to come to its end.
 const UPKEEP_ENDS_MAX: Duration = Duration::from_secs(2);
 
-/// Serves until told to stop; returns when everything is settled and closed.
-pub fn serve(config: Config) -> anyhow::Result<()> {
+/// Serves until told to stop; returns when everything is settled and closed. The
+/// configuration is read anew from where it came from, as that changes.
+pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let metrics = Arc::new(Metrics::new());
-    let admin = AdminThread::start(&config, &metrics, &readiness)?;
+    let admin = AdminThread::start(&config, origin, &metrics, &readiness)?;
     let ledger = config.ledger.as_ref();
     let mut ledger = match ledger {
         Some(ledger) => Some(Ledger::start(ledger, &metrics, &readiness)?),

@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 mod admin;
+pub mod fixed;
 pub mod import;
 pub mod keys;
 mod listen;
@@ -25,6 +26,7 @@ mod reader;
 mod resolve;
 mod secret;
 pub mod shown;
+mod watched;
 mod yaml;
 
 pub use admin::{AdminConfig, ClientRole, JWKS_BYTES_MAX, OidcConfig};
@@ -33,6 +35,7 @@ pub use outside::{Only, Outside, OutsideRead, Process};
 pub use problem::{Problem, Problems};
 pub use quantity::AsDollars;
 pub use secret::{Secret, SecretError, SecretSource, read_pepper, read_token};
+pub use watched::{Held, Watched};
 pub use yaml::FILE_BYTES_MAX;
 
 use crate::limits::share::OnCounterFailure;

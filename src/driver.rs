@@ -195,6 +195,13 @@ impl Driver {
         }
     }
 
+    /// No refusal of before is believed any more: limits may have changed. What the
+    /// store counts stays as it is.
+    pub fn forget_refusals(&self) {
+        self.denials.forget_all();
+        self.refused_tolls.forget_all();
+    }
+
     pub fn settings(&self) -> Settings {
         self.settings
     }

@@ -22,6 +22,7 @@ use crate::config::{AdminConfig, ClientRole};
 use crate::driver::clock::Clock;
 use crate::identity::{Role, format};
 use crate::units::{Millis, UnixMillis};
+use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -58,15 +59,38 @@ impl CertificateNames {
 
 /// Who may ask.
 pub struct Access {
+    configured: ArcSwap<Configured>,
+    accounts: AccountsApi,
+    wrong: Tries,
+    requests: Tries,
+    clock: Clock,
+}
+
+/// What the configuration says of who may ask.
+struct Configured {
     /// The hash of `listen.admin_token`.
     token: Option<[u8; 32]>,
     oidc: Option<Oidc>,
     clients: Vec<ClientRole>,
-    accounts: AccountsApi,
-    pub(super) hosts: Vec<String>,
-    wrong: Tries,
-    requests: Tries,
-    clock: Clock,
+    hosts: Arc<[String]>,
+}
+
+impl Configured {
+    fn new(token: Option<&str>, config: &AdminConfig) -> Self {
+        Self {
+            token: token.map(|token| Sha256::digest(token).into()),
+            oidc: config.oidc.clone().map(Oidc::new),
+            clients: config.clients.clone(),
+            hosts: config.hosts.clone().into(),
+        }
+    }
+
+    fn is_own_token(&self, token: &str) -> bool {
+        // Hashed, so that the time it takes tells nothing of the token.
+        let brought: [u8; 32] = Sha256::digest(token).into();
+        let own = self.token.as_ref();
+        own.is_some_and(|own| brought.ct_eq(own).into())
+    }
 }
 
 impl fmt::Debug for Access {
@@ -78,15 +102,23 @@ impl fmt::Debug for Access {
 impl Access {
     pub fn new(token: Option<&str>, config: &AdminConfig, accounts: AccountsApi) -> Self {
         Self {
-            token: token.map(|token| Sha256::digest(token).into()),
-            oidc: config.oidc.clone().map(Oidc::new),
-            clients: config.clients.clone(),
+            configured: ArcSwap::from_pointee(Configured::new(token, config)),
             accounts,
-            hosts: config.hosts.clone(),
             wrong: Tries::new(WRONG_BURST, WRONG_EVERY),
             requests: Tries::new(REQUEST_BURST, REQUEST_EVERY),
             clock: Clock::start(),
         }
+    }
+
+    /// Another configuration says who may ask. Who tried too often did so still.
+    pub(super) fn change(&self, token: Option<&str>, config: &AdminConfig) {
+        let configured = Configured::new(token, config);
+        self.configured.store(Arc::new(configured));
+    }
+
+    /// Names that requests may be for.
+    pub(super) fn hosts(&self) -> Arc<[String]> {
+        Arc::clone(&self.configured.load().hosts)
     }
 
     pub(super) fn now(&self) -> UnixMillis {
@@ -128,16 +160,17 @@ impl Access {
         names: Option<&CertificateNames>,
         now: UnixMillis,
     ) -> Result<Caller, Wrong> {
+        let configured = self.configured.load_full();
         let mut brought = headers.get_all(header::AUTHORIZATION).iter();
         let Some(first) = brought.next() else {
-            return self.by_certificate(names);
+            return self.by_certificate(&configured, names);
         };
         let bearer = first.as_bytes().strip_prefix(b"Bearer ");
         let (Some(bearer), None) = (bearer, brought.next()) else {
             return Err(unknown());
         };
         let token = std::str::from_utf8(bearer).map_err(|_| unknown())?;
-        if self.is_own_token(token) {
+        if configured.is_own_token(token) {
             return Ok(Caller {
                 name: "listen.admin_token".into(),
                 role: Role::Owner,
@@ -155,23 +188,26 @@ impl Access {
                 by: Known::Token,
             });
         }
-        match &self.oidc {
+        match &configured.oidc {
             Some(oidc) => oidc.caller(token, now),
             None => Err(unknown()),
         }
     }
 
-    fn is_own_token(&self, token: &str) -> bool {
-        // Hashed, so that the time it takes tells nothing of the token.
-        let brought: [u8; 32] = Sha256::digest(token).into();
-        let own = self.token.as_ref();
-        own.is_some_and(|own| brought.ct_eq(own).into())
-    }
-
-    fn by_certificate(&self, names: Option<&CertificateNames>) -> Result<Caller, Wrong> {
-        let Some(names) = names.filter(|_| !self.clients.is_empty()) else {
-            let nobody = self.token.is_none() && self.oidc.is_none() && !self.accounts.is_there();
-            return Err(match nobody && self.clients.is_empty() {
+    fn by_certificate(
+        &self,
+        configured: &Configured,
+        names: Option<&CertificateNames>,
+    ) -> Result<Caller, Wrong> {
+        let Configured {
+            token,
+            oidc,
+            clients,
+            ..
+        } = configured;
+        let Some(names) = names.filter(|_| !clients.is_empty()) else {
+            let nobody = token.is_none() && oidc.is_none() && !self.accounts.is_there();
+            return Err(match nobody && clients.is_empty() {
                 true => {
                     Wrong::forbidden("this is switched off: set listen.admin_token to switch it on")
                 }
@@ -182,7 +218,7 @@ impl Access {
             let name = names.0.iter().find(|name| client.name.fits(name))?;
             Some((name.clone(), client.role.clone()))
         };
-        let (name, role) = self.clients.iter().find_map(fits).ok_or_else(|| {
+        let (name, role) = clients.iter().find_map(fits).ok_or_else(|| {
             Wrong::forbidden("the certificate has no name that admin.clients gives a role")
         })?;
         Ok(Caller {

@@ -8,6 +8,7 @@ use super::AdminState;
 use super::answer::{Answer, Told, Wrong, read};
 use crate::config::shown::{Difference, differences, shown, tenants_differ};
 use crate::config::{Config, Only, OutsideRead, load};
+use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -30,18 +31,37 @@ const READINGS_MAX: usize = 1;
 /// What weir runs on.
 #[derive(Debug, Clone)]
 pub struct ConfigurationApi {
-    shown: Arc<Value>,
-    read: Arc<OutsideRead>,
+    running: Arc<ArcSwap<Running>>,
     turns: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Running {
+    shown: Arc<Value>,
+    read: OutsideRead,
 }
 
 impl ConfigurationApi {
     pub fn new(config: &Config) -> Self {
-        Self {
+        let running = Running {
             shown: Arc::new(shown(config)),
-            read: Arc::new(config.read.clone()),
+            read: config.read.clone(),
+        };
+        Self {
+            running: Arc::new(ArcSwap::from_pointee(running)),
             turns: Arc::new(Semaphore::new(READINGS_MAX)),
         }
+    }
+
+    /// What runs, as it is shown.
+    pub fn shown(&self) -> Arc<Value> {
+        Arc::clone(&self.running.load().shown)
+    }
+
+    /// Another runs from now on, which is shown so and has read this.
+    pub(super) fn change(&self, shown: Value, read: OutsideRead) {
+        let shown = Arc::new(shown);
+        self.running.store(Arc::new(Running { shown, read }));
     }
 }
 
@@ -75,7 +95,7 @@ pub(super) struct DifferenceTold {
 /// counted; they have pages of their own.
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
 pub(super) async fn show(State(state): State<AdminState>) -> Told<Arc<Value>> {
-    Told(Arc::clone(&state.configuration.shown))
+    Told(state.configuration.shown())
 }
 
 /// What another text would change; nothing is applied.
@@ -96,11 +116,12 @@ pub(super) async fn diff(
     let running = state.limits.driver()?.snapshot();
     let compared = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let outside = Only::of(&api.read);
+        let now = api.running.load();
+        let outside = Only::of(&now.read);
         let config = load(&wanted.text, "text", &outside);
         let config = config.map_err(|problems| Wrong::problems("the text", &problems))?;
         let max = DIFFERENCES_MAX + 1;
-        let mut found = differences(&api.shown, &shown(&config), max);
+        let mut found = differences(&now.shown, &shown(&config), max);
         found.extend(tenants_differ(&running, &config.snapshot, max));
         Ok(Differences {
             more: found.len() >= max,
@@ -114,7 +135,7 @@ pub(super) async fn diff(
         .map(Told)
 }
 
-fn told(difference: Difference) -> DifferenceTold {
+pub(super) fn told(difference: Difference) -> DifferenceTold {
     DifferenceTold {
         path: difference.path,
         before: difference.before.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! What reports answer, as it is described: they are made of what was asked, row by
 //! row, by `ledger::reports::tell`, which a test holds these against.
 
+use crate::telemetry::readiness;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -82,4 +83,29 @@ pub(super) struct Adjustment {
 pub(super) struct Readiness {
     pub ready: bool,
     pub checks: BTreeMap<&'static str, bool>,
+    pub configuration: FileState,
+}
+
+/// Whether what runs is what the configuration's file says. It makes nobody unready.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FileState {
+    pub current: bool,
+    /// Why what the file holds can't be used, so that what was before still runs:
+    /// the first problems.
+    pub problems: Vec<String>,
+    /// How many there are beyond those.
+    pub problems_more: usize,
+    /// What it sets that takes effect at the next start.
+    pub at_next_start: Vec<String>,
+}
+
+impl FileState {
+    pub fn of(state: &readiness::FileState) -> Self {
+        Self {
+            current: state.is_current(),
+            problems: state.problems.clone(),
+            problems_more: state.problems_more,
+            at_next_start: state.waiting.clone(),
+        }
+    }
 }

@@ -6,8 +6,8 @@ use super::answer::{Error, Wrong};
 use super::caller::Needs;
 use super::guard::guard;
 use super::{
-    AdminState, approvals, audit, configuration, grants, health, keys, limits, openapi, tenants,
-    tokens, top_ups, usage,
+    AdminState, approvals, audit, configuration, grants, health, keys, limits, openapi, reload,
+    tenants, tokens, top_ups, usage,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -79,6 +79,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             ChangeAll,
             post(configuration::diff).layer(DefaultBodyLimit::max(configuration::TEXT_BYTES_MAX)),
         ),
+        of::<reload::__path_reload>(ChangeAll, post(reload::reload)),
     ]
 }
 

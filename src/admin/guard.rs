@@ -47,7 +47,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let local = request.extensions().get() == Some(&Peer::Local);
-    let judged = judge(request.uri(), request.headers(), &access.hosts, local);
+    let judged = judge(request.uri(), request.headers(), &access.hosts(), local);
     let mut response = match judged {
         Ok(()) => next.run(request).await,
         Err(wrong) => wrong.into_response(),

@@ -2,7 +2,7 @@
 
 use super::AdminState;
 use super::answer::{Told, json};
-use super::described::Readiness;
+use super::described::{FileState, Readiness};
 use crate::telemetry::metrics;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -31,6 +31,7 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
     let body = Readiness {
         ready: checks.iter().all(|check| check.ok),
         checks: checks.iter().map(|check| (check.name, check.ok)).collect(),
+        configuration: FileState::of(&state.readiness.configuration()),
     };
     let status = match body.ready {
         true => StatusCode::OK,

@@ -250,7 +250,7 @@ pub(super) async fn reset(
 }
 
 /// The audit knows already what was begun.
-async fn tell_end(state: &AdminState, caller: &Caller, change: Change<'_>) {
+pub(super) async fn tell_end(state: &AdminState, caller: &Caller, change: Change<'_>) {
     let now = state.access.now();
     if let Err(wrong) = state.accounts.note(caller, now, change).await {
         tracing::error!(

@@ -7,6 +7,7 @@ use crate::accounts::{Accounts, AccountsError, Actor, AdminToken};
 use crate::identity::{Pepper, Peppers};
 use crate::ledger::store::StoreConfig;
 use crate::units::UnixMillis;
+use arc_swap::ArcSwapOption;
 use axum::http::StatusCode;
 use serde_json::Value;
 use std::fmt;
@@ -23,7 +24,7 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 #[derive(Clone)]
 pub struct AccountsApi {
     config: Option<Arc<StoreConfig>>,
-    peppers: Option<Peppers>,
+    peppers: Arc<ArcSwapOption<Peppers>>,
     /// Opened when first asked.
     opened: Arc<OnceCell<Accounts>>,
 }
@@ -39,7 +40,7 @@ impl AccountsApi {
     pub fn new(config: Option<StoreConfig>, peppers: Option<Peppers>) -> Self {
         Self {
             config: config.map(Arc::new),
-            peppers,
+            peppers: Arc::new(ArcSwapOption::from_pointee(peppers)),
             opened: Arc::default(),
         }
     }
@@ -48,9 +49,15 @@ impl AccountsApi {
         self.config.is_some()
     }
 
-    pub(super) fn pepper(&self) -> Result<&Pepper, Wrong> {
-        let peppers = self.peppers.as_ref().map(|peppers| &peppers.now);
-        peppers.ok_or_else(|| Wrong::busy("there is no pepper"))
+    /// Secrets are digested with others from now on.
+    pub(super) fn change_peppers(&self, peppers: Option<Peppers>) {
+        self.peppers.store(peppers.map(Arc::new));
+    }
+
+    pub(super) fn pepper(&self) -> Result<Pepper, Wrong> {
+        let peppers = self.peppers.load();
+        let now = peppers.as_ref().map(|peppers| peppers.now.clone());
+        now.ok_or_else(|| Wrong::busy("there is no pepper"))
     }
 
     /// Carries something out, for as long as it may take.
@@ -79,7 +86,7 @@ impl AccountsApi {
         token: &str,
         now: UnixMillis,
     ) -> Result<Option<AdminToken>, Wrong> {
-        let (Some(peppers), true) = (&self.peppers, self.is_there()) else {
+        let (Some(peppers), true) = (self.peppers.load_full(), self.is_there()) else {
             return Ok(None);
         };
         for pepper in peppers.iter() {

@@ -88,6 +88,13 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
     let accounts = AccountsApi::new(store.clone(), Some(peppers));
     let config = config();
     let configuration = ConfigurationApi::new(&config);
+    let (reload, mut asks) = ReloadApi::new();
+    // Finds everything as it was; ends with the test's runtime.
+    tokio::spawn(async move {
+        while let Some(ask) = asks.recv().await {
+            let _ = ask.send(Ok(Arc::default()));
+        }
+    });
     let (driver, told) = (driver(config), OnceLock::new());
     // Ends with the test's runtime.
     tokio::spawn(Rebuild::new(Arc::clone(&driver)).run(CancellationToken::new()));
@@ -100,6 +107,7 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
         access: Arc::new(Access::new(token, admin, accounts.clone())),
         accounts,
         configuration,
+        reload,
     }
 }
 

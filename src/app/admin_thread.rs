@@ -1,7 +1,11 @@
-//! The admin runtime: one thread of its own for probes, scrapes and traces.
+//! The admin runtime: one thread of its own for probes, scrapes and traces, from
+//! which the configuration is read anew.
 
+use super::reload::{Origin, Reloader};
 use super::reports::database;
-use crate::admin::{self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, UsageApi};
+use crate::admin::{
+    self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, ReloadApi, UsageApi,
+};
 use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
 use crate::telemetry::metrics::{Listener, Metrics};
@@ -30,6 +34,7 @@ impl AdminThread {
     /// Opens the admin port and starts the thread; traces too, where configured.
     pub fn start(
         config: &Config,
+        origin: Origin,
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
     ) -> anyhow::Result<Self> {
@@ -49,19 +54,12 @@ impl AdminThread {
         );
         let traces = traces(config, metrics, &runtime)?;
         let driver = Arc::default();
-        let token = config.listen.admin_token.as_ref();
-        let store = config.ledger.as_ref().and_then(database);
-        let peppers = config.snapshot.keys.peppers.clone();
-        let accounts = AccountsApi::new(store.clone(), peppers);
-        let access = Access::new(token.map(Secret::expose), &config.admin, accounts.clone());
-        let state = AdminState {
-            metrics: Arc::clone(metrics),
-            readiness: Arc::clone(readiness),
-            usage: UsageApi::new(store),
-            limits: LimitsApi::new(Arc::clone(&driver)),
-            access: Arc::new(access),
-            accounts,
-            configuration: ConfigurationApi::new(config),
+        let (reload, asks) = ReloadApi::new();
+        let state = state(config, metrics, readiness, &driver, reload);
+        let reloader = {
+            let _within = runtime.enter();
+            Reloader::new(config, origin, state.clone(), asks, Arc::clone(&driver))
+                .context("can't wait for signals")?
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -73,9 +71,11 @@ impl AdminThread {
                     tokio::select! {
                         () = serve => {}
                         () = follow.run() => {}
+                        () = reloader.run() => {}
                     }
                 });
-                // A report may still be made; nobody waits for it any more.
+                // A report may still be made, or a configuration read; nobody waits
+                // for it any more.
                 runtime.shutdown_timeout(REPORTS_END_MAX);
             })
             .context("can't start the admin thread")?;
@@ -106,6 +106,31 @@ impl AdminThread {
         if self.thread.join().is_err() {
             tracing::error!("the admin thread failed");
         }
+    }
+}
+
+/// What the pages show of a process that starts with this configuration.
+pub(super) fn state(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+    driver: &Arc<OnceLock<Arc<Driver>>>,
+    reload: ReloadApi,
+) -> AdminState {
+    let token = config.listen.admin_token.as_ref();
+    let store = config.ledger.as_ref().and_then(database);
+    let peppers = config.snapshot.keys.peppers.clone();
+    let accounts = AccountsApi::new(store.clone(), peppers);
+    let access = Access::new(token.map(Secret::expose), &config.admin, accounts.clone());
+    AdminState {
+        metrics: Arc::clone(metrics),
+        readiness: Arc::clone(readiness),
+        usage: UsageApi::new(store),
+        limits: LimitsApi::new(Arc::clone(driver)),
+        access: Arc::new(access),
+        accounts,
+        configuration: ConfigurationApi::new(config),
+        reload,
     }
 }
 

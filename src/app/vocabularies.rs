@@ -1,4 +1,5 @@
-//! Loading the vocabularies before the first call, and saying what they take.
+//! Loading the vocabularies before the first call that needs them, and saying what
+//! they take.
 
 use crate::policy::Snapshot;
 use crate::tokens::Vocabulary;
@@ -10,17 +11,29 @@ use std::time::Duration;
 /// tokenizer is the one whose use of it costs least ever after.
 #[expect(clippy::disallowed_methods, reason = "awaited at once")]
 pub(super) async fn warm(snapshot: &Snapshot) -> anyhow::Result<()> {
-    let models = snapshot.models.values();
-    // By name, each once.
-    let vocabularies: BTreeMap<_, _> = models
-        .map(|model| (model.vocabulary.as_str(), model.vocabulary))
-        .collect();
+    let vocabularies = of(snapshot);
     tokio::spawn(async move { vocabularies.into_values().for_each(load) })
         .await
         .context("can't load the vocabularies")
 }
 
-#[expect(clippy::disallowed_methods, reason = "measured once, at start")]
+/// Loads those of a new configuration that none before it had.
+pub(super) fn load_new(before: &Snapshot, new: &Snapshot) {
+    let known = of(before);
+    let new = of(new).into_iter();
+    new.filter(|(name, _)| !known.contains_key(name))
+        .for_each(|(_, vocabulary)| load(vocabulary));
+}
+
+/// By name, each once.
+fn of(snapshot: &Snapshot) -> BTreeMap<&'static str, Vocabulary> {
+    let models = snapshot.models.values();
+    models
+        .map(|model| (model.vocabulary.as_str(), model.vocabulary))
+        .collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "measured once for each")]
 fn load(vocabulary: Vocabulary) {
     let (bytes, began) = (resident_bytes(), std::time::Instant::now());
     vocabulary.warm();

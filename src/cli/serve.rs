@@ -1,7 +1,7 @@
 //! `weir serve`: load the configuration, set up logging, run.
 
-use crate::app;
-use crate::config::{self, Process};
+use crate::app::{self, Origin};
+use crate::config::{self, Watched};
 use crate::ledger::faults;
 use crate::telemetry::logs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::process::ExitCode;
 /// Serves until told to stop. A wrong configuration is reported as `weir check`
 /// reports it.
 pub(super) fn run(path: &Path) -> ExitCode {
-    let config = match config::load_file(path, &Process) {
+    let watched = Watched::default();
+    let config = match config::load_file(path, &watched) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("{problems}");
@@ -21,15 +22,23 @@ pub(super) fn run(path: &Path) -> ExitCode {
         config::LogFormat::Json => logs::LogFormat::Json,
         config::LogFormat::Human => logs::LogFormat::Human,
     };
-    if let Err(error) = logs::init(format, config.telemetry.log_level.as_str()) {
-        eprintln!("weir: can't set up logging: {error}");
-        return ExitCode::FAILURE;
-    }
+    let level = match logs::init(format, config.telemetry.log_level.as_str()) {
+        Ok(level) => level,
+        Err(error) => {
+            eprintln!("weir: can't set up logging: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     faults::set_up();
-    match app::serve(config) {
+    let origin = Origin {
+        path: path.to_owned(),
+        watched,
+        level: Some(level),
+    };
+    match app::serve(config, origin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain: what failed, and why.

@@ -138,12 +138,18 @@ impl Problems {
     pub fn count(&self) -> usize {
         self.list.len().saturating_add(self.unlisted)
     }
+
+    /// Those that are listed, each in a line with its file and place.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let each = self.list.iter();
+        each.map(|problem| line(&self.file_name, problem))
+    }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.list {
-            writeln!(f, "{}", line(&self.file_name, problem))?;
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         if self.unlisted > 0 {
             writeln!(f, "... and {} more", self.unlisted)?;

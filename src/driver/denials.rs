@@ -17,7 +17,7 @@ use crate::units::{Millis, UnixMillis};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long a refusal is believed without asking again.
 pub(super) const REMEMBERED_MAX: Millis = Millis(2_000);
@@ -207,6 +207,21 @@ impl Denials {
         if let Some(denials) = shard.slots.remove(slot) {
             shard.denials -= denials.len();
             self.slots.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Limits may have changed: whoever was refused is asked about anew, and no
+    /// answer of before is remembered.
+    pub(super) fn forget_all(&self) {
+        // Shard by shard, so that calls wait for a moment at most.
+        for (place, shard) in self.shards.iter().enumerate() {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let epochs = self.epochs.iter().skip(place).step_by(SHARDS);
+            for epoch in epochs {
+                epoch.fetch_add(1, Ordering::AcqRel);
+            }
+            self.slots.fetch_sub(shard.slots.len(), Ordering::Relaxed);
+            *shard = Shard::default();
         }
     }
 
@@ -425,6 +440,28 @@ mod tests {
         }
         remember(&denials, &call, refusal(0, 1, 500), UnixMillis(0));
         assert!(recalled(&denials, &call, 1).is_some(), "the next one is");
+    }
+
+    #[test]
+    fn all_is_forgotten_where_limits_change_with_what_was_asked_before() {
+        let denials = Denials::default();
+        let calls: Vec<Reservation> = (0..50)
+            .map(|n| reservation(&n.to_string(), vec![charge("a", 1)], vec![charge("s", 1)]))
+            .collect();
+        for call in &calls {
+            remember(&denials, call, refusal(0, 1, 500), UnixMillis(0));
+            remember(&denials, call, refusal(1, 1, 500), UnixMillis(0));
+        }
+        let asked: Vec<Asked> = calls.iter().map(|call| denials.asks(call)).collect();
+        denials.forget_all();
+        for (call, asked) in calls.iter().zip(asked) {
+            assert_eq!(recalled(&denials, call, 1), None);
+            denials.remember(call, refusal(0, 1, 500), asked, UnixMillis(0));
+            assert_eq!(recalled(&denials, call, 1), None, "an answer of before");
+        }
+        assert_eq!(denials.slots.load(Ordering::Relaxed), 0);
+        remember(&denials, &calls[0], refusal(0, 1, 500), UnixMillis(0));
+        assert!(recalled(&denials, &calls[0], 1).is_some());
     }
 
     #[test]

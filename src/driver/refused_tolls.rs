@@ -17,7 +17,7 @@ use crate::units::{Millis, UnixMillis};
 use ahash::RandomState;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shards, so that requests seldom meet on one lock.
 const SHARDS: usize = 16;
@@ -139,6 +139,14 @@ impl RefusedTolls {
         }
     }
 
+    /// Limits may have changed: whoever was refused is asked about anew.
+    pub(super) fn forget_all(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.clear();
+        }
+    }
+
     fn hash(&self, slot: &str, counter: &str) -> u64 {
         self.hasher.hash_one((slot, counter))
     }
@@ -226,6 +234,8 @@ mod tests {
         assert_eq!(lacks(&fate), [None, left(88_001)]);
         assert_eq!(reset(&fate, 1), Some(Millis(0)));
         assert!(tolls.recall(&both, NOW + REMEMBERED_MAX).is_none());
+        tolls.forget_all();
+        assert!(tolls.recall(&both, NOW + Millis(400)).is_none());
     }
 
     /// What a client does that varies its path.

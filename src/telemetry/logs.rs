@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,39 @@ pub enum LogsError {
     Again,
 }
 
+/// The level from which on lines are printed, to be changed while the process runs.
+#[derive(Debug, Clone)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// # Errors
+    /// A level that isn't one.
+    pub fn set(&self, level: &str) -> Result<(), LogsError> {
+        let filter = filter(level)?;
+        // Fails only where nothing is printed any more.
+        let _ = self.0.reload(filter);
+        Ok(())
+    }
+}
+
 /// Sends the process's events to standard error, from `level` on.
 ///
 /// # Errors
 /// A level that isn't one; a second call.
-pub fn init(format: LogFormat, level: &str) -> Result<(), LogsError> {
+pub fn init(format: LogFormat, level: &str) -> Result<LogLevel, LogsError> {
     let colours = io::stderr().is_terminal();
-    let subscriber = subscriber(format, level, colours, io::stderr)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogsError::Again)
+    let (subscriber, level) = subscriber(format, level, colours, io::stderr)?;
+    let set = tracing::subscriber::set_global_default(subscriber);
+    set.map(|()| level).map_err(|_| LogsError::Again)
+}
+
+fn filter(level: &str) -> Result<Targets, LogsError> {
+    let own: LevelFilter = level
+        .parse()
+        .map_err(|_| LogsError::Level(level.to_owned()))?;
+    Ok(Targets::new()
+        .with_default(own.min(LevelFilter::WARN))
+        .with_target("weir", own))
 }
 
 fn subscriber<W>(
@@ -44,16 +69,11 @@ fn subscriber<W>(
     level: &str,
     colours: bool,
     writer: W,
-) -> Result<impl Subscriber + Send + Sync + use<W>, LogsError>
+) -> Result<(impl Subscriber + Send + Sync + use<W>, LogLevel), LogsError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let own: LevelFilter = level
-        .parse()
-        .map_err(|_| LogsError::Level(level.to_owned()))?;
-    let filter = Targets::new()
-        .with_default(own.min(LevelFilter::WARN))
-        .with_target("weir", own);
+    let (filter, level) = reload::Layer::new(filter(level)?);
     let lines = fmt::layer().with_writer(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Json => lines
@@ -65,7 +85,7 @@ where
             .boxed(),
         LogFormat::Human => lines.with_ansi(colours).with_filter(filter).boxed(),
     };
-    Ok(Registry::default().with(lines))
+    Ok((Registry::default().with(lines), LogLevel(level)))
 }
 
 #[cfg(test)]
@@ -86,17 +106,18 @@ mod tests {
         }
     }
 
-    fn lines(format: LogFormat, level: &str, say: impl FnOnce()) -> Vec<String> {
+    fn lines(format: LogFormat, level: &str, say: impl FnOnce(&LogLevel)) -> Vec<String> {
         let captured = Captured::default();
         let writer = captured.clone();
-        let subscriber = subscriber(format, level, false, move || writer.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, say);
+        let made = subscriber(format, level, false, move || writer.clone());
+        let (subscriber, level) = made.unwrap();
+        tracing::subscriber::with_default(subscriber, || say(&level));
         let bytes = captured.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn say_everything() {
+    fn say_everything(_: &LogLevel) {
         tracing::trace!(target: "weir::driver", "fine");
         tracing::info!(target: "weir::driver", calls = 3, "line one\nline two");
         tracing::info!(target: "h2::codec", "authorization: Bearer secret");
@@ -128,6 +149,22 @@ mod tests {
     fn a_level_holds_for_libraries_too() {
         assert_eq!(lines(LogFormat::Human, "error", say_everything), [""; 0]);
         assert_eq!(lines(LogFormat::Human, "off", say_everything), [""; 0]);
+    }
+
+    #[test]
+    fn a_level_changes_while_lines_are_printed() {
+        let all = lines(LogFormat::Human, "warn", |level| {
+            say_everything(level);
+            level.set("trace").unwrap();
+            say_everything(level);
+            level.set("error").unwrap();
+            say_everything(level);
+            assert_eq!(level.set("loud"), Err(LogsError::Level("loud".to_owned())));
+        });
+        let all = all.join("\n");
+        assert_eq!(all.matches("reset").count(), 2, "{all}");
+        assert_eq!(all.matches("fine").count(), 1, "{all}");
+        assert!(!all.contains("secret"), "{all}");
     }
 
     #[test]

@@ -26,6 +26,9 @@
 //! | `weir_stored_keys_age_seconds` | | since the database was read for them last |
 //! | `weir_approvals_asked_total` | `noted` | calls that asked for approval: to be kept, asked a moment ago already, or not kept as there is no room or nowhere to keep it |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
+//! | `weir_config_reloads_total` | `outcome` | readings of the configuration while weir runs, taken and refused |
+//! | `weir_config_file_refused` | | 1 while the configuration's file holds what can't be used, so what was before still is |
+//! | `weir_config_fields_waiting` | | fields of the configuration that take effect at the next start |
 //! | `weir_tls_certificate_expires_in_seconds` | `listener`, `certificate` | until the first of the certificates expires; less than 0 after that; only where TLS is configured |
 //! | `weir_tls_files_refused` | `listener` | 1 while files of certificates hold what can't be used, so older ones still are; only where TLS is configured |
 //! | `weir_tls_reloads_total` | `listener`, `outcome` | changes of certificates' files, taken and refused |
@@ -38,11 +41,14 @@
 //! label or waits for a scrape.
 
 mod approvals;
+mod config;
 mod keys;
 mod labels;
+mod ledger;
 mod tls;
 
 pub use approvals::Asked;
+pub use config::ConfigMetrics;
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
 pub use tls::{CertificateOf, HandshakeFault, Listener, Reload, TlsMetrics};
 
@@ -99,6 +105,7 @@ pub struct Metrics {
     keys: keys::KeyMetrics,
     approvals_asked: By<Asked, Counter>,
     spans_lost: By<SpanLoss, Counter>,
+    config: ConfigMetrics,
     tls: TlsMetrics,
 }
 
@@ -243,6 +250,7 @@ impl Metrics {
                 "Trace spans that did not reach the collector",
                 Counter::default,
             ),
+            config: ConfigMetrics::register(metrics),
             tls: TlsMetrics::register(metrics),
             registry,
         }
@@ -335,36 +343,14 @@ impl Metrics {
         };
     }
 
-    pub fn ledger_error(&self) {
-        self.ledger_errors.inc();
-    }
-
-    pub fn ledger_lost(&self, bytes: u64) {
-        self.ledger_lost_bytes.inc_by(bytes);
-    }
-
-    pub fn ledger_delivered(&self, sink: Sink, rows: u64) {
-        if let Some(counter) = self.ledger_rows.get(sink) {
-            counter.inc_by(rows);
-        }
-    }
-
-    pub fn ledger_set_aside(&self, sink: Sink) {
-        if let Some(counter) = self.ledger_set_aside.get(sink) {
-            counter.inc();
-        }
-    }
-
-    pub fn ledger_sink_away(&self, sink: Sink, away: bool) {
-        if let Some(gauge) = self.ledger_sink_away.get(sink) {
-            gauge.set(i64::from(away));
-        }
-    }
-
     pub fn spans_lost(&self, reason: SpanLoss, spans: u64) {
         if let Some(lost) = self.spans_lost.get(reason) {
             lost.inc_by(spans);
         }
+    }
+
+    pub fn config(&self) -> &ConfigMetrics {
+        &self.config
     }
 
     pub fn tls(&self) -> &TlsMetrics {

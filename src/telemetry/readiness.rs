@@ -3,7 +3,12 @@
 //! Each part is set by whoever knows it and read by health checks and by the
 //! services that refuse calls while draining. Atomics only: reading costs
 //! nothing and never waits.
+//!
+//! Whether what runs is what the configuration's file says is told beside them: it
+//! makes nobody unready.
 
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The shared value. By default nothing is wrong but that it has not started.
@@ -14,6 +19,25 @@ pub struct Readiness {
     counters: AtomicBool,
     ledger: AtomicBool,
     keys: AtomicBool,
+    configuration: ArcSwap<FileState>,
+}
+
+/// How what runs differs from what the configuration's file says; by default not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileState {
+    /// Why what the file holds can't be used: the first problems, a line each.
+    pub problems: Vec<String>,
+    /// How many there are beyond those.
+    pub problems_more: usize,
+    /// Fields of what was taken last that take effect at the next start.
+    pub waiting: Vec<String>,
+}
+
+impl FileState {
+    /// Whether what runs is what the file says.
+    pub fn is_current(&self) -> bool {
+        self.problems.is_empty() && self.waiting.is_empty()
+    }
 }
 
 /// One part, and whether it is as it should be.
@@ -31,6 +55,7 @@ impl Default for Readiness {
             counters: AtomicBool::new(true),
             ledger: AtomicBool::new(true),
             keys: AtomicBool::new(true),
+            configuration: ArcSwap::default(),
         }
     }
 }
@@ -64,6 +89,15 @@ impl Readiness {
     /// there are no others.
     pub fn set_keys(&self, ok: bool) {
         self.keys.store(ok, Ordering::Release);
+    }
+
+    /// How what runs differs from what the configuration's file says.
+    pub fn set_configuration(&self, state: FileState) {
+        self.configuration.store(Arc::new(state));
+    }
+
+    pub fn configuration(&self) -> Arc<FileState> {
+        self.configuration.load_full()
     }
 
     /// Whether all parts are well.
@@ -106,6 +140,18 @@ mod tests {
             let failed = readiness.checks().iter().position(|check| !check.ok);
             assert_eq!(failed, Some(index + 1));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_runs_makes_nobody_unready() {
+        let readiness = Readiness::default();
+        readiness.set_started();
+        assert!(readiness.configuration().is_current());
+        readiness.set_configuration(FileState {
+            problems: vec!["weir.yaml: is wrong".to_owned()],
+            ..FileState::default()
+        });
+        assert!(readiness.is_ready() && !readiness.configuration().is_current());
     }
 
     #[test]

@@ -208,3 +208,132 @@ async fn users_of_a_provider_have_the_role_that_the_expression_gives() {
         "what can't be read changes nothing"
     );
 }
+
+/// A new configuration lets in whom it names, at once, and nobody of before.
+#[tokio::test]
+async fn who_may_ask_changes_with_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, tokens) = super::roles::with_roles(folder.path()).await;
+    let viewer = tokens[1].as_deref().unwrap();
+    let asked = |token: &str, host: &str| {
+        let mut ask = Ask::new("GET", "/v1/tenants").token(token);
+        ask.headers[0].1 = host.to_owned();
+        ask
+    };
+    let other = "another-token-of-more";
+    for (token, host, status) in [
+        (TOKEN, "localhost", 200),
+        (viewer, "localhost", 200),
+        (other, "localhost", 401),
+        (TOKEN, "weir.example", 421),
+    ] {
+        let (found, _, body, _) = asked(token, host).of(&state).await;
+        assert_eq!(found, status, "{token} {host}: {body}");
+    }
+    struct Other;
+    impl Outside for Other {
+        fn env(&self, name: &str) -> Option<Vec<u8>> {
+            let pepper = Variables.env(name);
+            pepper.or_else(|| Some(b"another-token-of-more".to_vec()))
+        }
+        fn file(&self, _: &std::path::Path, _: usize) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let text = WEIR.replace(
+        "listen: { ",
+        "admin: { hosts: [ weir.example ] }\nlisten: { admin_token: { env: T }, ",
+    );
+    let new = load(&text, "weir.yaml", &Other).unwrap_or_else(|problems| panic!("{problems}"));
+    state.change(&new, json!({ "shown": true }));
+    for (token, host, status) in [
+        (TOKEN, "localhost", 401),
+        (other, "weir.example", 200),
+        (viewer, "weir.example", 200),
+    ] {
+        let (found, _, body, _) = asked(token, host).of(&state).await;
+        assert_eq!(found, status, "{token} {host}: {body}");
+    }
+    let (_, _, body, _) = Ask::new("GET", "/v1/config").token(other).of(&state).await;
+    assert_eq!(body, json!({ "shown": true }));
+    // Tokens in the database are digested with the pepper, and end with it.
+    let text = text.replace("pepper: { env: PEPPER }", "pepper: { env: T }");
+    let text = text.replace("env: T }, grpc", "env: T2 }, grpc");
+    struct Third;
+    impl Outside for Third {
+        fn env(&self, _: &str) -> Option<Vec<u8>> {
+            Some(b"another-pepper-that-nobody-has-ever".to_vec())
+        }
+        fn file(&self, _: &std::path::Path, _: usize) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let new = load(&text, "weir.yaml", &Third).unwrap_or_else(|problems| panic!("{problems}"));
+    state.change(&new, json!({}));
+    assert_eq!(asked(viewer, "localhost").of(&state).await.0, 401);
+}
+
+/// Who asks for a reading is told what is wrong, and the audit of both.
+#[tokio::test]
+async fn a_reading_that_fails_is_answered_with_all_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, _) = super::roles::with_roles(folder.path()).await;
+    let (reload, mut asks) = ReloadApi::new();
+    let state = AdminState { reload, ..state };
+    tokio::spawn(async move {
+        let text = "listen: { grcp: 1 }\nnonsense: 2\n";
+        let problems = load(text, "weir.yaml", &Variables).unwrap_err();
+        let problems = Arc::new(problems);
+        let refused: ReloadOutcome = Err(problems);
+        let taken: ReloadOutcome = Ok(Arc::new(Taken {
+            waiting: vec!["holds.ttl_ms".to_owned()],
+            ..Taken::default()
+        }));
+        for outcome in [refused, taken] {
+            asks.recv().await.unwrap().send(outcome).unwrap();
+        }
+    });
+    let ask = || Ask::new("POST", "/v1/config/reload").token(TOKEN);
+    let (status, _, body, text) = ask().of(&state).await;
+    assert_eq!(status, 422, "{text}");
+    let problems = body["problems"].as_array().unwrap();
+    let unknown = problems
+        .iter()
+        .find(|one| one["path"] == "listen.grcp")
+        .unwrap();
+    assert_eq!(
+        (&unknown["line"], &unknown["column"]),
+        (&json!(1), &json!(11))
+    );
+    assert!(problems.iter().any(|one| one["line"] == 2), "{text}");
+    let (status, _, body, text) = ask().of(&state).await;
+    assert_eq!(
+        (status, &body["at_next_start"]),
+        (200, &json!(["holds.ttl_ms"])),
+        "{text}"
+    );
+    // Nobody reads any more.
+    assert_eq!(ask().of(&state).await.0, 503);
+    let (_, _, body, text) = Ask::new("GET", "/v1/audit?subject=config")
+        .token(TOKEN)
+        .of(&state)
+        .await;
+    let deeds = body["deeds"].as_array().unwrap();
+    let told: Vec<_> = deeds
+        .iter()
+        .map(|deed| (deed["action"].as_str().unwrap(), &deed["after"]["taken"]))
+        .collect();
+    let (begun, done, null) = ("config.reload", "config.reload.done", json!(null));
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(
+        told,
+        [
+            (begun, &null),
+            (done, &no),
+            (begun, &null),
+            (done, &yes),
+            (begun, &null)
+        ],
+        "{text}"
+    );
+}

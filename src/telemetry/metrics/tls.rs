@@ -123,10 +123,10 @@ impl CertificateOf {
     }
 }
 
-/// What became of certificates' files that changed.
+/// What became of files that changed: certificates, the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// New connections show and believe what they hold.
+    /// What they hold counts from then on.
     Taken,
     /// They can't be used, so what was is kept.
     Refused,
