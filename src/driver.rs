@@ -110,7 +110,7 @@ pub struct Driver {
 
 /// Whoever is told of what others than callers are to hear. Never waits.
 pub trait Listener: Send + Sync {
-    fn heard(&self, notice: Notice);
+    fn heard(&self, notice: &Notice);
 }
 
 /// How many sessions are open, and a bell for when none is.
@@ -191,7 +191,11 @@ impl Driver {
 
     fn heard(&self, notice: Notice) {
         if let Some(listener) = self.listener.get() {
-            listener.heard(notice);
+            listener.heard(&notice);
+        }
+        match notice {
+            Notice::Approval(request) => self.recorder.ask(*request),
+            Notice::Budget { .. } => {}
         }
     }
 
