@@ -21,7 +21,8 @@ pub(super) fn before(terms: Terms, ask: &Ask) -> Result<(), Denial> {
     at_most("body_bytes", body_bytes, bound(|g| g.body_bytes_max), None)?;
     let images = facts.images.len() as u64;
     at_most("images", images, bound(|g| g.images_max), None)?;
-    at_most("tools", facts.tools, bound(|g| g.tools_max), Some("tools"))?;
+    let tools = facts.tools.max(facts.tool_names.len() as u64);
+    at_most("tools", tools, bound(|g| g.tools_max), Some("tools"))?;
     for name in &facts.tool_names {
         if !terms.allow_tool(name) {
             return Err(not_entitled(Entitlement::Tool));
@@ -108,7 +109,7 @@ pub(super) fn not_entitled(what: Entitlement) -> Denial {
 }
 
 fn has(facts: &CallFacts, path: &str) -> bool {
-    facts.fields.iter().any(|field| field.is_named(path))
+    facts.field(path).is_some()
 }
 
 fn at_most(what: &str, asked: u64, most: Option<u64>, param: Option<&str>) -> Result<(), Denial> {

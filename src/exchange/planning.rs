@@ -61,7 +61,7 @@ pub(super) fn plan(
     let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
     let price = model.price.as_ref();
     let price = price.map(|price| price.pin(who.started_at, may));
-    let answers = answers(facts, choices);
+    let answers = choices.map_or(facts.answers, |choices| facts.answers_at(choices));
     let priced = |tokens: u64| {
         let output_tokens = tokens.saturating_mul(answers);
         let input_tokens = prompt.held_tokens;
@@ -83,14 +83,6 @@ pub(super) fn plan(
         cap,
         choices,
         drop_fields: dropped.cloned().collect(),
-    })
-}
-
-/// How many answers are made, where fewer are asked for than the client did.
-fn answers(facts: &CallFacts, choices: Option<u64>) -> u64 {
-    let prompts = facts.answers / facts.choices.max(1);
-    choices.map_or(facts.answers, |choices| {
-        choices.saturating_mul(prompts.max(1))
     })
 }
 

@@ -46,9 +46,9 @@ fn wants(who: &Identified, snapshot: &Snapshot) -> Wants {
     let is_virtual = !snapshot.virtual_models.is_empty();
     let looks = |what: fn(&Plan) -> bool| terms.layers().any(|plan| what(plan));
     Wants {
-        tool_names: needs.tools || looks(|plan| plan.entitlements.tools.is_some()),
+        tool_names: needs.tools || looks(Plan::looks_at_tools),
         metadata: needs.metadata || is_virtual,
-        fields: looks(|plan| plan.looks_at_fields()),
+        fields: looks(Plan::looks_at_fields),
     }
 }
 

@@ -95,6 +95,11 @@ pub enum Hold {
 }
 
 impl Plan {
+    /// Whether it matters which tools a body brings.
+    pub fn looks_at_tools(&self) -> bool {
+        self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some()
+    }
+
     /// Whether it matters which fields a body has.
     pub fn looks_at_fields(&self) -> bool {
         let guardrails = &self.guardrails;

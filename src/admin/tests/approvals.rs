@@ -215,7 +215,7 @@ fn with_budgets(before: &Snapshot) -> Snapshot {
             budget("monthly", Scope::TENANT, Unit::Cost),
             budget("each", Scope::USER, Unit::Tokens),
         ],
-        output: crate::policy::OutputRule::default(),
+        ..Plan::default()
     };
     Snapshot {
         plans: Arc::new([("p".into(), Arc::new(plan))].into()),

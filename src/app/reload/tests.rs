@@ -91,7 +91,7 @@ impl Weir {
 
     fn plan(&self) -> String {
         let snapshot = self.driver.snapshot();
-        snapshot.tenants["acme"].to_string()
+        snapshot.tenants["acme"].plan.to_string()
     }
 
     fn has_metric(&self, line: &str) -> bool {
@@ -292,7 +292,7 @@ async fn one_reading_answers_all_who_asked_before_it() {
         () = all => {}
         () = reloader.run() => panic!("it ended"),
     }
-    assert_eq!(&*plan.snapshot().tenants["acme"], "second");
+    assert_eq!(&*plan.snapshot().tenants["acme"].plan, "second");
     let text = metrics.encode();
     assert!(
         text.contains("weir_config_reloads_total{outcome=\"taken\"} 1\n"),
