@@ -46,6 +46,8 @@ mod limits;
 mod limits_command;
 #[path = "e2e/outages.rs"]
 mod outages;
+#[path = "e2e/policies.rs"]
+mod policies;
 #[path = "e2e/program.rs"]
 mod program;
 #[path = "e2e/rate_limits.rs"]

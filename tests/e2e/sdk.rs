@@ -38,7 +38,7 @@ async fn stack(model_limited: &str) -> Stack {
 }
 
 /// What a script of this folder says.
-async fn run(script: &str, stack: &Stack) -> String {
+pub async fn run(script: &str, stack: &Stack) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/e2e")
         .join(script);

@@ -49,6 +49,8 @@ pub struct Setup {
     pub limits: String,
     /// Fields of the plan's `output` besides its caps.
     pub output: &'static str,
+    /// More fields of the plan, a line each.
+    pub plan: String,
     /// Fields of `identity` besides the pepper and the keys, a line each.
     pub identity: &'static str,
     /// More models, as YAML.
@@ -88,6 +90,7 @@ impl Default for Setup {
             envoy: "unix.yaml",
             limits: AMPLE.to_owned(),
             output: "",
+            plan: String::new(),
             identity: "",
             models: "",
             more: String::new(),
@@ -483,6 +486,7 @@ models:
   team:
     limits: {limits}
     output: {{ max_tokens: {{ default: 100, cap: 1000 }} {output} }}
+{plan}
 tenants:
   acme: {{ plan: team }}
   globex: {{ plan: team }}
@@ -511,6 +515,7 @@ tenants:
         eve = hash(FOREIGN_KEY),
         limits = with_audit(&setup.limits),
         output = setup.output,
+        plan = setup.plan,
         models = setup.models,
         more = setup.more,
     )
