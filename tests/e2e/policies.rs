@@ -82,6 +82,9 @@ async fn a_thousand_calls_at_once_never_overspend_the_last_dollar() {
     for engine in [Engine::Memory, Engine::Redis] {
         let stack = Stack::start(Setup {
             engine,
+            // A busy machine takes its time for a thousand at once.
+            envoy_edits: vec![(" message_timeout: 1s", " message_timeout: 30s")],
+            redis: "response_timeout: 10s, on_failure: deny",
             plan: "    budgets: [ { name: monthly, amount: 1 USD, every: month, warn_at: 0.5 } ]"
                 .to_owned(),
             ..Setup::default()
@@ -101,13 +104,9 @@ async fn a_thousand_calls_at_once_never_overspend_the_last_dollar() {
             });
         }
         let answers = calls.join_all().await;
-        // A machine that is too busy for a thousand at once refuses some with 503 or 504.
-        let known = |status: &u16| matches!(*status, 200 | 429 | 503 | 504);
+        let known = |status: &u16| matches!(*status, 200 | 429);
         assert!(answers.iter().all(known), "{engine:?}: {answers:?}");
-        assert!(
-            answers.contains(&200) && answers.contains(&429),
-            "{engine:?}"
-        );
+        assert!(answers.contains(&200) && answers.contains(&429));
         let spent = |events: &[weir::exchange::UsageEvent]| {
             let costs = events.iter().filter_map(|event| event.cost_nanos);
             costs.sum::<u64>()
