@@ -47,6 +47,12 @@ async fn a_tenant_admin_is_kept_to_the_own_tenant() {
         .of(&state)
         .await;
     assert_eq!(status, 200);
+    // What an operator did to it is in its audit, without what others' calls used.
+    let (status, ..) = Ask::new("DELETE", "/v1/limits?tenant=acme")
+        .token(TOKEN)
+        .of(&state)
+        .await;
+    assert_eq!(status, 200);
     for path in [
         "/v1/keys",
         "/v1/keys?revoked=true",
@@ -90,6 +96,7 @@ async fn a_tenant_admin_is_kept_to_the_own_tenant() {
             400,
         ),
         ("DELETE", "/v1/limits?tenant=globex".to_owned(), None, 403),
+        ("DELETE", "/v1/limits?tenant=acme".to_owned(), None, 403),
         ("POST", "/v1/limits/rebuild".to_owned(), None, 403),
         ("GET", "/v1/tenants/globex".to_owned(), None, 403),
         ("GET", "/v1/tenants/nobody".to_owned(), None, 403),
