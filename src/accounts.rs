@@ -17,6 +17,7 @@
 //! - changes come one after the other, each with a number, and a number that can
 //!   be seen has all before it: who follows misses nothing;
 //! - what is done and that it was done are one transaction;
+//! - nothing is done with a token that was withdrawn before;
 //! - both engines give the same answers: one suite runs on both.
 //!
 //! Left to others: what a digest is made with (`identity`), what a key's own
@@ -201,7 +202,7 @@ impl Accounts {
         token::list(&self.pool).await
     }
 
-    /// Withdraws a token; whether it wasn't before.
+    /// Withdraws a token and all that were made with it; whether it wasn't before.
     ///
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].

@@ -166,7 +166,7 @@ fn ends(
     }
 }
 
-/// Withdraws a token: it counts no more at once.
+/// Withdraws a token and all that were made with it: they count no more at once.
 #[utoipa::path(
     delete, path = "/v1/tokens/{id}",
     params(("id" = String, Path, description = "The token's name")),

@@ -204,6 +204,44 @@ async fn no_token_grants_more_than_its_maker_has() {
     }
 }
 
+/// What was made with a token that is withdrawn, as one that was stolen may be, is
+/// withdrawn with it.
+#[tokio::test]
+async fn no_token_outlives_the_one_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, _) = with_roles(folder.path()).await;
+    let made = async |by: &str, role: &str| {
+        let wanted = json!({ "role": role });
+        let ask = Ask::new("POST", "/v1/tokens").token(by).json(&wanted);
+        let (status, _, made, _) = ask.of(&state).await;
+        assert_eq!(status, 200, "{made}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&made["token"]["id"]), text(&made["secret"]))
+    };
+    let (stolen, first) = made(TOKEN, "operator").await;
+    let (second_id, second) = made(&first, "operator").await;
+    let (third_id, third) = made(&second, "viewer").await;
+    let (_, other) = made(TOKEN, "viewer").await;
+    let (status, ..) = Ask::new("DELETE", format!("/v1/tokens/{stolen}"))
+        .token(TOKEN)
+        .of(&state)
+        .await;
+    assert_eq!(status, 200);
+    for (token, expected) in [(&first, 401), (&second, 401), (&third, 401), (&other, 200)] {
+        let (status, ..) = Ask::new("GET", "/v1/keys").token(token).of(&state).await;
+        assert_eq!(status, expected);
+    }
+    for id in [stolen, second_id, third_id] {
+        let (_, _, told, _) = Ask::new("GET", format!("/v1/audit?subject={id}"))
+            .token(TOKEN)
+            .of(&state)
+            .await;
+        let last = told["deeds"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["action"], "token.revoke", "{told}");
+        assert_eq!(last["actor"], "listen.admin_token", "{told}");
+    }
+}
+
 #[tokio::test]
 async fn keys_live_and_each_change_is_in_the_audit() {
     let folder = tempfile::tempdir().unwrap();
