@@ -7,6 +7,7 @@
 //! | [`token`] | admin tokens |
 //! | [`audit`] | what was done, by whom, in a chain |
 //! | [`follow`] | all keys, and then what changes |
+//! | [`withdrawals`] | what was withdrawn while the database was away, until it knows |
 //! | [`copy`] | the keys in a file, for when the database is away |
 //! | [`making`] | new keys and names |
 //! | `write`, `read`, `head`, `row`, `error` | the database's part |
@@ -34,6 +35,7 @@ pub mod making;
 mod read;
 mod row;
 pub mod token;
+pub mod withdrawals;
 mod write;
 
 pub use error::AccountsError;
@@ -142,6 +144,15 @@ impl Accounts {
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].
     pub async fn revoke(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
         write::revoke(&self.pool, by, id).await
+    }
+
+    /// Withdraws a key that was withdrawn elsewhere before, whatever became of who
+    /// did it since.
+    ///
+    /// # Errors
+    /// As [`Accounts::revoke`].
+    pub async fn revoke_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+        write::revoke_late(&self.pool, by, id).await
     }
 
     /// A key, whether it counts or not.

@@ -16,7 +16,8 @@
 //! Anything else is 404 or 405. All but metrics is JSON.
 //!
 //! Always holds: nobody is told or does more than their role allows; each change
-//! is told to the audit, or isn't made; no answer, error, metric or line of the log
+//! is told to the audit, or isn't made (of a key that is withdrawn while the database
+//! is away, the audit is told when it is back); no answer, error, metric or line of the log
 //! holds a secret, but for the one answer that tells a new one.
 //!
 //! Always holds: whatever peers do, at most [`CONNECTIONS_MAX`] are served at a

@@ -146,7 +146,18 @@ pub async fn rotate(
 }
 
 pub async fn revoke(pool: &Pool, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-    let (mut tx, mut head) = head::begin(pool, by).await?;
+    revoke_in(head::begin(pool, by).await?, by, id).await
+}
+
+pub async fn revoke_late(pool: &Pool, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+    revoke_in(head::begin_late(pool).await?, by, id).await
+}
+
+async fn revoke_in(
+    (mut tx, mut head): (Tx, Head),
+    by: Actor<'_>,
+    id: &str,
+) -> Result<bool, AccountsError> {
     let old = read::one(&mut tx, id).await?;
     let old = old.ok_or(AccountsError::Unknown("key"))?;
     if old.revoked_at.is_some() {

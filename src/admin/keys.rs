@@ -7,12 +7,14 @@ use super::AdminState;
 use super::answer::{Answer, Parameters, Told, Wrong, read};
 use super::caller::Caller;
 use super::tokens::Revoked;
+use crate::accounts::withdrawals::Withdrawal;
 use crate::accounts::{Actor, Listing, PAGE_KEYS_MAX, StoredKey, Successor, making};
+use crate::identity::Change;
 use crate::units::{Millis, UnixMillis};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -264,7 +266,8 @@ pub(super) async fn rotate(
     }))
 }
 
-/// Withdraws a key: it counts nowhere a few seconds later.
+/// Withdraws a key: it counts nowhere a few seconds later. While the database is away
+/// it counts no more here, and the database is told when it is back.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}",
     params(("id" = String, Path, description = "The key's name")),
@@ -275,24 +278,71 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Revoked> {
-    let key = seen(&state, &caller, &id).await?;
+    match revoked(&state, &caller, &id).await {
+        Ok(revoked) => {
+            tell_sidecars(&state, &caller, &id).await;
+            Ok(Revoked::of(revoked))
+        }
+        Err(away) if away.status == StatusCode::SERVICE_UNAVAILABLE => {
+            withdrawn(&state, &caller, &id, away).await?;
+            tell_sidecars(&state, &caller, &id).await;
+            Ok(Revoked::meanwhile())
+        }
+        Err(wrong) => Err(wrong),
+    }
+}
+
+async fn revoked(state: &AdminState, caller: &Caller, id: &str) -> Result<bool, Wrong> {
+    let key = seen(state, caller, id).await?;
     caller.may_change(&key.attributes.tenant)?;
     let (name, at) = (&caller.name, state.access.now());
     let revoked = state
         .accounts
-        .with(|accounts| async move { accounts.revoke(Actor { name, at }, &id).await });
-    let revoked = revoked.await?;
-    tell_sidecars(&state, &key.id).await;
-    Ok(Revoked::of(revoked))
+        .with(|accounts| async move { accounts.revoke(Actor { name, at }, id).await });
+    revoked.await
+}
+
+/// Without the database, which is away: of the keys that are known here.
+async fn withdrawn(
+    state: &AdminState,
+    caller: &Caller,
+    id: &str,
+    away: Wrong,
+) -> Result<(), Wrong> {
+    let driver = state.limits.driver()?;
+    let snapshot = driver.snapshot();
+    let key = snapshot.keys.stored.by_id(id);
+    let key = key.filter(|key| caller.role.may_see(Some(&key.account().tenant)));
+    let key = key.ok_or(away)?;
+    caller.may_change(&key.account().tenant)?;
+    let id = Arc::clone(key.id());
+    let one = Withdrawal {
+        id: Arc::clone(&id),
+        actor: Arc::clone(&caller.name),
+        at: state.access.now(),
+    };
+    state.accounts.withdraw(one).await?;
+    // Told of first, so that nobody who reads all keys puts it back.
+    driver.change_snapshot(|before| {
+        let mut after = before.clone();
+        let without = before
+            .keys
+            .stored
+            .changed([Change::Remove(Arc::clone(&id))]);
+        after.keys.stored = Arc::new(without);
+        after
+    });
+    tracing::warn!(actor = %caller.name, key = %id, "a key is withdrawn while the database is away; it is told when it is back");
+    Ok(())
 }
 
 /// By way of the counter store too, where they have one in common: they follow the
 /// database anyhow.
-async fn tell_sidecars(state: &AdminState, id: &str) {
+async fn tell_sidecars(state: &AdminState, caller: &Caller, id: &str) {
     let Ok(driver) = state.limits.driver() else {
         return;
     };
-    if let Err(error) = driver.counters().withdraw(id).await {
+    if let Err(error) = driver.counters().withdraw(id, &caller.name).await {
         tracing::warn!(%error, key = id, "the counter store isn't told of a withdrawn key");
     }
 }

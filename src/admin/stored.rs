@@ -3,6 +3,7 @@
 use super::answer::Wrong;
 use super::caller::Caller;
 use crate::accounts::audit::Deed;
+use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
 use crate::accounts::{Accounts, AccountsError, Actor, AdminToken};
 use crate::identity::{Pepper, Peppers};
 use crate::ledger::store::StoreConfig;
@@ -24,6 +25,7 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 pub struct AccountsApi {
     config: Option<Arc<StoreConfig>>,
     peppers: Option<Peppers>,
+    withdrawals: Arc<Withdrawals>,
     /// Opened when first asked.
     opened: Arc<OnceCell<Accounts>>,
 }
@@ -36,10 +38,15 @@ impl fmt::Debug for AccountsApi {
 
 impl AccountsApi {
     /// `None`: the ledger, if there is one, has no database.
-    pub fn new(config: Option<StoreConfig>, peppers: Option<Peppers>) -> Self {
+    pub fn new(
+        config: Option<StoreConfig>,
+        peppers: Option<Peppers>,
+        withdrawals: Arc<Withdrawals>,
+    ) -> Self {
         Self {
             config: config.map(Arc::new),
             peppers,
+            withdrawals,
             opened: Arc::default(),
         }
     }
@@ -71,6 +78,20 @@ impl AccountsApi {
             Err(_) => Err(Wrong::busy(
                 "the database takes too long; ask what came of it",
             )),
+        }
+    }
+
+    /// Takes a key that is withdrawn while the database is away, and has it on disk:
+    /// whoever follows the database tells it then.
+    pub(super) async fn withdraw(&self, one: Withdrawal) -> Result<(), Wrong> {
+        let withdrawals = Arc::clone(&self.withdrawals);
+        let kept = tokio::task::spawn_blocking(move || withdrawals.add(one)).await;
+        match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Wrong::busy(format!(
+                "the database is away, and so is the disk that could keep it until then: {error}"
+            ))),
+            Err(_) => Err(Wrong::busy("it couldn't be kept")),
         }
     }
 

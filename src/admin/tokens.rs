@@ -58,6 +58,11 @@ pub(super) struct TokenWanted {
 pub(super) struct Revoked {
     /// Whether it wasn't before.
     revoked: bool,
+    /// Of a key: the database is away. It counts no more here, nor where sidecars
+    /// share a counter store; the database and its audit are told when it is back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    database_away: bool,
 }
 
 impl From<&AdminToken> for Token {
@@ -77,7 +82,18 @@ impl From<&AdminToken> for Token {
 
 impl Revoked {
     pub(super) fn of(revoked: bool) -> Told<Self> {
-        Told(Self { revoked })
+        Told(Self {
+            revoked,
+            database_away: false,
+        })
+    }
+
+    /// The database isn't told yet.
+    pub(super) fn meanwhile() -> Told<Self> {
+        Told(Self {
+            revoked: true,
+            database_away: true,
+        })
     }
 }
 

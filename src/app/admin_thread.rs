@@ -1,6 +1,8 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces.
 
+use super::keys;
 use super::reports::database;
+use crate::accounts::withdrawals::Withdrawals;
 use crate::admin::{self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, UsageApi};
 use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
@@ -22,6 +24,7 @@ const REPORTS_END_MAX: Duration = Duration::from_secs(1);
 pub(super) struct AdminThread {
     traces: Option<Arc<Traces>>,
     driver: Arc<OnceLock<Arc<Driver>>>,
+    withdrawals: Arc<Withdrawals>,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
@@ -52,7 +55,8 @@ impl AdminThread {
         let token = config.listen.admin_token.as_ref();
         let store = config.ledger.as_ref().and_then(database);
         let peppers = config.snapshot.keys.peppers.clone();
-        let accounts = AccountsApi::new(store.clone(), peppers);
+        let withdrawals = keys::withdrawals(config)?;
+        let accounts = AccountsApi::new(store.clone(), peppers, Arc::clone(&withdrawals));
         let access = Access::new(token.map(Secret::expose), &config.admin, accounts.clone());
         let state = AdminState {
             metrics: Arc::clone(metrics),
@@ -82,9 +86,15 @@ impl AdminThread {
         Ok(Self {
             traces,
             driver,
+            withdrawals,
             stop,
             thread,
         })
+    }
+
+    /// What it was asked to withdraw while the database was away.
+    pub fn withdrawals(&self) -> &Arc<Withdrawals> {
+        &self.withdrawals
     }
 
     pub fn traces(&self) -> Option<Arc<Traces>> {

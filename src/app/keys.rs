@@ -4,25 +4,31 @@
 //! Always holds: while the database is away, what was read last counts, for
 //! `identity.stale_max` at most; then stored keys are refused, as nobody knows
 //! which of them still count. A sidecar that starts meanwhile goes on from the copy
-//! that the last one left. Nothing here makes a call wait: it has a thread of its
-//! own.
+//! that the last one left. What is withdrawn while the database is away counts no
+//! more here, after a restart too, and the database is told when it is back. Nothing
+//! here makes a call wait: it has a thread of its own.
 //!
 //! | module | for |
 //! |---|---|
 //! | [`announced`] | what is withdrawn by way of the counter store, while the database is away |
 //! | [`apply`] | what is read, in the snapshot that calls are judged by |
 //! | [`copies`] | the files beside the spool |
+//! | [`late`] | the database is told what was withdrawn without it |
 //! | [`used`] | when keys were used, written back |
+//! | [`watch`] | what can't wait for the database |
 
 mod announced;
 mod apply;
 mod copies;
+mod late;
 mod used;
+mod watch;
 
 pub use apply::carry_over;
 
 use super::reports::database;
 use crate::accounts::follow::{self, Load};
+use crate::accounts::withdrawals::Withdrawals;
 use crate::accounts::{Accounts, AccountsError};
 use crate::config::{Config, LedgerConfig};
 use crate::driver::Driver;
@@ -30,8 +36,7 @@ use crate::identity::{Change, KeyTable, KeyTableBuilder};
 use crate::ledger::store::{StoreConfig, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
-use crate::units::{Millis, UnixMillis};
-use announced::Announced;
+use crate::units::Millis;
 use anyhow::Context;
 use copies::Copies;
 use std::path::PathBuf;
@@ -41,6 +46,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use used::Used;
+use watch::{ReadAt, Watch};
 
 /// A key that is withdrawn counts nowhere five seconds later: this and the time
 /// that reading takes.
@@ -69,6 +75,7 @@ const LAST_WRITE_MAX: Duration = Duration::from_millis(1_500);
 pub(super) struct Following {
     store: StoreConfig,
     folder: PathBuf,
+    withdrawals: Arc<Withdrawals>,
     stale_max: Millis,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
@@ -82,7 +89,12 @@ pub(super) struct Keys {
 
 impl Following {
     /// `None` where the ledger has no database.
-    pub fn of(config: &Config, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Option<Self> {
+    pub fn of(
+        config: &Config,
+        withdrawals: &Arc<Withdrawals>,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> Option<Self> {
         let ledger: &LedgerConfig = config.ledger.as_ref()?;
         let mut store = database(ledger)?;
         if let StoreConfig::Postgres(postgres) = &mut store {
@@ -92,6 +104,7 @@ impl Following {
         Some(Self {
             store,
             folder: ledger.path.clone(),
+            withdrawals: Arc::clone(withdrawals),
             stale_max: config.keys_stale_max,
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
@@ -143,6 +156,29 @@ pub(super) fn finish(keys: Option<Keys>) {
     }
 }
 
+/// What was withdrawn without the database, in the folder of the ledger that has one.
+///
+/// # Errors
+/// It can't be read: which keys count isn't known then.
+pub(super) fn withdrawals(config: &Config) -> anyhow::Result<Arc<Withdrawals>> {
+    let ledger = config.ledger.as_ref();
+    let folder = ledger.filter(|ledger| database(ledger).is_some());
+    let opened = folder.map(|ledger| Withdrawals::open(&ledger.path));
+    let opened = opened.transpose().context("the withdrawn keys")?;
+    Ok(Arc::new(opened.unwrap_or_default()))
+}
+
+/// Writes down what waits for the database, beside everything else.
+fn keep(withdrawals: &Arc<Withdrawals>) {
+    let withdrawals = Arc::clone(withdrawals);
+    // Each writes all that there is by then.
+    drop(tokio::task::spawn_blocking(move || {
+        if let Err(error) = withdrawals.save() {
+            tracing::warn!(%error, "withdrawn keys can't be kept beside the spool");
+        }
+    }));
+}
+
 struct Follower {
     of: Following,
     driver: Arc<Driver>,
@@ -151,13 +187,11 @@ struct Follower {
     database: Arc<str>,
     /// The last change that is known.
     changed: i64,
-    /// When the database was read last; `None`: nothing is known.
-    read_at: Option<UnixMillis>,
+    read_at: ReadAt,
     /// Whether it has been said that the database is away.
     is_away: bool,
     copies: Copies,
     used: Used,
-    announced: Announced,
 }
 
 impl Follower {
@@ -169,44 +203,24 @@ impl Follower {
             accounts: None,
             database: Arc::default(),
             changed: 0,
-            read_at: None,
+            read_at: ReadAt::default(),
             is_away: false,
             used: Used::default(),
-            announced: Announced::default(),
         }
     }
 
     async fn run(mut self, known: oneshot::Sender<()>, stop: CancellationToken) {
+        let mut watch = Watch::new(&self.of, &self.driver, &self.read_at);
         if let Err(error) = self.load().await {
             self.away(&error);
             self.go_on_from_copy();
         }
-        self.announced.follow(&self.driver).await;
-        self.look();
+        watch.round().await;
         // Whoever waits for it may have ended.
         let _ = known.send(());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(POLL_EVERY) => {}
-            }
-            let polled = tokio::select! {
-                () = stop.cancelled() => break,
-                polled = self.poll() => polled,
-            };
-            match polled {
-                Ok(()) => self.is_away = false,
-                Err(error) => self.away(&error),
-            }
-            self.announced.follow(&self.driver).await;
-            self.look();
-            let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
-            let table = &table.keys.stored;
-            self.copies
-                .keep(&self.database, self.changed, self.read_at, table);
-            if let Some(accounts) = &self.accounts {
-                self.used.write_in_time(accounts, table, now).await;
-            }
+        tokio::select! {
+            () = self.read_on(&stop) => {}
+            () = watch.run() => {}
         }
         let last = async {
             if let Some(accounts) = &self.accounts {
@@ -216,6 +230,31 @@ impl Follower {
             }
         };
         let _ = tokio::time::timeout(LAST_WRITE_MAX, last).await;
+    }
+
+    /// Until it is told to stop.
+    async fn read_on(&mut self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
+            let polled = tokio::select! {
+                () = stop.cancelled() => return,
+                polled = self.poll() => polled,
+            };
+            match polled {
+                Ok(()) => self.is_away = false,
+                Err(error) => self.away(&error),
+            }
+            let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
+            let (table, read_at) = (&table.keys.stored, self.read_at.get());
+            self.copies
+                .keep(&self.database, self.changed, read_at, table);
+            if let Some(accounts) = &self.accounts {
+                self.used.write_in_time(accounts, table, now);
+            }
+        }
     }
 
     /// Reads all keys.
@@ -231,10 +270,13 @@ impl Follower {
         let read_at = self.driver.clock().now();
         let mut load = accounts.load().await?;
         let table = read_table(&mut load).await?;
-        apply::whole(&self.driver, self.announced.without(table));
+        if self.of.withdrawals.hold_against(&table) {
+            keep(&self.of.withdrawals);
+        }
+        apply::whole(&self.driver, table, &self.of.withdrawals);
         self.database = Arc::clone(load.database());
         self.changed = load.changed();
-        self.read_at = Some(read_at);
+        self.read_at.set(read_at);
         self.accounts = Some(accounts);
         self.copies.begin_anew();
         Ok(())
@@ -259,13 +301,13 @@ impl Follower {
             if let Some(last) = changes.keys.last() {
                 self.changed = follow::changed_of(last);
                 let changes = changes.keys.iter().map(change);
-                let changes = self.announced.without_those_of(changes.collect());
+                let changes = self.of.withdrawals.without_those_of(changes.collect());
                 self.copies.add(&changes);
                 apply::changes(&self.driver, changes);
             }
             if !more {
-                self.read_at = Some(read_at);
-                return Ok(());
+                self.read_at.set(read_at);
+                return late::tell(&accounts, &self.of.withdrawals).await;
             }
         }
     }
@@ -277,8 +319,10 @@ impl Follower {
                     keys = copy.table.len(),
                     "the keys of an earlier process count until the database answers"
                 );
-                apply::whole(&self.driver, self.announced.without(copy.table));
-                self.read_at = Some(copy.read_at);
+                apply::whole(&self.driver, copy.table, &self.of.withdrawals);
+                // A clock that was set back makes nothing younger than it is.
+                self.read_at
+                    .set(copy.read_at.min(self.driver.clock().now()));
             }
             Ok(None) => {
                 tracing::warn!(
@@ -295,27 +339,6 @@ impl Follower {
         if !std::mem::replace(&mut self.is_away, true) {
             tracing::warn!(%error, "the database of the keys is away; those that are known count");
         }
-    }
-
-    /// Tells how old what is known is, and ends its counting where it is too old.
-    fn look(&self) {
-        let now = self.driver.clock().now();
-        let age = self.read_at.map(|at| now.since(at));
-        let is_stale = age.is_none_or(|age| age > self.of.stale_max);
-        let snapshot = self.driver.snapshot();
-        if snapshot.keys.stored_is_stale != is_stale {
-            if is_stale {
-                tracing::error!("nobody knows which stored keys still count; they are refused");
-            }
-            apply::stale(&self.driver, is_stale);
-        }
-        self.of.metrics.stored_keys(snapshot.keys.stored.len());
-        self.of
-            .metrics
-            .stored_keys_age(age.unwrap_or(now.since(UnixMillis(0))));
-        // One whose configured keys can call is of use to them.
-        let is_of_use = !is_stale || !snapshot.keys.configured.is_empty();
-        self.of.readiness.set_keys(is_of_use);
     }
 }
 

@@ -2,12 +2,14 @@
 //! hear of it there though the database be away.
 //!
 //! Always holds: what was announced stays withdrawn here, whatever the database
-//! says of it later: one that was away when a key was withdrawn doesn't know.
+//! says of it later: one that was away when a key was withdrawn doesn't know until
+//! it is told.
 
-use super::apply;
+use super::{apply, keep};
+use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
+use crate::counters::Withdrawn;
 use crate::driver::Driver;
-use crate::identity::{Change, KeyTable};
-use std::collections::HashSet;
+use crate::identity::Change;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +19,19 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// The most pages of one round.
 const PAGES_MAX: usize = 100;
 
-/// What was announced.
+/// Who did it, where nobody says.
+const SOMEBODY: &str = "counter-store";
+
+/// How far what was announced was read.
 #[derive(Default)]
 pub(super) struct Announced {
-    /// The place in the list that is read.
+    /// The place in the list.
     place: Option<String>,
-    keys: HashSet<Arc<str>>,
 }
 
 impl Announced {
     /// Withdraws here what was announced since.
-    pub async fn follow(&mut self, driver: &Driver) {
+    pub async fn follow(&mut self, driver: &Driver, withdrawals: &Arc<Withdrawals>) {
         for _ in 0..PAGES_MAX {
             let asked = driver.counters().withdrawn(self.place.as_deref());
             let page = match tokio::time::timeout(TIMEOUT, asked).await {
@@ -40,29 +44,23 @@ impl Announced {
             };
             let Some(last) = page.last() else { return };
             self.place = Some(last.place.clone());
-            let keys: Vec<Arc<str>> = page.into_iter().map(|entry| entry.key.into()).collect();
-            self.keys.extend(keys.iter().map(Arc::clone));
+            let heard: Vec<Withdrawal> = page.into_iter().map(heard).collect();
+            let keys: Vec<Arc<str>> = heard.iter().map(|one| Arc::clone(&one.id)).collect();
+            // What the database has told of already isn't told to it again.
+            let snapshot = driver.snapshot();
+            let is_known = |id: &str| snapshot.keys.stored.by_id(id).is_none();
+            if withdrawals.hear(heard, is_known) {
+                keep(withdrawals);
+            }
             apply::changes(driver, keys.into_iter().map(Change::Remove).collect());
         }
     }
+}
 
-    /// Keys without those that were announced.
-    pub fn without(&self, table: KeyTable) -> KeyTable {
-        match self.keys.is_empty() {
-            true => table,
-            false => table.changed(self.keys.iter().map(Arc::clone).map(Change::Remove)),
-        }
-    }
-
-    /// Changes that bring none of them back.
-    pub fn without_those_of(&self, mut changes: Vec<Change>) -> Vec<Change> {
-        for change in &mut changes {
-            if let Change::Put(key) = change
-                && self.keys.contains(&key.id)
-            {
-                *change = Change::Remove(Arc::clone(&key.id));
-            }
-        }
-        changes
+fn heard(told: Withdrawn) -> Withdrawal {
+    Withdrawal {
+        id: told.key.into(),
+        actor: told.by.as_deref().unwrap_or(SOMEBODY).into(),
+        at: told.at,
     }
 }
