@@ -14,6 +14,7 @@
 //! | [`allowed_copy`] | those in a file, for when the database is away |
 //! | [`audit`] | what was done, by whom, in a chain |
 //! | [`follow`] | all keys, and then what changes |
+//! | [`withdrawals`] | what was withdrawn while the database was away, until it knows |
 //! | [`copy`] | the keys in a file, for when the database is away |
 //! | [`making`] | new keys and names |
 //! | `write`, `read`, `lasting`, `head`, `row`, `error` | the database's part |
@@ -24,6 +25,7 @@
 //! - changes come one after the other, each with a number, and a number that can
 //!   be seen has all before it: who follows misses nothing;
 //! - what is done and that it was done are one transaction;
+//! - nothing is done with a token that was withdrawn before;
 //! - both engines give the same answers: one suite runs on both.
 //!
 //! Left to others: what a digest is made with (`identity`), what a key's own
@@ -47,6 +49,7 @@ mod read;
 mod row;
 pub mod token;
 pub mod top_ups;
+pub mod withdrawals;
 mod write;
 
 pub use error::AccountsError;
@@ -164,6 +167,15 @@ impl Accounts {
         write::revoke(&self.pool, by, id).await
     }
 
+    /// Withdraws a key that was withdrawn elsewhere before, whatever became of who
+    /// did it since.
+    ///
+    /// # Errors
+    /// As [`Accounts::revoke`].
+    pub async fn revoke_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+        write::revoke_late(&self.pool, by, id).await
+    }
+
     /// A key, whether it counts or not.
     ///
     /// # Errors
@@ -222,7 +234,7 @@ impl Accounts {
         token::list(&self.pool).await
     }
 
-    /// Withdraws a token; whether it wasn't before.
+    /// Withdraws a token and all that were made with it; whether it wasn't before.
     ///
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].

@@ -10,6 +10,7 @@
 //! | `usage`, `described` | reports |
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
 //! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
+//! | `withdrawn` | what is withdrawn, while the database is away too |
 //! | `configuration` | what weir runs on, and what another text would change |
 //! | `reload` | reading the configuration anew |
 //! | `openapi` | all of this, as an OpenAPI document |
@@ -18,7 +19,8 @@
 //! Anything else is 404 or 405. All but metrics is JSON.
 //!
 //! Always holds: nobody is told or does more than their role allows; each change
-//! is told to the audit, or isn't made; no answer, error, metric or line of the log
+//! is told to the audit, or isn't made (of a key that is withdrawn while the database
+//! is away, the audit is told when it is back); no answer, error, metric or line of the log
 //! holds a secret, but for the one answer that tells a new one.
 //!
 //! Always holds: whatever peers do, at most [`CONNECTIONS_MAX`] are served at a
@@ -53,6 +55,7 @@ mod tokens;
 mod top_ups;
 mod tries;
 mod usage;
+mod withdrawn;
 
 pub use access::{Access, CertificateNames};
 pub use configuration::ConfigurationApi;

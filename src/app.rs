@@ -101,7 +101,7 @@ async fn run(
     vocabularies::warm(&config.snapshot).await?;
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
-    let following = Following::of(&config, &metrics, &readiness);
+    let following = Following::of(&config, admin.withdrawals(), &metrics, &readiness);
     let driver = Driver::new(
         Arc::new(config.snapshot),
         settings,

@@ -114,6 +114,10 @@ impl CounterError {
 pub struct Withdrawn {
     pub place: String,
     pub key: String,
+    /// Who did it, where that was told.
+    pub by: Option<String>,
+    /// By the store's clock.
+    pub at: UnixMillis,
 }
 
 impl Counters {
@@ -312,12 +316,13 @@ impl Counters {
         }
     }
 
-    /// Tells all sidecars of the store that a stored key counts no more. Memory is
+    /// Tells all sidecars of the store that a stored key counts no more, and by whom
+    /// it was withdrawn. Memory is
     /// nobody else's.
-    pub async fn withdraw(&self, key: &str) -> Result<(), CounterError> {
+    pub async fn withdraw(&self, key: &str, by: &str) -> Result<(), CounterError> {
         match self {
             Counters::Memory(_) => Ok(()),
-            Counters::Redis(redis) => redis.withdraw(key).await,
+            Counters::Redis(redis) => redis.withdraw(key, by).await,
         }
     }
 

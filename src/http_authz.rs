@@ -14,13 +14,15 @@
 //! refused. A call whose path would carry a key on is refused, as this answer
 //! can't change it. Whatever peers do, at most [`CONNECTIONS_MAX`] are served at
 //! a time, with a head of at most [`HEAD_BYTES_MAX`] and [`HEADERS_MAX`], which
-//! takes at most [`IDLE_MAX`], and a body that takes at most [`BODY_MAX`].
+//! takes at most [`IDLE_MAX`], and a body that takes at most [`BODY_MAX`]; all bodies
+//! together take at most [`BODIES_BYTES_MAX`].
 //!
 //! Left to others: the judgement (`exchange::door`), a runtime (`app`), how
 //! connections come in (`transport`).
 
 mod answer;
 mod ask;
+mod room;
 
 use crate::driver::Driver;
 use crate::telemetry::readiness::Readiness;
@@ -29,6 +31,8 @@ use answer::Answer;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use room::BODIES_BYTES_MAX;
+use room::Room;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -61,11 +65,16 @@ const STOP_MAX: Duration = Duration::from_secs(1);
 pub struct HttpAuthz {
     driver: Arc<Driver>,
     readiness: Arc<Readiness>,
+    room: Room,
 }
 
 impl HttpAuthz {
     pub fn new(driver: Arc<Driver>, readiness: Arc<Readiness>) -> Self {
-        Self { driver, readiness }
+        Self {
+            room: Room::new(driver.settings().body_bytes_max),
+            driver,
+            readiness,
+        }
     }
 
     /// Serves until `shutdown` resolves, then lets open requests end.
@@ -118,13 +127,15 @@ impl HttpAuthz {
             return Ok(answer::not_now());
         }
         let body_bytes_max = self.driver.settings().body_bytes_max;
-        Ok(match ask::check(request, body_bytes_max).await {
-            Ok(check) => match self.driver.check(check).await {
-                Ok(passed) => answer::passed(&passed),
-                Err(rendered) => answer::refused(rendered),
+        Ok(
+            match ask::check(request, body_bytes_max, &self.room).await {
+                Ok((check, _room)) => match self.driver.check(check).await {
+                    Ok(passed) => answer::passed(&passed),
+                    Err(rendered) => answer::refused(rendered),
+                },
+                Err(error) => answer::unanswerable(&error),
             },
-            Err(error) => answer::unanswerable(&error),
-        })
+        )
     }
 }
 

@@ -157,8 +157,7 @@ pub(super) async fn append(
 
 /// Adds something that was done to what isn't kept here.
 pub(super) async fn note(pool: &Pool, by: Actor<'_>, deed: Deed<'_>) -> Result<(), AccountsError> {
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    let (mut tx, mut head) = head::begin(pool, by).await?;
     append(&mut tx, &mut head, by, vec![deed]).await?;
     head.keep(&mut tx).await?;
     tx.commit().await?;

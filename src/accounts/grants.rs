@@ -7,9 +7,10 @@ use super::approvals::answer::{answer, to_answer};
 use super::approvals::{State, StoredRequest};
 use super::audit::{self, Deed};
 use super::error::AccountsError;
+use super::head::{self, Head};
 use super::lasting::{LastingAsked, page, room, state, take_back};
 use super::row::{self, Reader};
-use super::{Accounts, Actor, head};
+use super::{Accounts, Actor};
 use crate::ledger::store::database::{Sql, Tx, Type, Value};
 use crate::policy::grants::{Allowance, GRANTS_OF_TENANT_MAX, Grant, GrantChange};
 use crate::units::UnixMillis;
@@ -192,8 +193,7 @@ impl Accounts {
     /// [`AccountsError::Taken`] where another has its id; [`AccountsError::Full`];
     /// [`AccountsError::Database`].
     pub async fn grant(&self, by: Actor<'_>, new: NewGrant) -> Result<StoredGrant, AccountsError> {
-        let mut tx = self.pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
+        let (mut tx, mut head) = head::begin(&self.pool, by).await?;
         let tenant = &new.grant.tenant;
         room(
             &mut tx,
@@ -279,32 +279,47 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].
     pub async fn revoke_grant(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        let mut tx = self.pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
-        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-        let old = fetch(&mut tx, sql).await?.pop();
-        let old = old.ok_or(AccountsError::Unknown("grant"))?;
-        if old.revoked_at.is_some() {
-            return Ok(false);
-        }
-        let revoked = StoredGrant {
-            revoked_at: Some(by.at),
-            changed: head.next(),
-            ..old.clone()
-        };
-        take_back(&mut tx, "approval_grants", id, by.at, revoked.changed).await?;
-        let deed = Deed {
-            action: "grant.revoke",
-            subject: id,
-            tenant: Some(&old.grant.tenant),
-            before: Some(old.to_json(by.at)),
-            after: Some(revoked.to_json(by.at)),
-        };
-        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-        head.keep(&mut tx).await?;
-        tx.commit().await?;
-        Ok(true)
+        revoke_in(head::begin(&self.pool, by).await?, by, id).await
     }
+
+    /// Takes back one that was taken back elsewhere before, whatever became of who did
+    /// it since.
+    ///
+    /// # Errors
+    /// As [`Accounts::revoke_grant`].
+    pub async fn revoke_grant_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+        revoke_in(head::begin_late(&self.pool).await?, by, id).await
+    }
+}
+
+async fn revoke_in(
+    (mut tx, mut head): (Tx, Head),
+    by: Actor<'_>,
+    id: &str,
+) -> Result<bool, AccountsError> {
+    let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
+    let old = fetch(&mut tx, sql).await?.pop();
+    let old = old.ok_or(AccountsError::Unknown("grant"))?;
+    if old.revoked_at.is_some() {
+        return Ok(false);
+    }
+    let revoked = StoredGrant {
+        revoked_at: Some(by.at),
+        changed: head.next(),
+        ..old.clone()
+    };
+    take_back(&mut tx, "approval_grants", id, by.at, revoked.changed).await?;
+    let deed = Deed {
+        action: "grant.revoke",
+        subject: id,
+        tenant: Some(&old.grant.tenant),
+        before: Some(old.to_json(by.at)),
+        after: Some(revoked.to_json(by.at)),
+    };
+    audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+    head.keep(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 fn select(tx: &Tx, which: &str) -> Sql {

@@ -3,7 +3,8 @@
 
 use super::error::AccountsError;
 use super::row::Reader;
-use crate::ledger::store::database::{Dialect, Tx, Type, Value};
+use super::{Actor, token};
+use crate::ledger::store::database::{Dialect, Pool, Tx, Type, Value};
 use crate::ledger::store::verify::Place;
 
 /// How far the changes and the audit are.
@@ -38,9 +39,28 @@ pub async fn read(tx: &mut Tx) -> Result<Head, AccountsError> {
     })
 }
 
+/// A transaction that changes something, for who still may: a token that was
+/// withdrawn since it was let in does nothing more.
+pub async fn begin(pool: &Pool, by: Actor<'_>) -> Result<(Tx, Head), AccountsError> {
+    let (mut tx, head) = begin_late(pool).await?;
+    match token::is_revoked(&mut tx, by.name).await? {
+        false => Ok((tx, head)),
+        true => Err(AccountsError::Over(
+            "is asked with a token that was revoked",
+        )),
+    }
+}
+
+/// A transaction that writes down what was done before, by whoever might then.
+pub async fn begin_late(pool: &Pool) -> Result<(Tx, Head), AccountsError> {
+    let mut tx = pool.write().await?;
+    let head = lock(&mut tx).await?;
+    Ok((tx, head))
+}
+
 /// As it is, and nobody else changes anything until the transaction ends. A
 /// writing transaction of SQLite keeps others out by itself.
-pub async fn lock(tx: &mut Tx) -> Result<Head, AccountsError> {
+async fn lock(tx: &mut Tx) -> Result<Head, AccountsError> {
     if tx.dialect() == Dialect::Postgres {
         let sql = tx.sql("SELECT changed FROM accounts_head WHERE one = 1 FOR UPDATE");
         tx.number(sql).await?;

@@ -116,8 +116,7 @@ pub(super) async fn create(
         revoked_at: None,
         last_used_hour: None,
     };
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    let (mut tx, mut head) = head::begin(pool, by).await?;
     let into = format!("admin_tokens ({COLUMNS})");
     let after = "ON CONFLICT DO NOTHING RETURNING id";
     let added = tx
@@ -160,35 +159,60 @@ pub(super) async fn list(pool: &Pool) -> Result<Vec<AdminToken>, AccountsError> 
 }
 
 pub(super) async fn revoke(pool: &Pool, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    let (mut tx, mut head) = head::begin(pool, by).await?;
     let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
     let old = fetch(&mut tx, sql).await?.pop();
     let old = old.ok_or(AccountsError::Unknown("token"))?;
     if old.revoked_at.is_some() {
         return Ok(false);
     }
-    let revoked = AdminToken {
-        revoked_at: Some(by.at),
-        ..old.clone()
-    };
-    let sql = tx
-        .sql("UPDATE admin_tokens SET revoked_at_ms = ")
-        .bind(row::at(revoked.revoked_at))
-        .and(" WHERE id = ")
-        .bind(Value::Text(id.to_owned()));
-    tx.execute(sql).await?;
-    let deed = Deed {
-        action: "token.revoke",
-        subject: id,
-        tenant: old.role.tenant().map(|tenant| &**tenant),
-        before: Some(old.to_json()),
-        after: Some(revoked.to_json()),
-    };
-    audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+    for old in with_those_it_made(&mut tx, old).await? {
+        let revoked = AdminToken {
+            revoked_at: Some(by.at),
+            ..old.clone()
+        };
+        let sql = tx
+            .sql("UPDATE admin_tokens SET revoked_at_ms = ")
+            .bind(row::at(revoked.revoked_at))
+            .and(" WHERE id = ")
+            .bind(Value::Text(old.id.to_string()));
+        tx.execute(sql).await?;
+        let deed = Deed {
+            action: "token.revoke",
+            subject: &old.id,
+            tenant: old.role.tenant().map(|tenant| &**tenant),
+            before: Some(old.to_json()),
+            after: Some(revoked.to_json()),
+        };
+        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+    }
     head.keep(&mut tx).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// A token, and all that were made with it, or with one of them, and aren't
+/// withdrawn: none outlives its maker.
+async fn with_those_it_made(
+    tx: &mut Tx,
+    token: AdminToken,
+) -> Result<Vec<AdminToken>, AccountsError> {
+    let mut all = vec![token];
+    let mut asked = 0;
+    while let Some(maker) = all.get(asked) {
+        let sql = select(tx, "created_by = ").bind(Value::Text(maker.id.to_string()));
+        let made = fetch(tx, sql.and(" AND revoked_at_ms IS NULL ORDER BY id")).await?;
+        // No token is made by one that it made.
+        all.extend(made);
+        asked += 1;
+    }
+    Ok(all)
+}
+
+/// Whether there is a token of this name that was withdrawn.
+pub(super) async fn is_revoked(tx: &mut Tx, name: &str) -> Result<bool, AccountsError> {
+    let sql = select(tx, "revoked_at_ms IS NOT NULL AND id = ").bind(Value::Text(name.to_owned()));
+    Ok(!fetch(tx, sql).await?.is_empty())
 }
 
 fn select(tx: &Tx, which: &str) -> Sql {

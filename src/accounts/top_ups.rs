@@ -5,9 +5,10 @@
 
 use super::audit::{self, Deed};
 use super::error::AccountsError;
+use super::head::{self, Head};
 use super::lasting::{LastingAsked, page, room, state, take_back};
 use super::row::{self, Reader};
-use super::{Accounts, Actor, head};
+use super::{Accounts, Actor};
 use crate::ledger::store::database::{Sql, Tx, Type, Value};
 use crate::limits::{Dimension, Unit};
 use crate::policy::top_ups::{TOP_UPS_OF_TENANT_MAX, TopUp, TopUpChange};
@@ -156,8 +157,7 @@ impl Accounts {
     /// [`AccountsError::Taken`] where another has its id; [`AccountsError::Full`];
     /// [`AccountsError::Database`].
     pub async fn top_up(&self, by: Actor<'_>, new: TopUp) -> Result<StoredTopUp, AccountsError> {
-        let mut tx = self.pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
+        let (mut tx, mut head) = head::begin(&self.pool, by).await?;
         let tenant = &new.tenant;
         room(
             &mut tx,
@@ -226,32 +226,47 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].
     pub async fn revoke_top_up(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        let mut tx = self.pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
-        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-        let old = fetch(&mut tx, sql).await?.pop();
-        let old = old.ok_or(AccountsError::Unknown("top-up"))?;
-        if old.revoked_at.is_some() {
-            return Ok(false);
-        }
-        let revoked = StoredTopUp {
-            revoked_at: Some(by.at),
-            changed: head.next(),
-            ..old.clone()
-        };
-        take_back(&mut tx, "budget_top_ups", id, by.at, revoked.changed).await?;
-        let deed = Deed {
-            action: "budget.revoke-top-up",
-            subject: id,
-            tenant: Some(&old.top_up.tenant),
-            before: Some(old.to_json(by.at)),
-            after: Some(revoked.to_json(by.at)),
-        };
-        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-        head.keep(&mut tx).await?;
-        tx.commit().await?;
-        Ok(true)
+        revoke_in(head::begin(&self.pool, by).await?, by, id).await
     }
+
+    /// Takes back one that was taken back elsewhere before, whatever became of who did
+    /// it since.
+    ///
+    /// # Errors
+    /// As [`Accounts::revoke_top_up`].
+    pub async fn revoke_top_up_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+        revoke_in(head::begin_late(&self.pool).await?, by, id).await
+    }
+}
+
+async fn revoke_in(
+    (mut tx, mut head): (Tx, Head),
+    by: Actor<'_>,
+    id: &str,
+) -> Result<bool, AccountsError> {
+    let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
+    let old = fetch(&mut tx, sql).await?.pop();
+    let old = old.ok_or(AccountsError::Unknown("top-up"))?;
+    if old.revoked_at.is_some() {
+        return Ok(false);
+    }
+    let revoked = StoredTopUp {
+        revoked_at: Some(by.at),
+        changed: head.next(),
+        ..old.clone()
+    };
+    take_back(&mut tx, "budget_top_ups", id, by.at, revoked.changed).await?;
+    let deed = Deed {
+        action: "budget.revoke-top-up",
+        subject: id,
+        tenant: Some(&old.top_up.tenant),
+        before: Some(old.to_json(by.at)),
+        after: Some(revoked.to_json(by.at)),
+    };
+    audit::append(&mut tx, &mut head, by, vec![deed]).await?;
+    head.keep(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 fn select(tx: &Tx, which: &str) -> Sql {

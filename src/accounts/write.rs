@@ -38,8 +38,7 @@ pub struct Successor {
 }
 
 pub async fn create(pool: &Pool, by: Actor<'_>, key: NewKey) -> Result<StoredKey, AccountsError> {
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    let (mut tx, mut head) = head::begin(pool, by).await?;
     let added = add(&mut tx, &mut head, by, vec![key], "key.create").await?;
     let key = added.into_iter().next();
     let key = key.ok_or(AccountsError::Taken("key"))?;
@@ -61,8 +60,7 @@ pub async fn import(
             return Ok(imported);
         }
         let names: Vec<Arc<str>> = some.iter().map(|key| Arc::clone(&key.id)).collect();
-        let mut tx = pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
+        let (mut tx, mut head) = head::begin(pool, by).await?;
         let added = add(&mut tx, &mut head, by, some, "key.import").await?;
         head.keep(&mut tx).await?;
         tx.commit().await?;
@@ -116,8 +114,7 @@ pub async fn rotate(
     to: Successor,
     overlap: Millis,
 ) -> Result<StoredKey, AccountsError> {
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    let (mut tx, mut head) = head::begin(pool, by).await?;
     let old = read::one(&mut tx, id).await?;
     let old = old.ok_or(AccountsError::Unknown("key"))?;
     match old.state(by.at) {
@@ -149,8 +146,18 @@ pub async fn rotate(
 }
 
 pub async fn revoke(pool: &Pool, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-    let mut tx = pool.write().await?;
-    let mut head = head::lock(&mut tx).await?;
+    revoke_in(head::begin(pool, by).await?, by, id).await
+}
+
+pub async fn revoke_late(pool: &Pool, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
+    revoke_in(head::begin_late(pool).await?, by, id).await
+}
+
+async fn revoke_in(
+    (mut tx, mut head): (Tx, Head),
+    by: Actor<'_>,
+    id: &str,
+) -> Result<bool, AccountsError> {
     let old = read::one(&mut tx, id).await?;
     let old = old.ok_or(AccountsError::Unknown("key"))?;
     if old.revoked_at.is_some() {

@@ -46,7 +46,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         of::<health::__path_scrape>(Nothing, get(health::scrape)),
         of::<openapi::__path_document>(Nothing, get(openapi::document)),
         of::<limits::__path_show>(See, get(limits::show)),
-        of::<limits::__path_reset>(Change, delete(limits::reset)),
+        of::<limits::__path_reset>(ChangeAll, delete(limits::reset)),
         of::<limits::__path_rebuild>(ChangeAll, post(limits::rebuild)),
         of::<usage::__path_report>(See, get(usage::report)),
         of::<usage::__path_top>(See, get(usage::top)),

@@ -4,8 +4,8 @@ use super::AdminState;
 use super::answer::{Answer, Parameters, Told, Wrong, read};
 use super::approvals::{ROWS, shown};
 use super::caller::Caller;
-use super::keys::tell_sidecars;
 use super::tokens::Revoked;
+use super::withdrawn::{Kind, withdrawn};
 use crate::accounts::approvals::PAGE_ROWS_MAX;
 use crate::accounts::granting::{self, Terms, Whom};
 use crate::accounts::grants::StoredGrant;
@@ -201,7 +201,8 @@ pub(super) async fn create(
     shown(made.await?.to_json(now)).map(Told)
 }
 
-/// Takes a grant back: it counts nowhere a few seconds later.
+/// Takes a grant back: it counts nowhere a few seconds later. While the database is
+/// away it counts no more here, and the database is told when it is back.
 #[utoipa::path(
     delete, path = "/v1/grants/{id}",
     params(("id" = String, Path, description = "The grant's id")),
@@ -212,13 +213,16 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Revoked> {
-    let found = seen(&state, &caller, &id).await?;
+    let revoked = revoked(&state, &caller, &id).await;
+    withdrawn(&state, &caller, &id, Kind::Grant, revoked).await
+}
+
+async fn revoked(state: &AdminState, caller: &Caller, id: &str) -> Result<bool, Wrong> {
+    let found = seen(state, caller, id).await?;
     caller.may_change(&found.grant.tenant)?;
     let (name, at) = (&caller.name, state.access.now());
     let revoked = state
         .accounts
-        .with(|accounts| async move { accounts.revoke_grant(Actor { name, at }, &id).await });
-    let revoked = revoked.await?;
-    tell_sidecars(&state, &found.grant.id).await;
-    Ok(Revoked::of(revoked))
+        .with(|accounts| async move { accounts.revoke_grant(Actor { name, at }, id).await });
+    revoked.await
 }

@@ -7,6 +7,7 @@ use super::AdminState;
 use super::answer::{Answer, Parameters, Told, Wrong, read};
 use super::caller::Caller;
 use super::tokens::Revoked;
+use super::withdrawn::{Kind, withdrawn};
 use crate::accounts::{Actor, Listing, PAGE_KEYS_MAX, StoredKey, Successor, making};
 use crate::units::{Millis, UnixMillis};
 use axum::Extension;
@@ -264,7 +265,8 @@ pub(super) async fn rotate(
     }))
 }
 
-/// Withdraws a key: it counts nowhere a few seconds later.
+/// Withdraws a key: it counts nowhere a few seconds later. While the database is away
+/// it counts no more here, and the database is told when it is back.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}",
     params(("id" = String, Path, description = "The key's name")),
@@ -275,26 +277,18 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Revoked> {
-    let key = seen(&state, &caller, &id).await?;
+    let revoked = revoked(&state, &caller, &id).await;
+    withdrawn(&state, &caller, &id, Kind::Key, revoked).await
+}
+
+async fn revoked(state: &AdminState, caller: &Caller, id: &str) -> Result<bool, Wrong> {
+    let key = seen(state, caller, id).await?;
     caller.may_change(&key.attributes.tenant)?;
     let (name, at) = (&caller.name, state.access.now());
     let revoked = state
         .accounts
-        .with(|accounts| async move { accounts.revoke(Actor { name, at }, &id).await });
-    let revoked = revoked.await?;
-    tell_sidecars(&state, &key.id).await;
-    Ok(Revoked::of(revoked))
-}
-
-/// By way of the counter store too, where they have one in common: they follow the
-/// database anyhow.
-pub(super) async fn tell_sidecars(state: &AdminState, id: &str) {
-    let Ok(driver) = state.limits.driver() else {
-        return;
-    };
-    if let Err(error) = driver.counters().withdraw(id).await {
-        tracing::warn!(%error, id, "the counter store isn't told of what was withdrawn");
-    }
+        .with(|accounts| async move { accounts.revoke(Actor { name, at }, id).await });
+    revoked.await
 }
 
 /// Brings keys from elsewhere, or their hashes.

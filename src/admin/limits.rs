@@ -9,8 +9,10 @@
 //! The first two do so for a page of them: where there are more, `next` of the answer is
 //! what to ask `after` for the page that follows.
 //!
-//! Always holds: nothing is put at rest that the audit wasn't told of before. What
-//! tenants share is shown to nobody who may see one tenant only.
+//! Always holds: nothing is put at rest that the audit wasn't told of before, and not
+//! by who may change one tenant only: that one's budgets are set by others. What
+//! tenants share is shown to nobody who may see one tenant only, in the audit
+//! neither.
 
 use super::AdminState;
 use super::answer::{Answer, Parameters, Told, Wrong, json};
@@ -221,7 +223,9 @@ pub(super) async fn reset(
     let page = page(&asked)?;
     caller.may_change(page.tenant)?;
     let driver = state.limits.driver()?;
-    let before = Limits::of(driver, page, &caller).await?;
+    let mut before = Limits::of(driver, page, &caller).await?;
+    // They aren't put at rest, and a tenant's audit is the tenant's to see.
+    before.limits.retain(|counter| !counter.shared);
     let change = |action, before, after| Change {
         action,
         subject: page.tenant,

@@ -3,6 +3,7 @@
 use super::answer::Wrong;
 use super::caller::Caller;
 use crate::accounts::audit::Deed;
+use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
 use crate::accounts::{Accounts, AccountsError, Actor, AdminToken};
 use crate::identity::{Pepper, Peppers};
 use crate::ledger::store::StoreConfig;
@@ -18,6 +19,10 @@ use tokio::sync::OnceCell;
 /// Within what a whole request may take.
 const WORK_MAX: Duration = Duration::from_secs(7);
 
+/// How long it may take to note that a token was used: who asks doesn't wait for
+/// others that write.
+const NOTE_MAX: Duration = Duration::from_millis(250);
+
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 /// Where accounts are kept, and what their secrets are digested with.
@@ -25,6 +30,7 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 pub struct AccountsApi {
     config: Option<Arc<StoreConfig>>,
     peppers: Arc<ArcSwapOption<Peppers>>,
+    withdrawals: Arc<Withdrawals>,
     /// Opened when first asked.
     opened: Arc<OnceCell<Accounts>>,
 }
@@ -37,10 +43,15 @@ impl fmt::Debug for AccountsApi {
 
 impl AccountsApi {
     /// `None`: the ledger, if there is one, has no database.
-    pub fn new(config: Option<StoreConfig>, peppers: Option<Peppers>) -> Self {
+    pub fn new(
+        config: Option<StoreConfig>,
+        peppers: Option<Peppers>,
+        withdrawals: Arc<Withdrawals>,
+    ) -> Self {
         Self {
             config: config.map(Arc::new),
             peppers: Arc::new(ArcSwapOption::from_pointee(peppers)),
+            withdrawals,
             opened: Arc::default(),
         }
     }
@@ -81,6 +92,20 @@ impl AccountsApi {
         }
     }
 
+    /// Takes what is withdrawn while the database is away, and has it on disk:
+    /// whoever follows the database tells it then.
+    pub(super) async fn withdraw(&self, one: Withdrawal) -> Result<(), Wrong> {
+        let withdrawals = Arc::clone(&self.withdrawals);
+        let kept = tokio::task::spawn_blocking(move || withdrawals.add(one)).await;
+        match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Wrong::busy(format!(
+                "the database is away, and so is the disk that could keep it until then: {error}"
+            ))),
+            Err(_) => Err(Wrong::busy("it couldn't be kept")),
+        }
+    }
+
     pub(super) async fn find_token(
         &self,
         token: &str,
@@ -97,9 +122,12 @@ impl AccountsApi {
                 if let Some(token) = &found
                     && token.last_used_hour.is_none_or(|known| known < hour)
                 {
-                    accounts
-                        .tokens_used(vec![(Arc::clone(&token.id), hour)])
-                        .await?;
+                    let hours = vec![(Arc::clone(&token.id), hour)];
+                    let noted = tokio::time::timeout(NOTE_MAX, accounts.tokens_used(hours));
+                    // It counts all the same; the next time it may be noted.
+                    if !matches!(noted.await, Ok(Ok(()))) {
+                        tracing::debug!(token = %token.id, "when it was used can't be noted now");
+                    }
                 }
                 Ok(found)
             });

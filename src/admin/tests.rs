@@ -85,7 +85,7 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
         now: Pepper::new(PEPPER.as_bytes()).unwrap(),
         before: None,
     };
-    let accounts = AccountsApi::new(store.clone(), Some(peppers));
+    let accounts = AccountsApi::new(store.clone(), Some(peppers), Arc::default());
     let config = config();
     let configuration = ConfigurationApi::new(&config);
     let (reload, mut asks) = ReloadApi::new();

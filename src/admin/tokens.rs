@@ -58,6 +58,12 @@ pub(super) struct TokenWanted {
 pub(super) struct Revoked {
     /// Whether it wasn't before.
     revoked: bool,
+    /// Of a key, a grant or a top-up: the database is away. It counts no more here, nor
+    /// where sidecars share a counter store; the database and its audit are told when
+    /// it is back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    database_away: bool,
 }
 
 impl From<&AdminToken> for Token {
@@ -77,7 +83,18 @@ impl From<&AdminToken> for Token {
 
 impl Revoked {
     pub(super) fn of(revoked: bool) -> Told<Self> {
-        Told(Self { revoked })
+        Told(Self {
+            revoked,
+            database_away: false,
+        })
+    }
+
+    /// The database isn't told yet.
+    pub(super) fn meanwhile() -> Told<Self> {
+        Told(Self {
+            revoked: true,
+            database_away: true,
+        })
     }
 }
 
@@ -166,7 +183,7 @@ fn ends(
     }
 }
 
-/// Withdraws a token: it counts no more at once.
+/// Withdraws a token and all that were made with it: they count no more at once.
 #[utoipa::path(
     delete, path = "/v1/tokens/{id}",
     params(("id" = String, Path, description = "The token's name")),

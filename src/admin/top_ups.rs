@@ -6,8 +6,8 @@ use super::answer::{Answer, Told, Wrong, read};
 use super::approvals::shown;
 use super::caller::Caller;
 use super::grants::asked;
-use super::keys::tell_sidecars;
 use super::tokens::Revoked;
+use super::withdrawn::{Kind, withdrawn};
 use crate::accounts::granting::{self, Addition};
 use crate::accounts::{Actor, making};
 use crate::limits::{Dimension, Unit};
@@ -172,7 +172,8 @@ fn dimensions(of: &BTreeMap<String, String>) -> Result<Vec<(Dimension, Arc<str>)
 }
 
 /// Takes back what was added: it counts nowhere a few seconds later. What was used of
-/// it stays used.
+/// it stays used. While the database is away it counts no more here, and the database
+/// is told when it is back.
 #[utoipa::path(
     delete, path = "/v1/budgets/top-ups/{id}",
     params(("id" = String, Path, description = "The top-up's id")),
@@ -183,11 +184,10 @@ pub(super) async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer<Revoked> {
-    let (name, at, subject) = (&caller.name, state.access.now(), id.clone());
+    let (name, at, top_up) = (&caller.name, state.access.now(), &id);
     let revoked = state
         .accounts
-        .with(|accounts| async move { accounts.revoke_top_up(Actor { name, at }, &id).await });
-    let revoked = revoked.await?;
-    tell_sidecars(&state, &subject).await;
-    Ok(Revoked::of(revoked))
+        .with(|accounts| async move { accounts.revoke_top_up(Actor { name, at }, top_up).await });
+    let revoked = revoked.await;
+    withdrawn(&state, &caller, &id, Kind::TopUp, revoked).await
 }

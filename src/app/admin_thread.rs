@@ -1,8 +1,10 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces, from
 //! which the configuration is read anew.
 
+use super::keys;
 use super::reload::{Origin, Reloader};
 use super::reports::database;
+use crate::accounts::withdrawals::Withdrawals;
 use crate::admin::{
     self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, ReloadApi, UsageApi,
 };
@@ -26,6 +28,7 @@ const REPORTS_END_MAX: Duration = Duration::from_secs(1);
 pub(super) struct AdminThread {
     traces: Option<Arc<Traces>>,
     driver: Arc<OnceLock<Arc<Driver>>>,
+    withdrawals: Arc<Withdrawals>,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
@@ -54,8 +57,9 @@ impl AdminThread {
         );
         let traces = traces(config, metrics, &runtime)?;
         let driver = Arc::default();
+        let withdrawals = keys::withdrawals(config)?;
         let (reload, asks) = ReloadApi::new();
-        let state = state(config, metrics, readiness, &driver, reload);
+        let state = state(config, metrics, readiness, &driver, reload, &withdrawals);
         let reloader = {
             let _within = runtime.enter();
             Reloader::new(config, origin, state.clone(), asks, Arc::clone(&driver))
@@ -82,9 +86,15 @@ impl AdminThread {
         Ok(Self {
             traces,
             driver,
+            withdrawals,
             stop,
             thread,
         })
+    }
+
+    /// What it was asked to withdraw while the database was away.
+    pub fn withdrawals(&self) -> &Arc<Withdrawals> {
+        &self.withdrawals
     }
 
     pub fn traces(&self) -> Option<Arc<Traces>> {
@@ -116,11 +126,12 @@ pub(super) fn state(
     readiness: &Arc<Readiness>,
     driver: &Arc<OnceLock<Arc<Driver>>>,
     reload: ReloadApi,
+    withdrawals: &Arc<Withdrawals>,
 ) -> AdminState {
     let token = config.listen.admin_token.as_ref();
     let store = config.ledger.as_ref().and_then(database);
     let peppers = config.snapshot.keys.peppers.clone();
-    let accounts = AccountsApi::new(store.clone(), peppers);
+    let accounts = AccountsApi::new(store.clone(), peppers, Arc::clone(withdrawals));
     let access = Access::new(token.map(Secret::expose), &config.admin, accounts.clone());
     AdminState {
         metrics: Arc::clone(metrics),

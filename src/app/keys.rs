@@ -4,8 +4,9 @@
 //! Always holds: while the database is away, what was read last counts, for
 //! `identity.stale_max` at most; then stored keys are refused, as nobody knows
 //! which of them still count. A sidecar that starts meanwhile goes on from the copy
-//! that the last one left. Nothing here makes a call wait: it has a thread of its
-//! own.
+//! that the last one left. What is withdrawn while the database is away counts no
+//! more here, after a restart too, and the database is told when it is back. Nothing
+//! here makes a call wait: it has a thread of its own.
 //!
 //! | module | for |
 //! |---|---|
@@ -14,20 +15,25 @@
 //! | [`apply`] | what is read, in the snapshot that calls are judged by |
 //! | [`asked`] | what calls ask approval for, written there |
 //! | [`copies`] | the files beside the spool |
+//! | [`late`] | the database is told what was withdrawn without it |
 //! | [`used`] | when keys were used, written back |
+//! | [`watch`] | what can't wait for the database |
 
 mod allowed;
 mod announced;
 mod apply;
 mod asked;
 mod copies;
+mod late;
 mod used;
+mod watch;
 
 pub use apply::carry_over;
 
 use super::reports::database;
 use crate::accounts::approvals::asker::Asker;
 use crate::accounts::follow::{self, Load};
+use crate::accounts::withdrawals::Withdrawals;
 use crate::accounts::{Accounts, AccountsError};
 use crate::config::{Config, LedgerConfig};
 use crate::driver::Driver;
@@ -35,8 +41,7 @@ use crate::identity::{Change, KeyTable, KeyTableBuilder};
 use crate::ledger::store::{StoreConfig, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
-use crate::units::{Millis, UnixMillis};
-use announced::Announced;
+use crate::units::Millis;
 use anyhow::Context;
 use asked::Writing;
 use copies::Copies;
@@ -47,6 +52,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use used::Used;
+use watch::{ReadAt, Watch};
 
 /// A key that is withdrawn counts nowhere five seconds later: this and the time
 /// that reading takes.
@@ -75,6 +81,7 @@ const LAST_WRITE_MAX: Duration = Duration::from_millis(1_500);
 pub(super) struct Following {
     store: StoreConfig,
     folder: PathBuf,
+    withdrawals: Arc<Withdrawals>,
     stale_max: Millis,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
@@ -88,7 +95,12 @@ pub(super) struct Keys {
 
 impl Following {
     /// `None` where the ledger has no database.
-    pub fn of(config: &Config, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Option<Self> {
+    pub fn of(
+        config: &Config,
+        withdrawals: &Arc<Withdrawals>,
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+    ) -> Option<Self> {
         let ledger: &LedgerConfig = config.ledger.as_ref()?;
         let mut store = database(ledger)?;
         if let StoreConfig::Postgres(postgres) = &mut store {
@@ -98,6 +110,7 @@ impl Following {
         Some(Self {
             store,
             folder: ledger.path.clone(),
+            withdrawals: Arc::clone(withdrawals),
             stale_max: config.keys_stale_max,
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
@@ -159,6 +172,29 @@ pub(super) fn finish(keys: Option<Keys>) {
     }
 }
 
+/// What was withdrawn without the database, in the folder of the ledger that has one.
+///
+/// # Errors
+/// It can't be read: which keys count isn't known then.
+pub(super) fn withdrawals(config: &Config) -> anyhow::Result<Arc<Withdrawals>> {
+    let ledger = config.ledger.as_ref();
+    let folder = ledger.filter(|ledger| database(ledger).is_some());
+    let opened = folder.map(|ledger| Withdrawals::open(&ledger.path));
+    let opened = opened.transpose().context("the withdrawn keys")?;
+    Ok(Arc::new(opened.unwrap_or_default()))
+}
+
+/// Writes down what waits for the database, beside everything else.
+fn keep(withdrawals: &Arc<Withdrawals>) {
+    let withdrawals = Arc::clone(withdrawals);
+    // Each writes all that there is by then.
+    drop(tokio::task::spawn_blocking(move || {
+        if let Err(error) = withdrawals.save() {
+            tracing::warn!(%error, "what was withdrawn can't be kept beside the spool");
+        }
+    }));
+}
+
 struct Follower {
     of: Following,
     driver: Arc<Driver>,
@@ -168,13 +204,11 @@ struct Follower {
     database: Arc<str>,
     /// The last change that is known.
     changed: i64,
-    /// When the database was read last; `None`: nothing is known.
-    read_at: Option<UnixMillis>,
+    read_at: ReadAt,
     /// Whether it has been said that the database is away.
     is_away: bool,
     copies: Copies,
     used: Used,
-    announced: Announced,
     allowed: allowed::Following,
 }
 
@@ -182,51 +216,30 @@ impl Follower {
     fn new(of: Following, driver: Arc<Driver>) -> Self {
         Self {
             copies: Copies::new(of.folder.clone()),
-            allowed: allowed::Following::new(&of.folder),
+            allowed: allowed::Following::new(&of.folder, &of.withdrawals),
             of,
             driver,
             accounts: Arc::default(),
             database: Arc::default(),
             changed: 0,
-            read_at: None,
+            read_at: ReadAt::default(),
             is_away: false,
             used: Used::default(),
-            announced: Announced::default(),
         }
     }
 
     async fn run(&mut self, known: oneshot::Sender<()>, stop: &CancellationToken) {
+        let mut watch = Watch::new(&self.of, &self.driver, &self.read_at);
         if let Err(error) = self.load().await {
             self.away(&error);
             self.go_on_from_copy();
         }
-        self.hear().await;
-        self.look();
+        watch.round().await;
         // Whoever waits for it may have ended.
         let _ = known.send(());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(POLL_EVERY) => {}
-            }
-            let polled = tokio::select! {
-                () = stop.cancelled() => break,
-                polled = self.poll() => polled,
-            };
-            match polled {
-                Ok(()) => self.is_away = false,
-                Err(error) => self.away(&error),
-            }
-            self.hear().await;
-            self.look();
-            let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
-            let table = &table.keys.stored;
-            self.copies
-                .keep(&self.database, self.changed, self.read_at, table);
-            self.allowed.keep(&self.driver);
-            if let Some(accounts) = self.accounts.get() {
-                self.used.write_in_time(accounts, table, now).await;
-            }
+        tokio::select! {
+            () = self.read_on(stop) => {}
+            () = watch.run() => {}
         }
     }
 
@@ -242,9 +255,30 @@ impl Follower {
         let _ = tokio::time::timeout(LAST_WRITE_MAX, last).await;
     }
 
-    /// What was withdrawn by way of the counter store.
-    async fn hear(&mut self) {
-        self.announced.follow(&self.driver, &mut self.allowed).await;
+    /// Until it is told to stop.
+    async fn read_on(&mut self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
+            let polled = tokio::select! {
+                () = stop.cancelled() => return,
+                polled = self.poll() => polled,
+            };
+            match polled {
+                Ok(()) => self.is_away = false,
+                Err(error) => self.away(&error),
+            }
+            let (now, table) = (self.driver.clock().now(), self.driver.snapshot());
+            let (table, read_at) = (&table.keys.stored, self.read_at.get());
+            self.copies
+                .keep(&self.database, self.changed, read_at, table);
+            self.allowed.keep(&self.driver);
+            if let Some(accounts) = self.accounts.get() {
+                self.used.write_in_time(accounts, table, now);
+            }
+        }
     }
 
     /// Reads all keys, and all that is allowed.
@@ -263,12 +297,15 @@ impl Follower {
         let (database, changed) = (Arc::clone(load.database()), load.changed());
         drop(load);
         // First, as what follows is true only where both were read.
-        let (driver, announced) = (&self.driver, &self.announced);
-        self.allowed.load(&accounts, driver, announced).await?;
-        apply::whole(&self.driver, self.announced.without(table));
+        self.allowed.load(&accounts, &self.driver).await?;
+        let withdrawals = &self.of.withdrawals;
+        if withdrawals.hold_against(|id| table.by_id(id).is_some()) {
+            keep(withdrawals);
+        }
+        apply::whole(&self.driver, table, withdrawals);
         self.database = database;
         self.changed = changed;
-        self.read_at = Some(read_at);
+        self.read_at.set(read_at);
         // The same is there already, or this is it.
         let _ = self.accounts.set(accounts);
         self.copies.begin_anew();
@@ -295,31 +332,31 @@ impl Follower {
             if let Some(last) = changes.keys.last() {
                 self.changed = follow::changed_of(last);
                 let changes = changes.keys.iter().map(change);
-                let changes = self.announced.without_those_of(changes.collect());
+                let changes = self.of.withdrawals.without_those_of(changes.collect());
                 self.copies.add(&changes);
                 apply::changes(&self.driver, changes);
             }
             if !more {
-                self.read_at = Some(read_at);
-                let (driver, announced) = (&self.driver, &self.announced);
-                let allowed = &mut self.allowed;
-                return allowed
-                    .follow(changes.head, &accounts, driver, announced)
-                    .await;
+                self.read_at.set(read_at);
+                let head = changes.head;
+                self.allowed.follow(head, &accounts, &self.driver).await?;
+                return late::tell(&accounts, &self.of.withdrawals).await;
             }
         }
     }
 
     fn go_on_from_copy(&mut self) {
-        self.allowed.go_on_from_copy(&self.driver, &self.announced);
+        self.allowed.go_on_from_copy(&self.driver);
         match copies::read(&self.of.folder) {
             Ok(Some(copy)) => {
                 tracing::warn!(
                     keys = copy.table.len(),
                     "the keys of an earlier process count until the database answers"
                 );
-                apply::whole(&self.driver, self.announced.without(copy.table));
-                self.read_at = Some(copy.read_at);
+                apply::whole(&self.driver, copy.table, &self.of.withdrawals);
+                // A clock that was set back makes nothing younger than it is.
+                self.read_at
+                    .set(copy.read_at.min(self.driver.clock().now()));
             }
             Ok(None) => {
                 tracing::warn!(
@@ -336,27 +373,6 @@ impl Follower {
         if !std::mem::replace(&mut self.is_away, true) {
             tracing::warn!(%error, "the database of the keys is away; those that are known count");
         }
-    }
-
-    /// Tells how old what is known is, and ends its counting where it is too old.
-    fn look(&self) {
-        let now = self.driver.clock().now();
-        let age = self.read_at.map(|at| now.since(at));
-        let is_stale = age.is_none_or(|age| age > self.of.stale_max);
-        let snapshot = self.driver.snapshot();
-        if snapshot.keys.stored_is_stale != is_stale {
-            if is_stale {
-                tracing::error!("nobody knows which stored keys still count; they are refused");
-            }
-            apply::stale(&self.driver, is_stale);
-        }
-        self.of.metrics.stored_keys(snapshot.keys.stored.len());
-        self.of
-            .metrics
-            .stored_keys_age(age.unwrap_or(now.since(UnixMillis(0))));
-        // One whose configured keys can call is of use to them.
-        let is_of_use = !is_stale || !snapshot.keys.configured.is_empty();
-        self.of.readiness.set_keys(is_of_use);
     }
 }
 

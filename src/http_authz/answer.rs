@@ -82,6 +82,7 @@ pub(super) fn unanswerable(error: &AskError) -> Response<Answer> {
     let status = match error {
         AskError::NoSuchPath => StatusCode::NOT_FOUND,
         AskError::NotTold | AskError::NoBody => StatusCode::BAD_REQUEST,
+        AskError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
     };
     plain(status, &error.to_string())
 }

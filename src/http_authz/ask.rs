@@ -1,10 +1,11 @@
 //! What a gateway asks about, from the request that asks.
 
 use super::BODY_MAX;
+use super::room::{Room, Taken};
 use crate::exchange::RequestHead;
 use crate::exchange::door::{Body, Check};
 use crate::exchange::message::{Headers, Peer};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Request, header};
@@ -36,22 +37,27 @@ pub(super) enum AskError {
     NotTold,
     #[error("the body did not come")]
     NoBody,
+    #[error("too many bodies are judged now: there is no room for another")]
+    NoRoom,
 }
 
+/// What is asked, and the room that its body has.
+///
 /// # Errors
 /// The request asks nothing, or its body can't be had.
 pub(super) async fn check(
     request: Request<Incoming>,
     body_bytes_max: usize,
-) -> Result<Check, AskError> {
+    room: &Room,
+) -> Result<(Check, Option<Taken>), AskError> {
     let (parts, body) = request.into_parts();
     let headers = about(&parts)?;
-    let body = match parts.uri.path() {
+    let (body, taken) = match parts.uri.path() {
         // Nobody sends the body of the call there.
-        FORWARD => Body::Unseen,
-        _ => shown(&parts, body, body_bytes_max).await?,
+        FORWARD => (Body::Unseen, None),
+        _ => shown(&parts, body, body_bytes_max, room).await?,
     };
-    Ok(Check {
+    let check = Check {
         head: RequestHead {
             headers,
             // Of the caller nothing is known but what it sent.
@@ -61,7 +67,8 @@ pub(super) async fn check(
         },
         body,
         keeps_path: true,
-    })
+    };
+    Ok((check, taken))
 }
 
 /// The call's headers, pseudo-headers included.
@@ -122,25 +129,34 @@ fn told(headers: &Headers) -> Result<([Vec<u8>; 2], &'static str), AskError> {
 
 /// The body as far as it is sent along. What Envoy sends no body for has the
 /// length 0 here, whatever the call has.
-async fn shown(parts: &Parts, body: Incoming, bytes_max: usize) -> Result<Body, AskError> {
+async fn shown(
+    parts: &Parts,
+    body: Incoming,
+    bytes_max: usize,
+    room: &Room,
+) -> Result<(Body, Option<Taken>), AskError> {
     let mut partial = parts.headers.get_all(PARTIAL_BODY).iter();
     if partial.any(|value| value.as_bytes() != b"false") {
-        return Ok(Body::Cut);
+        return Ok((Body::Cut, None));
     }
     if body.is_end_stream() {
-        return Ok(match parts.headers.contains_key(PARTIAL_BODY) {
+        let body = match parts.headers.contains_key(PARTIAL_BODY) {
             true => Body::Whole(Vec::new()),
             false => Body::Unseen,
-        });
+        };
+        return Ok((body, None));
     }
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-        // Whoever asks has the body at hand, and knows its length.
-        return Ok(Body::Cut);
-    }
+    // Whoever asks has the body at hand, and knows its length.
+    let told = body.size_hint().exact();
+    let told = told.filter(|_| !parts.headers.contains_key(header::TRANSFER_ENCODING));
+    let fits = told.and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = fits.filter(|bytes| *bytes <= bytes_max) else {
+        return Ok((Body::Cut, None));
+    };
+    let taken = room.take(bytes).await.ok_or(AskError::NoRoom)?;
     let whole = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(BODY_MAX, whole).await {
-        Ok(Ok(body)) => Ok(Body::Whole(body.to_bytes().into())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Ok(Body::Cut),
+        Ok(Ok(body)) => Ok((Body::Whole(body.to_bytes().into()), Some(taken))),
         Ok(Err(_)) | Err(_) => Err(AskError::NoBody),
     }
 }

@@ -16,6 +16,10 @@ struct Server {
 }
 
 async fn start(count_checks: bool) -> Server {
+    start_with(|_| {}, count_checks).await
+}
+
+async fn start_with(change: impl FnOnce(&mut HttpAuthz), count_checks: bool) -> Server {
     let address = Address::Tcp(TcpSocket {
         address: "127.0.0.1:0".parse().unwrap(),
         tls: None,
@@ -25,7 +29,8 @@ async fn start(count_checks: bool) -> Server {
     let incoming = opened.unwrap();
     let address = incoming.tcp_address().unwrap().unwrap();
     let readiness = Arc::<Readiness>::default();
-    let service = HttpAuthz::new(driver(count_checks), Arc::clone(&readiness));
+    let mut service = HttpAuthz::new(driver(count_checks), Arc::clone(&readiness));
+    change(&mut service);
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
@@ -226,6 +231,54 @@ async fn peers_that_misbehave_are_let_go() {
     let answered = read_answer(&mut stream).await;
     assert_eq!(answered.0, 400);
     assert_eq!(header(&answered, "x-weir-decision"), Some("bad_header"));
+}
+
+/// Each body fits, and not all of them at a time.
+#[tokio::test]
+async fn bodies_are_bounded_together() {
+    let few = |service: &mut HttpAuthz| service.room = Room::of(4096, Duration::from_millis(50));
+    let server = start_with(few, false).await;
+    let key = format!("authorization: Bearer {KEY}");
+    let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#;
+    // One that takes all the room, and doesn't say all that it announces.
+    let padding = " ".repeat(4000 - body.len());
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "{CHAT} HTTP/1.1\r\nhost: llm\r\ncontent-type: application/json\r\n{key}\r\ncontent-length: 4000\r\n\r\n{padding}"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut other = TcpStream::connect(server.address).await.unwrap();
+        let (status, ..) = ask(&mut other, CHAT, &[&key], body).await;
+        if status == 503 {
+            break;
+        }
+        assert_eq!(status, 200);
+        assert!(
+            std::time::Instant::now() < deadline,
+            "nobody waits for room"
+        );
+    }
+    // Who brings no body needs none.
+    let mut other = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(ask(&mut other, CHAT, &[&key], "").await.0, 200);
+    slow.write_all(body.as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut slow).await.0, 200);
+    assert_eq!(ask(&mut other, CHAT, &[&key], body).await.0, 200);
+    // One that leaves gives its room back.
+    let mut gone = TcpStream::connect(server.address).await.unwrap();
+    gone.write_all(head.as_bytes()).await.unwrap();
+    drop(gone);
+    let mut again = TcpStream::connect(server.address).await.unwrap();
+    loop {
+        match ask(&mut again, CHAT, &[&key], body).await.0 {
+            200 => break,
+            status => assert_eq!(status, 503),
+        }
+        again = TcpStream::connect(server.address).await.unwrap();
+        assert!(std::time::Instant::now() < deadline, "room is lost");
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,10 @@ impl PublicKeys {
             return Err(NotGenuine::Unknown);
         }
         let header = decode_header(token).map_err(|_| NotGenuine::Unknown)?;
+        // What must be understood and isn't (RFC 7515, section 4.1.11).
+        if header.crit.is_some() {
+            return Err(NotGenuine::Unknown);
+        }
         signature::install();
         let named =
             |key: &&PublicKey| header.kid.is_none() || key.id.is_none() || key.id == header.kid;

@@ -17,6 +17,10 @@ use std::sync::Arc;
 /// The longest name of a tenant, a user and so on.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// The largest number that is a name. Claims come as doubles: up to here two that
+/// differ are told apart.
+const NAME_NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// One way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -151,7 +155,7 @@ impl Mapping {
         let facts = Facts::of(name, facts).map_err(|NoValue| Unmapped)?;
         let text = |expression: &Expression| match expression.evaluate(&facts) {
             Ok(Value::String(text)) => named(&text).map(Some),
-            Ok(Value::Number(number)) => named(&number.to_string()).map(Some),
+            Ok(Value::Number(number)) => numbered(&number).map(Some),
             Ok(Value::Null) | Err(NoValue) => Ok(None),
             Ok(_) => Err(Unmapped),
         };
@@ -187,6 +191,13 @@ fn named(text: &str) -> Result<Arc<str>, Unmapped> {
     well_formed.then(|| text.into()).ok_or(Unmapped)
 }
 
+/// A name that is written as a whole number.
+fn numbered(number: &serde_json::Number) -> Result<Arc<str>, Unmapped> {
+    let whole = number.as_i64().ok_or(Unmapped)?;
+    let exact = whole.unsigned_abs() <= NAME_NUMBER_MAX;
+    exact.then(|| whole.to_string().into()).ok_or(Unmapped)
+}
+
 /// What a mesh's URI says, for expressions.
 pub fn mesh_facts(uri: &str) -> Value {
     let mut facts = serde_json::Map::new();
@@ -206,10 +217,17 @@ pub fn mesh_facts(uri: &str) -> Value {
 }
 
 /// The URI that the last element of an `x-forwarded-client-cert` names: what the
-/// peer itself has seen. `None` where it names none, or several.
+/// peer itself has seen. `None` where it names none, or several, or a quote stays
+/// open: whoever wrote the elements before could have opened it, to have the last
+/// one read as a part of theirs.
 ///
 /// Source: Envoy's documentation of the header.
 pub fn forwarded_client(value: &str) -> Option<&str> {
+    let mut quotes = Quotes::default();
+    value.chars().for_each(|c| quotes.step(c));
+    if quotes.open {
+        return None;
+    }
     let last = split_outside_quotes(value, ',').last()?;
     let mut uris = split_outside_quotes(last, ';').filter_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
@@ -223,13 +241,26 @@ pub fn forwarded_client(value: &str) -> Option<&str> {
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
+    let mut quotes = Quotes::default();
     text.split(move |c| {
-        let is_separator = c == separator && !quoted;
-        quoted ^= c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
+        let is_separator = c == separator && !quotes.open;
+        quotes.step(c);
         is_separator
     })
+}
+
+/// Where a text is between quotes.
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn step(&mut self, c: char) {
+        self.open ^= c == '"' && !self.escaped;
+        self.escaped = c == '\\' && !self.escaped;
+    }
 }
 
 #[cfg(test)]
@@ -262,7 +293,15 @@ mod tests {
             Some(&[("team".into(), "search".into())][..])
         );
         assert_eq!(&*of(json!({"org": 7})).unwrap().account.tenant, "7");
+        assert_eq!(&*of(json!({"org": -7})).unwrap().account.tenant, "-7");
         for wrong in [
+            // Numbers come as doubles: of two that are near each other both would be
+            // the same user.
+            json!({"org": "acme", "sub": 9_007_199_254_740_992_u64}),
+            json!({"org": 9_007_199_254_740_993.0_f64}),
+            json!({"org": -9.007_199_254_740_992e15_f64}),
+            json!({"org": 1e300}),
+            json!({"org": 0.5}),
             json!({}),
             json!({"sub": "ada"}),
             json!({"org": ""}),
@@ -314,6 +353,17 @@ mod tests {
                 Some("spiffe://a"),
             ),
             ("URI=spiffe://a,Hash=1", None),
+            // A client's own element, left open, would swallow what the peer has seen
+            // of it: all of what the peer adds, or all but the part in quotes.
+            (
+                "URI=spiffe://forged;Subject=\"x,Hash=2;URI=spiffe://a",
+                None,
+            ),
+            (
+                "URI=spiffe://forged;Subject=\"x,Hash=2;Subject=\"CN=a\";URI=spiffe://a",
+                None,
+            ),
+            ("Hash=1;URI=\"spiffe://a", None),
             ("Hash=1", None),
             ("", None),
             ("URI=", None),

@@ -157,6 +157,11 @@ impl Grants {
         })
     }
 
+    /// All grants, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Grant> {
+        self.tenants.values().flat_map(|of| &of.grants)
+    }
+
     /// What these changes make of it. Of a tenant that has as many as are held, the
     /// new ones count for nothing.
     #[must_use]

@@ -40,6 +40,7 @@ on_each_database!(
     the_audit_takes_no_change,
     an_audit_that_was_tampered_with_shows_where,
     tokens_are_made_found_and_revoked,
+    a_token_that_was_revoked_makes_no_other,
     a_row_that_is_not_understood_counts_no_more,
     the_tables_are_made_once_by_all_who_begin,
 );
@@ -556,6 +557,48 @@ async fn tokens_are_made_found_and_revoked(kept: Kept) {
     };
     assert_eq!(accounts.audit(&acmes).await.unwrap().len(), 1);
     assert_eq!(accounts.verify_audit().await.unwrap(), Ok(3));
+}
+
+/// Who was let in before it was revoked is not let go on after.
+async fn a_token_that_was_revoked_makes_no_other(kept: Kept) {
+    let accounts = &kept.accounts;
+    let new = |id: &str, n| NewToken {
+        id: id.into(),
+        digest: digest(n),
+        role: Role::Operator,
+        expires_at: None,
+    };
+    let of = |name| Actor {
+        name,
+        at: UnixMillis(3_000),
+    };
+    accounts
+        .create_token(by(1_000), new("t1", 1))
+        .await
+        .unwrap();
+    accounts.create_token(of("t1"), new("t2", 2)).await.unwrap();
+    accounts.create_token(of("t2"), new("t3", 3)).await.unwrap();
+    accounts
+        .create_token(by(1_000), new("t4", 4))
+        .await
+        .unwrap();
+    assert!(accounts.revoke_token(by(2_000), "t1").await.unwrap());
+    for (name, n) in [("t1", 5), ("t2", 6), ("t3", 7)] {
+        let made = accounts.create_token(of(name), new("t9", n)).await;
+        assert!(matches!(made, Err(AccountsError::Over(_))), "{made:?}");
+        let made = accounts.create(of(name), key("k9", n)).await;
+        assert!(matches!(made, Err(AccountsError::Over(_))), "{made:?}");
+        let revoked = accounts.revoke_token(of(name), "t4").await;
+        assert!(
+            matches!(revoked, Err(AccountsError::Over(_))),
+            "{revoked:?}"
+        );
+    }
+    let tokens = accounts.tokens().await.unwrap();
+    let ended = tokens.iter().map(|token| token.revoked_at.is_some());
+    assert_eq!(ended.collect::<Vec<_>>(), [true, true, true, false]);
+    accounts.create_token(of("t4"), new("t5", 8)).await.unwrap();
+    assert_eq!(accounts.verify_audit().await.unwrap(), Ok(8));
 }
 
 async fn a_row_that_is_not_understood_counts_no_more(kept: Kept) {

@@ -13,6 +13,25 @@ fn streamed() -> Value {
     body
 }
 
+/// Else whoever calls chooses the address that keys and gateways are judged by (see
+/// `identities`).
+#[test]
+fn no_configuration_believes_callers_about_their_address() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let of_its_own = text.matches("  use_remote_address: true\n").count();
+        assert_eq!(of_its_own, text.matches("stat_prefix:").count(), "{path:?}");
+        seen += of_its_own;
+    }
+    assert_eq!(seen, 9);
+}
+
 /// The same calls give the same books, whichever way weir is attached.
 #[tokio::test]
 async fn every_configuration_admits_meters_and_refuses() {

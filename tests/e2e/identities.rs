@@ -102,6 +102,53 @@ async fn callers_are_known_by_tokens_that_envoy_verified() {
     stack.log_and_events_agree().await;
 }
 
+/// Where a call comes from is the connection's to say: who could write it down
+/// would be any gateway, and every network that keys are bound to.
+#[tokio::test]
+async fn nobody_chooses_the_address_that_they_come_from() {
+    const GATEWAY: &str = "  sources: [ { headers: { name: edge, gateway: { addresses: [ 10.0.0.0/8 ] }, names: [ x-tenant ], \
+        tenant: \"headers['x-tenant']\" } }, { api_key: {} } ]";
+    for envoy in [
+        "unix.yaml",
+        "tcp.yaml",
+        "split.yaml",
+        "authz.yaml",
+        "authz-alone.yaml",
+    ] {
+        let stack = Stack::start(Setup {
+            envoy,
+            identity: GATEWAY,
+            ..Setup::default()
+        })
+        .await;
+        let told = [
+            ("x-forwarded-for", "10.1.2.3"),
+            ("x-forwarded-for", "127.0.0.1, 10.1.2.3"),
+            ("x-forwarded-for", "10.1.2.3, 10.1.2.3"),
+            ("x-real-ip", "10.1.2.3"),
+            ("true-client-ip", "10.1.2.3"),
+            ("forwarded", "for=10.1.2.3"),
+            ("x-envoy-external-address", "10.1.2.3"),
+        ];
+        for told in told {
+            let headers = [("authorization", ""), ("x-tenant", "acme"), told];
+            let answer = stack.send(stack.chat(&hello(), &headers)).await;
+            assert_eq!(answer.status, 401, "{envoy} {told:?} {answer:?}");
+        }
+        assert_eq!(stack.provider.received(), 0, "{envoy}");
+        // Nor is the provider told where callers are.
+        let answer = stack.send(stack.chat(&hello(), &[])).await;
+        assert_eq!(answer.status, 200, "{envoy} {answer:?}");
+        for name in [
+            "x-forwarded-for",
+            "x-envoy-external-address",
+            "x-envoy-internal",
+        ] {
+            assert_eq!(stack.provider.log()[0].header(name), None, "{envoy}");
+        }
+    }
+}
+
 /// The headers of a named gateway, whose client is this test.
 #[tokio::test]
 async fn a_gateways_headers_are_believed_of_the_gateway_alone() {

@@ -1,10 +1,12 @@
 //! Keys that are kept in the ledger's database: made, replaced and withdrawn by
 //! `weir keys` while calls go on, in sidecars that share it, and that outlive it.
 
-use crate::support::client::Answer;
+use crate::support::client::{self, Answer};
 use crate::support::postgres::Server;
-use crate::support::stack::{Engine, PEPPER, SOON, Setup, Stack, weir_binary};
+use crate::support::stack::{ADMIN_TOKEN, Engine, PEPPER, SOON, Setup, Stack, weir_binary};
 use crate::support::until;
+use http_body_util::Full;
+use hyper::Request;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -408,11 +410,69 @@ async fn a_key_is_withdrawn_while_the_database_is_away_by_the_counter_store() {
     stack.restart_weir().await;
     assert_eq!(call(&stack, &key).await.status, 401, "after a restart too");
     assert_eq!(call(&stack, &other).await.status, 200);
-    // The database comes back and says that it counts.
+    // The database comes back, doesn't know of it, and is told.
     server.restart().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until_told(&stack, &id, "key.revoke by cli/tester").await;
     assert_eq!(call(&stack, &key).await.status, 401);
+    assert_eq!(call(&stack, &other).await.status, 200);
     let again = keys(&stack, &["revoke", &id]);
-    assert!(again.ok, "{}", again.err);
+    assert!(again.out.contains("was revoked before"), "{}", again.out);
+}
+
+/// Until the database has a key as revoked, by whom it says.
+async fn until_told(stack: &Stack, id: &str, by: &str) {
+    until(&format!("{id} is revoked"), SOON, || async {
+        keys(stack, &["show", id]).out.contains(by).then_some(())
+    })
+    .await;
+}
+
+/// What the admin API answers.
+async fn admin(stack: &Stack, method: &str, path: &str) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    client::send(stack.admin, request.body(Full::default()).unwrap()).await
+}
+
+/// Where nothing is shared but the database, the sidecar that took it keeps it.
+#[tokio::test]
+async fn a_key_that_is_withdrawn_while_the_database_is_away_stays_so() {
+    let mut server = Server::start(&["fsync=off"]).await;
+    let url = server.database().await;
+    let (mut stack, _secrets) = sharing(&url, "").await;
+    let (key, id) = made(&stack, &["--tenant", "acme"]);
+    let (other, other_id) = made(&stack, &["--tenant", "acme"]);
+    until_status(&stack, &key, 200).await;
+    until_status(&stack, &other, 200).await;
+    // The copy knows them a moment later.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    server.kill();
+    let answer = admin(&stack, "DELETE", "/v1/keys/nobody").await;
+    assert_eq!(answer.status, 503, "nobody can tell: {answer:?}");
+    let begun = Instant::now();
+    let answer = admin(&stack, "DELETE", &format!("/v1/keys/{id}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said = json!({ "revoked": true, "database_away": true });
+    assert_eq!(answer.json(), said);
+    assert_eq!(call(&stack, &key).await.status, 401, "at once");
+    println!("refused {:?} after it was asked for", begun.elapsed());
+    assert_eq!(call(&stack, &other).await.status, 200);
+    stack.restart_weir().await;
+    assert_eq!(call(&stack, &key).await.status, 401, "after a restart too");
+    assert_eq!(call(&stack, &other).await.status, 200);
+    server.restart().await;
+    until_told(&stack, &id, "key.revoke by listen.admin_token").await;
     assert_eq!(call(&stack, &key).await.status, 401);
+    assert_eq!(call(&stack, &other).await.status, 200);
+    assert!(
+        !keys(&stack, &["show", &other_id])
+            .out
+            .contains("key.revoke")
+    );
+    stack.restart_weir().await;
+    assert_eq!(call(&stack, &key).await.status, 401);
+    assert_eq!(call(&stack, &other).await.status, 200);
 }

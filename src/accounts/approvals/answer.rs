@@ -56,8 +56,7 @@ impl Accounts {
         until: UnixMillis,
         note: Option<Arc<str>>,
     ) -> Result<StoredRequest, AccountsError> {
-        let mut tx = self.pool.write().await?;
-        let mut head = head::lock(&mut tx).await?;
+        let (mut tx, mut head) = head::begin(&self.pool, by).await?;
         let before = to_answer(&mut tx, by, id).await?;
         let after = StoredRequest {
             state: State::Denied,

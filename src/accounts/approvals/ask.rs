@@ -42,9 +42,8 @@ impl Accounts {
         if requests.is_empty() {
             return Ok(());
         }
-        let mut tx = self.pool.write().await?;
         // Asks and answers come one after the other.
-        head::lock(&mut tx).await?;
+        let (mut tx, _) = head::begin_late(&self.pool).await?;
         let ids: BTreeSet<&str> = requests.iter().map(|request| &*request.id).collect();
         let known = of_ids(&mut tx, ids).await?;
         let mut after: BTreeMap<Arc<str>, StoredRequest> = BTreeMap::new();
@@ -75,8 +74,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Database`].
     pub async fn forget_ended(&self, now: UnixMillis) -> Result<(), AccountsError> {
-        let mut tx = self.pool.write().await?;
-        head::lock(&mut tx).await?;
+        let (mut tx, _) = head::begin_late(&self.pool).await?;
         let (now, long_ago) = (row::at(Some(now)), row::at(Some(now - KEPT_FOR)));
         let requests = tx
             .sql("DELETE FROM approval_requests WHERE expires_at_ms <= ")

@@ -47,6 +47,12 @@ async fn a_tenant_admin_is_kept_to_the_own_tenant() {
         .of(&state)
         .await;
     assert_eq!(status, 200);
+    // What an operator did to it is in its audit, without what others' calls used.
+    let (status, ..) = Ask::new("DELETE", "/v1/limits?tenant=acme")
+        .token(TOKEN)
+        .of(&state)
+        .await;
+    assert_eq!(status, 200);
     for path in [
         "/v1/keys",
         "/v1/keys?revoked=true",
@@ -90,6 +96,7 @@ async fn a_tenant_admin_is_kept_to_the_own_tenant() {
             400,
         ),
         ("DELETE", "/v1/limits?tenant=globex".to_owned(), None, 403),
+        ("DELETE", "/v1/limits?tenant=acme".to_owned(), None, 403),
         ("POST", "/v1/limits/rebuild".to_owned(), None, 403),
         ("GET", "/v1/tenants/globex".to_owned(), None, 403),
         ("GET", "/v1/tenants/nobody".to_owned(), None, 403),
@@ -195,6 +202,67 @@ async fn no_token_grants_more_than_its_maker_has() {
             assert_eq!(body["token"]["expires_at_ms"], json!(ends));
         }
     }
+}
+
+/// What was made with a token that is withdrawn, as one that was stolen may be, is
+/// withdrawn with it.
+#[tokio::test]
+async fn no_token_outlives_the_one_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, _) = with_roles(folder.path()).await;
+    let made = async |by: &str, role: &str| {
+        let wanted = json!({ "role": role });
+        let ask = Ask::new("POST", "/v1/tokens").token(by).json(&wanted);
+        let (status, _, made, _) = ask.of(&state).await;
+        assert_eq!(status, 200, "{made}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&made["token"]["id"]), text(&made["secret"]))
+    };
+    let (stolen, first) = made(TOKEN, "operator").await;
+    let (second_id, second) = made(&first, "operator").await;
+    let (third_id, third) = made(&second, "viewer").await;
+    let (_, other) = made(TOKEN, "viewer").await;
+    let (status, ..) = Ask::new("DELETE", format!("/v1/tokens/{stolen}"))
+        .token(TOKEN)
+        .of(&state)
+        .await;
+    assert_eq!(status, 200);
+    for (token, expected) in [(&first, 401), (&second, 401), (&third, 401), (&other, 200)] {
+        let (status, ..) = Ask::new("GET", "/v1/keys").token(token).of(&state).await;
+        assert_eq!(status, expected);
+    }
+    for id in [stolen, second_id, third_id] {
+        let (_, _, told, _) = Ask::new("GET", format!("/v1/audit?subject={id}"))
+            .token(TOKEN)
+            .of(&state)
+            .await;
+        let last = told["deeds"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["action"], "token.revoke", "{told}");
+        assert_eq!(last["actor"], "listen.admin_token", "{told}");
+    }
+}
+
+/// Who may look is let in while others write for long.
+#[tokio::test]
+async fn a_token_counts_though_its_use_cant_be_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, tokens) = with_roles(folder.path()).await;
+    let config = StoreConfig::Sqlite {
+        path: folder.path().join("weir.db"),
+    };
+    // The first request opens the database, which prepares its tables.
+    let operator = tokens[4].as_deref().unwrap();
+    let (status, ..) = Ask::new("GET", "/v1/keys").token(operator).of(&state).await;
+    assert_eq!(status, 200);
+    let other = crate::ledger::store::database::connect(&config)
+        .await
+        .unwrap();
+    let lock = other.write().await.unwrap();
+    let viewer = tokens[1].as_deref().unwrap();
+    let ask = || Ask::new("GET", "/v1/keys").token(viewer);
+    assert_eq!(ask().of(&state).await.0, 200);
+    lock.rollback().await.unwrap();
+    assert_eq!(ask().of(&state).await.0, 200);
 }
 
 #[tokio::test]

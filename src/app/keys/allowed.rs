@@ -3,9 +3,9 @@
 //! Always holds: while the database is away, what was read last goes on, each until
 //! it ends by itself; what was taken back by way of the counter store stays so.
 
-use super::announced::Announced;
-use super::in_time;
+use super::{in_time, keep};
 use crate::accounts::allowed::Allowed;
+use crate::accounts::withdrawals::Withdrawals;
 use crate::accounts::{Accounts, AccountsError, allowed_copy};
 use crate::driver::Driver;
 use crate::identity::format;
@@ -13,7 +13,8 @@ use crate::policy::Snapshot;
 use crate::policy::grants::{GrantChange, Grants};
 use crate::policy::top_ups::{TopUpChange, TopUps};
 use crate::units::UnixMillis;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -27,23 +28,28 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often what is over is forgotten.
 const FORGET_EVERY_MS: u64 = 60_000;
 
+/// What is known, as a snapshot holds it.
+type Known = (Arc<Grants>, Arc<TopUps>);
+
 pub(super) struct Following {
     path: PathBuf,
+    withdrawals: Arc<Withdrawals>,
     /// The last change that is known.
     after: i64,
     forgot_at: UnixMillis,
-    /// What is known isn't in the file.
-    is_dirty: bool,
+    /// What the file holds, or what is being written there.
+    copied: Option<Known>,
     writing: Option<JoinHandle<bool>>,
 }
 
 impl Following {
-    pub fn new(folder: &std::path::Path) -> Self {
+    pub fn new(folder: &Path, withdrawals: &Arc<Withdrawals>) -> Self {
         Self {
             path: allowed_copy::path(folder),
+            withdrawals: Arc::clone(withdrawals),
             after: 0,
             forgot_at: UnixMillis(0),
-            is_dirty: false,
+            copied: None,
             writing: None,
         }
     }
@@ -58,7 +64,6 @@ impl Following {
         &mut self,
         accounts: &Accounts,
         driver: &Driver,
-        announced: &Announced,
     ) -> Result<(), AccountsError> {
         let live_at = Some(driver.clock().now());
         let (mut grants, mut top_ups) = (Grants::default(), TopUps::default());
@@ -68,16 +73,20 @@ impl Following {
             tell_of(&read);
             (after, grants, top_ups) = (
                 read.upto,
-                grants.changed(announced.without_grants(read.grants)),
-                top_ups.changed(announced.without_top_ups(read.top_ups)),
+                grants.changed(read.grants),
+                top_ups.changed(read.top_ups),
             );
             if read.upto >= read.head {
                 break;
             }
         }
-        put(driver, grants, top_ups);
+        let there: HashSet<Arc<str>> = ids(&grants, &top_ups).map(Arc::clone).collect();
+        if self.withdrawals.hold_against(|id| there.contains(id)) {
+            keep(&self.withdrawals);
+        }
+        self.put(driver, grants, top_ups);
         self.after = after;
-        self.is_dirty = true;
+        self.copied = None;
         Ok(())
     }
 
@@ -87,68 +96,50 @@ impl Following {
         head: i64,
         accounts: &Accounts,
         driver: &Driver,
-        announced: &Announced,
     ) -> Result<(), AccountsError> {
         while self.after < head {
             let read = accounts.allowed(self.after, None, CHANGES_MAX);
             let read = in_time(READ_TIMEOUT, read).await?;
             tell_of(&read);
             self.after = read.upto;
-            let grants = announced.without_grants(read.grants);
-            let top_ups = announced.without_top_ups(read.top_ups);
-            self.change(driver, grants, top_ups);
-            if read.upto >= read.head {
+            let is_last = read.upto >= read.head;
+            let Allowed {
+                grants, top_ups, ..
+            } = read;
+            if !grants.is_empty() || !top_ups.is_empty() {
+                change(driver, || {
+                    let grants = self.withdrawals.without_those_granted(grants);
+                    (grants, self.withdrawals.without_those_added(top_ups))
+                });
+            }
+            if is_last {
                 break;
             }
         }
         Ok(())
     }
 
-    /// What was taken back by way of the counter store.
-    pub fn take_back(&mut self, driver: &Driver, ids: &[Arc<str>]) {
-        let ids = ids.iter().filter(|id| format::is_of_the_allowed(id));
-        let ids: Vec<Arc<str>> = ids.map(Arc::clone).collect();
-        let grants = ids.iter().map(Arc::clone).map(GrantChange::Revoked);
-        let grants = grants.collect();
-        let top_ups = ids.into_iter().map(TopUpChange::Revoked).collect();
-        self.change(driver, grants, top_ups);
-    }
-
-    fn change(&mut self, driver: &Driver, grants: Vec<GrantChange>, top_ups: Vec<TopUpChange>) {
-        if grants.is_empty() && top_ups.is_empty() {
-            return;
-        }
-        self.is_dirty = true;
-        driver.change_snapshot(|before| Snapshot {
-            grants: Arc::new(before.grants.changed(grants)),
-            top_ups: Arc::new(before.top_ups.changed(top_ups)),
-            ..before.clone()
-        });
-    }
-
     /// Goes on from what an earlier process left.
-    pub fn go_on_from_copy(&self, driver: &Driver, announced: &Announced) {
+    pub fn go_on_from_copy(&mut self, driver: &Driver) {
         match allowed_copy::read(&self.path) {
-            Ok(Some((grants, top_ups))) => {
-                let back = |id: Arc<str>| {
-                    (
-                        GrantChange::Revoked(Arc::clone(&id)),
-                        TopUpChange::Revoked(id),
-                    )
-                };
-                let (back_grants, back_top_ups): (Vec<_>, Vec<_>) =
-                    announced.of_the_allowed().map(back).unzip();
-                put(
-                    driver,
-                    grants.changed(back_grants),
-                    top_ups.changed(back_top_ups),
-                );
-            }
+            Ok(Some((grants, top_ups))) => self.put(driver, grants, top_ups),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "the copy of grants and top-ups can't be read: none counts until the database answers");
             }
         }
+        self.copied = Some(known(&driver.snapshot()));
+    }
+
+    /// All that is known is this, but for what was withdrawn: whoever withdraws
+    /// something tells of it first and takes it out of the snapshot then, so it is in
+    /// neither.
+    fn put(&self, driver: &Driver, grants: Grants, top_ups: TopUps) {
+        driver.change_snapshot(|before| Snapshot {
+            grants: Arc::new(self.withdrawals.without_grants(grants)),
+            top_ups: Arc::new(self.withdrawals.without_top_ups(top_ups)),
+            ..before.clone()
+        });
     }
 
     /// Forgets what is over, and writes the copy where something has changed.
@@ -156,15 +147,15 @@ impl Following {
         let now = driver.clock().now();
         if now.since(self.forgot_at).0 >= FORGET_EVERY_MS {
             self.forgot_at = now;
-            self.forget(driver, now);
+            forget(driver, now);
         }
-        if !self.is_done() || !self.is_dirty {
+        let (path, known) = (self.path.clone(), known(&driver.snapshot()));
+        if !self.is_done() || self.is_copied(&known) {
             return;
         }
-        self.is_dirty = false;
-        let (path, snapshot) = (self.path.clone(), driver.snapshot());
+        self.copied = Some((Arc::clone(&known.0), Arc::clone(&known.1)));
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            let written = allowed_copy::write(&path, &snapshot.grants, &snapshot.top_ups);
+            let written = allowed_copy::write(&path, &known.0, &known.1);
             if let Err(error) = &written {
                 tracing::warn!(%error, "grants and top-ups can't be copied beside the spool");
             }
@@ -172,21 +163,12 @@ impl Following {
         }));
     }
 
-    fn forget(&mut self, driver: &Driver, now: UnixMillis) {
-        let before = driver.snapshot();
-        let (grants, top_ups) = (
-            before.grants.without_ended(now),
-            before.top_ups.without_ended(now),
-        );
-        if grants.is_some() || top_ups.is_some() {
-            self.is_dirty = true;
-            // Only this thread changes them.
-            put(
-                driver,
-                grants.unwrap_or_else(|| Grants::clone(&before.grants)),
-                top_ups.unwrap_or_else(|| TopUps::clone(&before.top_ups)),
-            );
-        }
+    /// Every change makes another of it, whoever makes it.
+    fn is_copied(&self, known: &Known) -> bool {
+        let copied = self.copied.as_ref();
+        copied.is_some_and(|(grants, top_ups)| {
+            Arc::ptr_eq(grants, &known.0) && Arc::ptr_eq(top_ups, &known.1)
+        })
     }
 
     /// Whether nothing is being written. What failed is written again.
@@ -200,16 +182,79 @@ impl Following {
             return false;
         }
         let written = writing.now_or_never().and_then(Result::ok);
-        self.is_dirty |= written != Some(true);
+        if written != Some(true) {
+            self.copied = None;
+        }
         true
     }
 }
 
-fn put(driver: &Driver, grants: Grants, top_ups: TopUps) {
-    driver.change_snapshot(|before| Snapshot {
-        grants: Arc::new(grants),
-        top_ups: Arc::new(top_ups),
-        ..before.clone()
+/// What was taken back by another way than the database.
+pub(super) fn take_back(driver: &Driver, ids: &[Arc<str>]) {
+    let ids = ids.iter().filter(|id| format::is_of_the_allowed(id));
+    let ids: Vec<Arc<str>> = ids.map(Arc::clone).collect();
+    if ids.is_empty() {
+        return;
+    }
+    change(driver, || {
+        let grants = ids.iter().map(Arc::clone).map(GrantChange::Revoked);
+        let top_ups = ids.iter().map(Arc::clone).map(TopUpChange::Revoked);
+        (grants.collect(), top_ups.collect())
+    });
+}
+
+/// The ids of all grants and top-ups, where any of these may be one of them.
+pub(super) fn ids_where_named(snapshot: &Snapshot, named: &[Arc<str>]) -> HashSet<Arc<str>> {
+    match named.iter().any(|id| format::is_of_the_allowed(id)) {
+        true => ids(&snapshot.grants, &snapshot.top_ups)
+            .map(Arc::clone)
+            .collect(),
+        false => HashSet::new(),
+    }
+}
+
+fn ids<'a>(grants: &'a Grants, top_ups: &'a TopUps) -> impl Iterator<Item = &'a Arc<str>> {
+    let top_ups = top_ups.iter().map(|top_up| &top_up.id);
+    grants.all().map(|grant| &grant.id).chain(top_ups)
+}
+
+fn known(snapshot: &Snapshot) -> Known {
+    (Arc::clone(&snapshot.grants), Arc::clone(&snapshot.top_ups))
+}
+
+/// What has changed is asked for once nobody else changes anything.
+fn change(driver: &Driver, changes: impl FnOnce() -> (Vec<GrantChange>, Vec<TopUpChange>)) {
+    driver.change_snapshot(|before| {
+        let (grants, top_ups) = changes();
+        let mut after = before.clone();
+        if !grants.is_empty() {
+            after.grants = Arc::new(before.grants.changed(grants));
+        }
+        if !top_ups.is_empty() {
+            after.top_ups = Arc::new(before.top_ups.changed(top_ups));
+        }
+        after
+    });
+}
+
+fn forget(driver: &Driver, now: UnixMillis) {
+    let before = driver.snapshot();
+    let ended = |snapshot: &Snapshot| {
+        (
+            snapshot.grants.without_ended(now),
+            snapshot.top_ups.without_ended(now),
+        )
+    };
+    if ended(&before) == (None, None) {
+        return;
+    }
+    driver.change_snapshot(|before| {
+        let (grants, top_ups) = ended(before);
+        Snapshot {
+            grants: grants.map_or_else(|| Arc::clone(&before.grants), Arc::new),
+            top_ups: top_ups.map_or_else(|| Arc::clone(&before.top_ups), Arc::new),
+            ..before.clone()
+        }
     });
 }
 

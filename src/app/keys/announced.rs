@@ -2,15 +2,14 @@
 //! that share one hear of it there though the database be away.
 //!
 //! Always holds: what was announced stays withdrawn here, whatever the database
-//! says of it later: one that was away when a key was withdrawn doesn't know.
+//! says of it later: one that was away when a key was withdrawn doesn't know until
+//! it is told.
 
-use super::allowed::Following;
-use super::apply;
+use super::{allowed, apply, keep};
+use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
+use crate::counters::Withdrawn;
 use crate::driver::Driver;
-use crate::identity::{Change, KeyTable, format};
-use crate::policy::grants::GrantChange;
-use crate::policy::top_ups::TopUpChange;
-use std::collections::HashSet;
+use crate::identity::Change;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,17 +19,19 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// The most pages of one round.
 const PAGES_MAX: usize = 100;
 
-/// What was announced.
+/// Who did it, where nobody says.
+const SOMEBODY: &str = "counter-store";
+
+/// How far what was announced was read.
 #[derive(Default)]
 pub(super) struct Announced {
-    /// The place in the list that is read.
+    /// The place in the list.
     place: Option<String>,
-    keys: HashSet<Arc<str>>,
 }
 
 impl Announced {
     /// Withdraws here what was announced since.
-    pub async fn follow(&mut self, driver: &Driver, allowed: &mut Following) {
+    pub async fn follow(&mut self, driver: &Driver, withdrawals: &Arc<Withdrawals>) {
         for _ in 0..PAGES_MAX {
             let asked = driver.counters().withdrawn(self.place.as_deref());
             let page = match tokio::time::timeout(TIMEOUT, asked).await {
@@ -43,60 +44,30 @@ impl Announced {
             };
             let Some(last) = page.last() else { return };
             self.place = Some(last.place.clone());
-            let keys: Vec<Arc<str>> = page.into_iter().map(|entry| entry.key.into()).collect();
-            self.keys.extend(keys.iter().map(Arc::clone));
-            allowed.take_back(driver, &keys);
-            apply::changes(driver, keys.into_iter().map(Change::Remove).collect());
+            take(driver, withdrawals, page.into_iter().map(heard).collect());
         }
     }
+}
 
-    /// Keys without those that were announced.
-    pub fn without(&self, table: KeyTable) -> KeyTable {
-        match self.keys.is_empty() {
-            true => table,
-            false => table.changed(self.keys.iter().map(Arc::clone).map(Change::Remove)),
-        }
+/// Has these count no more here, and the database told of those that it isn't known to
+/// know of.
+pub(super) fn take(driver: &Driver, withdrawals: &Arc<Withdrawals>, all: Vec<Withdrawal>) {
+    let ids: Vec<Arc<str>> = all.iter().map(|one| Arc::clone(&one.id)).collect();
+    // What the database has told of already isn't told to it again.
+    let snapshot = driver.snapshot();
+    let allowed = allowed::ids_where_named(&snapshot, &ids);
+    let is_known = |id: &str| snapshot.keys.stored.by_id(id).is_none() && !allowed.contains(id);
+    if withdrawals.hear(all, is_known) {
+        keep(withdrawals);
     }
+    allowed::take_back(driver, &ids);
+    apply::changes(driver, ids.into_iter().map(Change::Remove).collect());
+}
 
-    /// Changes that bring none of them back.
-    pub fn without_those_of(&self, mut changes: Vec<Change>) -> Vec<Change> {
-        for change in &mut changes {
-            if let Change::Put(key) = change
-                && self.keys.contains(&key.id)
-            {
-                *change = Change::Remove(Arc::clone(&key.id));
-            }
-        }
-        changes
-    }
-
-    /// The ids of grants and top-ups among them.
-    pub fn of_the_allowed(&self) -> impl Iterator<Item = Arc<str>> {
-        let ids = self.keys.iter().filter(|id| format::is_of_the_allowed(id));
-        ids.map(Arc::clone)
-    }
-
-    /// Changes that bring no grant of them back.
-    pub fn without_grants(&self, mut changes: Vec<GrantChange>) -> Vec<GrantChange> {
-        for change in &mut changes {
-            if let GrantChange::Granted(grant) = change
-                && self.keys.contains(&grant.id)
-            {
-                *change = GrantChange::Revoked(Arc::clone(&grant.id));
-            }
-        }
-        changes
-    }
-
-    /// Changes that bring no top-up of them back.
-    pub fn without_top_ups(&self, mut changes: Vec<TopUpChange>) -> Vec<TopUpChange> {
-        for change in &mut changes {
-            if let TopUpChange::Added(top_up) = change
-                && self.keys.contains(&top_up.id)
-            {
-                *change = TopUpChange::Revoked(Arc::clone(&top_up.id));
-            }
-        }
-        changes
+fn heard(told: Withdrawn) -> Withdrawal {
+    Withdrawal {
+        id: told.key.into(),
+        actor: told.by.as_deref().unwrap_or(SOMEBODY).into(),
+        at: told.at,
     }
 }

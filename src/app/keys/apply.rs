@@ -1,5 +1,6 @@
 //! What was read of keys, in the snapshot that calls are judged by.
 
+use crate::accounts::withdrawals::Withdrawals;
 use crate::config::keys::OwnLimits;
 use crate::driver::Driver;
 use crate::identity::{Change, KeyTable};
@@ -12,9 +13,10 @@ const TEXTS_SPARE: usize = 1_024;
 
 type Resolved = HashMap<Arc<str>, Arc<[PlanLimit]>>;
 
-/// All stored keys are these.
-pub(super) fn whole(driver: &Driver, table: KeyTable) {
-    driver.change_snapshot(|before| with_table(before, table));
+/// All stored keys are these, but for what was withdrawn: whoever withdraws one tells
+/// of it first and takes it out of the snapshot then, so it is in neither.
+pub(super) fn whole(driver: &Driver, table: KeyTable, withdrawals: &Withdrawals) {
+    driver.change_snapshot(|before| with_table(before, withdrawals.without(table)));
 }
 
 /// Some stored keys have become these.

@@ -15,6 +15,7 @@ use crate::limits::share::OnCounterFailure;
 use crate::policy::Snapshot;
 use crate::policy::grants::{ApprovalRequest, Approver};
 use crate::policy::top_ups::TopUp;
+use crate::units::UnixMillis;
 use std::path::Path;
 use std::time::Instant;
 
@@ -57,6 +58,7 @@ impl Sidecar {
         let following = Following {
             store: store.clone(),
             folder: folder.to_owned(),
+            withdrawals: Arc::new(Withdrawals::open(folder).unwrap()),
             stale_max: Millis::from_secs(3_600),
             metrics: Arc::clone(&metrics),
             readiness: Arc::default(),

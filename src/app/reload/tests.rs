@@ -52,7 +52,9 @@ impl Weir {
         let config = load_file(&path, &watched).unwrap_or_else(|problems| panic!("{problems}"));
         let (metrics, readiness) = (Arc::new(Metrics::new()), Arc::default());
         let (reload, asks) = crate::admin::ReloadApi::new();
-        let state = admin_thread::state(&config, &metrics, &readiness, &Arc::default(), reload);
+        let (driver, withdrawals) = (Arc::default(), Arc::default());
+        let state =
+            admin_thread::state(&config, &metrics, &readiness, &driver, reload, &withdrawals);
         let origin = Origin {
             path,
             watched,

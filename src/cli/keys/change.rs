@@ -160,7 +160,7 @@ pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
                 return Err(error.context(match told {
                     true => {
                         "the keys are withdrawn at every weir that reaches the counter store; \
-                         revoke them again when the database is back, which doesn't know of it"
+                         they tell the database of it when it is back"
                     }
                     false => "nothing is revoked",
                 }));
@@ -233,8 +233,9 @@ impl Announcing {
         let Some(counters) = &self.0 else {
             return false;
         };
+        let by = actor();
         for id in ids {
-            if let Err(error) = counters.withdraw(id).await {
+            if let Err(error) = counters.withdraw(id, &by).await {
                 hint(&format!(
                     "warning: {id}: the counter store isn't told: {error}"
                 ));

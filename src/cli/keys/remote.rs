@@ -99,10 +99,10 @@ pub fn revoke(server: &Server, args: &RevokeArgs) -> anyhow::Result<()> {
         match server.ask(Method::DELETE, &path("/v1/keys", id, ""), None) {
             Ok(answer) => {
                 let before = answer["revoked"] == json!(false);
-                let said = if before {
-                    "was revoked before"
-                } else {
-                    "is revoked"
+                let said = match answer["database_away"] == json!(true) {
+                    true => "is revoked; its database is away and is told when it is back",
+                    false if before => "was revoked before",
+                    false => "is revoked",
                 };
                 writeln!(std::io::stdout(), "{id} {said}")?;
             }

@@ -7,6 +7,7 @@
 use super::keys::Bucket;
 use super::{Redis, UPKEEP_PATIENCE};
 use crate::counters::{CounterError, Withdrawn};
+use crate::units::UnixMillis;
 
 /// The most keys of the list: the oldest are dropped first, about so.
 const WITHDRAWN_MAX: u64 = 100_000;
@@ -20,13 +21,16 @@ const TTL_SECONDS: u64 = 31 * 24 * 60 * 60;
 /// The longest name of a key.
 const NAME_BYTES_MAX: usize = 128;
 
+/// The longest name of whoever withdraws one: `oidc/` and 255 bytes fit.
+const ACTOR_BYTES_MAX: usize = 512;
+
 impl Redis {
     /// Tells all sidecars that a key counts no more.
-    pub async fn withdraw(&self, key: &str) -> Result<(), CounterError> {
+    pub async fn withdraw(&self, key: &str, by: &str) -> Result<(), CounterError> {
         let list = Bucket::of("").withdrawn();
         let mut add = ::redis::cmd("XADD");
         add.arg(&list).arg("MAXLEN").arg("~").arg(WITHDRAWN_MAX);
-        add.arg("*").arg("key").arg(key);
+        add.arg("*").arg("key").arg(key).arg("by").arg(by);
         let _: String = self.query(UPKEEP_PATIENCE, add).await?;
         let mut expire = ::redis::cmd("EXPIRE");
         expire.arg(&list).arg(TTL_SECONDS);
@@ -43,9 +47,17 @@ impl Redis {
         range.arg(from).arg("+").arg("COUNT").arg(READ_MAX);
         let entries: Vec<(String, Vec<String>)> = self.query(UPKEEP_PATIENCE, range).await?;
         let withdrawn = entries.into_iter().map(|(place, fields)| {
-            // One field, its name and its value.
-            let key = fields.into_iter().nth(1).unwrap_or_default();
-            Withdrawn { place, key }
+            // Names and values by turns: the key's, and since it is told, by whom.
+            let mut fields = fields.into_iter();
+            let (key, by) = (fields.nth(1).unwrap_or_default(), fields.nth(1));
+            // A place begins with the server's time in milliseconds.
+            let at = place.split('-').next().and_then(|ms| ms.parse().ok());
+            Withdrawn {
+                at: UnixMillis(at.unwrap_or_default()),
+                by: by.filter(|by| by.len() <= ACTOR_BYTES_MAX),
+                place,
+                key,
+            }
         });
         Ok(withdrawn
             .filter(|entry| entry.key.len() <= NAME_BYTES_MAX)

@@ -136,6 +136,16 @@ fn what_isnt_genuine_doesnt_count() {
             NotGenuine::Unknown,
         ),
         (
+            json!({ "alg": "EdDSA", "kid": "ed", "crit": ["exp"] }),
+            claims(),
+            NotGenuine::Unknown,
+        ),
+        (
+            json!({ "alg": "EdDSA", "kid": "ed", "crit": ["b64"], "b64": true }),
+            claims(),
+            NotGenuine::Unknown,
+        ),
+        (
             ed.clone(),
             with("iss", json!("https://id.example/")),
             NotGenuine::Elsewhere,
