@@ -2,11 +2,13 @@
 //!
 //! Always holds: no secret is shown; nothing is applied; of this machine's files
 //! and variables a text is given those that the running configuration reads, and no
-//! others, so that asking tells nothing of them.
+//! others, so that asking tells nothing of them. Of two secrets it is told whether
+//! they are the same: so who may compare may try guesses, one text at a time, and only
+//! those may who may change everything.
 
 use super::AdminState;
 use super::answer::{Answer, Told, Wrong, read};
-use crate::config::shown::{Difference, differences, shown, tenants_differ};
+use crate::config::shown::{Difference, Shown, differences, keys_differ, tenants_differ};
 use crate::config::{Config, Only, OutsideRead, load};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -30,15 +32,18 @@ const READINGS_MAX: usize = 1;
 /// What weir runs on.
 #[derive(Debug, Clone)]
 pub struct ConfigurationApi {
-    shown: Arc<Value>,
+    shown: Arc<Shown>,
+    value: Arc<Value>,
     read: Arc<OutsideRead>,
     turns: Arc<Semaphore>,
 }
 
 impl ConfigurationApi {
     pub fn new(config: &Config) -> Self {
+        let shown = Shown::of(config);
         Self {
-            shown: Arc::new(shown(config)),
+            value: Arc::new(shown.value().clone()),
+            shown: Arc::new(shown),
             read: Arc::new(config.read.clone()),
             turns: Arc::new(Semaphore::new(READINGS_MAX)),
         }
@@ -75,7 +80,7 @@ pub(super) struct DifferenceTold {
 /// counted; they have pages of their own.
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
 pub(super) async fn show(State(state): State<AdminState>) -> Told<Arc<Value>> {
-    Told(Arc::clone(&state.configuration.shown))
+    Told(Arc::clone(&state.configuration.value))
 }
 
 /// What another text would change; nothing is applied.
@@ -100,7 +105,8 @@ pub(super) async fn diff(
         let config = load(&wanted.text, "text", &outside);
         let config = config.map_err(|problems| Wrong::problems("the text", &problems))?;
         let max = DIFFERENCES_MAX + 1;
-        let mut found = differences(&api.shown, &shown(&config), max);
+        let mut found = differences(&api.shown, &Shown::of(&config), max);
+        found.extend(keys_differ(&running, &config.snapshot, max));
         found.extend(tenants_differ(&running, &config.snapshot, max));
         Ok(Differences {
             more: found.len() >= max,
