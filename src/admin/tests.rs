@@ -413,6 +413,8 @@ async fn a_verified_client_is_known_to_handlers() {
     assert_eq!(asked_who(stream).await, "nobody");
 }
 
+#[path = "tests/description.rs"]
+mod description;
 #[path = "tests/isolation.rs"]
 mod isolation;
 #[path = "tests/known.rs"]
