@@ -10,8 +10,12 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/admin_accounts.rs"]
+mod admin_accounts;
 #[path = "e2e/admin_api.rs"]
 mod admin_api;
+#[path = "e2e/admin_certificates.rs"]
+mod admin_certificates;
 #[path = "e2e/authz.rs"]
 mod authz;
 #[path = "e2e/backlog.rs"]
