@@ -24,6 +24,8 @@ mod backlog;
 mod bypasses;
 #[path = "e2e/calls.rs"]
 mod calls;
+#[path = "e2e/canaries.rs"]
+mod canaries;
 #[path = "e2e/configurations.rs"]
 mod configurations;
 #[path = "e2e/dialects.rs"]
