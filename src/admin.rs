@@ -65,6 +65,7 @@ pub use stored::AccountsApi;
 pub use tries::Peer;
 pub use usage::UsageApi;
 
+use crate::config::shown::Shown;
 use crate::config::{Config, Secret};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -74,7 +75,6 @@ use axum::http::Request;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ pub struct AdminState {
 impl AdminState {
     /// From now on whoever a new configuration lets in may ask, and what runs is
     /// shown so.
-    pub fn change(&self, config: &Config, shown: Value) {
+    pub fn change(&self, config: &Config, shown: Shown) {
         let token = config.listen.admin_token.as_ref().map(Secret::expose);
         self.access.change(token, &config.admin);
         let peppers = config.snapshot.keys.peppers.clone();

@@ -10,8 +10,12 @@
     reason = "a test fails by panicking, measures, and waits by polling"
 )]
 
+#[path = "e2e/admin_accounts.rs"]
+mod admin_accounts;
 #[path = "e2e/admin_api.rs"]
 mod admin_api;
+#[path = "e2e/admin_certificates.rs"]
+mod admin_certificates;
 #[path = "e2e/authz.rs"]
 mod authz;
 #[path = "e2e/backlog.rs"]
@@ -20,6 +24,8 @@ mod backlog;
 mod bypasses;
 #[path = "e2e/calls.rs"]
 mod calls;
+#[path = "e2e/canaries.rs"]
+mod canaries;
 #[path = "e2e/configurations.rs"]
 mod configurations;
 #[path = "e2e/dialects.rs"]

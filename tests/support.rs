@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod authorizer;
 pub mod books;
+pub mod canaries;
 pub mod client;
 pub mod dice;
 pub mod link;

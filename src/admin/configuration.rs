@@ -2,11 +2,13 @@
 //!
 //! Always holds: no secret is shown; nothing is applied; of this machine's files
 //! and variables a text is given those that the running configuration reads, and no
-//! others, so that asking tells nothing of them.
+//! others, so that asking tells nothing of them. Of two secrets it is told whether
+//! they are the same: so who may compare may try guesses, one text at a time, and only
+//! those may who may change everything.
 
 use super::AdminState;
 use super::answer::{Answer, Told, Wrong, read};
-use crate::config::shown::{Difference, differences, shown, tenants_differ};
+use crate::config::shown::{Difference, Shown, differences, keys_differ, tenants_differ};
 use crate::config::{Config, Only, OutsideRead, load};
 use arc_swap::ArcSwap;
 use axum::body::Bytes;
@@ -37,31 +39,45 @@ pub struct ConfigurationApi {
 
 #[derive(Debug)]
 struct Running {
-    shown: Arc<Value>,
+    shown: Arc<Shown>,
+    value: Arc<Value>,
     read: OutsideRead,
+}
+
+impl Running {
+    fn new(shown: Shown, read: OutsideRead) -> Self {
+        Self {
+            value: Arc::new(shown.value().clone()),
+            shown: Arc::new(shown),
+            read,
+        }
+    }
 }
 
 impl ConfigurationApi {
     pub fn new(config: &Config) -> Self {
-        let running = Running {
-            shown: Arc::new(shown(config)),
-            read: config.read.clone(),
-        };
         Self {
-            running: Arc::new(ArcSwap::from_pointee(running)),
+            running: Arc::new(ArcSwap::from_pointee(Running::new(
+                Shown::of(config),
+                config.read.clone(),
+            ))),
             turns: Arc::new(Semaphore::new(READINGS_MAX)),
         }
     }
 
-    /// What runs, as it is shown.
-    pub fn shown(&self) -> Arc<Value> {
+    /// What runs, to compare others with.
+    pub fn shown(&self) -> Arc<Shown> {
         Arc::clone(&self.running.load().shown)
     }
 
+    /// What runs, as it is shown.
+    pub fn value(&self) -> Arc<Value> {
+        Arc::clone(&self.running.load().value)
+    }
+
     /// Another runs from now on, which is shown so and has read this.
-    pub(super) fn change(&self, shown: Value, read: OutsideRead) {
-        let shown = Arc::new(shown);
-        self.running.store(Arc::new(Running { shown, read }));
+    pub(super) fn change(&self, shown: Shown, read: OutsideRead) {
+        self.running.store(Arc::new(Running::new(shown, read)));
     }
 }
 
@@ -95,7 +111,7 @@ pub(super) struct DifferenceTold {
 /// counted; they have pages of their own.
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = Object)))]
 pub(super) async fn show(State(state): State<AdminState>) -> Told<Arc<Value>> {
-    Told(state.configuration.shown())
+    Told(state.configuration.value())
 }
 
 /// What another text would change; nothing is applied.
@@ -121,7 +137,8 @@ pub(super) async fn diff(
         let config = load(&wanted.text, "text", &outside);
         let config = config.map_err(|problems| Wrong::problems("the text", &problems))?;
         let max = DIFFERENCES_MAX + 1;
-        let mut found = differences(&now.shown, &shown(&config), max);
+        let mut found = differences(&now.shown, &Shown::of(&config), max);
+        found.extend(keys_differ(&running, &config.snapshot, max));
         found.extend(tenants_differ(&running, &config.snapshot, max));
         Ok(Differences {
             more: found.len() >= max,

@@ -423,6 +423,8 @@ async fn a_verified_client_is_known_to_handlers() {
 
 #[path = "tests/approvals.rs"]
 mod approvals;
+#[path = "tests/description.rs"]
+mod description;
 #[path = "tests/isolation.rs"]
 mod isolation;
 #[path = "tests/known.rs"]

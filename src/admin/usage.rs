@@ -156,7 +156,7 @@ impl From<StoreError> for Wrong {
 #[utoipa::path(
     get, path = "/v1/usage",
     params(
-        ("by" = Option<Vec<String>>, Query, description = "Names and a period, with commas: tenant,model,day"),
+        ("by" = Option<Vec<String>>, Query, description = "Names, labels and a period, with commas: tenant,label:team,day"),
         ("since" = Option<String>, Query, description = "A date, a time, or a span back from now; the month's begin"),
         ("until" = Option<String>, Query, description = "The same; now"),
         ("time_zone" = Option<String>, Query, description = "As Asia/Kolkata; UTC"),
@@ -182,7 +182,7 @@ pub(super) async fn report(
 #[utoipa::path(
     get, path = "/v1/usage/top",
     params(
-        ("by" = Option<Vec<String>>, Query, description = "Names and a period, with commas: tenant,model,day"),
+        ("by" = Option<Vec<String>>, Query, description = "Names, labels and a period, with commas: tenant,label:team,day"),
         ("most" = Option<String>, Query, description = "The sum of which there is the most; cost after corrections"),
         ("since" = Option<String>, Query, description = "A date, a time, or a span back from now; the month's begin"),
         ("until" = Option<String>, Query, description = "The same; now"),

@@ -15,7 +15,7 @@
 //! | [`apply`] | what is read, in the snapshot that calls are judged by |
 //! | [`asked`] | what calls ask approval for, written there |
 //! | [`copies`] | the files beside the spool |
-//! | [`late`] | the database is told what was withdrawn without it |
+//! | [`late`] | what was withdrawn without the database, until it is told |
 //! | [`used`] | when keys were used, written back |
 //! | [`watch`] | what can't wait for the database |
 
@@ -29,6 +29,7 @@ mod used;
 mod watch;
 
 pub use apply::carry_over;
+pub(super) use late::withdrawals;
 
 use super::reports::database;
 use crate::accounts::approvals::asker::Asker;
@@ -45,6 +46,7 @@ use crate::units::Millis;
 use anyhow::Context;
 use asked::Writing;
 use copies::Copies;
+use late::keep;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -170,29 +172,6 @@ pub(super) fn finish(keys: Option<Keys>) {
     if thread.join().is_err() {
         tracing::error!("the thread of the keys failed");
     }
-}
-
-/// What was withdrawn without the database, in the folder of the ledger that has one.
-///
-/// # Errors
-/// It can't be read: which keys count isn't known then.
-pub(super) fn withdrawals(config: &Config) -> anyhow::Result<Arc<Withdrawals>> {
-    let ledger = config.ledger.as_ref();
-    let folder = ledger.filter(|ledger| database(ledger).is_some());
-    let opened = folder.map(|ledger| Withdrawals::open(&ledger.path));
-    let opened = opened.transpose().context("the withdrawn keys")?;
-    Ok(Arc::new(opened.unwrap_or_default()))
-}
-
-/// Writes down what waits for the database, beside everything else.
-fn keep(withdrawals: &Arc<Withdrawals>) {
-    let withdrawals = Arc::clone(withdrawals);
-    // Each writes all that there is by then.
-    drop(tokio::task::spawn_blocking(move || {
-        if let Err(error) = withdrawals.save() {
-            tracing::warn!(%error, "what was withdrawn can't be kept beside the spool");
-        }
-    }));
 }
 
 struct Follower {

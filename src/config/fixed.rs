@@ -6,14 +6,14 @@
 //! doesn't compile before it is said here which. Two configurations that differ in
 //! what is kept, in their secrets too, are told apart.
 
-use super::shown::{differences, shown};
+use super::shown::{Shown, differences, lies_at};
 use super::{Config, CountersConfig, Holds, LedgerConfig, Listen, Otlp, Server};
 use crate::config::LogFormat;
 use crate::units::Millis;
-use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Where what is kept stands in what is [`shown`]. Of each, all that lies below.
+/// Where what is kept stands in what is [`Shown`]. Of each, all that lies below.
 const KEPT: [&str; 12] = [
     "listen.grpc",
     "listen.admin",
@@ -36,7 +36,7 @@ const WAITING_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Fixed {
     kept: Kept,
-    shown: Value,
+    shown: Arc<Shown>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +105,7 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         Self {
             kept: Kept::of(config),
-            shown: shown(config),
+            shown: Arc::new(Shown::of(config)),
         }
     }
 
@@ -116,17 +116,10 @@ impl Fixed {
         if kept == self.kept {
             return Vec::new();
         }
-        let new = shown(new);
-        let mut waiting = Vec::new();
-        for path in KEPT {
-            let (before, after) = (at(&self.shown, path), at(&new, path));
-            let (Some(before), Some(after)) = (before, after) else {
-                continue;
-            };
-            let below = differences(before, after, WAITING_MAX - waiting.len());
-            let below = below.into_iter();
-            waiting.extend(below.map(|difference| joined(path, &difference.path)));
-        }
+        let found = differences(&self.shown, &Shown::of(new), usize::MAX);
+        let paths = found.into_iter().map(|difference| difference.path);
+        let is_kept = |path: &String| KEPT.iter().any(|kept| lies_at(path, kept));
+        let mut waiting: Vec<String> = paths.filter(is_kept).take(WAITING_MAX).collect();
         for section in self.kept.hidden_differences(&kept) {
             if !waiting
                 .iter()
@@ -140,31 +133,8 @@ impl Fixed {
 
     /// What runs once a new configuration was taken: the new one, with what is kept
     /// in its place.
-    pub fn shown_with(&self, new: &Config) -> Value {
-        let mut all = shown(new);
-        for path in KEPT {
-            let kept = at(&self.shown, path);
-            if let (Some(kept), Some(place)) = (kept, all.pointer_mut(&pointer(path))) {
-                *place = kept.clone();
-            }
-        }
-        all
-    }
-}
-
-fn at<'v>(of: &'v Value, path: &str) -> Option<&'v Value> {
-    of.pointer(&pointer(path))
-}
-
-fn pointer(path: &str) -> String {
-    format!("/{}", path.replace('.', "/"))
-}
-
-fn joined(path: &str, below: &str) -> String {
-    match below {
-        "" => path.to_owned(),
-        below if below.starts_with('[') => format!("{path}{below}"),
-        below => format!("{path}.{below}"),
+    pub fn shown_with(&self, new: &Config) -> Shown {
+        Shown::of(new).with(&self.shown, &KEPT)
     }
 }
 
@@ -195,9 +165,10 @@ mod tests {
 
     #[test]
     fn each_place_is_one() {
-        let all = shown(&config(&[]));
+        let all = Shown::of(&config(&[]));
         for path in KEPT {
-            assert!(at(&all, path).is_some(), "{path}");
+            let pointer = format!("/{}", path.replace('.', "/"));
+            assert!(all.value().pointer(&pointer).is_some(), "{path}");
         }
     }
 
@@ -205,7 +176,8 @@ mod tests {
     fn what_a_running_process_cant_take_waits_for_the_next_start() {
         let redis = "counters: { redis: { url_env: URL } }";
         let with_redis = ("counters: { memory: {} }", redis);
-        let cases: [(&[(&str, &str)], &[(&str, &str)], &[&str]); 9] = [
+        type Edits = [(&'static str, &'static str)];
+        let cases: [(&Edits, &Edits, &[&str]); 9] = [
             (&[], &[], &[]),
             // Taken while calls go on.
             (
@@ -227,9 +199,9 @@ mod tests {
             (
                 &[],
                 &[("127.0.0.1:50051", "127.0.0.1:50052")],
-                &["listen.grpc[1]"],
+                &["listen.grpc[1].address"],
             ),
-            (&[], &[("9090", "9091")], &["listen.admin"]),
+            (&[], &[("9090", "9091")], &["listen.admin.address"]),
             (
                 &[],
                 &[("counters:", "holds: { ttl: 2m, handover: 5m }\ncounters:")],
@@ -241,7 +213,7 @@ mod tests {
             (
                 &[with_redis],
                 &[with_redis, ("url_env: URL", "url_env: OTHER_URL")],
-                &["counters"],
+                &["counters.redis.servers.url"],
             ),
             (
                 &[],
@@ -265,7 +237,35 @@ mod tests {
         let fixed = Fixed::of(&config(&[]));
         let new = config(&[("600", "700"), ("50051", "50052")]);
         let runs = fixed.shown_with(&new);
+        let runs = runs.value();
         assert_eq!(runs["plans"]["team"]["limits"][0]["amount"], 700);
         assert!(runs["listen"]["grpc"].to_string().contains("50051"));
+    }
+
+    /// A secret that waits for the next start runs as it was, and is told of whenever
+    /// the file is read; one that was taken isn't told of twice.
+    #[test]
+    fn secrets_that_are_kept_are_those_of_the_start() {
+        let redis = (
+            "counters: { memory: {} }",
+            "counters: { redis: { url_env: URL } }",
+        );
+        let token = ("9090\"", "9090\"\n  admin_token: { env: TOKEN }");
+        let before = config(&[redis, token]);
+        let others = outside()
+            .with_env("URL", "redis://:two@127.0.0.1:6379")
+            .with_env("TOKEN", "another-token-of-sixteen");
+        let text = GOOD.replace(redis.0, redis.1).replace(token.0, token.1);
+        let after =
+            load(&text, "weir.yaml", &others).unwrap_or_else(|problems| panic!("{problems}"));
+        let fixed = Fixed::of(&before);
+        let runs = fixed.shown_with(&after);
+        let paths = |before: &Shown, after: &Shown| {
+            let found = differences(before, after, 10).into_iter();
+            found.map(|difference| difference.path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&Shown::of(&before), &runs), ["listen.admin_token"]);
+        assert_eq!(paths(&runs, &fixed.shown_with(&after)), [""; 0]);
+        assert_eq!(fixed.waiting(&after), ["counters.redis.servers.url"]);
     }
 }

@@ -1,19 +1,78 @@
 //! A configuration as JSON: resolved, with every default in its place and every
-//! secret hidden. For people and for comparing two.
+//! secret hidden, in the words of the file. For people and for comparing two.
 //!
 //! Always holds: no secret is in it, nor what one is made from; of a secret it is
-//! said only that there is one. Tenants and keys may be very many: they are counted.
+//! said only that there is one, and of two configurations whether theirs is the
+//! same. Tenants and keys may be very many: they are counted.
 
-use super::{AdminConfig, Config, CountersConfig, LedgerConfig, Listen, RedisServers, Secret};
-use crate::policy::{Hold, Model, Plan, PlanLimit, Snapshot};
+mod callers;
+mod differences;
+mod ledger;
+mod limits;
+mod listen;
+mod models;
+mod plans;
+mod secrets;
+
+pub use differences::{Difference, differences, keys_differ, tenants_differ};
+
+use super::{
+    Config, CountersConfig, ExtAuthzLimits, LogFormat, RedisServers, RedisSettings, Secret, Server,
+    Telemetry, UpstreamAuthorization,
+};
+use crate::identity::Peppers;
+use crate::limits::share::OnCounterFailure;
+use crate::policy::Snapshot;
+use callers::{of_route, of_scopes, of_source};
+use secrets::Secrets;
 use serde_json::{Map, Value, json};
-use std::fmt::Debug;
 
-/// What stands for a secret.
-const HIDDEN: &str = "(hidden)";
+/// What is hashed under a pepper to tell it from others: no key, which is longer.
+const PEPPER_PROBE: &[u8] = b"pepper";
 
-/// All of it but the names of tenants and keys.
-pub fn shown(config: &Config) -> Value {
+/// A configuration as it is shown, and what tells its secrets from others.
+#[derive(Debug)]
+pub struct Shown {
+    value: Value,
+    secrets: Secrets,
+}
+
+impl Shown {
+    /// All of it but the names of tenants and keys.
+    pub fn of(config: &Config) -> Self {
+        let mut secrets = Secrets::default();
+        let value = of_config(config, &mut secrets);
+        Self { value, secrets }
+    }
+
+    /// What anybody may see who may see a configuration.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The same, but that what stands at these paths, and below, is of another.
+    #[must_use]
+    pub(super) fn with(mut self, other: &Self, paths: &[&str]) -> Self {
+        for path in paths {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let theirs = other.value.pointer(&pointer);
+            if let (Some(theirs), Some(place)) = (theirs, self.value.pointer_mut(&pointer)) {
+                *place = theirs.clone();
+            }
+        }
+        let is_theirs = |path: &str| paths.iter().any(|above| lies_at(path, above));
+        self.secrets.replace(&other.secrets, is_theirs);
+        self
+    }
+}
+
+/// Whether a path is another, or below it.
+pub(super) fn lies_at(path: &str, above: &str) -> bool {
+    let below = path.strip_prefix(above);
+    below.is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+}
+
+fn of_config(config: &Config, secrets: &mut Secrets) -> Value {
     let Config {
         listen,
         admin,
@@ -30,65 +89,32 @@ pub fn shown(config: &Config) -> Value {
         warnings: _,
         read: _,
     } = config;
-    let otlp = telemetry.otlp.as_ref();
+    let mut identity = of_identity(snapshot, secrets);
+    identity.insert("stale_max_ms".to_owned(), json!(keys_stale_max.0));
+    identity.insert("trust_ext_authz".to_owned(), json!(trust_ext_authz));
     json!({
-        "listen": of_listen(listen),
-        "admin": of_admin(admin),
-        "counters": of_counters(counters),
-        "ledger": ledger.as_ref().map(of_ledger),
+        "listen": listen::of_listen(listen, secrets),
+        "admin": listen::of_admin(admin, secrets),
+        "counters": of_counters(counters, secrets),
+        "ledger": ledger.as_ref().map(|ledger| ledger::of_ledger(ledger, secrets)),
         "holds": {
             "ttl_ms": holds.ttl.0,
             "lease_ttl_ms": holds.lease_ttl.0,
             "renew_every_ms": holds.renew_every.0,
             "handover_ms": holds.handover.0,
         },
-        "identity": {
-            "pepper": snapshot.keys.peppers.as_ref().map(|_| HIDDEN),
-            "previous_pepper": snapshot.keys.peppers.as_ref().and_then(|all| all.before.as_ref()).map(|_| HIDDEN),
-            "keys": snapshot.keys.configured.iter().count(),
-            "default_plan": snapshot.default_plan.as_deref(),
-            "stale_max_ms": keys_stale_max.0,
-            "trust_ext_authz": trust_ext_authz,
-        },
-        "server": {
-            "body_bytes_max": server.body_bytes_max,
-            "drain_timeout_ms": server.drain_timeout.0,
-            "workers": server.workers,
-            "upstream_authorization": word(&server.upstream_authorization),
-            "ietf_rate_limit_headers": server.ietf_rate_limit_headers,
-            "ext_authz_limits": word(&server.ext_authz_limits),
-            "quota_status": server.quota_status.as_ref().map(word),
-        },
-        "telemetry": {
-            "log": { "format": word(&telemetry.log_format), "level": telemetry.log_level.as_str() },
-            "otlp": otlp.map(|otlp| json!({ "endpoint": otlp.endpoint, "service_name": otlp.service_name })),
-        },
+        "identity": identity,
+        "server": of_server(server),
+        "telemetry": of_telemetry(telemetry),
         "tokens": { "learned_path": learned_path },
         "tenants": tenants,
-        "models": named(snapshot.models.iter().map(|(name, model)| (&**name, of_model(model)))),
-        "plans": named(snapshot.plans.iter().map(|(name, plan)| (&**name, of_plan(plan)))),
-        "limits": snapshot.shared.iter().map(of_limit).collect::<Vec<_>>(),
-        "routes": snapshot.routes.iter().map(word).collect::<Vec<_>>(),
-        "rate_limit_service": word(&snapshot.domains),
+        "models": models::of_all(snapshot),
+        "conditions": { "headers": *snapshot.condition_headers },
+        "plans": named(snapshot.plans.iter().map(|(name, plan)| (&**name, plans::of_plan(plan)))),
+        "limits": snapshot.shared.iter().map(limits::of_limit).collect::<Vec<_>>(),
+        "routes": snapshot.routes.iter().map(of_route).collect::<Vec<_>>(),
+        "rate_limit_service": limits::of_domains(&snapshot.domains),
     })
-}
-
-fn of_listen(listen: &Listen) -> Value {
-    json!({
-        "grpc": listen.grpc.iter().map(word).collect::<Vec<_>>(),
-        "admin": word(&listen.admin),
-        "admin_token": hidden(listen.admin_token.as_ref()),
-        "http_authz": listen.http_authz.as_ref().map(word),
-    })
-}
-
-fn hidden(secret: Option<&Secret>) -> Option<&'static str> {
-    secret.map(|_| HIDDEN)
-}
-
-/// As the program itself would note it down, which holds no secret.
-fn word(value: &impl Debug) -> String {
-    format!("{value:?}")
 }
 
 /// In the order of their names.
@@ -101,177 +127,98 @@ fn named<'n>(all: impl Iterator<Item = (&'n str, Value)>) -> Value {
     Value::Object(all.collect::<Map<_, _>>())
 }
 
-fn of_admin(admin: &AdminConfig) -> Value {
-    let oidc = admin.oidc.as_ref().map(|oidc| {
-        json!({
-            "issuer": *oidc.expected.issuer,
-            "audience": *oidc.expected.audience,
-            "jwks": { "file": oidc.keys_path },
-            "role": oidc.role.as_str(),
-            "tenant": oidc.tenant.as_ref().map(|tenant| tenant.as_str()),
-        })
-    });
-    let clients = admin.clients.iter().map(|client| {
-        json!({
-            "name": client.name.as_str(),
-            "role": client.role.as_str(),
-            "tenant": client.role.tenant().map(|tenant| &**tenant),
-        })
-    });
-    json!({ "hosts": admin.hosts, "oidc": oidc, "clients": clients.collect::<Vec<_>>() })
+fn of_identity(snapshot: &Snapshot, secrets: &mut Secrets) -> Map<String, Value> {
+    let digest = |pepper: &crate::identity::Pepper| pepper.digest(PEPPER_PROBE).0;
+    let peppers = snapshot.keys.peppers.as_ref();
+    let now = peppers.map(|Peppers { now, .. }| digest(now));
+    let before = peppers.and_then(|peppers| peppers.before.as_ref().map(digest));
+    let sources = snapshot.sources.0.iter().map(of_source);
+    let shown = [
+        ("pepper", secrets.hide_bytes("identity.pepper", now)),
+        (
+            "previous_pepper",
+            secrets.hide_bytes("identity.previous_pepper", before),
+        ),
+        ("keys", json!(snapshot.keys.configured.len())),
+        ("default_plan", json!(snapshot.default_plan.as_deref())),
+        ("sources", json!(sources.collect::<Vec<_>>())),
+    ];
+    let shown = shown.into_iter();
+    shown
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
-fn of_counters(counters: &CountersConfig) -> Value {
-    let redis = match counters {
-        CountersConfig::Memory => return json!({ "memory": {} }),
-        CountersConfig::Redis(redis) => redis,
+fn of_server(server: &Server) -> Value {
+    json!({
+        "body_bytes_max": server.body_bytes_max,
+        "drain_timeout_ms": server.drain_timeout.0,
+        "workers": server.workers,
+        "upstream_authorization": match server.upstream_authorization {
+            UpstreamAuthorization::Strip => "strip",
+            UpstreamAuthorization::Keep => "keep",
+        },
+        "ietf_rate_limit_headers": server.ietf_rate_limit_headers,
+        "ext_authz_limits": match server.ext_authz_limits {
+            ExtAuthzLimits::None => "none",
+            ExtAuthzLimits::Requests => "requests",
+        },
+        "quota_status": server.quota_status.map(|status| status.code()),
+    })
+}
+
+fn of_telemetry(telemetry: &Telemetry) -> Value {
+    let format = match telemetry.log_format {
+        LogFormat::Json => "json",
+        LogFormat::Human => "human",
     };
+    let otlp = telemetry.otlp.as_ref();
+    json!({
+        "log": { "format": format, "level": telemetry.log_level.as_str() },
+        "otlp": otlp.map(|otlp| json!({ "endpoint": otlp.endpoint, "service_name": otlp.service_name })),
+    })
+}
+
+fn of_counters(counters: &CountersConfig, secrets: &mut Secrets) -> Value {
+    match counters {
+        CountersConfig::Memory => json!({ "memory": {} }),
+        CountersConfig::Redis(redis) => json!({ "redis": of_redis(redis, secrets) }),
+    }
+}
+
+fn of_redis(redis: &RedisSettings, secrets: &mut Secrets) -> Value {
     // A URL may hold a password.
-    let servers = match &redis.servers {
-        RedisServers::Single(_) => json!({ "url": HIDDEN }),
-        RedisServers::Cluster(urls) => json!({ "cluster": urls.len() }),
-        RedisServers::Sentinel { urls, master } => {
-            json!({ "sentinels": urls.len(), "master": master })
-        }
+    let mut all = |path, urls: &[Secret]| {
+        let urls: Vec<&[u8]> = urls.iter().map(|url| url.expose().as_bytes()).collect();
+        // No URL has such a byte.
+        secrets.hide_bytes(path, Some(urls.join(&0)))
     };
-    json!({ "redis": {
+    let servers = match &redis.servers {
+        RedisServers::Single(url) => {
+            let url = std::slice::from_ref(url);
+            json!({ "url": all("counters.redis.servers.url", url) })
+        }
+        RedisServers::Cluster(urls) => json!({
+            "cluster": urls.len(),
+            "urls": all("counters.redis.servers.urls", urls),
+        }),
+        RedisServers::Sentinel { urls, master } => json!({
+            "sentinels": urls.len(),
+            "master": master,
+            "urls": all("counters.redis.servers.urls", urls),
+        }),
+    };
+    json!({
         "servers": servers,
         "username": redis.username,
-        "password": hidden(redis.password.as_ref()),
-        "ca": redis.ca_pem.is_some(),
+        "password": secrets.hide("counters.redis.password", redis.password.as_ref()),
+        "ca": secrets.hide_bytes("counters.redis.ca", redis.ca_pem.as_ref()),
         "response_timeout_ms": redis.response_timeout.0,
         "connect_timeout_ms": redis.connect_timeout.0,
-        "on_failure": word(&redis.on_failure),
-    } })
-}
-
-fn of_ledger(ledger: &LedgerConfig) -> Value {
-    json!({
-        "path": ledger.path,
-        "durability": word(&ledger.durability),
-        "spool_bytes_max": ledger.spool_bytes_max,
-        "sqlite": ledger.sqlite.as_ref().map(word),
-        "postgres": ledger.postgres.as_ref().map(word),
-        "file": ledger.file.as_ref().map(word),
-        "otlp": ledger.otlp.as_ref().map(word),
-        "cloudevents": ledger.cloudevents.as_ref().map(word),
-    })
-}
-
-fn of_model(model: &Model) -> Value {
-    json!({
-        "tier": model.tier.as_deref(),
-        "provider": model.provider.as_deref(),
-        "max_input_tokens": model.max_input_tokens,
-        "max_output_tokens": model.max_output_tokens,
-        "output_field": model.output_field.as_str(),
-        "image_tokens": model.image_tokens,
-        "inject_include_usage": model.inject_include_usage,
-        "price": model.price.as_ref().map(word),
-    })
-}
-
-fn of_plan(plan: &Plan) -> Value {
-    json!({
-        "limits": plan.limits.iter().map(of_limit).collect::<Vec<_>>(),
-        "output": {
-            "max_tokens_default": plan.output.max_tokens_default,
-            "max_tokens_cap": plan.output.max_tokens_cap,
-            "choices_cap": plan.output.choices_cap,
-            "hold": match plan.output.hold {
-                Hold::Maximum => "maximum".to_owned(),
-                Hold::Expected { percentile } => format!("expected at {percentile}%"),
-            },
+        "on_failure": match redis.on_failure {
+            OnCounterFailure::Deny => "deny",
+            OnCounterFailure::Allow => "allow",
+            OnCounterFailure::Share => "share",
         },
     })
-}
-
-fn of_limit(of: &PlanLimit) -> Value {
-    let limit = &of.limit;
-    json!({
-        "name": *limit.name,
-        "per": word(&limit.scope),
-        "unit": limit.unit.as_str(),
-        "amount": limit.amount,
-        "algorithm": word(&limit.algorithm),
-        "mode": word(&limit.mode),
-        "hard": of.hard,
-        "when": word(&of.when),
-    })
-}
-
-/// Something that differs between two configurations.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// As plans.team.limits[0].amount.
-    pub path: String,
-    /// `None`: it isn't there.
-    pub before: Option<Value>,
-    pub after: Option<Value>,
-}
-
-/// What differs, the first so many.
-pub fn differences(before: &Value, after: &Value, max: usize) -> Vec<Difference> {
-    let mut found = Vec::new();
-    compare("", Some(before), Some(after), max, &mut found);
-    found
-}
-
-/// Tenants that come, go, or change their plan, the first so many by name.
-pub fn tenants_differ(before: &Snapshot, after: &Snapshot, max: usize) -> Vec<Difference> {
-    let changed = before
-        .tenants
-        .iter()
-        .filter(|(name, plan)| after.tenants.get(*name) != Some(*plan));
-    let added = after
-        .tenants
-        .iter()
-        .filter(|(name, _)| !before.tenants.contains_key(*name));
-    let mut names: Vec<_> = changed.chain(added).map(|(name, _)| name).collect();
-    names.sort();
-    let plan = |of: &Snapshot, name| {
-        of.tenants
-            .get(name)
-            .map(|tenant| json!({ "plan": *tenant.plan }))
-    };
-    let each = names.into_iter().take(max).map(|name| Difference {
-        path: format!("tenants.{name}"),
-        before: plan(before, name),
-        after: plan(after, name),
-    });
-    each.collect()
-}
-
-/// As deep as [`shown`] is.
-fn compare(
-    path: &str,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    max: usize,
-    found: &mut Vec<Difference>,
-) {
-    if before == after || found.len() >= max {
-        return;
-    }
-    match (before, after) {
-        (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            let added = after.keys().filter(|name| !before.contains_key(*name));
-            for name in before.keys().chain(added) {
-                let dot = if path.is_empty() { "" } else { "." };
-                let path = format!("{path}{dot}{name}");
-                compare(&path, before.get(name), after.get(name), max, found);
-            }
-        }
-        (Some(Value::Array(before)), Some(Value::Array(after))) => {
-            for index in 0..before.len().max(after.len()) {
-                let path = format!("{path}[{index}]");
-                compare(&path, before.get(index), after.get(index), max, found);
-            }
-        }
-        _ => found.push(Difference {
-            path: path.to_owned(),
-            before: before.cloned(),
-            after: after.cloned(),
-        }),
-    }
 }

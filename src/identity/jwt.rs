@@ -15,6 +15,7 @@ use crate::units::{Millis, UnixMillis};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -29,7 +30,11 @@ pub const LEEWAY: Millis = Millis::from_secs(60);
 
 /// A provider's public keys.
 #[derive(Debug, Clone)]
-pub struct PublicKeys(Arc<[PublicKey]>);
+pub struct PublicKeys {
+    keys: Arc<[PublicKey]>,
+    /// SHA-256 of the text that they were read from.
+    digest: [u8; 32],
+}
 
 #[derive(Debug)]
 struct PublicKey {
@@ -84,8 +89,16 @@ impl PublicKeys {
         let keys: Arc<[PublicKey]> = set.keys.iter().filter_map(usable).collect();
         match keys.is_empty() {
             true => Err(NoKeys::NoneFits),
-            false => Ok(Self(keys)),
+            false => Ok(Self {
+                keys,
+                digest: Sha256::digest(text).into(),
+            }),
         }
+    }
+
+    /// Tells keys from others: SHA-256 of their text.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The claims of a token that is genuine at this time.
@@ -109,7 +122,7 @@ impl PublicKeys {
         signature::install();
         let named =
             |key: &&PublicKey| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
-        let fit = self.0.iter().filter(named);
+        let fit = self.keys.iter().filter(named);
         let fit = fit.filter(|key| key.algorithms.contains(&header.alg));
         let mut claims = fit.filter_map(|key| {
             let known = decode::<Value>(token, &key.key, &only_signature(&key.algorithms));

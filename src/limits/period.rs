@@ -112,6 +112,14 @@ impl Period {
         }
     }
 
+    /// The time zone of a calendar, by its IANA name; `None` for others.
+    pub fn zone_name(&self) -> Option<&str> {
+        match &self.rule {
+            Rule::Calendar(calendar) => Some(calendar.zone.iana_name().unwrap_or("UTC")),
+            Rule::FirstHit { .. } | Rule::Aligned { .. } => None,
+        }
+    }
+
     /// How long each window is; `None` where a calendar says.
     pub fn length(&self) -> Option<Millis> {
         match self.rule {

@@ -128,6 +128,11 @@ impl Domains {
         self.0.get(name)
     }
 
+    /// In no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Domain)> {
+        self.0.iter().map(|(name, domain)| (&**name, domain))
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -154,6 +159,11 @@ impl Rule {
         }
     }
 
+    /// Whether hits are what was used already.
+    pub fn is_on_done(&self) -> bool {
+        self.on_done
+    }
+
     pub fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
         self.limits.iter().map(|limit| &limit.limit)
     }
@@ -171,6 +181,16 @@ impl Domain {
     /// Adds a rule; false where another has this pattern already.
     pub fn add(&mut self, pattern: &[Entry], rule: Rule) -> bool {
         self.rules.insert(pattern, rule)
+    }
+
+    /// Of the limits that descriptors bring along.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// All rules and what they match, in no order.
+    pub fn rules(&self) -> Vec<(Vec<Entry>, &Rule)> {
+        self.rules.all()
     }
 
     /// The rule that counts for a descriptor.

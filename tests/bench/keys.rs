@@ -1,9 +1,9 @@
 //! A million keys by themselves: how long one takes to be found, what each takes
 //! of memory, how long all take to be read from a database and to be copied to a
-//! file; and bringing many from elsewhere.
+//! file; bringing many from elsewhere; and whether wrong ones take the same time.
 
 use crate::counters::{median, resident_mib};
-use crate::postgres;
+use crate::{postgres, wrong_keys};
 use anyhow::{Context, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use std::hint::black_box;
@@ -21,6 +21,8 @@ const KEYS: u32 = 1_000_000;
 const PROJECTS: u32 = 5_000;
 /// Keys that are presented: more than a core's caches hold.
 const PRESENTED: u32 = 50_000;
+/// Keys that wrong ones are made of: with 61 others for each, more than caches know.
+const WRONG_OF: u32 = 5_000;
 const ROUNDS: usize = 5;
 const IMPORTED: u32 = 100_000;
 const NOW: UnixMillis = UnixMillis(1_000);
@@ -29,6 +31,7 @@ pub async fn run() -> anyhow::Result<()> {
     let pepper = Pepper::new(&[7; 32]).context("a pepper")?;
     let ring = table(&pepper)?;
     lookups(&ring, &pepper)?;
+    wrong_keys::run(&ring, &wrong_as(), NOW)?;
     copies(&ring.stored)?;
     drop(ring);
     let folder = tempfile::tempdir_in("target")?;
@@ -41,6 +44,17 @@ pub async fn run() -> anyhow::Result<()> {
         &StoreConfig::Postgres(PostgresConfig::new(url)),
     )
     .await
+}
+
+/// Only the wrong ones.
+pub fn run_wrong() -> anyhow::Result<()> {
+    let pepper = Pepper::new(&[7; 32]).context("a pepper")?;
+    wrong_keys::run(&table(&pepper)?, &wrong_as(), NOW)
+}
+
+/// Keys that wrong ones are made of.
+fn wrong_as() -> Vec<String> {
+    (0..WRONG_OF).map(presented).collect()
 }
 
 fn presented(n: u32) -> String {

@@ -19,6 +19,9 @@
 )]
 
 mod counters;
+#[path = "../support/dice.rs"]
+#[allow(dead_code, reason = "each user needs a part of it")]
+mod dice;
 mod envoy;
 mod floor;
 mod http;
@@ -35,6 +38,7 @@ mod spool;
 mod table;
 mod tokens;
 mod upstream;
+mod wrong_keys;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -107,7 +111,11 @@ enum Part {
         report_rows: u64,
     },
     /// Measures a million keys by themselves.
-    Keys,
+    Keys {
+        /// Only whether the time of a wrong key tells how much of it is right.
+        #[arg(long)]
+        wrong: bool,
+    },
     /// Measures the ledger's spool by itself.
     Spool,
     /// Measures the rate limit service by itself.
@@ -145,7 +153,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let weir = arguments.weir.map_or_else(weir_beside, Ok)?;
                 rate_limits::run(weir).await
             }),
-        Some(Part::Keys) => tokio::runtime::Builder::new_current_thread()
+        Some(Part::Keys { wrong: true }) => keys::run_wrong(),
+        Some(Part::Keys { wrong: false }) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
             .block_on(keys::run()),

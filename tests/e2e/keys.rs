@@ -429,12 +429,26 @@ async fn until_told(stack: &Stack, id: &str, by: &str) {
 
 /// What the admin API answers.
 async fn admin(stack: &Stack, method: &str, path: &str) -> Answer {
+    admin_asked(stack, method, path, "").await
+}
+
+async fn admin_asked(stack: &Stack, method: &str, path: &str, body: &str) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "localhost")
+        .header("content-type", "application/json")
         .header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-    client::send(stack.admin, request.body(Full::default()).unwrap()).await
+    let body = Full::new(body.to_owned().into());
+    client::send(stack.admin, request.body(body).unwrap()).await
+}
+
+/// The id of a grant for whoever is of the tenant.
+async fn granted(stack: &Stack) -> String {
+    let until = json!({ "tenant": "acme", "unlimited": true, "until_ms": 4_000_000_000_000_u64 });
+    let answer = admin_asked(stack, "POST", "/v1/grants", &until.to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["id"].as_str().unwrap().to_owned()
 }
 
 /// Where nothing is shared but the database, the sidecar that took it keeps it.
@@ -445,6 +459,7 @@ async fn a_key_that_is_withdrawn_while_the_database_is_away_stays_so() {
     let (mut stack, _secrets) = sharing(&url, "").await;
     let (key, id) = made(&stack, &["--tenant", "acme"]);
     let (other, other_id) = made(&stack, &["--tenant", "acme"]);
+    let grant = format!("/v1/grants/{}", granted(&stack).await);
     until_status(&stack, &key, 200).await;
     until_status(&stack, &other, 200).await;
     // The copy knows them a moment later.
@@ -459,12 +474,21 @@ async fn a_key_that_is_withdrawn_while_the_database_is_away_stays_so() {
     assert_eq!(answer.json(), said);
     assert_eq!(call(&stack, &key).await.status, 401, "at once");
     println!("refused {:?} after it was asked for", begun.elapsed());
+    let answer = admin(&stack, "DELETE", &grant).await;
+    assert_eq!((answer.status, answer.json()), (200, said), "a grant too");
     assert_eq!(call(&stack, &other).await.status, 200);
     stack.restart_weir().await;
+    let answer = admin(&stack, "DELETE", &grant).await;
+    assert_eq!(answer.status, 503, "it isn't known any more: {answer:?}");
     assert_eq!(call(&stack, &key).await.status, 401, "after a restart too");
     assert_eq!(call(&stack, &other).await.status, 200);
     server.restart().await;
     until_told(&stack, &id, "key.revoke by listen.admin_token").await;
+    until("the grant is revoked", SOON, || async {
+        let answer = admin(&stack, "GET", &grant).await;
+        (answer.status == 200 && answer.json()["state"] == "revoked").then_some(())
+    })
+    .await;
     assert_eq!(call(&stack, &key).await.status, 401);
     assert_eq!(call(&stack, &other).await.status, 200);
     assert!(

@@ -314,13 +314,13 @@ async fn a_unix_socket_is_its_owners() {
 }
 
 /// `weir limits` beside another weir whose admin address is `admin`.
-struct Elsewhere {
+pub struct Elsewhere {
     _weir: Process,
     config: std::path::PathBuf,
 }
 
 impl Elsewhere {
-    fn start(stack: &Stack, name: &str, admin: &str) -> Self {
+    pub fn start(stack: &Stack, name: &str, admin: &str) -> Self {
         let dir = stack.dir.path().join(name);
         fs::create_dir(&dir).unwrap();
         let written = fs::read_to_string(stack.dir.path().join("weir.yaml")).unwrap();

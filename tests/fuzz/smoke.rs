@@ -1,6 +1,9 @@
 //! The fuzz checks over the corpus and over mutations of it: some seconds'
 //! worth, the same ones each time. What libFuzzer finds in hours (`make fuzz`)
 //! goes into the corpus, and so is tried here ever after.
+//!
+//! `WEIR_FUZZ_MUTATIONS=1000000 WEIR_FUZZ_TARGET=caller` tries so many of one target,
+//! where there is no time to build the fuzzer.
 
 #[path = "checks.rs"]
 mod checks;
@@ -8,7 +11,7 @@ mod checks;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Mutations of each corpus.
+/// Mutations of each corpus, where nobody says how many.
 const MUTATIONS: u64 = 1_500;
 
 /// The most changes that make one mutation.
@@ -19,17 +22,23 @@ const INPUT_BYTES_MAX: usize = 4_096;
 
 #[test]
 fn the_corpus_and_what_is_near_it_pass_every_check() {
-    for (name, check) in checks::ALL {
+    let wanted = std::env::var("WEIR_FUZZ_MUTATIONS").ok();
+    let mutations = wanted.map_or(MUTATIONS, |number| number.parse().unwrap());
+    let only = std::env::var("WEIR_FUZZ_TARGET").ok();
+    let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+    let all = checks::ALL.into_iter().filter(|(name, _)| is_wanted(name));
+    assert!(all.clone().count() > 0, "no such target: {only:?}");
+    for (name, check) in all {
         let corpus = corpus(name);
         assert!(corpus.len() >= 5, "{name}: only {} inputs", corpus.len());
         for input in &corpus {
             run(name, check, input);
         }
         let mut random = Random(0x5eed);
-        for _ in 0..MUTATIONS {
+        for _ in 0..mutations {
             run(name, check, &mutated(&corpus, &mut random));
         }
-        println!("{name}: {} inputs, {MUTATIONS} mutations", corpus.len());
+        println!("{name}: {} inputs, {mutations} mutations", corpus.len());
     }
 }
 

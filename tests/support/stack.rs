@@ -2,6 +2,7 @@
 //! configurations, weir, and Redis where it is asked for.
 
 use super::books::AUDIT;
+use super::canaries::{Canaries, bodies};
 use super::client::{self, Answer, Open};
 use super::link::Link;
 use super::process::Process;
@@ -17,6 +18,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use weir::exchange::UsageEvent;
@@ -138,7 +140,12 @@ pub struct Stack {
     pub(super) counting_since_ms: u64,
     /// weir was killed and started anew.
     pub(super) was_killed: bool,
+    /// Bodies that were made for it: those that weir refuses reach no provider.
+    asked: Mutex<Vec<Bytes>>,
 }
+
+/// The most bodies that are kept to be looked for.
+const ASKED_MAX: usize = 32;
 
 impl Stack {
     pub async fn start(setup: Setup) -> Self {
@@ -185,6 +192,7 @@ impl Stack {
             setup,
             counting_since_ms: 0,
             was_killed: false,
+            asked: Mutex::default(),
         };
         stack.ready().await;
         stack
@@ -342,7 +350,37 @@ impl Stack {
                 request = request.header(*name, *value);
             }
         }
-        request.body(Full::new(body.into())).unwrap()
+        let body = body.into();
+        let mut asked = self.asked.lock().unwrap();
+        if asked.len() < ASKED_MAX {
+            asked.push(body.clone());
+        }
+        request.body(Full::new(body)).unwrap()
+    }
+
+    /// What was let out that nobody may know.
+    pub fn leaks(&self) -> Vec<String> {
+        let asked: Vec<Value> = {
+            let asked = self.asked.lock().unwrap();
+            let read = asked
+                .iter()
+                .filter_map(|body| serde_json::from_slice(body).ok());
+            read.collect()
+        };
+        let log = self.provider.log();
+        let canaries = Canaries::of_stacks().with_prompts(asked.iter().chain(bodies(&log)));
+        // What tests put there themselves.
+        let own: Vec<PathBuf> = self
+            .setup
+            .files
+            .iter()
+            .map(|(name, _)| name.into())
+            .collect();
+        let dir = self.dir.path();
+        let is_own = |path: &Path| own.iter().any(|own| path == dir.join(own));
+        let mut found = canaries.in_folder(dir, &is_own);
+        found.extend(canaries.in_metrics(self.admin));
+        found
     }
 
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -406,6 +444,16 @@ impl Stack {
         text.lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let leaks = self.leaks();
+        assert!(leaks.is_empty(), "let out: {leaks:#?}");
     }
 }
 

@@ -3,7 +3,8 @@
 //! Always holds: while the database is away, what was read last goes on, each until
 //! it ends by itself; what was taken back by way of the counter store stays so.
 
-use super::{in_time, keep};
+use super::in_time;
+use super::late::keep;
 use crate::accounts::allowed::Allowed;
 use crate::accounts::withdrawals::Withdrawals;
 use crate::accounts::{Accounts, AccountsError, allowed_copy};

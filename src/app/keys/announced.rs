@@ -5,7 +5,8 @@
 //! says of it later: one that was away when a key was withdrawn doesn't know until
 //! it is told.
 
-use super::{allowed, apply, keep};
+use super::late::keep;
+use super::{allowed, apply};
 use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
 use crate::counters::Withdrawn;
 use crate::driver::Driver;

@@ -1,10 +1,13 @@
-//! Telling the database of what was withdrawn without it.
+//! What was withdrawn without the database: kept on disk until it is told of it.
 
-use super::{POLL_TIMEOUT, in_time, keep};
+use super::super::reports::database;
+use super::{POLL_TIMEOUT, in_time};
 use crate::accounts::withdrawals::{Withdrawal, Withdrawals};
 use crate::accounts::{Accounts, AccountsError, Actor};
+use crate::config::Config;
 use crate::identity::format;
 use crate::units::Millis;
+use anyhow::Context;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -14,6 +17,29 @@ const TOLD_AT_ONCE: usize = 100;
 /// A key that was made so much later than one of its name was withdrawn is another:
 /// clocks are less far apart.
 const SKEW_MAX: Millis = Millis::from_mins(5);
+
+/// What was withdrawn without the database, in the folder of the ledger that has one.
+///
+/// # Errors
+/// It can't be read: which keys count isn't known then.
+pub(in crate::app) fn withdrawals(config: &Config) -> anyhow::Result<Arc<Withdrawals>> {
+    let ledger = config.ledger.as_ref();
+    let folder = ledger.filter(|ledger| database(ledger).is_some());
+    let opened = folder.map(|ledger| Withdrawals::open(&ledger.path));
+    let opened = opened.transpose().context("the withdrawn keys")?;
+    Ok(Arc::new(opened.unwrap_or_default()))
+}
+
+/// Writes down what waits for the database, beside everything else.
+pub(super) fn keep(withdrawals: &Arc<Withdrawals>) {
+    let withdrawals = Arc::clone(withdrawals);
+    // Each writes all that there is by then.
+    drop(tokio::task::spawn_blocking(move || {
+        if let Err(error) = withdrawals.save() {
+            tracing::warn!(%error, "what was withdrawn can't be kept beside the spool");
+        }
+    }));
+}
 
 /// Tells of some that wait.
 ///

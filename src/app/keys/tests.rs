@@ -5,6 +5,7 @@ use super::*;
 use crate::accounts::Actor;
 use crate::accounts::approvals::State;
 use crate::accounts::granting::{self, Breadth, Terms};
+use crate::accounts::withdrawals::Withdrawal;
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::driver::{Leases, Recorder};
@@ -25,6 +26,7 @@ const HEARD_MAX: Duration = Duration::from_secs(5);
 struct Sidecar {
     driver: Arc<Driver>,
     metrics: Arc<Metrics>,
+    withdrawals: Arc<Withdrawals>,
     keys: Keys,
 }
 
@@ -55,10 +57,11 @@ impl Sidecar {
         let metrics = Arc::new(Metrics::new());
         let driver = driver(&metrics);
         std::fs::create_dir_all(folder).unwrap();
+        let withdrawals = Arc::new(Withdrawals::open(folder).unwrap());
         let following = Following {
             store: store.clone(),
             folder: folder.to_owned(),
-            withdrawals: Arc::new(Withdrawals::open(folder).unwrap()),
+            withdrawals: Arc::clone(&withdrawals),
             stale_max: Millis::from_secs(3_600),
             metrics: Arc::clone(&metrics),
             readiness: Arc::default(),
@@ -67,6 +70,7 @@ impl Sidecar {
         Self {
             driver,
             metrics,
+            withdrawals,
             keys,
         }
     }
@@ -91,6 +95,18 @@ impl Sidecar {
         snapshot
             .top_ups
             .extra("acme", &counter, Unit::Cost, self.now())
+    }
+}
+
+fn addition(until: UnixMillis) -> granting::Addition {
+    granting::Addition {
+        tenant: "acme".into(),
+        budget: "monthly".into(),
+        of: Vec::new(),
+        unit: Unit::Cost,
+        amount: 7,
+        until,
+        note: None,
     }
 }
 
@@ -187,15 +203,7 @@ async fn what_one_asks_is_answered_for_all() {
     assert!(!one.is_denied(&id) && !two.is_denied(&id));
     assert!(accounts.revoke_grant(by(one.now()), "grt_1").await.unwrap());
     let revoked = until("revoked", async || !one.is_granted() && !two.is_granted()).await;
-    let addition = granting::Addition {
-        tenant: "acme".into(),
-        budget: "monthly".into(),
-        of: Vec::new(),
-        unit: Unit::Cost,
-        amount: 7,
-        until: now + Millis::from_secs(900),
-        note: None,
-    };
+    let addition = addition(now + Millis::from_secs(900));
     let top_up = granting::addition("top_1".into(), addition, now).unwrap();
     accounts.top_up(by(now), top_up).await.unwrap();
     let added = until("added", async || one.extra() == 7 && two.extra() == 7).await;
@@ -258,5 +266,71 @@ async fn without_the_database_the_last_known_goes_on() {
             .count(),
         0
     );
+    tokio::task::block_in_place(|| finish(Some(again.keys)));
+}
+
+/// What was taken back without the database stays so, and the database is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_back_elsewhere_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let store = StoreConfig::Sqlite {
+        path: folder.join("weir.db"),
+    };
+    let own = folder.join("one");
+    let one = Sidecar::start(&store, &own).await;
+    let accounts = Accounts::open(&store).await.unwrap();
+    let now = one.now();
+    let by = Actor {
+        name: "cli/ann",
+        at: now,
+    };
+    let terms = Terms {
+        unlimited: true,
+        ..Terms::default()
+    };
+    let new = granting::for_request("grt_1".into(), &request(now), Breadth::Tenant, terms, now);
+    let mut new = new.unwrap();
+    new.request = None;
+    accounts.grant(by, new).await.unwrap();
+    let top_up = addition(now + Millis::from_secs(900));
+    let top_up = granting::addition("top_1".into(), top_up, now).unwrap();
+    accounts.top_up(by, top_up).await.unwrap();
+    until("known", async || one.is_granted() && one.extra() == 7).await;
+    let withdrawal = |id: &str| Withdrawal {
+        id: id.into(),
+        actor: "cli/bob".into(),
+        at: now,
+    };
+    // One by way of the counter store, while it runs.
+    announced::take(&one.driver, &one.withdrawals, vec![withdrawal("grt_1")]);
+    assert!(!one.is_granted() && one.extra() == 7, "at once");
+    let is_told = async |id: &str| match id.starts_with("grt") {
+        true => accounts
+            .find_grant(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .revoked_at
+            .is_some(),
+        false => accounts
+            .find_top_up(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .revoked_at
+            .is_some(),
+    };
+    until("told", async || is_told("grt_1").await).await;
+    // The other was left by a process that ended before it could tell.
+    tokio::task::block_in_place(|| finish(Some(one.keys)));
+    let left = Withdrawals::open(&own).unwrap();
+    left.add(withdrawal("top_1")).unwrap();
+    let again = Sidecar::start(&store, &own).await;
+    assert!(!again.is_granted() && again.extra() == 0, "from the start");
+    until("told", async || is_told("top_1").await).await;
+    let is_kept = async || Withdrawals::open(&own).unwrap().untold().is_empty();
+    until("it waits no more", is_kept).await;
+    assert!(!again.is_granted() && again.extra() == 0);
     tokio::task::block_in_place(|| finish(Some(again.keys)));
 }

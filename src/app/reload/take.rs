@@ -4,7 +4,7 @@
 use super::super::keys::carry_over;
 use super::{Cause, Reading, vocabularies};
 use crate::admin::Taken;
-use crate::config::shown::{differences, tenants_differ};
+use crate::config::shown::{differences, keys_differ, tenants_differ};
 use crate::config::{Config, Problems};
 use crate::driver::Driver;
 use crate::telemetry::metrics::Reload;
@@ -26,6 +26,7 @@ impl Reading {
         let shown = self.fixed.shown_with(&config);
         let max = DIFFERENCES_MAX + 1;
         let mut found = differences(&self.state.configuration.shown(), &shown, max);
+        found.extend(keys_differ(&before, &config.snapshot, max));
         found.extend(tenants_differ(&before, &config.snapshot, max));
         let more = found.len() >= max;
         found.truncate(DIFFERENCES_MAX);

@@ -199,7 +199,7 @@ async fn what_a_running_process_cant_take_is_named_and_the_rest_counts() {
     let state = weir.state.readiness.configuration();
     assert_eq!(state.waiting, ["holds.ttl_ms"]);
     assert!(weir.has_metric("weir_config_fields_waiting 1"));
-    let shown = weir.state.configuration.shown();
+    let shown = weir.state.configuration.value();
     assert_eq!(shown["holds"]["ttl_ms"], 60_000, "what runs");
     assert_eq!(shown["identity"]["default_plan"], "second");
     weir.write("second", "");

@@ -175,12 +175,44 @@ pub enum Kind {
     TopUp,
 }
 
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Back,
+    Before,
+    /// The database is away.
+    Meanwhile,
+}
+
+impl Taken {
+    fn of(is_new: bool) -> Self {
+        match is_new {
+            true => Taken::Back,
+            false => Taken::Before,
+        }
+    }
+
+    fn of_answer(answer: &Value) -> Self {
+        match answer["database_away"] == json!(true) {
+            true => Taken::Meanwhile,
+            false => Self::of(answer["revoked"] == json!(true)),
+        }
+    }
+
+    fn said(self) -> &'static str {
+        match self {
+            Taken::Back => "is revoked",
+            Taken::Before => "was revoked before",
+            Taken::Meanwhile => "is revoked; its database is away and is told when it is back",
+        }
+    }
+}
+
 /// Takes back in the database, and tells sidecars by way of their counter store too.
 pub fn take_back(at: &Where, ids: &[String], kind: Kind) -> anyhow::Result<()> {
     let mut failed = 0;
-    let mut tell = |id: &str, taken: anyhow::Result<bool>| match taken {
-        Ok(true) => writeln!(std::io::stdout(), "{id} is revoked"),
-        Ok(false) => writeln!(std::io::stdout(), "{id} was revoked before"),
+    let mut tell = |id: &str, taken: anyhow::Result<Taken>| match taken {
+        Ok(taken) => writeln!(std::io::stdout(), "{id} {}", taken.said()),
         Err(error) => {
             failed += 1;
             hint(&format!("{id}: {error:#}"));
@@ -194,14 +226,17 @@ pub fn take_back(at: &Where, ids: &[String], kind: Kind) -> anyhow::Result<()> {
         };
         for id in ids {
             let answer = server.ask(Method::DELETE, &path(target, id, ""), None);
-            tell(id, answer.map(|answer| answer["revoked"] == json!(true)))?;
+            tell(id, answer.map(|answer| Taken::of_answer(&answer)))?;
         }
     } else {
         block_on(async {
             let database = at.database()?;
             let counters = database.config.as_ref().map(|config| &config.counters);
             let store = Announcing::to(counters).await;
-            let accounts = Where::open_database(&database).await?;
+            let accounts = match Where::open_database(&database).await {
+                Ok(accounts) => accounts,
+                Err(error) => return Err(store.tell_alone(ids, error).await),
+            };
             let name = actor();
             let by = Actor {
                 name: &name,
@@ -215,7 +250,7 @@ pub fn take_back(at: &Where, ids: &[String], kind: Kind) -> anyhow::Result<()> {
                 if taken.is_ok() {
                     store.tell(std::slice::from_ref(id)).await;
                 }
-                tell(id, taken.map_err(anyhow::Error::from))?;
+                tell(id, taken.map(Taken::of).map_err(anyhow::Error::from))?;
             }
             accounts.close().await;
             Ok(())

@@ -155,16 +155,7 @@ pub fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {
         let store = Announcing::to(counters).await;
         let accounts = match Where::open_database(&database).await {
             Ok(accounts) => accounts,
-            Err(error) => {
-                let told = store.tell(&args.ids).await;
-                return Err(error.context(match told {
-                    true => {
-                        "the keys are withdrawn at every weir that reaches the counter store; \
-                         they tell the database of it when it is back"
-                    }
-                    false => "nothing is revoked",
-                }));
-            }
+            Err(error) => return Err(store.tell_alone(&args.ids, error).await),
         };
         let mut failed = 0;
         for id in &args.ids {
@@ -226,6 +217,17 @@ impl Announcing {
             ));
         });
         Self(connected.ok())
+    }
+
+    /// Tells of what the database can't be told of; what is to be said of it.
+    pub async fn tell_alone(&self, ids: &[String], away: anyhow::Error) -> anyhow::Error {
+        away.context(match self.tell(ids).await {
+            true => {
+                "what was named is withdrawn at every weir that reaches the counter store; \
+                 they tell the database of it when it is back"
+            }
+            false => "nothing is revoked",
+        })
     }
 
     /// Whether all were told.

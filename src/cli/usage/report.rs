@@ -15,8 +15,8 @@ pub(super) struct ReportArgs {
     #[command(flatten)]
     source: Source,
     /// What a row is of, with commas between: tenant, project, environment, plan,
-    /// model, provider, endpoint, outcome, user, key, model_served; and one of
-    /// hour, day, month.
+    /// model, provider, endpoint, outcome, user, key, model_served; label:NAME is a
+    /// label of the key; and one of hour, day, month.
     #[arg(long, value_name = "NAMES", default_value = "tenant,model")]
     by: Vec<String>,
     #[command(flatten)]

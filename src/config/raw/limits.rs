@@ -130,7 +130,8 @@ const WEEKDAYS: &[(&str, Anchor)] = &[
     ("sunday", Anchor::Weekday(Weekday::Sunday)),
 ];
 
-const ENDPOINTS: &[(&str, Endpoint)] = &[
+/// Those that a limit may be for.
+pub const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("chat_completions", Endpoint::ChatCompletions),
     ("completions", Endpoint::Completions),
     ("embeddings", Endpoint::Embeddings),

@@ -1,14 +1,19 @@
 //! A report in words, and what is wrong with them.
 
 use super::instant::{self, TimeError};
+use crate::identity::source::NAME_BYTES_MAX;
 use crate::ledger::store::measure::{Dimension, Measure};
 use crate::ledger::store::period::Unit;
-use crate::ledger::store::query::{Condition, Cursor, Order, PAGE_ROWS_MAX, Query};
+use crate::ledger::store::query::{Condition, Cursor, LABEL_PREFIX, Order, PAGE_ROWS_MAX, Query};
 use crate::units::UnixMillis;
 use std::fmt;
+use std::sync::Arc;
 
 /// More names than there are dimensions and periods would be there twice.
-const BY_MAX: usize = Dimension::ALL.len() + 1;
+const BY_MAX: usize = Dimension::ALL.len() + 1 + LABELS_MAX;
+
+/// A key has few labels, and each that is asked for is looked for in every row.
+const LABELS_MAX: usize = 8;
 
 /// Values of all conditions together: far from what a database takes in a
 /// statement.
@@ -17,7 +22,8 @@ const NAMES_MAX: usize = 1_000;
 /// A report as it is asked for; what isn't said is `None` or empty.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// Dimensions, and a period; each text may hold several with commas between.
+    /// Dimensions, labels (`label:team`) and a period; each text may hold several with
+    /// commas between.
     pub by: Vec<String>,
     pub since: Option<String>,
     pub until: Option<String>,
@@ -86,6 +92,10 @@ pub enum Why {
     },
     #[error("{0} is there twice")]
     Twice(String),
+    #[error("label: needs the name of a label of at most {NAME_BYTES_MAX} bytes, as label:team")]
+    Label,
+    #[error("a report is by at most {LABELS_MAX} labels")]
+    Labels,
     #[error("a report is by one of hour, day and month")]
     Periods,
     #[error("{0:?} is no condition: write tenant=acme or model!=gpt-4o")]
@@ -131,7 +141,11 @@ impl Asked {
             let (since, until) = (instant::told(since, &zone), instant::told(until, &zone));
             return Err(at(Part::Until)(Why::Empty { since, until }));
         }
-        let (unit, group_by) = self.by().map_err(at(Part::By))?;
+        let By {
+            unit,
+            group_by,
+            labels,
+        } = self.by().map_err(at(Part::By))?;
         let limit = self.limit.unwrap_or(PAGE_ROWS_MAX);
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
             return Err(at(Part::Limit)(Why::Limit));
@@ -140,6 +154,7 @@ impl Asked {
             zone,
             unit,
             group_by,
+            labels,
             only: conditions(&self.only).map_err(at(Part::Where))?,
             order: match &self.order {
                 Some(word) => order(word).map_err(at(Part::Order))?,
@@ -151,27 +166,56 @@ impl Asked {
         })
     }
 
-    fn by(&self) -> Result<(Option<Unit>, Vec<Dimension>), Why> {
-        let (mut unit, mut group_by) = (None, Vec::new());
+    fn by(&self) -> Result<By, Why> {
+        let mut by = By::default();
         let words = self.by.iter().flat_map(|text| text.split(','));
         for word in words.take(BY_MAX + 1) {
             let word = word.trim();
-            if let Some(found) = period(word) {
-                if unit.replace(found).is_some() {
-                    return Err(Why::Periods);
-                }
-                continue;
-            }
-            let dimension = dimension(word, &["hour", "day", "month"])?;
-            if group_by.contains(&dimension) {
-                return Err(Why::Twice(word.to_owned()));
-            }
-            group_by.push(dimension);
+            by.add(word)?;
         }
         if self.by.is_empty() {
-            group_by = vec![Dimension::Tenant, Dimension::Model];
+            by.group_by = vec![Dimension::Tenant, Dimension::Model];
         }
-        Ok((unit, group_by))
+        Ok(by)
+    }
+}
+
+/// What a report is by.
+#[derive(Debug, Default)]
+struct By {
+    unit: Option<Unit>,
+    group_by: Vec<Dimension>,
+    labels: Vec<Arc<str>>,
+}
+
+impl By {
+    fn add(&mut self, word: &str) -> Result<(), Why> {
+        if let Some(found) = period(word) {
+            return match self.unit.replace(found) {
+                Some(_) => Err(Why::Periods),
+                None => Ok(()),
+            };
+        }
+        let twice = || Err(Why::Twice(word.to_owned()));
+        if let Some(label) = word.strip_prefix(LABEL_PREFIX) {
+            if label.is_empty() || label.len() > NAME_BYTES_MAX {
+                return Err(Why::Label);
+            }
+            if self.labels.iter().any(|known| **known == *label) {
+                return twice();
+            }
+            if self.labels.len() == LABELS_MAX {
+                return Err(Why::Labels);
+            }
+            self.labels.push(label.into());
+            return Ok(());
+        }
+        let dimension = dimension(word, &["hour", "day", "month", "label:NAME"])?;
+        if self.group_by.contains(&dimension) {
+            return twice();
+        }
+        self.group_by.push(dimension);
+        Ok(())
     }
 }
 
@@ -304,10 +348,13 @@ mod tests {
                 .to_vec(),
             order: Some("cost".into()),
             limit: Some(5),
-            ..asked("tenant, day,key")
+            ..asked("tenant, day,label:team,key")
         };
         let query = query.query(NOW).unwrap();
         assert_eq!(query.group_by, [Dimension::Tenant, Dimension::Key]);
+        assert_eq!(query.labels, ["team".into()] as [Arc<str>; 1]);
+        let names: Vec<String> = query.names().collect();
+        assert_eq!(names, ["tenant", "key", "label:team"]);
         assert_eq!(query.unit, Some(Unit::Day));
         assert_eq!(query.until.since(query.since).0, 86_400_000);
         assert_eq!((query.order, query.limit), (Order::MostNet, 5));
@@ -345,6 +392,22 @@ mod tests {
             (
                 with(&|a| a.by = vec!["user,user".into()]),
                 "--by: user is there twice",
+            ),
+            (
+                with(&|a| a.by = vec!["label:a,label:a".into()]),
+                "--by: label:a is there twice",
+            ),
+            (
+                with(&|a| a.by = (0..9).map(|n| format!("label:{n}")).collect()),
+                "--by: a report is by at most 8 labels",
+            ),
+            (
+                with(&|a| a.by = vec!["label:".into()]),
+                "--by: label: needs the name of a label",
+            ),
+            (
+                with(&|a| a.by = vec![format!("label:{}", "x".repeat(257))]),
+                "--by: label: needs the name of a label",
             ),
             (
                 with(&|a| a.since = Some("soon".into())),

@@ -36,9 +36,8 @@ pub fn number(sum: i128) -> Value {
 
 /// What was asked, for the head of an answer.
 pub fn asked(query: &Query) -> Map<String, Value> {
-    let period = query.unit.map(unit);
-    let by = query.group_by.iter().map(|dimension| dimension.as_str());
-    let by: Vec<&str> = period.into_iter().chain(by).collect();
+    let period = query.unit.map(|period| unit(period).to_owned());
+    let by: Vec<String> = period.into_iter().chain(query.names()).collect();
     let mut map = Map::new();
     map.insert("since".into(), json!(told(query.since, &query.zone)));
     map.insert("until".into(), json!(told(query.until, &query.zone)));
@@ -56,8 +55,8 @@ pub fn row(row: &UsageRow, query: &Query) -> Value {
         map.insert("from".into(), json!(told(of.from, &query.zone)));
         map.insert("until".into(), json!(told(of.until, &query.zone)));
     }
-    for (dimension, name) in query.group_by.iter().zip(&row.names) {
-        map.insert(dimension.as_str().into(), json!(name));
+    for (of, name) in query.names().zip(&row.names) {
+        map.insert(of, json!(name));
     }
     map.extend(sums(&row.sums));
     Value::Object(map)

@@ -8,9 +8,13 @@ use super::period::{Period, PeriodError, Unit, periods};
 use super::rollup::{DAY_MS, QUARTER_MS};
 use crate::units::UnixMillis;
 use jiff::tz::TimeZone;
+use std::sync::Arc;
 
 /// The most rows of a page.
 pub const PAGE_ROWS_MAX: usize = 10_000;
+
+/// What stands before the name of a label.
+pub const LABEL_PREFIX: &str = "label:";
 
 /// A report. Times are compared with the calls' own (`columns::at`).
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Query {
     pub zone: TimeZone,
     pub unit: Option<Unit>,
     pub group_by: Vec<Dimension>,
+    /// Labels whose values tell groups apart too, behind the names of `group_by`.
+    pub labels: Vec<Arc<str>>,
     /// All must hold.
     pub only: Vec<Condition>,
     pub order: Order,
@@ -106,11 +112,24 @@ impl Query {
             zone: TimeZone::UTC,
             unit: None,
             group_by: Vec::new(),
+            labels: Vec::new(),
             only: Vec::new(),
             order: Order::Groups,
             limit: PAGE_ROWS_MAX,
             after: None,
         }
+    }
+
+    /// What each of a group's names is of, in their order.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let dimensions = self.group_by.iter().map(|one| one.as_str().to_owned());
+        let labels = self.labels.iter();
+        dimensions.chain(labels.map(|label| format!("{LABEL_PREFIX}{label}")))
+    }
+
+    /// How many names a group has.
+    pub fn names_len(&self) -> usize {
+        self.group_by.len() + self.labels.len()
     }
 
     /// The names that are asked for.
@@ -119,10 +138,11 @@ impl Query {
         self.group_by.iter().copied().chain(conditions)
     }
 
-    /// Whether rollups know every name that is asked for.
+    /// Whether rollups know every name that is asked for: they tell no labels apart,
+    /// which are as many as keys are given.
     fn of_rollups(&self) -> bool {
         let of_rollups = |dimension| Dimension::OF_ROLLUPS.contains(&dimension);
-        self.asked().all(of_rollups)
+        self.labels.is_empty() && self.asked().all(of_rollups)
     }
 
     /// Whether it hangs on what rollups tell which model served.
@@ -214,7 +234,10 @@ mod tests {
             query.zone = TimeZone::get("Asia/Kathmandu").unwrap();
             query.unit = unit.map(|n| [Unit::Day, Unit::Month][n]);
             if wide {
-                query.group_by.push(Dimension::User);
+                match told % 2 {
+                    0 => query.group_by.push(Dimension::User),
+                    _ => query.labels.push("team".into()),
+                }
             }
             let segments = query.segments(UnixMillis(told)).unwrap();
             let mut at = since as i64;

@@ -18,7 +18,7 @@ pub const GROUPS_MAX: usize = 1_000_000;
 pub struct UsageRow {
     /// The whole hour, day or month, even where the report has only a part.
     pub period: Option<Period>,
-    /// In the order of [`Query::group_by`].
+    /// In the order of [`Query::names`].
     pub names: Vec<Option<String>>,
     pub sums: Sums,
 }
@@ -140,7 +140,7 @@ fn cursor(row: &UsageRow, order: Order) -> Cursor {
 fn last_row(cursor: &Cursor, query: &Query) -> Option<UsageRow> {
     let json = URL_SAFE_NO_PAD.decode(&cursor.0).ok()?;
     let (period, names, value): Held = serde_json::from_slice(&json).ok()?;
-    if names.len() != query.group_by.len() || period.is_some() != query.unit.is_some() {
+    if names.len() != query.names_len() || period.is_some() != query.unit.is_some() {
         return None;
     }
     let mut sums = Sums::default();

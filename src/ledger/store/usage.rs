@@ -7,9 +7,10 @@ use super::measure::{Dimension, Measure};
 use super::query::{Condition, Level, Query, Segment};
 use super::report::{GROUPS_MAX, Parts, Report, sums};
 use super::served;
-use super::value::{Sql, Type, Value};
+use super::value::{Dialect, Sql, Type, Value};
 use crate::units::UnixMillis;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// One page of a report, all of it as of one moment.
 pub async fn usage(pool: &Pool, query: &Query) -> Result<Report, StoreError> {
@@ -174,6 +175,7 @@ async fn rows(
 fn of_rows(tx: &Tx, source: Source, segment: &Segment, query: &Query) -> Sql {
     let mut sql = tx.sql("SELECT ");
     push_columns(&mut sql, "c", &query.group_by);
+    push_labels(&mut sql, &query.labels);
     for (at, measure) in Measure::ALL.iter().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         push_sum(&mut sql, comma, &of_row(source, *measure));
@@ -216,7 +218,7 @@ async fn collect(
     query: &Query,
     into: &mut Parts,
 ) -> Result<(), StoreError> {
-    let names = query.group_by.len();
+    let names = query.names_len();
     for at in 1..=names {
         sql.push(if at == 1 { " GROUP BY " } else { ", " });
         sql.push(&at.to_string());
@@ -243,6 +245,19 @@ async fn collect(
 fn push_columns(sql: &mut Sql, alias: &str, dimensions: &[Dimension]) {
     for dimension in dimensions {
         sql.push(&format!("{alias}.{}, ", dimension.column()));
+    }
+}
+
+/// What rows say of some labels. Their names are bound, whatever they are.
+fn push_labels(sql: &mut Sql, labels: &[Arc<str>]) {
+    for label in labels {
+        let (before, after) = match sql.dialect() {
+            Dialect::Sqlite => ("(SELECT value FROM json_each(c.labels) WHERE key = ", "), "),
+            Dialect::Postgres => ("(c.labels::json ->> CAST(", " AS TEXT)), "),
+        };
+        sql.push(before);
+        sql.push_value(Value::text(Some(label)));
+        sql.push(after);
     }
 }
 

@@ -68,6 +68,10 @@ impl Sql {
         }
     }
 
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     #[must_use]
     pub fn and(mut self, text: &str) -> Self {
         self.push(text);

@@ -76,6 +76,28 @@ impl<T> Tree<T> {
         true
     }
 
+    /// All that was inserted, in no order.
+    pub fn all(&self) -> Vec<(Vec<Entry>, &T)> {
+        let mut all = Vec::new();
+        self.walk(&mut Vec::new(), &mut all);
+        all
+    }
+
+    /// As deep as the longest pattern, which is short.
+    fn walk<'t>(&'t self, front: &mut Vec<Entry>, all: &mut Vec<(Vec<Entry>, &'t T)>) {
+        if let Some(here) = &self.here {
+            all.push((front.clone(), here));
+        }
+        for (key, branches) in &self.next {
+            for (value, tree) in branches.all() {
+                let key = Arc::clone(key);
+                front.push(Entry { key, value });
+                tree.walk(front, all);
+                front.pop();
+            }
+        }
+    }
+
     /// Goes no deeper than the longest rule, and through no branch twice.
     pub fn find(&self, entries: &[(String, String)]) -> Option<&T> {
         let Some(((key, value), rest)) = entries.split_first() else {
@@ -96,6 +118,15 @@ impl<T> Tree<T> {
 }
 
 impl<T> Branches<T> {
+    fn all(&self) -> impl Iterator<Item = (Pattern, &Tree<T>)> {
+        let exact = self.exact.iter();
+        let exact = exact.map(|(value, tree)| (Pattern::Exact(Arc::clone(value)), tree));
+        let prefixes = self.prefixes.iter().flat_map(|(_, trees)| trees);
+        let prefixes = prefixes.map(|(front, tree)| (Pattern::Prefix(Arc::clone(front)), tree));
+        let any = self.any.iter().map(|tree| (Pattern::Any, &**tree));
+        exact.chain(prefixes).chain(any)
+    }
+
     fn at(&mut self, pattern: &Pattern) -> &mut Tree<T> {
         match pattern {
             Pattern::Exact(value) => self.exact.entry(Arc::clone(value)).or_default(),

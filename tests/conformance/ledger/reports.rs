@@ -59,7 +59,14 @@ fn expected(rows: &[Row], adjustments: &[Adjustment], query: &Query) -> Said {
             return;
         }
         let name = |d: &Dimension| d.of(&row.event).map(str::to_owned);
-        let names = query.group_by.iter().map(name).collect();
+        let labels = row.event.labels.as_deref().unwrap_or_default();
+        let value = |label: &Arc<str>| {
+            let mut labels = labels.iter();
+            let known = labels.find(|(name, _)| name == label);
+            known.map(|(_, value)| value.to_string())
+        };
+        let names = query.group_by.iter().map(name);
+        let names = names.chain(query.labels.iter().map(value)).collect();
         let label = (label(time.0, query.unit, &query.zone), names);
         said.entry(label).or_default().merge(sums);
     };
@@ -125,6 +132,10 @@ fn any_query(dice: &mut Dice) -> Query {
     };
     for _ in 0..dice.roll(3) {
         query.group_by.push(*dice.pick(dimensions));
+    }
+    while dice.one_in(4) {
+        let label = *dice.pick(&NAMES);
+        query.labels.push(label.into());
     }
     for _ in 0..dice.roll(3) {
         let names = (0..=dice.roll(2)).map(|_| {
@@ -217,6 +228,10 @@ async fn rollups_of_before_who_served_was_told(ledger: Ledger) {
     let mut dice = Dice(23);
     let (mut rows, mut adjustments) = filled(&ledger, &mut dice, 500).await;
     ledger.undo_versions_from_3().await;
+    for row in &mut rows {
+        // Nor did it keep labels.
+        row.event.labels = None;
+    }
     for sql in [
         "ALTER TABLE usage_group DROP COLUMN model_served",
         "ALTER TABLE usage_group DROP COLUMN tells_served",

@@ -9,10 +9,10 @@ use std::io::Write;
 
 /// With a head line; no total, which a spreadsheet would count again.
 pub fn write(told: &Told, to: &mut impl Write) -> anyhow::Result<()> {
-    let mut head: Vec<&str> = told.query.unit.map(tell::unit).into_iter().collect();
-    head.extend(told.query.group_by.iter().map(|name| name.as_str()));
-    head.extend(Measure::ALL.map(Measure::as_str));
-    head.extend(["total_tokens", "net_nanos", "net_dollars"]);
+    let unit = told.query.unit.map(|unit| tell::unit(unit).to_owned());
+    let mut head: Vec<String> = unit.into_iter().chain(told.query.names()).collect();
+    head.extend(Measure::ALL.map(|measure| measure.as_str().to_owned()));
+    head.extend(["total_tokens", "net_nanos", "net_dollars"].map(str::to_owned));
     to.write_all(&record(head)?)?;
     for row in told.rows {
         let mut fields: Vec<String> = told.period(row).into_iter().collect();

@@ -58,8 +58,10 @@ mod columns {
             text += "required int64 from (TIMESTAMP(MILLIS,true));\n";
             text += "required int64 until (TIMESTAMP(MILLIS,true));\n";
         }
-        for name in &told.query.group_by {
-            text += &format!("optional binary {} (UTF8);\n", name.as_str());
+        for name in told.query.names() {
+            // What a schema's text takes as a name.
+            let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+            text += &format!("optional binary {name} (UTF8);\n");
         }
         let derived = DERIVED.map(|(name, _)| name);
         for name in Measure::ALL.map(Measure::as_str).into_iter().chain(derived) {
@@ -84,7 +86,7 @@ mod columns {
                 row.period.map_or(0, |p| i128::from(p.until.0))
             })?;
         }
-        for at in 0..told.query.group_by.len() {
+        for at in 0..told.query.names_len() {
             let names = rows.iter().map(|row| row.names.get(at)?.as_deref());
             texts(group, names, true)?;
         }

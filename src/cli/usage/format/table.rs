@@ -35,7 +35,7 @@ pub fn of(told: &Told) -> String {
         .into_iter()
         .filter(|(measure, _)| is_there(told, *measure))
         .collect();
-    let names = told.query.group_by.len() + usize::from(told.query.unit.is_some());
+    let names = told.query.names_len() + usize::from(told.query.unit.is_some());
     let mut lines = vec![head(told, &rare)];
     for row in told.rows {
         let mut line: Vec<String> = told.period(row).into_iter().collect();
@@ -70,6 +70,7 @@ fn head(told: &Told, rare: &[(Measure, &str)]) -> Vec<String> {
     let mut head: Vec<String> = unit.into_iter().collect();
     let names = told.query.group_by.iter();
     head.extend(names.map(|name| name.as_str().to_uppercase().replace('_', " ")));
+    head.extend(told.query.labels.iter().map(|label| printable(label)));
     head.extend(["CALLS", "INPUT", "OUTPUT"].map(str::to_owned));
     head.extend(rare.iter().map(|(_, name)| (*name).to_owned()));
     head.push("COST $".to_owned());
