@@ -25,6 +25,7 @@ mod http;
 mod keys;
 mod ledger;
 mod load;
+mod policy;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;
@@ -108,6 +109,12 @@ enum Part {
     },
     /// Measures a million keys by themselves.
     Keys,
+    /// Measures decisions of policy, and many tenants, by themselves.
+    Policy {
+        /// How many tenants are read.
+        #[arg(long, value_delimiter = ',', default_value = "10,100000,1000000")]
+        tenants: Vec<u32>,
+    },
     /// Measures the ledger's spool by itself.
     Spool,
     /// Measures the rate limit service by itself.
@@ -136,6 +143,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
         Some(Part::Tokens) => tokens::run(),
+        Some(Part::Policy { tenants }) => policy::run(&tenants),
         Some(Part::Spool) => spool::run(),
         Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
         Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()

@@ -405,7 +405,7 @@ pub fn any_event(dice: &mut Dice, at: u64, most: u64) -> UsageEvent {
         .into_iter()
         .filter_map(|label| Some((label, name(dice)?)));
     event.labels = weir::identity::labels::sorted(labels.collect());
-    event.model_asked = name(dice).map(Arc::from);
+    event.model_asked = name(dice);
     event.first_token_at_ms = count(dice, most).map(UnixMillis);
     event.ended_at_ms = UnixMillis(count(dice, most).unwrap_or(at));
     event.dialect = (*dice.pick(&["openai", "anthropic"])).into();
