@@ -75,9 +75,10 @@ fn plan(rules: usize) -> String {
     for (n, unit) in units.iter().enumerate() {
         for per in ["tenant", "user"] {
             let every = if n % 2 == 0 { "1m" } else { "1h" };
+            let amount = if *unit == "cost" { "900_000" } else { "900M" };
             let _ = writeln!(
                 text,
-                "      - {{ per: {per}, unit: {unit}, amount: 900M, every: {every} }}"
+                "      - {{ per: {per}, unit: {unit}, amount: {amount}, every: {every} }}"
             );
         }
     }
