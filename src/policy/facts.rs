@@ -88,8 +88,12 @@ pub struct Named<'f, 'c> {
 
 impl Counters {
     /// As they stood before the call took its charges, if it has.
-    pub fn before(charges: &[Charge], standings: &[Standing], taken: bool) -> Self {
-        let before = charges.iter().zip(standings).map(|(charge, standing)| {
+    pub fn before<'c>(
+        charges: impl Iterator<Item = &'c Charge>,
+        standings: &[Standing],
+        taken: bool,
+    ) -> Self {
+        let before = charges.zip(standings).map(|(charge, standing)| {
             let own = if taken { charge.amount } else { 0 };
             let limit = &charge.limit;
             let used = standing.used.saturating_sub(own);
