@@ -1,9 +1,10 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`, `weir audit`,
-//! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`,
+//! `weir config`, `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`,
 //! `weir prices`.
 
 pub mod audit;
 pub mod check;
+pub mod config;
 pub mod import;
 pub mod keys;
 pub mod ledger;
@@ -36,7 +37,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve Envoy until told to stop (SIGTERM or SIGINT).
+    /// Serve Envoy until told to stop (SIGTERM or SIGINT). The configuration is read
+    /// anew when its file changes, and at SIGHUP.
     Serve {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
@@ -54,6 +56,8 @@ enum Command {
     Tokens(tokens::TokensArgs),
     /// See who did what with keys, tokens and limits, from a running weir.
     Audit(audit::AuditArgs),
+    /// Have a running weir read its configuration anew, and see what came of it.
+    Config(config::ConfigArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
     /// its counter store lost.
     Limits(limits::LimitsArgs),
@@ -78,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Tokens(args) => tokens::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Ledger(args) => ledger::run(&args),
