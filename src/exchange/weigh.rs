@@ -305,7 +305,11 @@ impl<'a> Scale<'a> {
     fn speaks(&self, model: &Model) -> bool {
         let provider = model.provider.as_deref();
         let dialect = provider.and_then(Dialect::of_provider);
-        dialect.is_none_or(|dialect| dialect == self.ask.who.endpoint.dialect())
+        let endpoint = self.ask.who.endpoint;
+        // What only embeds doesn't chat, and the other way round.
+        let embeds = model.max_output_tokens == Some(0);
+        dialect.is_none_or(|dialect| dialect == endpoint.dialect())
+            && (endpoint.is_free() || embeds == endpoint.is_without_output())
     }
 
     /// The model that a swap puts in the place of this one.

@@ -101,15 +101,24 @@ impl Exchange {
         decision: Option<Decision>,
         now: UnixMillis,
     ) -> Step {
+        let charges = || all_charges(&pending.deciding);
         let said = match &decision {
-            Some(Decision::Admitted(standings)) => Some((standings, true)),
-            Some(Decision::Refused(_, standings)) => Some((standings, false)),
+            Some(Decision::Admitted(standings)) => {
+                Some((Counters::before(charges(), standings, true), true))
+            }
+            // One that is remembered is the refusal alone.
+            Some(Decision::Refused(refusal, standings)) if standings.is_empty() => {
+                let by = charges().nth(refusal.charge);
+                by.map(|by| (Counters::of_refusal(by, refusal), false))
+            }
+            Some(Decision::Refused(_, standings)) => {
+                Some((Counters::before(charges(), standings, false), false))
+            }
             Some(Decision::Ended) | None => None,
         };
-        let Some((again, (standings, taken))) = pending.again.take().zip(said) else {
+        let Some((again, (counters, taken))) = pending.again.take().zip(said) else {
             return self.conclude(pending, decision, now);
         };
-        let counters = Counters::before(all_charges(&pending.deciding), standings, taken);
         let hold = self.hold.again();
         let waited = pending.waited;
         let before = (&again.became, &again.counted);

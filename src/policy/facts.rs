@@ -20,7 +20,7 @@ pub use names::{Names, Needs, names_models, names_tiers};
 
 use super::{Call, Model};
 use crate::expressions::condition::{self, Field, Value};
-use crate::limits::{Charge, Standing};
+use crate::limits::{Charge, Refusal, Standing};
 use crate::pricing::{Kind as PriceKind, ServiceTier, cost_nanos};
 use crate::units::UnixMillis;
 use names::{COUNTERS, Fact, OF_COUNTERS, fact};
@@ -106,6 +106,17 @@ impl Counters {
             }
         });
         Self(before.collect())
+    }
+
+    /// The one that refused a call; of the others nothing is known.
+    pub fn of_refusal(charge: &Charge, refusal: &Refusal) -> Self {
+        let standing = Standing {
+            used: refusal.used,
+            exceeded: true,
+            remaining: refusal.remaining,
+            reset_after: refusal.reset_after,
+        };
+        Self::before(std::iter::once(charge), &[standing], false)
     }
 
     fn get(&self, name: &str) -> Option<&Counter> {
