@@ -1,11 +1,12 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`,
-//! `weir approvals`, `weir budgets`, `weir audit`, `weir limits`, `weir usage`,
-//! `weir ledger`, `weir import`, `weir meter`, `weir prices`.
+//! `weir approvals`, `weir budgets`, `weir audit`, `weir config`, `weir limits`,
+//! `weir usage`, `weir ledger`, `weir import`, `weir meter`, `weir prices`.
 
 pub mod approvals;
 pub mod audit;
 pub mod budgets;
 pub mod check;
+pub mod config;
 pub mod import;
 pub mod keys;
 pub mod ledger;
@@ -39,7 +40,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve Envoy until told to stop (SIGTERM or SIGINT).
+    /// Serve Envoy until told to stop (SIGTERM or SIGINT). The configuration is read
+    /// anew when its file changes, and at SIGHUP.
     Serve {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
@@ -61,6 +63,8 @@ enum Command {
     Budgets(budgets::BudgetsArgs),
     /// See who did what with keys, tokens and limits, from a running weir.
     Audit(audit::AuditArgs),
+    /// Have a running weir read its configuration anew, and see what came of it.
+    Config(config::ConfigArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
     /// its counter store lost.
     Limits(limits::LimitsArgs),
@@ -87,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Approvals(args) => approvals::run(&args),
         Command::Budgets(args) => budgets::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Ledger(args) => ledger::run(&args),

@@ -29,7 +29,7 @@
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models, grants, top-ups |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
-//! | L4 | [`config`] | the YAML file, every problem at once |
+//! | L4 | [`config`] | the YAML file, every problem at once; which files it was read from; what a running process takes of another |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`accounts`] | keys, admin tokens, approvals, grants and top-ups in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
@@ -38,9 +38,9 @@
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
-//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, who did what |
-//! | L7 | [`app`] | wiring, start, drain; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `audit`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
+//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, the configuration, who did what |
+//! | L7 | [`app`] | wiring, start, drain; the configuration read anew as it changes; another try of what sinks set aside |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `audit`, `config`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
@@ -51,6 +51,8 @@
 //!   are values that step; neither awaits.
 //! - **A hold ends once.** By settlement, void or expiry, whichever comes
 //!   first; the one that ends it writes the call's only event.
+//! - **A configuration counts whole.** A call goes on by the snapshot that it began
+//!   with; a file that can't be used changes nothing.
 //! - **Nothing passes unseen.** A stream is not ended cleanly before its call is
 //!   settled; what can't be read, bounded or counted is refused.
 //! - **Everything is bounded**, and each bound has a name and a reason.
@@ -74,6 +76,9 @@
 //! - a field of a key: its word in `config::raw::keys`, a column in
 //!   `accounts::row` and a file in its `migrations`, its place in `accounts::copy`,
 //!   its option in `cli::keys::attributes`; in `identity::table` what judges calls;
+//! - a field of the configuration: its word in `config::raw`, its meaning in
+//!   `config::resolve`, its place in `config::shown`; where a running process can't
+//!   take another value of it, in `config::fixed`;
 //! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
 //!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!

@@ -64,6 +64,8 @@ mod rebuild;
 mod receivers;
 #[path = "e2e/refusals.rs"]
 mod refusals;
+#[path = "e2e/reload.rs"]
+mod reload;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]

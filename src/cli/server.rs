@@ -263,9 +263,14 @@ fn said(body: &Value) -> String {
         .to_owned();
     for problem in body["problems"].as_array().into_iter().flatten() {
         let path = problem["path"].as_str().unwrap_or_default();
+        if let (Some(line), Some(column)) = (problem["line"].as_u64(), problem["column"].as_u64()) {
+            text += &format!("\n{line}:{column}: ");
+        } else {
+            text += "\n";
+        }
         let dots = if path.is_empty() { "" } else { ": " };
         let error = problem["error"].as_str().unwrap_or_default();
-        text += &format!("\n{path}{dots}{error}");
+        text += &format!("{path}{dots}{error}");
     }
     text
 }

@@ -172,12 +172,14 @@ mod tests {
         }
     }
 
+    /// What is replaced by what.
+    type Edits<'e> = &'e [(&'e str, &'e str)];
+
     #[test]
     fn what_a_running_process_cant_take_waits_for_the_next_start() {
         let redis = "counters: { redis: { url_env: URL } }";
         let with_redis = ("counters: { memory: {} }", redis);
-        type Edits = [(&'static str, &'static str)];
-        let cases: [(&Edits, &Edits, &[&str]); 9] = [
+        let cases: [(Edits, Edits, &[&str]); 9] = [
             (&[], &[], &[]),
             // Taken while calls go on.
             (

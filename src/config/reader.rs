@@ -89,7 +89,10 @@ impl<'a> Item<'a> {
             Value::Null => return Some(Vec::new()),
             other => return self.report(format!("must be a mapping (got {})", other.kind())),
         };
-        let mut first: HashMap<&str, &Entry> = HashMap::with_capacity(entries.len());
+        // A file may have a million tenants.
+        let hasher = ahash::RandomState::new();
+        let mut first: HashMap<&str, &Entry, _> =
+            HashMap::with_capacity_and_hasher(entries.len(), hasher);
         let mut distinct = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(earlier) = first.get(entry.key.as_str()) {

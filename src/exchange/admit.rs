@@ -132,7 +132,7 @@ impl Admission<'_> {
             }
         };
         let ask = Ask::of(read, who);
-        let weighed = self.weigh(&ask, None)?;
+        let weighed = self.weigh(&ask)?;
         Ok((ask, weighed))
     }
 

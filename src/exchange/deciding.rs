@@ -7,7 +7,7 @@ use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
 use super::told::Stand;
-use super::weigh::{Ask, Became};
+use super::weigh::{Ask, Became, Counted};
 use super::{told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
@@ -44,6 +44,7 @@ pub(super) struct Pending {
 pub(super) struct Again {
     pub ask: Ask,
     pub became: Became,
+    pub counted: Counted,
 }
 
 /// A call that is held back.

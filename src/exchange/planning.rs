@@ -33,7 +33,8 @@ pub(super) struct Planned {
     pub drop_fields: Vec<Arc<str>>,
 }
 
-/// Plans a call at this model; `clamp` is the most tokens of one answer by a rule.
+/// Plans a call at this model; `clamp` is the most tokens of one answer by a rule,
+/// `counted` its prompt, where that is known.
 ///
 /// # Errors
 /// It can't be bounded, or asks for more than it may.
@@ -42,7 +43,7 @@ pub(super) fn plan(
     ask: &Ask,
     terms: Terms,
     model: &Model,
-    clamp: Option<u64>,
+    (clamp, counted): (Option<u64>, Option<Prompt>),
 ) -> Result<Planned, Denial> {
     let Ask {
         who, body, facts, ..
@@ -51,9 +52,10 @@ pub(super) fn plan(
     let choices = super::guardrails::choices(&output, facts)?;
     let cap = Cap::of(&output, model, facts, who.endpoint, clamp)?;
     let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
-    let prompt = match who.endpoint.is_free() {
-        true => Prompt::default(),
-        false => {
+    let prompt = match (counted, who.endpoint.is_free()) {
+        (Some(counted), _) => counted,
+        (None, true) => Prompt::default(),
+        (None, false) => {
             let words = words(admission, who.endpoint, model);
             prompt::of_call(words, model, facts, body, admission.counting)?
         }

@@ -20,18 +20,18 @@ mod refused;
 pub(super) use ask::Ask;
 pub(super) use refused::crowded;
 
-use refused::blocked;
+use refused::{Against, blocked, refused};
 
 use super::admit::{Admission, Refused};
 use super::approval::{self, Granted, Needed};
 use super::deciding::Deciding;
 use super::planning::Planned;
-use super::rules_told;
+use super::prompt::Prompt;
+use super::rules_told::{self, Told};
 use super::{guardrails, planning, reading};
 use crate::limits::Reservation;
 use crate::policy::facts::{Counters, Facts, Moment, Needs};
-use crate::policy::grants::ApprovalRequest;
-use crate::policy::rule::{self, Shape, Swap};
+use crate::policy::rule::{self, Judgement, Shape, Swap};
 use crate::policy::{self, Model, Terms};
 use crate::protocol::Dialect;
 use crate::protocol::denial::{Denial, Entitlement};
@@ -49,6 +49,18 @@ pub(super) struct Weighed {
     pub became: Became,
     /// Its plan has rules that need to know how its counters stand.
     pub needs_counters: bool,
+    /// What was counted of its prompt, by the model that it was counted for.
+    pub counted: Counted,
+}
+
+/// A prompt's tokens, and the model whose they are.
+pub(super) type Counted = (Arc<str>, Prompt);
+
+/// What a call is once its counters are known.
+pub(super) enum Again {
+    /// The call that was reserved for.
+    Same(Told),
+    Other(Box<Weighed>),
 }
 
 /// What rules made of a call: where two weighings agree in it, the reservation of
@@ -62,73 +74,87 @@ pub(super) struct Became {
     grant: Option<Arc<str>>,
 }
 
-/// A call that isn't let through, and the model that it was for by then.
-pub(super) struct Against {
-    pub denial: Denial,
-    pub model: Option<Arc<str>>,
-    /// What rules in shadow mode would have done.
-    pub actions: Vec<Arc<str>>,
-    /// What is to be approved.
-    pub approval: Option<Box<ApprovalRequest>>,
-}
-
-impl From<Denial> for Against {
-    fn from(denial: Denial) -> Self {
-        Self {
-            denial,
-            model: None,
-            actions: Vec::new(),
-            approval: None,
-        }
-    }
-}
-
 /// One weighing.
 struct Scale<'a> {
     admission: &'a Admission<'a>,
     ask: &'a Ask,
     terms: Terms<'a>,
     counters: Option<&'a Counters>,
+    counted: Option<&'a Counted>,
     moment: Moment,
 }
 
+/// A call as rules have made it, before anything is reserved.
+struct Found<'a> {
+    model: &'a Arc<Model>,
+    planned: Planned,
+    delay: Option<(Millis, Arc<str>)>,
+    became: Became,
+    told: Told,
+    grant: Option<Granted>,
+    counted: Counted,
+}
+
 impl Admission<'_> {
-    /// Weighs a call; `counters` where the store has said how they stand.
-    pub fn weigh(&self, ask: &Ask, counters: Option<&Counters>) -> Result<Weighed, Box<Refused>> {
-        let who = &ask.who;
-        self.weighed(ask, counters).map_err(|against| {
-            let Against {
-                denial,
-                model,
-                actions,
-                approval,
-            } = *against;
-            let (principal, endpoint) = (Some(&who.principal), Some(who.endpoint));
-            let mut refused = Refused::new(denial, principal, endpoint, who.started_at);
-            refused.model = model;
-            refused.actions = actions;
-            refused.approval = approval;
-            refused
-        })
+    /// Weighs a call of whose counters nothing is known.
+    pub fn weigh(&self, ask: &Ask) -> Result<Weighed, Box<Refused>> {
+        let weighed = self.scale(ask, None, None).and_then(|scale| {
+            let found = scale.find()?;
+            Ok(scale.opened(found))
+        });
+        weighed.map_err(|against| refused(ask, *against))
     }
 
-    fn weighed(&self, ask: &Ask, counters: Option<&Counters>) -> Result<Weighed, Box<Against>> {
+    /// Weighs it again, as its counters stood before it.
+    pub fn weigh_again(
+        &self,
+        ask: &Ask,
+        counters: &Counters,
+        before: (&Became, &Counted),
+        waited: Option<Millis>,
+    ) -> Result<Again, Box<Refused>> {
+        let (became, counted) = before;
+        let again = self
+            .scale(ask, Some(counters), Some(counted))
+            .and_then(|scale| {
+                let found = scale.find()?;
+                let longer = |waited| {
+                    found
+                        .delay
+                        .as_ref()
+                        .is_some_and(|(delay, _)| *delay > waited)
+                };
+                let waits = waited.is_some_and(longer);
+                Ok(match found.became == *became && !waits {
+                    true => Again::Same(found.told),
+                    false => Again::Other(Box::new(scale.opened(found))),
+                })
+            });
+        again.map_err(|against| refused(ask, *against))
+    }
+
+    fn scale<'a>(
+        &'a self,
+        ask: &'a Ask,
+        counters: Option<&'a Counters>,
+        counted: Option<&'a Counted>,
+    ) -> Result<Scale<'a>, Box<Against>> {
         let terms = self.snapshot.terms(&ask.who.principal);
         let terms = terms.ok_or_else(|| Box::new(Denial::UnknownModel.into()))?;
-        guardrails::before(terms, ask).map_err(|denial| Box::new(denial.into()))?;
-        let needs = needs(terms);
-        let moment = match needs.time || self.names_virtual(ask).is_some_and(|v| v.needs.time) {
+        let tells_time = |needs: Needs| needs.time;
+        let of_virtual = self.names_virtual(ask).map(|choice| choice.needs);
+        let moment = match tells_time(needs(terms)) || of_virtual.is_some_and(tells_time) {
             true => Moment::of(ask.who.started_at, &zone(terms)),
             false => Moment::default(),
         };
-        let scale = Scale {
+        Ok(Scale {
             admission: self,
             ask,
             terms,
             counters,
+            counted,
             moment,
-        };
-        scale.weigh(needs)
+        })
     }
 
     fn names_virtual(&self, ask: &Ask) -> Option<&Arc<policy::choice::VirtualModel>> {
@@ -148,13 +174,16 @@ fn zone(terms: Terms) -> TimeZone {
 }
 
 impl<'a> Scale<'a> {
-    fn weigh(&self, needs: Needs) -> Result<Weighed, Box<Against>> {
+    /// What rules make of the call.
+    fn find(&self) -> Result<Found<'a>, Box<Against>> {
+        guardrails::before(self.terms, self.ask).map_err(|denial| Box::new(denial.into()))?;
         let model = self.model()?;
         let about = |denial: Denial| Against {
             model: Some(Arc::clone(&model.name)),
             ..denial.into()
         };
-        let planned = self.planned(model, None).map_err(about)?;
+        let planned = self.planned(model, None, None).map_err(about)?;
+        let counted = (Arc::clone(&model.name), planned.prompt);
         let mut shadows = Vec::new();
         let facts = self.facts(model, &planned);
         let may_swap = |swap: &'a Swap| self.swapped(swap, model).is_some();
@@ -167,43 +196,57 @@ impl<'a> Scale<'a> {
         let told = rules_told::told(&shape, &judgement, &planned, &self.ask.facts.model);
         let mut told = told.with(&shadows);
         told.goes_to(&model.name, &self.ask.facts.model);
-        let against = |denial| {
-            Box::new(Against {
-                model: Some(Arc::clone(&model.name)),
-                actions: told.actions.clone(),
-                ..Against::from(denial)
-            })
-        };
+        let granted = self
+            .judged(&judgement, &planned, &facts)
+            .map_err(|against| {
+                Box::new(Against {
+                    model: Some(Arc::clone(&model.name)),
+                    actions: told.actions.clone(),
+                    ..*against
+                })
+            });
+        let grant = granted?;
+        let charged = grant.as_ref().and_then(|grant| grant.charge.as_ref());
+        let delay = judgement.delay;
+        Ok(Found {
+            became: Became {
+                model: Arc::clone(&model.name),
+                clamp: shape.clamp.map(|(most, _)| most),
+                cluster: told.cluster.clone(),
+                limits_per_mille: judgement.limits_per_mille.map(|(share, _)| share),
+                grant: charged.map(|charge| Arc::clone(&charge.limit.name)),
+            },
+            delay: delay.map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
+            model,
+            planned,
+            told,
+            grant,
+            counted,
+        })
+    }
+
+    /// Whether it may go on, and by which grant, if it needs one.
+    fn judged(
+        &self,
+        judgement: &Judgement,
+        planned: &Planned,
+        facts: &Facts,
+    ) -> Result<Option<Granted>, Box<Against>> {
         if let Some((block, rule)) = judgement.block {
-            return Err(against(blocked(block, rule)));
+            return Err(Box::new(blocked(block, rule).into()));
         }
-        guardrails::after(self.terms, &planned).map_err(against)?;
-        let grant = match judgement.approval {
-            Some((approval, rule)) => {
-                let granted = approval::granted(self.admission.snapshot, approval, rule, &facts);
-                Some(granted.map_err(|needed| {
-                    let Needed { denial, request } = *needed;
-                    let mut against = against(denial);
-                    against.approval = Some(Box::new(request));
-                    against
-                })?)
-            }
-            None => None,
+        guardrails::after(self.terms, planned).map_err(|denial| Box::new(denial.into()))?;
+        let Some((approval, rule)) = judgement.approval else {
+            return Ok(None);
         };
-        let mut weighed = self.opened(model, planned, &judgement, told);
-        weighed.needs_counters = needs.counters
-            || (self.admission.names_virtual(self.ask)).is_some_and(|v| v.needs.counters);
-        weighed.became.clamp = shape.clamp.map(|(most, _)| most);
-        if let Some((route, _)) = shape.route {
-            weighed.became.cluster = Some(Arc::clone(&route.cluster));
-        }
-        if let Some(Granted { charge, otherwise }) = grant {
-            weighed.became.grant = charge.as_ref().map(|c| Arc::clone(&c.limit.name));
-            weighed.deciding.charges.extend(charge);
-            weighed.deciding.ungranted = Some(otherwise);
-        }
-        weighed.reservation = self.admission.reservation(&weighed.deciding);
-        Ok(weighed)
+        let granted = approval::granted(self.admission.snapshot, approval, rule, facts);
+        granted.map(Some).map_err(|needed| {
+            let Needed { denial, request } = *needed;
+            Box::new(Against {
+                approval: Some(Box::new(request)),
+                ..denial.into()
+            })
+        })
     }
 
     fn facts<'f>(&'f self, model: &'f Model, planned: &'f Planned) -> Facts<'f> {
@@ -246,7 +289,7 @@ impl<'a> Scale<'a> {
         let usual = ways.map(|(name, _)| name).find(|name| may_use(name));
         let usual = usual.and_then(|name| named(name));
         let usual = usual.ok_or_else(|| guardrails::not_entitled(Entitlement::Model))?;
-        let planned = self.planned(usual, None)?;
+        let planned = self.planned(usual, None, None)?;
         let facts = self.facts(usual, &planned);
         let failures = &self.admission.learned.failures;
         let chosen = choice.choose(&facts, failures, may_use, self.admission.point());
@@ -262,7 +305,11 @@ impl<'a> Scale<'a> {
     fn speaks(&self, model: &Model) -> bool {
         let provider = model.provider.as_deref();
         let dialect = provider.and_then(Dialect::of_provider);
-        dialect.is_none_or(|dialect| dialect == self.ask.who.endpoint.dialect())
+        let endpoint = self.ask.who.endpoint;
+        // What only embeds doesn't chat, and the other way round.
+        let embeds = model.max_output_tokens == Some(0);
+        dialect.is_none_or(|dialect| dialect == endpoint.dialect())
+            && (endpoint.is_free() || embeds == endpoint.is_without_output())
     }
 
     /// The model that a swap puts in the place of this one.
@@ -280,8 +327,16 @@ impl<'a> Scale<'a> {
         self.ask.who.path_model.is_some() || self.ask.facts.model_is_rewritable()
     }
 
-    fn planned(&self, model: &Model, clamp: Option<u64>) -> Result<Planned, Denial> {
-        planning::plan(self.admission, self.ask, self.terms, model, clamp)
+    /// `prompt` where it has been counted for this model.
+    fn planned(
+        &self,
+        model: &Model,
+        clamp: Option<u64>,
+        prompt: Option<Prompt>,
+    ) -> Result<Planned, Denial> {
+        let before = self.counted.filter(|(of, _)| *of == model.name);
+        let prompt = prompt.or(before.map(|(_, prompt)| *prompt));
+        planning::plan(self.admission, self.ask, self.terms, model, (clamp, prompt))
     }
 
     /// The call as rules have shaped it.
@@ -301,9 +356,12 @@ impl<'a> Scale<'a> {
         if other.is_none() && shape.clamp.is_none() {
             return Ok((model, planned));
         }
-        let model = other.map_or(model, |(other, ..)| other);
         let clamp = shape.clamp.map(|(most, _)| most);
-        let mut planned = self.planned(model, clamp)?;
+        let (model, prompt) = match other {
+            Some((other, ..)) => (other, None),
+            None => (model, Some(planned.prompt)),
+        };
+        let mut planned = self.planned(model, clamp, prompt)?;
         if let Some((_, swap, _)) = other {
             planned.drop_fields.extend(swap.drop.iter().cloned());
         }

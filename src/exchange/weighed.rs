@@ -33,7 +33,12 @@ impl Exchange {
             Ok((ask, weighed)) => {
                 let again = weighed.needs_counters.then(|| {
                     let became = weighed.became.clone();
-                    Box::new(Again { ask, became })
+                    let counted = weighed.counted.clone();
+                    Box::new(Again {
+                        ask,
+                        became,
+                        counted,
+                    })
                 });
                 self.go_on(weighed, again, Millis(0))
             }
@@ -96,30 +101,38 @@ impl Exchange {
         decision: Option<Decision>,
         now: UnixMillis,
     ) -> Step {
+        let charges = || all_charges(&pending.deciding);
         let said = match &decision {
-            Some(Decision::Admitted(standings)) => Some((standings, true)),
-            Some(Decision::Refused(_, standings)) => Some((standings, false)),
+            Some(Decision::Admitted(standings)) => {
+                Some((Counters::before(charges(), standings, true), true))
+            }
+            // One that is remembered is the refusal alone.
+            Some(Decision::Refused(refusal, standings)) if standings.is_empty() => {
+                let by = charges().nth(refusal.charge);
+                by.map(|by| (Counters::of_refusal(by, refusal), false))
+            }
+            Some(Decision::Refused(_, standings)) => {
+                Some((Counters::before(charges(), standings, false), false))
+            }
             Some(Decision::Ended) | None => None,
         };
-        let Some((again, (standings, taken))) = pending.again.take().zip(said) else {
+        let Some((again, (counters, taken))) = pending.again.take().zip(said) else {
             return self.conclude(pending, decision, now);
         };
-        let charges = all_charges(&pending);
-        let counters = Counters::before(&charges, standings, taken);
         let hold = self.hold.again();
-        let weighed = self.admission(hold).weigh(&again.ask, Some(&counters));
         let waited = pending.waited;
-        let weighed = match weighed {
-            Ok(weighed) => {
-                let delay = weighed.delay.as_ref().filter(|(delay, _)| *delay > waited);
-                if weighed.became == again.became && (delay.is_none() || !taken) {
-                    let call = &mut pending.deciding.call;
-                    call.actions = weighed.deciding.call.actions;
-                    call.rate_headers = weighed.deciding.call.rate_headers;
-                    return self.conclude(pending, decision, now);
-                }
-                Ok(weighed)
+        let before = (&again.became, &again.counted);
+        // Who is refused anyhow needn't wait for it.
+        let may_wait = taken.then_some(waited);
+        let admission = self.admission(hold);
+        let weighed = match admission.weigh_again(&again.ask, &counters, before, may_wait) {
+            Ok(weigh::Again::Same(told)) => {
+                let call = &mut pending.deciding.call;
+                call.actions = told.actions;
+                call.rate_headers = told.headers;
+                return self.conclude(pending, decision, now);
             }
+            Ok(weigh::Again::Other(weighed)) => Ok(*weighed),
             Err(refused) => Err(refused),
         };
         // It isn't the call any more that the store was asked for.
@@ -212,8 +225,8 @@ impl Exchange {
     }
 }
 
-fn all_charges(pending: &Pending) -> Vec<Charge> {
-    [&*pending.deciding.charges, &pending.deciding.shared].concat()
+fn all_charges(deciding: &Deciding) -> impl Iterator<Item = &Charge> {
+    deciding.charges.iter().chain(&deciding.shared)
 }
 
 fn sent_on(send_on: SendOn, metadata: Option<Metadata>) -> Reply {

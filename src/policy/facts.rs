@@ -20,7 +20,7 @@ pub use names::{Names, Needs, names_models, names_tiers};
 
 use super::{Call, Model};
 use crate::expressions::condition::{self, Field, Value};
-use crate::limits::{Charge, Standing};
+use crate::limits::{Charge, Refusal, Standing};
 use crate::pricing::{Kind as PriceKind, ServiceTier, cost_nanos};
 use crate::units::UnixMillis;
 use names::{COUNTERS, Fact, OF_COUNTERS, fact};
@@ -88,8 +88,12 @@ pub struct Named<'f, 'c> {
 
 impl Counters {
     /// As they stood before the call took its charges, if it has.
-    pub fn before(charges: &[Charge], standings: &[Standing], taken: bool) -> Self {
-        let before = charges.iter().zip(standings).map(|(charge, standing)| {
+    pub fn before<'c>(
+        charges: impl Iterator<Item = &'c Charge>,
+        standings: &[Standing],
+        taken: bool,
+    ) -> Self {
+        let before = charges.zip(standings).map(|(charge, standing)| {
             let own = if taken { charge.amount } else { 0 };
             let limit = &charge.limit;
             let used = standing.used.saturating_sub(own);
@@ -102,6 +106,17 @@ impl Counters {
             }
         });
         Self(before.collect())
+    }
+
+    /// The one that refused a call; of the others nothing is known.
+    pub fn of_refusal(charge: &Charge, refusal: &Refusal) -> Self {
+        let standing = Standing {
+            used: refusal.used,
+            exceeded: true,
+            remaining: refusal.remaining,
+            reset_after: refusal.reset_after,
+        };
+        Self::before(std::iter::once(charge), &[standing], false)
     }
 
     fn get(&self, name: &str) -> Option<&Counter> {

@@ -28,6 +28,7 @@ mod http;
 mod keys;
 mod ledger;
 mod load;
+mod policy;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;
@@ -116,6 +117,12 @@ enum Part {
         #[arg(long)]
         wrong: bool,
     },
+    /// Measures decisions of policy, and many tenants, by themselves.
+    Policy {
+        /// How many tenants are read.
+        #[arg(long, value_delimiter = ',', default_value = "10,100000,1000000")]
+        tenants: Vec<u32>,
+    },
     /// Measures the ledger's spool by itself.
     Spool,
     /// Measures the rate limit service by itself.
@@ -144,6 +151,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(Part::Floor { socket, workers }) => floor::run(&socket, workers),
         Some(Part::Upstream { address }) => upstream::run(address),
         Some(Part::Tokens) => tokens::run(),
+        Some(Part::Policy { tenants }) => policy::run(&tenants),
         Some(Part::Spool) => spool::run(),
         Some(Part::RateLimitService { service, socket }) => rate_limits::serve(service, &socket),
         Some(Part::RateLimits) => tokio::runtime::Builder::new_current_thread()

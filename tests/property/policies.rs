@@ -133,6 +133,36 @@ fn a_call_that_a_limit_refuses_may_pass_as_another_one() {
     assert_eq!(world.counters.open_holds(), 0);
 }
 
+/// A refusal that is remembered says nothing of other counters than its own.
+#[test]
+fn a_refusal_that_is_remembered_is_enough_for_rules_about_its_limit() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: premium, per: tenant, unit: requests, amount: 1, \
+         every: 1h, when: 'model.tier == \"premium\"' }} ]\n    policies:\n      - {{ name: \
+         overflow, when: 'limit.premium.remaining < 1', then: {{ downgrade: small }} }}\n{TENANTS}"
+    ));
+    world.used("ada", "big", 1);
+    world.remembers_refusals = true;
+    assert_eq!(sent(&mut world, "ada", "big").body["model"], "small");
+}
+
+#[test]
+fn what_only_embeds_takes_no_chats() {
+    let mut world = World::of(&format!(
+        "models:\n  big: {{ price: free, max_output_tokens: 9 }}\n  embed: {{ price: free, \
+         max_output_tokens: 0 }}\n  other: {{ price: free, max_output_tokens: 9 }}\nplans:\n  \
+         team:\n    limits: [ {{ per: tenant, unit: requests, amount: 9, every: 1h }} ]\n    \
+         policies: [ {{ name: r, when: 'model.name != \"other\"', then: {{ downgrade: [embed, other] }} }} ]\n{TENANTS}"
+    ));
+    assert_eq!(sent(&mut world, "ada", "big").body["model"], "other");
+    let embeddings = json!({ "model": "embed", "input": "x" });
+    let call = world.call_with("ada", "/v1/embeddings", &[], &embeddings);
+    assert_eq!(
+        call.unwrap_or_else(|r| panic!("{r:?}")).body["model"],
+        "embed"
+    );
+}
+
 #[test]
 fn a_downgrade_stays_within_what_the_caller_may_use() {
     let mut world = World::of(
@@ -479,6 +509,84 @@ fn guardrails_say_what_is_at_fault() {
         .err()
         .unwrap();
     assert_eq!(refused.header("x-weir-decision"), Some("endpoints"));
+}
+
+/// In each dialect's own field, and where the path names the model, there.
+#[test]
+fn every_dialect_is_clamped_and_downgraded_in_its_own_words() {
+    let mut world = World::of(&format!(
+        "models:\n  big: {{ price: free, max_output_tokens: 9000 }}\n  small: {{ price: free, \
+         max_output_tokens: 9000 }}\nplans:\n  team:\n    limits: [ {{ per: tenant, unit: requests, \
+         amount: 99, every: 1h }} ]\n    policies:\n      - {{ name: short, then: {{ clamp_output: 70 \
+         }} }}\n      - {{ name: economy, when: 'request.model == \"big\"', then: {{ downgrade: small }} \
+         }}\n{TENANTS}"
+    ));
+    let messages = json!([{ "role": "user", "content": "x" }]);
+    let texts = json!([{ "role": "user", "content": [{ "text": "x" }] }]);
+    let contents = json!([{ "role": "user", "parts": [{ "text": "x" }] }]);
+    let table = [
+        (
+            "/v1/chat/completions",
+            json!({ "model": "big", "messages": messages, "max_tokens": 900 }),
+            "/max_tokens",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "model": "big", "messages": messages, "max_completion_tokens": 900 }),
+            "/max_completion_tokens",
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": "big", "input": "x", "max_output_tokens": 900 }),
+            "/max_output_tokens",
+        ),
+        (
+            "/v1/messages",
+            json!({ "model": "big", "messages": messages, "max_tokens": 900 }),
+            "/max_tokens",
+        ),
+        (
+            "/v1beta/models/big:generateContent",
+            json!({ "contents": contents, "generationConfig": { "maxOutputTokens": 900 } }),
+            "/generationConfig/maxOutputTokens",
+        ),
+        (
+            "/model/big/converse",
+            json!({ "messages": texts, "inferenceConfig": { "maxTokens": 900 } }),
+            "/inferenceConfig/maxTokens",
+        ),
+        (
+            "/v2/chat",
+            json!({ "model": "big", "messages": messages, "max_tokens": 900 }),
+            "/max_tokens",
+        ),
+        (
+            "/api/chat",
+            json!({ "model": "big", "messages": messages, "options": { "num_predict": 900 } }),
+            "/options/num_predict",
+        ),
+    ];
+    for (path, body, field) in table {
+        let max_completion = field == "/max_completion_tokens";
+        if max_completion {
+            world.change(|snapshot| {
+                let models = Arc::make_mut(&mut snapshot.models);
+                for model in models.values_mut() {
+                    Arc::make_mut(model).output_field = weir::policy::OutputField::Either;
+                }
+            });
+        }
+        let call = world.call_with("ada", path, &[], &body);
+        let call = call.unwrap_or_else(|refused| panic!("{path} {refused:?}"));
+        assert_eq!(call.body.pointer(field), Some(&json!(70)), "{path}");
+        let named = call.body.get("model").and_then(Value::as_str);
+        let path_sent = call.header(":path");
+        match body.get("model") {
+            Some(_) => assert_eq!((named, path_sent), (Some("small"), None), "{path}"),
+            None => assert_eq!(path_sent, Some(&*path.replace("big", "small")), "{path}"),
+        }
+        assert_eq!(call.header("x-weir-model"), Some("small"));
+    }
 }
 
 /// A rule of some kind, in some mode.

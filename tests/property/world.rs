@@ -12,7 +12,7 @@ use weir::exchange::{
     Effect, Event, Exchange, Learned, Origin, RequestHead, ResponseHead, Role, UsageEvent,
 };
 use weir::identity::Pepper;
-use weir::limits::{HoldId, Settled};
+use weir::limits::{Decision, HoldId, Settled};
 use weir::policy::Snapshot;
 use weir::tokens::Counting;
 use weir::units::{Millis, UnixMillis};
@@ -38,6 +38,8 @@ pub struct World {
     /// The rows of calls that are over.
     pub rows: Vec<UsageEvent>,
     pub learned: Learned,
+    /// Refusals come as a sidecar remembers them.
+    pub remembers_refusals: bool,
     calls: u64,
 }
 
@@ -134,6 +136,7 @@ impl World {
             notices: Vec::new(),
             rows: Vec::new(),
             learned: Learned::default(),
+            remembers_refusals: false,
             calls: 0,
         }
     }
@@ -264,6 +267,12 @@ impl World {
                 match effect {
                     Effect::Reserve(reservation) => {
                         let decision = self.counters.reserve(&reservation, self.now).unwrap();
+                        let decision = match decision {
+                            Decision::Refused(refusal, _) if self.remembers_refusals => {
+                                Decision::Refused(refusal, Vec::new())
+                            }
+                            other => other,
+                        };
                         next = Some(Event::Decided(Some(decision)));
                     }
                     Effect::Settle(s) => {

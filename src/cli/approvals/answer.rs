@@ -8,6 +8,7 @@ use crate::cli::keys::change::Announcing;
 use crate::cli::keys::stored::{Format, Where, actor, block_on, hint, now};
 use crate::cli::server::path;
 use crate::cli::terms::{at, money, word};
+use crate::identity::format;
 use anyhow::{Context, anyhow, bail};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -208,7 +209,8 @@ impl Taken {
     }
 }
 
-/// Takes back in the database, and tells sidecars by way of their counter store too.
+/// Takes back in the database, and tells sidecars by way of their counter store too;
+/// or asks a running weir to.
 pub fn take_back(at: &Where, ids: &[String], kind: Kind) -> anyhow::Result<()> {
     let mut failed = 0;
     let mut tell = |id: &str, taken: anyhow::Result<Taken>| match taken {
@@ -219,45 +221,60 @@ pub fn take_back(at: &Where, ids: &[String], kind: Kind) -> anyhow::Result<()> {
             Ok(())
         }
     };
-    if let Some(server) = at.server.opened()? {
-        let target = match kind {
-            Kind::Grant => "/v1/grants",
-            Kind::TopUp => "/v1/budgets/top-ups",
-        };
-        for id in ids {
-            let answer = server.ask(Method::DELETE, &path(target, id, ""), None);
-            tell(id, answer.map(|answer| Taken::of_answer(&answer)))?;
-        }
-    } else {
-        block_on(async {
-            let database = at.database()?;
-            let counters = database.config.as_ref().map(|config| &config.counters);
-            let store = Announcing::to(counters).await;
-            let accounts = match Where::open_database(&database).await {
-                Ok(accounts) => accounts,
-                Err(error) => return Err(store.tell_alone(ids, error).await),
-            };
-            let name = actor();
-            let by = Actor {
-                name: &name,
-                at: now(),
+    match at.server.opened()? {
+        None => block_on(take_back_kept(at, ids, kind, &mut tell))?,
+        Some(server) => {
+            let target = match kind {
+                Kind::Grant => "/v1/grants",
+                Kind::TopUp => "/v1/budgets/top-ups",
             };
             for id in ids {
-                let taken = match kind {
-                    Kind::Grant => accounts.revoke_grant(by, id).await,
-                    Kind::TopUp => accounts.revoke_top_up(by, id).await,
-                };
-                if taken.is_ok() {
-                    store.tell(std::slice::from_ref(id)).await;
-                }
-                tell(id, taken.map(Taken::of).map_err(anyhow::Error::from))?;
+                let answer = server.ask(Method::DELETE, &path(target, id, ""), None);
+                tell(id, answer.map(|answer| Taken::of_answer(&answer)))?;
             }
-            accounts.close().await;
-            Ok(())
-        })?;
+        }
     }
     match failed {
         0 => Ok(()),
         failed => bail!("{failed} of {} weren't revoked", ids.len()),
     }
+}
+
+/// A database that can't be reached is no reason to leave the counter store out.
+async fn take_back_kept(
+    at: &Where,
+    ids: &[String],
+    kind: Kind,
+    tell: &mut impl FnMut(&str, anyhow::Result<Taken>) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let database = at.database()?;
+    let counters = database.config.as_ref().map(|config| &config.counters);
+    let store = Announcing::to(counters).await;
+    let accounts = match Where::open_database(&database).await {
+        Ok(accounts) => accounts,
+        Err(error) => {
+            // A key's name there would withdraw the key.
+            return Err(match ids.iter().all(|id| format::is_of_the_allowed(id)) {
+                true => store.tell_alone(ids, error).await,
+                false => error.context("nothing is revoked"),
+            });
+        }
+    };
+    let name = actor();
+    let by = Actor {
+        name: &name,
+        at: now(),
+    };
+    for id in ids {
+        let taken = match kind {
+            Kind::Grant => accounts.revoke_grant(by, id).await,
+            Kind::TopUp => accounts.revoke_top_up(by, id).await,
+        };
+        if taken.is_ok() {
+            store.tell(std::slice::from_ref(id)).await;
+        }
+        tell(id, taken.map(Taken::of).map_err(anyhow::Error::from))?;
+    }
+    accounts.close().await;
+    Ok(())
 }

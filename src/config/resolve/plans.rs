@@ -221,7 +221,9 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     if is_bare && limits_are_read {
         findings.warning(&name.at, "the plan has no limits");
     }
-    let count = raw_limits.len() + raw_budgets.len() + ground.top.len();
+    // A grant is counted as a limit is.
+    let grants = chain.rules().iter().any(|rule| rule.asks_approval());
+    let count = raw_limits.len() + raw_budgets.len() + ground.top.len() + usize::from(grants);
     if count > CHARGES_MAX {
         let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
         let text = format!("must have at most {CHARGES_MAX} limits (got {count})");

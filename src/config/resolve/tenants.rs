@@ -102,7 +102,9 @@ fn has_room(tenant: &RawTenant, narrower: &Narrower, plans: &Resolved, ground: &
         + len(narrower.tenant.as_ref())
         + most(&narrower.environments)
         + of_projects.max().unwrap_or_default()
-        + most(&narrower.users);
+        + most(&narrower.users)
+        // A grant is counted as a limit is.
+        + usize::from(named.into_iter().chain(narrower.plans()).any(|plan| plan.asks_approval()));
     if count > CHARGES_MAX {
         let text = format!(
             "a call could be charged to {count} limits of the plan and of what stands below it: \

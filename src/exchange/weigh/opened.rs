@@ -1,57 +1,58 @@
 //! What a weighed call reserves, and what is sent on of it.
 
-use super::{Became, Scale, Weighed};
+use super::{Found, Scale, Weighed};
+use crate::exchange::approval::Granted;
 use crate::exchange::deciding::{Deciding, SendOn};
 use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
 use crate::exchange::planning::Planned;
 use crate::exchange::rules_told::Told;
 use crate::limits::{AMOUNT_MAX, Charge, Unit};
-use crate::policy::rule::Judgement;
 use crate::policy::{self, Model};
 use crate::protocol::{Endpoint, json_edit};
 use std::sync::Arc;
 
 impl Scale<'_> {
-    pub(super) fn opened(
-        &self,
-        model: &Arc<Model>,
-        planned: Planned,
-        judgement: &Judgement,
-        told: Told,
-    ) -> Weighed {
+    pub(super) fn opened(&self, found: Found) -> Weighed {
+        let Found {
+            model,
+            planned,
+            delay,
+            became,
+            told,
+            grant,
+            counted,
+        } = found;
         let who = &self.ask.who;
         let (mut charges, mut shared) = self.charges(model, &planned);
-        let share = judgement.limits_per_mille.map(|(share, _)| share);
-        if let Some(share) = share {
-            charges
-                .iter_mut()
-                .chain(&mut shared)
-                .for_each(|charge| scale(charge, share));
+        if let Some(share) = became.limits_per_mille {
+            let all = charges.iter_mut().chain(&mut shared);
+            all.for_each(|charge| scale(charge, share));
         }
+        let (charge, ungranted) = match grant {
+            Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
+            None => (None, None),
+        };
+        charges.extend(charge);
         let send_on = self.send_on(model, &planned, &told);
-        let call = self.open_call(model, planned, told, !shared.is_empty());
         let deciding = Deciding {
-            call,
+            call: self.open_call(model, planned, told, !shared.is_empty()),
             charges,
             shared,
             principal: Arc::clone(&who.principal),
             ietf_headers: self.admission.settings.ietf_rate_limit_headers,
             send_on,
-            ungranted: None,
+            ungranted,
         };
+        let of_virtual = self.admission.names_virtual(self.ask);
         Weighed {
-            became: Became {
-                model: Arc::clone(&model.name),
-                limits_per_mille: share,
-                ..Became::default()
-            },
-            delay: judgement
-                .delay
-                .map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
+            delay,
+            became,
+            counted,
+            needs_counters: super::needs(self.terms).counters
+                || of_virtual.is_some_and(|choice| choice.needs.counters),
             reservation: self.admission.reservation(&deciding),
             deciding,
-            needs_counters: false,
         }
     }
 
