@@ -10,6 +10,7 @@
 //! | `usage`, `described` | reports |
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
 //! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
+//! | `alerts` | what webhooks were told, and whether one can be |
 //! | `configuration` | what weir runs on, and what another text would change |
 //! | `reload` | reading the configuration anew |
 //! | `openapi` | all of this, as an OpenAPI document |
@@ -33,6 +34,7 @@
 //! call; how connections come in (`transport`).
 
 mod access;
+mod alerts;
 mod answer;
 mod approvals;
 mod audit;
@@ -55,6 +57,7 @@ mod tries;
 mod usage;
 
 pub use access::{Access, CertificateNames};
+pub use alerts::AlertsApi;
 pub use configuration::ConfigurationApi;
 pub use limits::LimitsApi;
 pub use reload::{ReloadApi, ReloadAsked, ReloadAsks, ReloadOutcome, Taken};
@@ -98,6 +101,7 @@ pub struct AdminState {
     pub usage: UsageApi,
     pub access: Arc<Access>,
     pub accounts: AccountsApi,
+    pub alerts: AlertsApi,
     pub configuration: ConfigurationApi,
     pub reload: ReloadApi,
 }

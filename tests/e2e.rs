@@ -12,6 +12,8 @@
 
 #[path = "e2e/admin_api.rs"]
 mod admin_api;
+#[path = "e2e/alerts.rs"]
+mod alerts;
 #[path = "e2e/authz.rs"]
 mod authz;
 #[path = "e2e/backlog.rs"]

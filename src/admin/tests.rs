@@ -106,6 +106,7 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
         usage: UsageApi::new(store),
         access: Arc::new(Access::new(token, admin, accounts.clone())),
         accounts,
+        alerts: AlertsApi::default(),
         configuration,
         reload,
     }

@@ -4,7 +4,8 @@
 use super::reload::{Origin, Reloader};
 use super::reports::database;
 use crate::admin::{
-    self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, ReloadApi, UsageApi,
+    self, Access, AccountsApi, AdminState, AlertsApi, ConfigurationApi, LimitsApi, ReloadApi,
+    UsageApi,
 };
 use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
@@ -129,6 +130,7 @@ pub(super) fn state(
         limits: LimitsApi::new(Arc::clone(driver)),
         access: Arc::new(access),
         accounts,
+        alerts: AlertsApi::new(&config.alerts),
         configuration: ConfigurationApi::new(config),
         reload,
     }

@@ -4,7 +4,9 @@
 //! Always holds: no secret is in it, nor what one is made from; of a secret it is
 //! said only that there is one. Tenants and keys may be very many: they are counted.
 
-use super::{AdminConfig, Config, CountersConfig, LedgerConfig, Listen, RedisServers, Secret};
+use super::{
+    AdminConfig, AlertsConfig, Config, CountersConfig, LedgerConfig, Listen, RedisServers, Secret,
+};
 use crate::policy::{Hold, Model, Plan, PlanLimit, Snapshot};
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
@@ -19,6 +21,7 @@ pub fn shown(config: &Config) -> Value {
         admin,
         counters,
         ledger,
+        alerts,
         learned_path,
         holds,
         keys_stale_max,
@@ -36,6 +39,7 @@ pub fn shown(config: &Config) -> Value {
         "admin": of_admin(admin),
         "counters": of_counters(counters),
         "ledger": ledger.as_ref().map(of_ledger),
+        "alerts": of_alerts(alerts),
         "holds": {
             "ttl_ms": holds.ttl.0,
             "lease_ttl_ms": holds.lease_ttl.0,
@@ -155,6 +159,31 @@ fn of_ledger(ledger: &LedgerConfig) -> Value {
         "file": ledger.file.as_ref().map(word),
         "otlp": ledger.otlp.as_ref().map(word),
         "cloudevents": ledger.cloudevents.as_ref().map(word),
+    })
+}
+
+fn of_alerts(alerts: &AlertsConfig) -> Value {
+    let webhooks = alerts.webhooks.iter().map(|of| {
+        let on: Vec<&str> = of.on.iter().map(|kind| kind.as_str()).collect();
+        json!({
+            "name": *of.name,
+            // A URL may be all that is needed to write there.
+            "url": HIDDEN,
+            "form": of.form.as_str(),
+            "secret": of.signing_key.as_ref().map(|_| HIDDEN),
+            "routing_key": hidden(of.routing_key.as_ref()),
+            "on": on,
+            "tenants": of.tenants,
+            "allow_private": of.allow_private,
+            "ca": of.ca_pem.is_some(),
+            "timeout_ms": of.timeout.0,
+        })
+    });
+    json!({
+        "webhooks": webhooks.collect::<Vec<_>>(),
+        "refusals": alerts.refusals.map(|of| {
+            json!({ "per": "tenant", "above": of.above, "every_ms": of.every.0 })
+        }),
     })
 }
 
