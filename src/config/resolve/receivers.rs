@@ -192,7 +192,10 @@ pub(super) fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static s
         return Some(form);
     };
     if authority.as_str().contains('@') {
-        return Some("must have no user and no password: give them as a token");
+        return Some(match kind {
+            Kind::Webhook { .. } => "must have no user and no password",
+            Kind::Grpc | Kind::Http => "must have no user and no password: give them as a token",
+        });
     }
     let host = authority.host();
     let bare = host.trim_matches(['[', ']']);

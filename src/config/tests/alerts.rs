@@ -70,7 +70,7 @@ fn what_is_wrong_with_alerts_is_said_at_once_and_without_secrets() {
         "alerts.webhooks[0].url: must be https:// (http:// only with allow_private: true) (not shown here)",
         "alerts.webhooks[0]: needs secret: form json has one, as { env: NAME } or { file: PATH }",
         "alerts.webhooks[1].name: is the name of another webhook too",
-        "alerts.webhooks[1].url: must have no user and no password",
+        "alerts.webhooks[1].url: must have no user and no password (not shown here)",
         "alerts.webhooks[1].secret.env: has a meaning for form json only",
         "alerts.webhooks[2]: needs url: where alerts are posted to",
         "alerts.webhooks[2].secret.env: must be whsec_ and base64 of 24 to 64 bytes (not shown here)",
@@ -79,7 +79,7 @@ fn what_is_wrong_with_alerts_is_said_at_once_and_without_secrets() {
         "alerts.webhooks[4].form: must be one of json, slack, pagerduty (got \"teams\")",
         "alerts.webhooks[4].on[0]: needs alerts.refusals, as { above: 50, every: 1m }",
         "alerts.webhooks[4].timeout: ",
-        "alerts.webhooks[5].name: is missing",
+        "alerts.webhooks[5].name: is required",
         "alerts.webhooks[5].url: must be a URL as https://host:port/path (not shown here)",
         "alerts.webhooks[5].tenants: must have at least one entry",
         "alerts.webhooks[5].allow_private: must be true or false",
@@ -94,7 +94,7 @@ fn what_is_wrong_with_alerts_is_said_at_once_and_without_secrets() {
     }
     let error = with("  refusals: { per: user, above: 0, every: 1ms }").unwrap_err();
     for part in [
-        "alerts.webhooks: is missing",
+        "alerts.webhooks: is required",
         "alerts.refusals.per: must be one of tenant",
     ] {
         assert!(error.contains(part), "{part}: {error}");
