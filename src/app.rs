@@ -136,14 +136,8 @@ async fn run(
     if let Ok(signal) = &outcome {
         tracing::info!(signal, "draining");
     }
-    shutdown::drain(
-        &driver,
-        &readiness,
-        &mut grpc,
-        &stop,
-        server.drain_timeout.into(),
-    )
-    .await;
+    let drain_max = server.drain_timeout.into();
+    shutdown::drain(&driver, &readiness, &mut grpc, &stop, drain_max).await;
     if !upkeep.is_finished() {
         // It may be waiting for a store that is away.
         let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;

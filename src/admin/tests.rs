@@ -423,6 +423,8 @@ async fn a_verified_client_is_known_to_handlers() {
 }
 
 #[path = "tests/approvals.rs"]
+mod alerts;
+
 mod approvals;
 #[path = "tests/isolation.rs"]
 mod isolation;

@@ -180,7 +180,7 @@ impl Alert {
             at: request.asked_at,
             series,
             level: 0,
-            ends_at: UnixMillis((day + 1).saturating_mul(APPROVAL_EVERY.0)),
+            ends_at: approval_ends_at(request.asked_at),
             facts: Facts::Approval {
                 request: Arc::clone(&request.id),
                 rule: Arc::clone(&request.rule),
@@ -233,6 +233,12 @@ impl Alert {
             facts: Facts::Test {},
         }
     }
+}
+
+/// When a request that is asked for at this time is told again, if it still is.
+pub fn approval_ends_at(at: UnixMillis) -> UnixMillis {
+    let days = (at.0 / APPROVAL_EVERY.0).saturating_add(1);
+    UnixMillis(days.saturating_mul(APPROVAL_EVERY.0))
 }
 
 fn to_step(at: UnixMillis) -> UnixMillis {

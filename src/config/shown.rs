@@ -33,7 +33,6 @@ pub fn shown(config: &Config) -> Value {
         warnings: _,
         read: _,
     } = config;
-    let otlp = telemetry.otlp.as_ref();
     json!({
         "listen": of_listen(listen),
         "admin": of_admin(admin),
@@ -65,7 +64,7 @@ pub fn shown(config: &Config) -> Value {
         },
         "telemetry": {
             "log": { "format": word(&telemetry.log_format), "level": telemetry.log_level.as_str() },
-            "otlp": otlp.map(|otlp| json!({ "endpoint": otlp.endpoint, "service_name": otlp.service_name })),
+            "otlp": telemetry.otlp.as_ref().map(|otlp| json!({ "endpoint": otlp.endpoint, "service_name": otlp.service_name })),
         },
         "tokens": { "learned_path": learned_path },
         "tenants": tenants,

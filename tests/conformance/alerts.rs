@@ -58,9 +58,8 @@ impl Kept {
     }
 
     async fn take(&self, webhook: &str, at: u64) -> Option<Delivery> {
-        let taken = self
-            .accounts
-            .take_delivery(&webhook.into(), UnixMillis(at), LEASE);
+        let webhook: Arc<str> = webhook.into();
+        let taken = self.accounts.take_delivery(&webhook, UnixMillis(at), LEASE);
         taken.await.unwrap()
     }
 

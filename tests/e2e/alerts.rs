@@ -94,7 +94,8 @@ fn of_webhook(alerts: &[Value], name: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-#[tokio::test]
+// Programs are waited for while receivers answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sidecars_tell_each_threshold_once() {
     let server = Server::start(&["fsync=off"]).await;
     let secrets = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use super::{of_row, row};
 use crate::accounts::row::Reader;
 use crate::accounts::{Accounts, AccountsError};
 use crate::alerts::Alert;
-use crate::ledger::store::database::{Dialect, Type, Value};
+use crate::ledger::store::database::{Dialect, Tx, Type, Value};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
@@ -38,24 +38,10 @@ impl Accounts {
             return Ok(None);
         }
         let mut tx = self.pool.write().await?;
-        let skip = match tx.dialect() {
-            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
-            // Its writers take turns.
-            Dialect::Sqlite => "",
-        };
-        let sql = tx
-            .sql("SELECT alert_id, tries FROM alert_deliveries WHERE state = 'waiting' AND webhook = ")
-            .bind(Value::Text(webhook.to_string()))
-            .and(" AND next_at_ms <= ")
-            .bind(row::at(Some(now)))
-            .and(&format!(" ORDER BY next_at_ms, alert_id LIMIT 1{skip}"));
-        let found = tx.fetch(sql, &[Type::Text, Type::Int]).await?.pop();
-        let Some(found) = found else {
+        let Some((id, tries)) = first_due(&mut tx, webhook, now).await? else {
             tx.rollback().await?;
             return Ok(None);
         };
-        let mut found = Reader::of(found);
-        let (id, tries) = (found.name()?, found.number().saturating_add(1));
         let sql = tx
             .sql("UPDATE alert_deliveries SET tries = ")
             .bind(row::number(tries))
@@ -175,4 +161,28 @@ impl Accounts {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// The one that has waited longest, locked, and which try the next is.
+async fn first_due(
+    tx: &mut Tx,
+    webhook: &str,
+    now: UnixMillis,
+) -> Result<Option<(Arc<str>, u64)>, AccountsError> {
+    let skip = match tx.dialect() {
+        Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        // Its writers take turns.
+        Dialect::Sqlite => "",
+    };
+    let sql = tx
+        .sql("SELECT alert_id, tries FROM alert_deliveries WHERE state = 'waiting' AND webhook = ")
+        .bind(Value::Text(webhook.to_owned()))
+        .and(" AND next_at_ms <= ")
+        .bind(row::at(Some(now)))
+        .and(&format!(" ORDER BY next_at_ms, alert_id LIMIT 1{skip}"));
+    let Some(found) = tx.fetch(sql, &[Type::Text, Type::Int]).await?.pop() else {
+        return Ok(None);
+    };
+    let mut found = Reader::of(found);
+    Ok(Some((found.name()?, found.number().saturating_add(1))))
 }

@@ -4,6 +4,7 @@
 //! remembered, and what waits to be kept, has a bound. What finds no room is counted,
 //! and told when it comes again.
 
+use crate::alerts::alert::approval_ends_at;
 use crate::alerts::rate::Rate;
 use crate::alerts::told::{Series, Told};
 use crate::alerts::{Alert, Kind};
@@ -21,9 +22,6 @@ const QUEUE_MAX: usize = 1_024;
 
 /// For how long a budget without an end is known to have been told.
 const ENDLESS: Millis = Millis::from_mins(24 * 60);
-
-/// How long an approval that was told isn't looked at again: its id is of its day.
-const APPROVAL_TOLD_FOR: Millis = Millis::from_mins(60);
 
 /// Who hears.
 pub(super) struct Ears {
@@ -120,7 +118,7 @@ impl Listener for Ears {
             } => self.budget(tenant, passed, *refused, now),
             Notice::Approval(request) => {
                 let series = Series::Approval(Arc::clone(&request.id));
-                let until = now + APPROVAL_TOLD_FOR;
+                let until = approval_ends_at(request.asked_at);
                 if self.is_new(&series, 0, until, now)
                     && self.is_wanted(Kind::Approval, &request.tenant)
                 {

@@ -99,6 +99,10 @@ impl Sidecar {
         });
     }
 
+    fn now(&self) -> crate::units::UnixMillis {
+        crate::driver::clock::Clock::start().now()
+    }
+
     fn counted(&self, outcome: &str) -> u64 {
         let series = format!("weir_alerts_total{{outcome=\"{outcome}\"}} ");
         let text = self.metrics.encode();
@@ -263,6 +267,12 @@ async fn webhooks_hear_what_they_want_and_wait_for_no_other() {
     ];
     let sidecar = Sidecar::start(webhooks, Some(&path));
     sidecar.budget(500, false);
+    let asked = crate::alerts::alert::tests::request(sidecar.now().0);
+    let asked = |tenant: &str| crate::policy::grants::ApprovalRequest {
+        tenant: tenant.into(),
+        id: tenant.into(),
+        ..asked.clone()
+    };
     let globex: Arc<str> = "globex".into();
     for _ in 0..50 {
         sidecar.ears.refused(&globex);
@@ -279,6 +289,18 @@ async fn webhooks_hear_what_they_want_and_wait_for_no_other() {
         of_down.clone().count() == 2
             && of_down.clone().all(|of| of.state == DeliveryState::Waiting)
     );
+    // A call that waits for consent, asked again and again.
+    for _ in 0..5 {
+        let asked = Box::new(asked("acme"));
+        sidecar.ears.heard(&Notice::Approval(asked));
+    }
+    assert_eq!(sidecar.counted("raised"), 3);
+    until("approval", async || {
+        let all = kept(&path).await;
+        all.iter()
+            .any(|one| one.alert.kind() == crate::alerts::Kind::Approval)
+    })
+    .await;
     sidecar.stop().await;
 }
 
