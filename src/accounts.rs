@@ -10,6 +10,7 @@
 //! | [`grants`] | what was allowed |
 //! | [`granting`] | what may be allowed, made of what people say |
 //! | [`top_ups`] | what was added to budgets |
+//! | [`alerts`] | what others than callers are told of, until they are |
 //! | [`allowed`] | grants, denials and top-ups, and then what changes |
 //! | [`allowed_copy`] | those in a file, for when the database is away |
 //! | [`audit`] | what was done, by whom, in a chain |
@@ -32,6 +33,7 @@
 //! limits mean (`config`), who may do what (`identity::Role`, asked by whoever
 //! calls).
 
+pub mod alerts;
 pub mod allowed;
 pub mod allowed_copy;
 pub mod approvals;
@@ -75,6 +77,10 @@ const TABLES: Tables = Tables {
         Version {
             sqlite: include_str!("accounts/migrations/0002_approvals.sqlite.sql"),
             postgres: include_str!("accounts/migrations/0002_approvals.postgres.sql"),
+        },
+        Version {
+            sqlite: include_str!("accounts/migrations/0003_alerts.sqlite.sql"),
+            postgres: include_str!("accounts/migrations/0003_alerts.postgres.sql"),
         },
     ],
 };

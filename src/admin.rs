@@ -11,6 +11,7 @@
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
 //! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
 //! | `withdrawn` | what is withdrawn, while the database is away too |
+//! | `alerts` | what webhooks were told, and whether one can be |
 //! | `configuration` | what weir runs on, and what another text would change |
 //! | `reload` | reading the configuration anew |
 //! | `openapi` | all of this, as an OpenAPI document |
@@ -35,6 +36,7 @@
 //! call; how connections come in (`transport`).
 
 mod access;
+mod alerts;
 mod answer;
 mod approvals;
 mod audit;
@@ -58,6 +60,7 @@ mod usage;
 mod withdrawn;
 
 pub use access::{Access, CertificateNames};
+pub use alerts::AlertsApi;
 pub use configuration::ConfigurationApi;
 pub use limits::LimitsApi;
 pub use reload::{ReloadApi, ReloadAsked, ReloadAsks, ReloadOutcome, Taken};
@@ -101,6 +104,7 @@ pub struct AdminState {
     pub usage: UsageApi,
     pub access: Arc<Access>,
     pub accounts: AccountsApi,
+    pub alerts: AlertsApi,
     pub configuration: ConfigurationApi,
     pub reload: ReloadApi,
 }

@@ -4,13 +4,14 @@
 //! serves Envoy; the admin runtime, on a thread of its own, serves health,
 //! readiness and metrics, carries traces out, and has the configuration read anew. The ledger has two threads of
 //! its own, one that writes its spool and one that carries its rows out; keys that
-//! are kept in its database are followed on another.
+//! are kept in its database are followed on another, and alerts are sent from one more.
 //!
 //! Going down: readiness and gRPC health turn first, new streams are refused,
 //! open calls have `drain_timeout` to end, what is left is settled and cut,
 //! and the ledger is closed last.
 
 mod admin_thread;
+mod alerts;
 mod grpc;
 pub mod keys;
 mod learned;
@@ -37,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::units::Millis;
 use admin_thread::AdminThread;
+use alerts::{Alerts, Telling};
 use anyhow::Context;
 use grpc::Grpc;
 use keys::Following;
@@ -102,6 +104,7 @@ async fn run(
     let settings = settings(&config);
     let (holds, server) = (config.holds, config.server);
     let following = Following::of(&config, admin.withdrawals(), &metrics, &readiness);
+    let telling = Telling::of(&config, &metrics)?;
     let driver = Driver::new(
         Arc::new(config.snapshot),
         settings,
@@ -112,6 +115,7 @@ async fn run(
     );
     let keeper = config.learned_path.map(|path| Keeper::start(path, &driver));
     let keys = keys::start(following, &driver).await?;
+    let alerts = alerts::start(telling, &driver)?;
     driver.join().await.context("counters.redis")?;
     let failed = ledger.map_or_else(CancellationToken::new, |ledger| ledger.go_on(&driver));
     driver.begin_counting().await.context("counters.redis")?;
@@ -132,25 +136,20 @@ async fn run(
     if let Ok(signal) = &outcome {
         tracing::info!(signal, "draining");
     }
-    shutdown::drain(
-        &driver,
-        &readiness,
-        &mut grpc,
-        &stop,
-        server.drain_timeout.into(),
-    )
-    .await;
+    let drain_max = server.drain_timeout.into();
+    shutdown::drain(&driver, &readiness, &mut grpc, &stop, drain_max).await;
     if !upkeep.is_finished() {
         // It may be waiting for a store that is away.
         let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;
     }
-    close(&driver, keys).await;
+    close(&driver, keys, alerts).await;
     outcome.map(|_| ())
 }
 
-async fn close(driver: &Driver, keys: Option<keys::Keys>) {
+async fn close(driver: &Driver, keys: Option<keys::Keys>, alerts: Option<Alerts>) {
     driver.record_unanswered();
     keys::finish(keys);
+    alerts::finish(alerts);
     driver.recorder().close().await;
     tracing::info!("stopped");
 }

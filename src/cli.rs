@@ -1,7 +1,8 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`,
-//! `weir approvals`, `weir budgets`, `weir audit`, `weir config`, `weir limits`,
-//! `weir usage`, `weir ledger`, `weir import`, `weir meter`, `weir prices`.
+//! `weir approvals`, `weir budgets`, `weir alerts`, `weir audit`, `weir config`,
+//! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`, `weir prices`.
 
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod budgets;
@@ -61,6 +62,8 @@ enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Add to a tenant's budget once.
     Budgets(budgets::BudgetsArgs),
+    /// See what webhooks were told, or will be; try whether one hears.
+    Alerts(alerts::AlertsArgs),
     /// See who did what with keys, tokens and limits, from a running weir.
     Audit(audit::AuditArgs),
     /// Have a running weir read its configuration anew, and see what came of it.
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Tokens(args) => tokens::run(&args),
         Command::Approvals(args) => approvals::run(&args),
         Command::Budgets(args) => budgets::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Limits(args) => limits::run(&args),

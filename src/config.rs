@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 mod admin;
+mod alerts;
 pub mod fixed;
 pub mod import;
 pub mod keys;
@@ -30,6 +31,7 @@ mod watched;
 mod yaml;
 
 pub use admin::{AdminConfig, ClientRole, JWKS_BYTES_MAX, OidcConfig};
+pub use alerts::{AlertsConfig, RefusalsAlert, WebhookSettings};
 pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
 pub use outside::{Only, Outside, OutsideRead, Process};
 pub use problem::{Problem, Problems};
@@ -45,6 +47,7 @@ use crate::units::Millis;
 use problem::Findings;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The largest file of certificates or a key: a bundle of all the world's
 /// authorities has a quarter of it.
@@ -58,6 +61,8 @@ pub struct Config {
     pub counters: CountersConfig,
     /// What calls use is recorded there; `None`: nowhere.
     pub ledger: Option<LedgerConfig>,
+    /// Who is told of what, besides callers.
+    pub alerts: Arc<AlertsConfig>,
     /// The file that keeps what is learned of the models' tokens; `None`: a
     /// restart learns it again.
     pub learned_path: Option<PathBuf>,

@@ -50,7 +50,8 @@ pub use upkeep::Upkeep;
 
 use crate::counters::{CounterError, Counters};
 use crate::exchange::{
-    Exchange, Notice, OpenCall, Role, Settings, expired_event, interrupted_settlement,
+    Exchange, Notice, OpenCall, Role, Settings, UsageEvent, event, expired_event,
+    interrupted_settlement,
 };
 use crate::limits::share::OnCounterFailure;
 use crate::limits::{Actual, HoldId, Reservation};
@@ -111,6 +112,9 @@ pub struct Driver {
 /// Whoever is told of what others than callers are to hear. Never waits.
 pub trait Listener: Send + Sync {
     fn heard(&self, notice: &Notice);
+
+    /// A call of this tenant was refused, for whatever reason.
+    fn refused(&self, tenant: &Arc<str>);
 }
 
 /// How many sessions are open, and a bell for when none is.
@@ -197,6 +201,17 @@ impl Driver {
             Notice::Approval(request) => self.recorder.ask(*request),
             Notice::Budget { .. } => {}
         }
+    }
+
+    /// Records what became of a call.
+    fn record(&self, event: UsageEvent) {
+        if event.outcome == event::Outcome::Refused
+            && let Some(tenant) = &event.tenant
+            && let Some(listener) = self.listener.get()
+        {
+            listener.refused(tenant);
+        }
+        self.recorder.record(event);
     }
 
     /// No refusal of before is believed any more: limits may have changed. What the

@@ -29,18 +29,20 @@
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models, grants, top-ups |
 //! | L3 | [`exchange`] | one call from first byte to last, without I/O |
+//! |    | [`alerts`] | what others than callers are told of, in which form, to which addresses |
 //! | L4 | [`config`] | the YAML file, every problem at once; which files it was read from; what a running process takes of another |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
-//! |    | [`accounts`] | keys, admin tokens, approvals, grants and top-ups in the ledger's database, and what was done to them |
+//! |    | [`accounts`] | keys, admin tokens, approvals, grants, top-ups and alerts in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
 //! |    | [`telemetry`] | metrics, traces, logs, readiness |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
+//! |    | [`webhooks`] | alerts on their way out |
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
-//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, the configuration, who did what |
-//! | L7 | [`app`] | wiring, start, drain; the configuration read anew as it changes; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `audit`, `config`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
+//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, alerts, the configuration, who did what |
+//! | L7 | [`app`] | wiring, start, drain; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
@@ -98,6 +100,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod certificates;
 pub mod cli;
@@ -118,3 +121,4 @@ pub mod telemetry;
 pub mod tokens;
 pub mod transport;
 pub mod units;
+pub mod webhooks;

@@ -15,7 +15,8 @@
 //! And one over both databases of the ledger, SQLite and PostgreSQL: `ledger`,
 //! with batches in (`writes`), reports held to a model (`reports`), and chains
 //! that were tampered with (`chains`); and over what is kept beside it: keys
-//! (`accounts`), requests for approval, grants and top-ups (`approvals`).
+//! (`accounts`), requests for approval, grants and top-ups (`approvals`),
+//! alerts (`alerts`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,6 +29,8 @@
 
 #[path = "conformance/accounts.rs"]
 mod accounts;
+#[path = "conformance/alerts.rs"]
+mod alerts;
 #[path = "conformance/approvals.rs"]
 mod approvals;
 #[path = "conformance/behaviour.rs"]

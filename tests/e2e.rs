@@ -16,6 +16,8 @@ mod admin_accounts;
 mod admin_api;
 #[path = "e2e/admin_certificates.rs"]
 mod admin_certificates;
+#[path = "e2e/alerts.rs"]
+mod alerts;
 #[path = "e2e/authz.rs"]
 mod authz;
 #[path = "e2e/backlog.rs"]

@@ -27,7 +27,7 @@ pub struct Entry {
     /// `key.create`, `key.import`, `key.rotate`, `key.revoke`, `token.create`,
     /// `token.revoke`, `approval.grant`, `approval.deny`, `grant.create`,
     /// `grant.revoke`, `budget.top-up`, `budget.revoke-top-up`, or of what isn't kept
-    /// here: `limits.reset`, say.
+    /// here: `limits.reset`, `alerts.test`, say.
     pub action: Arc<str>,
     /// To which key, token, request, grant or top-up.
     pub subject: Arc<str>,

@@ -6,8 +6,8 @@ use super::answer::{Error, Wrong};
 use super::caller::Needs;
 use super::guard::guard;
 use super::{
-    AdminState, approvals, audit, configuration, grants, health, keys, limits, openapi, reload,
-    tenants, tokens, top_ups, usage,
+    AdminState, alerts, approvals, audit, configuration, grants, health, keys, limits, openapi,
+    reload, tenants, tokens, top_ups, usage,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -73,6 +73,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         of::<top_ups::__path_list>(See, get(top_ups::list)),
         of::<top_ups::__path_create>(ChangeAll, post(top_ups::create)),
         of::<top_ups::__path_revoke>(ChangeAll, delete(top_ups::revoke)),
+        of::<alerts::__path_list>(See, get(alerts::list)),
+        of::<alerts::__path_test>(ChangeAll, post(alerts::test)),
         of::<audit::__path_list>(See, get(audit::list)),
         of::<configuration::__path_show>(SeeAll, get(configuration::show)),
         of::<configuration::__path_diff>(

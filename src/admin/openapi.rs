@@ -48,7 +48,7 @@ pub(super) fn made() -> OpenApi {
         .title("weir's admin port")
         .version("1")
         .description(Some(
-            "Health, metrics, limits, reports, keys, tokens, approvals, budgets, and who did what.",
+            "Health, metrics, limits, reports, keys, tokens, approvals, budgets, alerts, and who did what.",
         ))
         .license(Some(licence.build()));
     OpenApiBuilder::new()

@@ -106,6 +106,7 @@ fn state(token: Option<&str>, admin: &AdminConfig, store: Option<StoreConfig>) -
         usage: UsageApi::new(store),
         access: Arc::new(Access::new(token, admin, accounts.clone())),
         accounts,
+        alerts: AlertsApi::default(),
         configuration,
         reload,
     }
@@ -422,6 +423,8 @@ async fn a_verified_client_is_known_to_handlers() {
 }
 
 #[path = "tests/approvals.rs"]
+mod alerts;
+
 mod approvals;
 #[path = "tests/description.rs"]
 mod description;

@@ -6,7 +6,8 @@ use super::reload::{Origin, Reloader};
 use super::reports::database;
 use crate::accounts::withdrawals::Withdrawals;
 use crate::admin::{
-    self, Access, AccountsApi, AdminState, ConfigurationApi, LimitsApi, ReloadApi, UsageApi,
+    self, Access, AccountsApi, AdminState, AlertsApi, ConfigurationApi, LimitsApi, ReloadApi,
+    UsageApi,
 };
 use crate::config::{Config, Process, Secret};
 use crate::driver::Driver;
@@ -140,6 +141,7 @@ pub(super) fn state(
         limits: LimitsApi::new(Arc::clone(driver)),
         access: Arc::new(access),
         accounts,
+        alerts: AlertsApi::new(&config.alerts),
         configuration: ConfigurationApi::new(config),
         reload,
     }

@@ -356,7 +356,7 @@ impl Follower {
 }
 
 /// What takes too long is away.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, AccountsError>>,
 ) -> Result<T, AccountsError> {

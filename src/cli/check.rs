@@ -39,7 +39,7 @@ fn check(
 }
 
 /// As in "4 models, 1 plan, 2 tenants, 2 keys", and the rate limit service's
-/// domains where there are any.
+/// domains and webhooks where there are any.
 fn contents(config: &Config) -> String {
     let counted = [
         (config.snapshot.models.len(), "model"),
@@ -47,10 +47,11 @@ fn contents(config: &Config) -> String {
         (config.tenants, "tenant"),
         (config.snapshot.keys.len(), "key"),
         (config.snapshot.domains.len(), "domain"),
+        (config.alerts.webhooks.len(), "webhook"),
     ];
     let texts: Vec<String> = counted
         .into_iter()
-        .filter(|(count, what)| *count > 0 || *what != "domain")
+        .filter(|(count, what)| *count > 0 || !matches!(*what, "domain" | "webhook"))
         .map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
         .collect();
     texts.join(", ")

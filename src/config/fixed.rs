@@ -7,19 +7,20 @@
 //! what is kept, in their secrets too, are told apart.
 
 use super::shown::{Shown, differences, lies_at};
-use super::{Config, CountersConfig, Holds, LedgerConfig, Listen, Otlp, Server};
+use super::{AlertsConfig, Config, CountersConfig, Holds, LedgerConfig, Listen, Otlp, Server};
 use crate::config::LogFormat;
 use crate::units::Millis;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where what is kept stands in what is [`Shown`]. Of each, all that lies below.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 13] = [
     "listen.grpc",
     "listen.admin",
     "listen.http_authz",
     "counters",
     "ledger",
+    "alerts",
     "holds",
     "identity.stale_max_ms",
     "identity.trust_ext_authz",
@@ -44,6 +45,7 @@ struct Kept {
     listen: Listen,
     counters: CountersConfig,
     ledger: Option<LedgerConfig>,
+    alerts: Arc<AlertsConfig>,
     learned_path: Option<PathBuf>,
     holds: Holds,
     keys_stale_max: Millis,
@@ -60,6 +62,7 @@ impl Kept {
             admin: _,
             counters,
             ledger,
+            alerts,
             learned_path,
             holds,
             keys_stale_max,
@@ -78,6 +81,7 @@ impl Kept {
             },
             counters: counters.clone(),
             ledger: ledger.clone(),
+            alerts: Arc::clone(alerts),
             learned_path: learned_path.clone(),
             holds: *holds,
             keys_stale_max: *keys_stale_max,
@@ -93,6 +97,7 @@ impl Kept {
         let sections = [
             ("counters", self.counters != new.counters),
             ("ledger", self.ledger != new.ledger),
+            ("alerts", self.alerts != new.alerts),
             ("listen", self.listen != new.listen),
         ];
         let differ = sections.into_iter().filter(|(_, differs)| *differs);

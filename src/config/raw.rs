@@ -5,6 +5,7 @@
 //! then counts as left out.
 
 pub mod admin;
+pub mod alerts;
 pub mod budgets;
 pub mod counters;
 pub mod descriptors;
@@ -79,6 +80,7 @@ pub struct Raw {
     pub telemetry: RawTelemetry,
     pub learned_path: Option<Located<String>>,
     pub prices: Option<prices::RawPrices>,
+    pub alerts: Option<alerts::RawAlerts>,
     /// Headers that conditions may see.
     pub condition_headers: Vec<std::sync::Arc<str>>,
 }
@@ -135,6 +137,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         "telemetry",
         "tokens",
         "conditions",
+        "alerts",
     ])?;
     let mut raw = Raw {
         listen: listen::listen(&top).unwrap_or_default(),
@@ -155,6 +158,7 @@ pub fn read(root: &Item) -> Option<Raw> {
         server: server(&top).unwrap_or_default(),
         telemetry: telemetry(&top).unwrap_or_default(),
         learned_path: tokens(&top),
+        alerts: alerts::alerts(&top),
         condition_headers: conditions(&top),
         ..Raw::default()
     };

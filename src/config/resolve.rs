@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod alerts;
 mod counters;
 mod descriptors;
 mod extends;
@@ -49,6 +50,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
     let admin = admin::admin(raw.admin, outside, findings);
     let counters = counters::counters(raw.counters, outside, findings);
     let ledger = ledger::ledger(raw.has_ledger, raw.ledger, outside, findings);
+    let alerts = alerts::alerts(raw.alerts, outside, findings);
     let holds = holds(&raw.holds, findings);
     let otlp = match raw.telemetry.otlp {
         Some(raw) => otlp(raw, findings).map(Some),
@@ -60,6 +62,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
         admin: admin?,
         counters: counters?,
         ledger: ledger?,
+        alerts: Arc::new(alerts?),
         learned_path: raw.learned_path.map(|path| path.value.into()),
         holds,
         keys_stale_max: raw

@@ -5,6 +5,7 @@
 //! said only that there is one, and of two configurations whether theirs is the
 //! same. Tenants and keys may be very many: they are counted.
 
+mod alerts;
 mod callers;
 mod differences;
 mod ledger;
@@ -87,6 +88,7 @@ fn of_config(config: &Config, secrets: &mut Secrets) -> Value {
         snapshot,
         tenants,
         warnings: _,
+        alerts,
         read: _,
     } = config;
     let mut identity = of_identity(snapshot, secrets);
@@ -97,6 +99,7 @@ fn of_config(config: &Config, secrets: &mut Secrets) -> Value {
         "admin": listen::of_admin(admin, secrets),
         "counters": of_counters(counters, secrets),
         "ledger": ledger.as_ref().map(|ledger| ledger::of_ledger(ledger, secrets)),
+        "alerts": alerts::of_alerts(alerts, secrets),
         "holds": {
             "ttl_ms": holds.ttl.0,
             "lease_ttl_ms": holds.lease_ttl.0,

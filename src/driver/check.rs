@@ -60,7 +60,7 @@ impl Driver {
                 // The store is asked before the caller is answered; nobody waits
                 // for what it says.
                 Effect::Settle(settlement) => drop(settle::start(self, *settlement)),
-                Effect::Record(event) => self.recorder.record(*event),
+                Effect::Record(event) => self.record(*event),
                 Effect::Notice(notice) => self.heard(notice),
                 Effect::Reserve(_) | Effect::Adopt { .. } | Effect::Wait { .. } => {}
             }

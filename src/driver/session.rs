@@ -118,7 +118,7 @@ impl Session {
                 None
             }
             Effect::Record(event) => {
-                self.driver.recorder.record(*event);
+                self.driver.record(*event);
                 None
             }
             Effect::Wait { span, most } => {

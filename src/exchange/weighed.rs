@@ -209,6 +209,8 @@ impl Exchange {
             passed: Passed {
                 budget: Arc::clone(&charge.limit.name),
                 counter: Arc::clone(&charge.counter),
+                scope: charge.limit.scope,
+                unit: charge.limit.unit,
                 threshold_per_mille: 1_000,
                 used: refusal.used,
                 amount: charge.limit.amount,

@@ -25,6 +25,7 @@ pub mod dead_letters;
 pub mod endpoint;
 pub mod file;
 mod halving;
+pub mod http;
 pub mod lines;
 pub mod otlp;
 

@@ -4,7 +4,7 @@
 //! A budget is a limit whose counter is a window of a calendar or of a fixed
 //! length; what is told here is what a budget has besides.
 
-use crate::limits::{Charge, Standing};
+use crate::limits::{Charge, Scope, Standing, Unit};
 use std::sync::Arc;
 
 /// The most thresholds of a budget.
@@ -23,6 +23,9 @@ pub struct Passed {
     pub budget: Arc<str>,
     /// The budget's counter in its slot.
     pub counter: Arc<str>,
+    /// Whose the counter is.
+    pub scope: Scope,
+    pub unit: Unit,
     pub threshold_per_mille: u64,
     /// What is taken, the call's own hold included.
     pub used: u64,
@@ -44,6 +47,8 @@ impl Budget {
         Some(Passed {
             budget: Arc::clone(&charge.limit.name),
             counter: Arc::clone(&charge.counter),
+            scope: charge.limit.scope,
+            unit: charge.limit.unit,
             threshold_per_mille: threshold,
             used: standing.used,
             amount,

@@ -25,6 +25,7 @@
 //! | `weir_stored_keys` | | keys that are kept in the ledger's database, as far as is known |
 //! | `weir_stored_keys_age_seconds` | | since the database was read for them last |
 //! | `weir_approvals_asked_total` | `noted` | calls that asked for approval: to be kept, asked a moment ago already, or not kept as there is no room or nowhere to keep it |
+//! | `weir_alerts_total` | `outcome` | alerts raised by this sidecar, or lost as there is no room; sent, failed tries and given up, by webhook |
 //! | `weir_spans_lost_total` | `reason` | trace spans that didn't reach the collector |
 //! | `weir_config_reloads_total` | `outcome` | readings of the configuration while weir runs, taken and refused |
 //! | `weir_config_file_refused` | | 1 while the configuration's file holds what can't be used, so what was before still is |
@@ -40,6 +41,7 @@
 //! Handles are made ahead, so that recording never makes a series, formats a
 //! label or waits for a scrape.
 
+mod alerts;
 mod approvals;
 mod config;
 mod keys;
@@ -47,6 +49,7 @@ mod labels;
 mod ledger;
 mod tls;
 
+pub use alerts::AlertOutcome;
 pub use approvals::Asked;
 pub use config::ConfigMetrics;
 pub use labels::{CounterFault, RateLimitCode, Sink, SpanLoss};
@@ -104,6 +107,7 @@ pub struct Metrics {
     ledger_lost_bytes: Counter,
     keys: keys::KeyMetrics,
     approvals_asked: By<Asked, Counter>,
+    alerts: By<AlertOutcome, Counter>,
     spans_lost: By<SpanLoss, Counter>,
     config: ConfigMetrics,
     tls: TlsMetrics,
@@ -242,6 +246,12 @@ impl Metrics {
                 metrics,
                 "approvals_asked",
                 "Calls that asked for approval",
+                Counter::default,
+            ),
+            alerts: By::register(
+                metrics,
+                "alerts",
+                "Alerts, by what became of them",
                 Counter::default,
             ),
             spans_lost: By::register(

@@ -699,10 +699,12 @@ async fn each_answer_is_in_the_audit_and_no_ask(kept: Kept) {
 
 async fn a_database_of_the_version_before_is_brought_on(kept: Kept) {
     for drop in [
+        "DROP TABLE alert_deliveries",
+        "DROP TABLE alerts",
         "DROP TABLE approval_requests",
         "DROP TABLE approval_grants",
         "DROP TABLE budget_top_ups",
-        "DELETE FROM accounts_version WHERE version = 2",
+        "DELETE FROM accounts_version WHERE version >= 2",
     ] {
         kept.ledger.raw(drop).await;
     }

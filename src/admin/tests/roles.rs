@@ -179,6 +179,13 @@ pub fn rows() -> Vec<Row> {
             none(),
             [401, 403, 403, 403, 404, 404],
         ),
+        row("GET", "/v1/alerts", none(), [401, 200, 200, 200, 200, 200]),
+        row(
+            "POST",
+            "/v1/alerts/test",
+            json!({ "webhook": "none" }),
+            [401, 403, 403, 403, 404, 404],
+        ),
         row("GET", "/v1/audit", none(), [401, 200, 200, 200, 200, 200]),
         row("GET", "/v1/config", none(), [401, 200, 403, 403, 200, 200]),
         row(

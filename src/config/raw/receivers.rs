@@ -17,9 +17,9 @@ const REQUEST_BYTES_MAX: u64 = 64 << 20;
 const REQUEST_ROWS_MAX: u64 = 2_048;
 
 /// A shorter time-out would fail where the network is only slow.
-const TIMEOUT_MIN_MS: u64 = 100;
+pub(super) const TIMEOUT_MIN_MS: u64 = 100;
 
-const TIMEOUT_MAX_MS: u64 = 5 * MINUTE_MS;
+pub(super) const TIMEOUT_MAX_MS: u64 = 5 * MINUTE_MS;
 
 /// What all receivers have.
 #[derive(Debug)]

@@ -32,12 +32,14 @@ const CLOUDEVENTS_ROWS_DEFAULT: u64 = 500;
 
 /// Where `http://` may lead, and what may stand behind the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// gRPC: no path. `http://` anywhere, as to a collector in the cluster, if no
     /// token goes with it.
     Grpc,
     /// `http://` to this machine only.
     Http,
+    /// `http://` where private addresses are allowed.
+    Webhook { allow_private: bool },
 }
 
 pub(super) fn otlp(
@@ -171,16 +173,16 @@ fn token_header(name: Located<String>, has_token: bool, findings: &Findings) -> 
     None
 }
 
-fn is_https(url: &str) -> bool {
+pub(super) fn is_https(url: &str) -> bool {
     let uri = url.parse::<Uri>();
     uri.is_ok_and(|uri| uri.scheme_str() == Some("https"))
 }
 
 /// What is wrong with a URL, without any of it.
-fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static str> {
+pub(super) fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static str> {
     let form = match kind {
         Kind::Grpc => "must be a URL as https://host:port",
-        Kind::Http => "must be a URL as https://host:port/path",
+        Kind::Http | Kind::Webhook { .. } => "must be a URL as https://host:port/path",
     };
     let Ok(uri) = url.parse::<Uri>() else {
         return Some(form);
@@ -190,7 +192,10 @@ fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static str> {
         return Some(form);
     };
     if authority.as_str().contains('@') {
-        return Some("must have no user and no password: give them as a token");
+        return Some(match kind {
+            Kind::Webhook { .. } => "must have no user and no password",
+            Kind::Grpc | Kind::Http => "must have no user and no password: give them as a token",
+        });
     }
     let host = authority.host();
     let bare = host.trim_matches(['[', ']']);
@@ -202,6 +207,10 @@ fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static str> {
     if kind == Kind::Grpc && !matches!(path, "" | "/") {
         return Some("must have no path: records go by gRPC, as to https://collector:4317");
     }
+    if let Kind::Webhook { allow_private } = kind {
+        return (scheme != "https" && !allow_private)
+            .then_some("must be https:// (http:// only with allow_private: true)");
+    }
     if scheme == "https" || is_this_machine(bare) {
         return None;
     }
@@ -212,7 +221,7 @@ fn fault(url: &str, kind: Kind, has_token: bool) -> Option<&'static str> {
         Kind::Grpc if has_token => {
             Some("must be https://, as a token goes with it (http:// only to this machine)")
         }
-        Kind::Grpc => None,
+        Kind::Grpc | Kind::Webhook { .. } => None,
     }
 }
 

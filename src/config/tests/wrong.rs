@@ -316,7 +316,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"5:1: ledgers: unknown field; did you mean "ledger"?"#,
     ]),
     ("ledger: { path: weir-ledger }", "budgets: {}", &[
-        "5:1: budgets: unknown field; known here: listen, admin, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens, conditions",
+        "5:1: budgets: unknown field; known here: listen, admin, counters, ledger, holds, identity, models, prices, plans, tenants, limits, routes, rate_limit_service, server, telemetry, tokens, conditions, alerts",
     ]),
     ("tier: premium", "tier: ''", &[
         "12:19: models.gpt-4o.tier: must have 1 to 128 bytes (got 0)",

@@ -22,16 +22,15 @@
 //! | other 4xx | halved, until the row is found that it is for |
 
 mod envelope;
-mod http;
 
 use super::dead_letters::DeadLetters;
 use super::endpoint::{Endpoint, EndpointConfig, EndpointError, Plain};
 use super::halving::{self, Answer, Pace, Receiver, Taken};
+use super::http::{Client, Reply};
 use crate::ledger::row::Row;
 use crate::ledger::sink::{Sink, SinkError};
 pub use envelope::Subject;
-use http::{Client, Reply};
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -166,7 +165,8 @@ impl Receiver for Poster {
             _ => ("application/cloudevents-batch+json", envelope::list(items)),
         };
         let content_type = HeaderValue::from_static(content_type);
-        match self.client.post(content_type, body.into()).await {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+        match self.client.post(&headers, body.into()).await {
             Ok(reply) => self.judge(&reply, items.len()),
             Err(why) => Answer::Away(why),
         }

@@ -43,6 +43,9 @@ pub enum EndpointError {
     Tls(String),
 }
 
+/// Why an address isn't connected to.
+const NOT_ALLOWED: &str = "its address is private or reserved, which is not allowed here";
+
 /// What is sent along so that the receiver knows who asks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -112,7 +115,7 @@ impl fmt::Debug for EndpointConfig {
 
 /// Where `http://` may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plain {
+pub enum Plain {
     ThisMachine,
     /// Anywhere, as long as no credential goes with it: a collector beside us in
     /// the cluster.
@@ -121,13 +124,15 @@ pub(super) enum Plain {
 
 /// A receiver that can be connected to.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub struct Endpoint {
     pub uri: Uri,
     pub credential: Option<Credential>,
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     only_loopback: bool,
+    /// Says of an address whether it may be connected to; `None`: any.
+    guard: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -143,11 +148,11 @@ impl fmt::Display for Endpoint {
 }
 
 /// A connection's bytes.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-pub(super) type Stream = TokioIo<Box<dyn Io>>;
+pub type Stream = TokioIo<Box<dyn Io>>;
 
 impl Endpoint {
     /// Checks a configured receiver. Reads the system's certificates: call it
@@ -194,11 +199,22 @@ impl Endpoint {
         Ok(Self {
             credential: config.credential,
             only_loopback: !encrypted && here,
+            guard: None,
             uri,
             host,
             port,
             tls,
         })
+    }
+
+    /// The same, but only addresses that this allows are connected to, whatever its
+    /// name leads to at the time.
+    #[must_use]
+    pub fn guarded(self, guard: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            guard: Some(Arc::new(guard)),
+            ..self
+        }
     }
 
     /// Connects, and shakes hands where it is TLS. Whoever waits has a time-out.
@@ -220,6 +236,16 @@ impl Endpoint {
         for address in lookup_host((self.host.as_str(), self.port)).await? {
             // What `localhost` means is for the resolver to say.
             if self.only_loopback && !address.ip().is_loopback() {
+                continue;
+            }
+            // The very address that was looked at is connected to: what the name
+            // means a moment later doesn't count.
+            if self
+                .guard
+                .as_ref()
+                .is_some_and(|guard| !guard(address.ip()))
+            {
+                last = io::Error::new(io::ErrorKind::PermissionDenied, NOT_ALLOWED);
                 continue;
             }
             match TcpStream::connect(address).await {

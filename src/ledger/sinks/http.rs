@@ -4,12 +4,12 @@
 //! an answer no more is read than [`ANSWER_BYTES_MAX`]; nothing is followed
 //! elsewhere. A connection is kept only when its answer was read to its end.
 
-use super::super::endpoint::{Endpoint, Stream};
+use super::endpoint::{Endpoint, Stream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{HOST, HeaderMap, USER_AGENT};
 use hyper::{Request, Response};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ const REST_MAX: Duration = Duration::from_secs(1);
 
 /// What the receiver said.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub struct Reply {
     pub status: u16,
     /// The beginning of the body of what is no success, fit for an error.
     pub words: String,
@@ -37,7 +37,7 @@ pub(super) struct Reply {
 
 /// The way to the receiver.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     endpoint: Endpoint,
     timeout: Duration,
     idle: Option<Connection>,
@@ -59,12 +59,12 @@ impl Client {
         }
     }
 
-    /// Posts a body. Dropped meanwhile, it leaves no connection behind.
+    /// Posts a body with headers such as its type. Dropped meanwhile, it leaves no connection behind.
     ///
     /// # Errors
     /// Why there is no answer, fit for an error.
-    pub async fn post(&mut self, content_type: HeaderValue, body: Bytes) -> Result<Reply, String> {
-        let answered = tokio::time::timeout(self.timeout, self.exchange(content_type, body)).await;
+    pub async fn post(&mut self, headers: &HeaderMap, body: Bytes) -> Result<Reply, String> {
+        let answered = tokio::time::timeout(self.timeout, self.exchange(headers, body)).await;
         let (connection, answer) = answered
             .map_err(|_| format!("{}: no answer within {:?}", self.endpoint, self.timeout))?
             .map_err(|why| format!("{}: {}", self.endpoint, self.endpoint.quoted(&why)))?;
@@ -83,13 +83,13 @@ impl Client {
 
     async fn exchange(
         &mut self,
-        content_type: HeaderValue,
+        headers: &HeaderMap,
         body: Bytes,
     ) -> Result<(Connection, Response<Incoming>), String> {
         if let Some(mut kept) = self.idle.take()
             && kept.sender.ready().await.is_ok()
         {
-            let request = self.request(content_type.clone(), body.clone())?;
+            let request = self.request(headers, body.clone())?;
             // The receiver may have closed it meanwhile: once more, on a new one.
             if let Ok(answer) = kept.sender.send_request(request).await {
                 return Ok((kept, answer));
@@ -97,23 +97,21 @@ impl Client {
         }
         let stream = self.endpoint.connect().await;
         let mut fresh = open(stream.map_err(|error| error.to_string())?).await?;
-        let request = self.request(content_type, body)?;
+        let request = self.request(headers, body)?;
         let answer = fresh.sender.send_request(request).await;
         Ok((fresh, answer.map_err(|error| told(&error))?))
     }
 
-    fn request(
-        &self,
-        content_type: HeaderValue,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, String> {
+    fn request(&self, headers: &HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
         let uri = &self.endpoint.uri;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let host = uri.authority().map_or("", |authority| authority.as_str());
         let mut request = Request::post(path)
             .header(HOST, host)
-            .header(USER_AGENT, concat!("weir/", env!("CARGO_PKG_VERSION")))
-            .header(CONTENT_TYPE, content_type);
+            .header(USER_AGENT, concat!("weir/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         if let Some((name, value)) = self.endpoint.credential_header() {
             request = request.header(name, value);
         }
