@@ -422,9 +422,9 @@ async fn a_verified_client_is_known_to_handlers() {
     assert_eq!(asked_who(stream).await, "nobody");
 }
 
-#[path = "tests/approvals.rs"]
+#[path = "tests/alerts.rs"]
 mod alerts;
-
+#[path = "tests/approvals.rs"]
 mod approvals;
 #[path = "tests/description.rs"]
 mod description;
