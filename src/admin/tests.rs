@@ -60,7 +60,7 @@ fn config() -> Config {
 fn driver(config: Config) -> Arc<Driver> {
     let settings = Settings {
         count_checks: false,
-        body_bytes_max: 1,
+        body_bytes_max: 1 << 16,
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
@@ -423,6 +423,8 @@ async fn a_verified_client_is_known_to_handlers() {
 
 #[path = "tests/approvals.rs"]
 mod approvals;
+#[path = "tests/explain.rs"]
+mod explain;
 #[path = "tests/isolation.rs"]
 mod isolation;
 #[path = "tests/known.rs"]
