@@ -12,8 +12,10 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 mod admin;
+pub mod cases;
 pub mod fixed;
 pub mod import;
+mod judging;
 pub mod keys;
 mod listen;
 mod model_names;
@@ -30,6 +32,7 @@ mod watched;
 mod yaml;
 
 pub use admin::{AdminConfig, ClientRole, JWKS_BYTES_MAX, OidcConfig};
+pub use judging::load_policy_file;
 pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
 pub use outside::{Only, Outside, OutsideRead, Process};
 pub use problem::{Problem, Problems};
@@ -346,9 +349,13 @@ pub struct Otlp {
 pub fn load(text: &str, file_name: &str, outside: &dyn Outside) -> Result<Config, Problems> {
     let root =
         yaml::parse(text).map_err(|(place, text)| Problems::whole_file(file_name, place, text))?;
+    of_root(&root, file_name, outside)
+}
+
+fn of_root(root: &yaml::Node, file_name: &str, outside: &dyn Outside) -> Result<Config, Problems> {
     let findings = Findings::default();
     let noted = outside::Noted::of(outside);
-    let config = raw::read(&reader::Item::root(&root, &findings))
+    let config = raw::read(&reader::Item::root(root, &findings))
         .and_then(|raw| resolve::resolve(raw, &noted, &findings));
     match config {
         Some(mut config) if !findings.has_problems() => {
