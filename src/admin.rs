@@ -7,6 +7,7 @@
 //! | `access`, `caller`, `tries` | who asks, what they may, how often |
 //! | `health` | `/healthz`, `/readyz`, `/metrics`: anybody may |
 //! | `limits`, `tenants` | how a tenant stands; putting limits at rest |
+//! | `explain` | what would become of a call, and why |
 //! | `usage`, `described` | reports |
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
 //! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
@@ -44,6 +45,7 @@ mod caller;
 mod configuration;
 mod described;
 mod endpoints;
+mod explain;
 mod grants;
 mod guard;
 mod health;

@@ -219,7 +219,8 @@ pub async fn connect(config: &CountersConfig) -> anyhow::Result<Counters> {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+/// What holds for every exchange by a configuration.
+pub fn settings(config: &Config) -> Settings {
     Settings {
         body_bytes_max: config.server.body_bytes_max,
         keep_authorization: config.server.upstream_authorization == UpstreamAuthorization::Keep,

@@ -1,6 +1,7 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`,
 //! `weir approvals`, `weir budgets`, `weir alerts`, `weir audit`, `weir config`,
-//! `weir limits`, `weir usage`, `weir ledger`, `weir import`, `weir meter`, `weir prices`.
+//! `weir limits`, `weir usage`, `weir explain`, `weir policy`, `weir ledger`,
+//! `weir import`, `weir meter`, `weir prices`.
 
 pub mod alerts;
 pub mod approvals;
@@ -8,11 +9,13 @@ pub mod audit;
 pub mod budgets;
 pub mod check;
 pub mod config;
+pub mod explain;
 pub mod import;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
 pub mod meter;
+pub mod policy;
 pub mod prices;
 mod progress;
 pub mod rerate;
@@ -73,6 +76,10 @@ enum Command {
     Limits(limits::LimitsArgs),
     /// See what was used and what it cost, from the ledger.
     Usage(Box<usage::UsageArgs>),
+    /// See what would become of a call and why, or what became of one.
+    Explain(Box<explain::ExplainArgs>),
+    /// Try a policy on cases of your own, or on the ledger's calls.
+    Policy(policy::PolicyArgs),
     /// Prove that the ledger is as it was written, see what is in a spool, or try
     /// again what its sinks have set aside.
     Ledger(ledger::LedgerArgs),
@@ -98,6 +105,8 @@ pub fn run() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Meter(args) => meter::run(&args),

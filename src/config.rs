@@ -13,8 +13,10 @@
 
 mod admin;
 mod alerts;
+pub mod cases;
 pub mod fixed;
 pub mod import;
+mod judging;
 pub mod keys;
 mod listen;
 mod model_names;
@@ -32,6 +34,7 @@ mod yaml;
 
 pub use admin::{AdminConfig, ClientRole, JWKS_BYTES_MAX, OidcConfig};
 pub use alerts::{AlertsConfig, RefusalsAlert, WebhookSettings};
+pub use judging::load_policy_file;
 pub use listen::{Address, Listen, SocketOwner, TcpSocket, TlsSettings, UnixSocket};
 pub use outside::{Only, Outside, OutsideRead, Process};
 pub use problem::{Problem, Problems};
@@ -351,9 +354,13 @@ pub struct Otlp {
 pub fn load(text: &str, file_name: &str, outside: &dyn Outside) -> Result<Config, Problems> {
     let root =
         yaml::parse(text).map_err(|(place, text)| Problems::whole_file(file_name, place, text))?;
+    of_root(&root, file_name, outside)
+}
+
+fn of_root(root: &yaml::Node, file_name: &str, outside: &dyn Outside) -> Result<Config, Problems> {
     let findings = Findings::default();
     let noted = outside::Noted::of(outside);
-    let config = raw::read(&reader::Item::root(&root, &findings))
+    let config = raw::read(&reader::Item::root(root, &findings))
         .and_then(|raw| resolve::resolve(raw, &noted, &findings));
     match config {
         Some(mut config) if !findings.has_problems() => {

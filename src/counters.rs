@@ -29,6 +29,7 @@
 //! Left to others: which charges a call has (`policy`), what is done when an
 //! engine fails (`driver`), the algorithms (`limits`).
 
+mod ask;
 mod epoch;
 pub mod memory;
 pub mod redis;

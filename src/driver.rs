@@ -23,6 +23,7 @@ pub mod clock;
 mod crowd;
 mod denials;
 mod expiry;
+mod explain;
 mod inspect;
 mod known;
 mod learning;

@@ -28,7 +28,7 @@
 //! |    | [`certificates`] | what TLS certificates say, and what a server makes of them |
 //! |    | [`limits`] | algorithms, charges, reservations |
 //! | L2 | [`policy`] | what applies to a call: plans, models, grants, top-ups |
-//! | L3 | [`exchange`] | one call from first byte to last, without I/O |
+//! | L3 | [`exchange`] | one call from first byte to last, without I/O; the same explained, and made anew from its row |
 //! |    | [`alerts`] | what others than callers are told of, in which form, to which addresses |
 //! | L4 | [`config`] | the YAML file, every problem at once; which files it was read from; what a running process takes of another |
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
@@ -40,9 +40,9 @@
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
-//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, reports, keys, tokens, approvals, budgets, alerts, the configuration, who did what |
+//! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, explanations, reports, keys, tokens, approvals, budgets, alerts, the configuration, who did what |
 //! | L7 | [`app`] | wiring, start, drain; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `limits`, `usage`, `ledger`, `import`, `meter`, `prices` |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `limits`, `usage`, `explain`, `policy`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects
@@ -75,6 +75,8 @@
 //! - a dialect: a folder in `protocol` with its tables (`requests`, `answers`)
 //!   and its words (`refusal`), its rows in the table of `protocol::endpoint`;
 //! - an endpoint: a variant and a row there, a table of its fields each way;
+//! - a fact that conditions may name: a variant and a row in `policy::facts`, its
+//!   value there, and in `policy::facts::spelt` whether the ledger's rows tell it;
 //! - a field of a key: its word in `config::raw::keys`, a column in
 //!   `accounts::row` and a file in its `migrations`, its place in `accounts::copy`,
 //!   its option in `cli::keys::attributes`; in `identity::table` what judges calls;

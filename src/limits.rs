@@ -14,6 +14,7 @@
 //! Each algorithm has a module of its own; a new one adds a module, a variant
 //! of [`Algorithm`], and its twin in the Redis scripts.
 
+mod asked;
 pub mod concurrency;
 pub mod counter;
 pub mod fixed_window;
@@ -26,6 +27,7 @@ pub mod sliding_window;
 pub mod token_bucket;
 pub mod toll;
 
+pub use asked::{Asked, decision};
 pub use reservation::{
     Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, SHARED_SLOT, Settled, Standing,
 };

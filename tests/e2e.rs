@@ -34,6 +34,8 @@ mod configurations;
 mod dialects;
 #[path = "e2e/encodings.rs"]
 mod encodings;
+#[path = "e2e/explain.rs"]
+mod explain;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/identities.rs"]

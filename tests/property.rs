@@ -20,6 +20,8 @@
 
 #[path = "property/allocations.rs"]
 mod allocations;
+#[path = "property/explains.rs"]
+mod explains;
 #[path = "property/policies.rs"]
 mod policies;
 #[path = "fuzz/smoke.rs"]

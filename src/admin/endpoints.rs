@@ -6,8 +6,8 @@ use super::answer::{Error, Wrong};
 use super::caller::Needs;
 use super::guard::guard;
 use super::{
-    AdminState, alerts, approvals, audit, configuration, grants, health, keys, limits, openapi,
-    reload, tenants, tokens, top_ups, usage,
+    AdminState, alerts, approvals, audit, configuration, explain, grants, health, keys, limits,
+    openapi, reload, tenants, tokens, top_ups, usage,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -48,6 +48,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         of::<limits::__path_show>(See, get(limits::show)),
         of::<limits::__path_reset>(ChangeAll, delete(limits::reset)),
         of::<limits::__path_rebuild>(ChangeAll, post(limits::rebuild)),
+        of::<explain::__path_explain>(See, post(explain::explain)),
         of::<usage::__path_report>(See, get(usage::report)),
         of::<usage::__path_top>(See, get(usage::top)),
         of::<usage::__path_call>(See, get(usage::call)),

@@ -60,7 +60,7 @@ fn config() -> Config {
 fn driver(config: Config) -> Arc<Driver> {
     let settings = Settings {
         count_checks: false,
-        body_bytes_max: 1,
+        body_bytes_max: 1 << 16,
         keep_authorization: false,
         trust_ext_authz: false,
         ietf_rate_limit_headers: false,
@@ -428,6 +428,8 @@ mod alerts;
 mod approvals;
 #[path = "tests/description.rs"]
 mod description;
+#[path = "tests/explain.rs"]
+mod explain;
 #[path = "tests/isolation.rs"]
 mod isolation;
 #[path = "tests/known.rs"]

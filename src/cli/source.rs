@@ -103,6 +103,12 @@ pub(super) fn load(path: &Path, outside: &dyn Outside) -> anyhow::Result<Config>
     config::load_file(path, outside).map_err(|problems| anyhow!("{problems}"))
 }
 
+/// The configuration at that path, to judge calls by: secrets that aren't there are
+/// not missed.
+pub(super) fn policy(path: &Path, outside: &dyn Outside) -> anyhow::Result<Config> {
+    config::load_policy_file(path, outside).map_err(|problems| anyhow!("{problems}"))
+}
+
 impl ByItself {
     /// Which database: the one that is named, or else that of the configuration.
     pub fn or_of(

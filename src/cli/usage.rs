@@ -14,10 +14,10 @@
 //! Always holds: the ledger is only read here; output that nobody reads any more is
 //! the end, and no error.
 
-mod call;
+pub(super) mod call;
 mod export;
-mod format;
-mod output;
+pub(super) mod format;
+pub(super) mod output;
 mod reconcile;
 mod report;
 

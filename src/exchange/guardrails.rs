@@ -11,18 +11,60 @@ use crate::protocol::denial::{Denial, Entitlement, PolicyDenial, PolicyKind};
 use crate::protocol::{BodyError, CallFacts};
 use std::sync::Arc;
 
+/// A bound of the caller's plan, and how much of it a call asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub name: &'static str,
+    pub asked: u64,
+    /// `None`: there is none.
+    pub most: Option<u64>,
+    /// The field that is at fault where it is more.
+    param: Option<&'static str>,
+}
+
+/// Bounds that hold whatever the call's model.
+pub(super) fn bounds(terms: Terms, ask: &Ask) -> [Bound; 3] {
+    type Most = fn(&plan::Guardrails) -> Option<u64>;
+    let bound = |name, asked, most: Most, param| Bound {
+        name,
+        asked,
+        most: terms.least(|plan| most(&plan.guardrails)),
+        param,
+    };
+    let facts = &ask.facts;
+    let images = facts.images.len() as u64;
+    let tools = facts.tools.max(facts.tool_names.len() as u64);
+    [
+        bound(
+            "body_bytes",
+            ask.request.body_bytes,
+            |g| g.body_bytes_max,
+            None,
+        ),
+        bound("images", images, |g| g.images_max, None),
+        bound("tools", tools, |g| g.tools_max, Some("tools")),
+    ]
+}
+
+/// The bound on what the model reads.
+pub(super) fn input_bound(terms: Terms, planned: &Planned) -> Bound {
+    Bound {
+        name: "input_tokens",
+        asked: planned.prompt.tokens,
+        most: terms.least(|plan| plan.guardrails.input_tokens_max),
+        param: None,
+    }
+}
+
 /// What can be told before a call is planned.
 ///
 /// # Errors
 /// The first that the call is against.
 pub(super) fn before(terms: Terms, ask: &Ask) -> Result<(), Denial> {
-    let (facts, body_bytes) = (&ask.facts, ask.body.len() as u64);
-    let bound = |what: fn(&plan::Guardrails) -> Option<u64>| terms.least(|p| what(&p.guardrails));
-    at_most("body_bytes", body_bytes, bound(|g| g.body_bytes_max), None)?;
-    let images = facts.images.len() as u64;
-    at_most("images", images, bound(|g| g.images_max), None)?;
-    let tools = facts.tools.max(facts.tool_names.len() as u64);
-    at_most("tools", tools, bound(|g| g.tools_max), Some("tools"))?;
+    let facts = &ask.facts;
+    for bound in bounds(terms, ask) {
+        at_most(bound)?;
+    }
     for name in &facts.tool_names {
         if !terms.allow_tool(name) {
             return Err(not_entitled(Entitlement::Tool));
@@ -46,8 +88,7 @@ pub(super) fn before(terms: Terms, ask: &Ask) -> Result<(), Denial> {
 /// # Errors
 /// As [`before`].
 pub(super) fn after(terms: Terms, planned: &Planned) -> Result<(), Denial> {
-    let most = terms.least(|plan| plan.guardrails.input_tokens_max);
-    at_most("input_tokens", planned.prompt.tokens, most, None)
+    at_most(input_bound(terms, planned))
 }
 
 /// How many answers are asked for, where it is to be fewer than the client did.
@@ -112,14 +153,17 @@ fn has(facts: &CallFacts, path: &str) -> bool {
     facts.field(path).is_some()
 }
 
-fn at_most(what: &str, asked: u64, most: Option<u64>, param: Option<&str>) -> Result<(), Denial> {
-    match most.filter(|most| asked > *most) {
+fn at_most(bound: Bound) -> Result<(), Denial> {
+    let Bound {
+        name, asked, param, ..
+    } = bound;
+    match bound.most.filter(|most| asked > *most) {
         None => Ok(()),
         Some(most) => Err(guardrail(
-            what,
+            name,
             format!(
                 "At most {most} {} may be sent in one call (got {asked}).",
-                what.replace('_', " ")
+                name.replace('_', " ")
             ),
             param,
         )),

@@ -14,6 +14,7 @@
 //! another one. So what rules see of a counter is what the reservation saw.
 
 mod ask;
+mod chosen;
 mod opened;
 mod refused;
 
@@ -28,13 +29,13 @@ use super::deciding::Deciding;
 use super::planning::Planned;
 use super::prompt::Prompt;
 use super::rules_told::{self, Told};
-use super::{guardrails, planning, reading};
+use super::{guardrails, planning};
 use crate::limits::Reservation;
+use crate::policy::choice::VirtualModel;
 use crate::policy::facts::{Counters, Facts, Moment, Needs};
-use crate::policy::rule::{self, Judgement, Shape, Swap};
+use crate::policy::rule::{self, Judgement, Shape, Swap, Taken};
 use crate::policy::{self, Model, Terms};
-use crate::protocol::Dialect;
-use crate::protocol::denial::{Denial, Entitlement};
+use crate::protocol::denial::Denial;
 use crate::units::Millis;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -75,13 +76,25 @@ pub(super) struct Became {
 }
 
 /// One weighing.
-struct Scale<'a> {
+pub(super) struct Scale<'a> {
     admission: &'a Admission<'a>,
     ask: &'a Ask,
-    terms: Terms<'a>,
+    pub terms: Terms<'a>,
     counters: Option<&'a Counters>,
     counted: Option<&'a Counted>,
     moment: Moment,
+}
+
+/// A call as rules have shaped it, before it is judged.
+pub(super) struct Stood<'a> {
+    /// The model of the name that the call has.
+    pub first: &'a Arc<Model>,
+    pub model: &'a Arc<Model>,
+    pub planned: Planned,
+    pub shape: Shape<'a>,
+    /// What rules in shadow mode would have done.
+    shadows: Vec<Taken<'a>>,
+    counted: Counted,
 }
 
 /// A call as rules have made it, before anything is reserved.
@@ -133,7 +146,11 @@ impl Admission<'_> {
         again.map_err(|against| refused(ask, *against))
     }
 
-    fn scale<'a>(
+    /// What a call is weighed by.
+    ///
+    /// # Errors
+    /// Its caller is on no plan.
+    pub fn scale<'a>(
         &'a self,
         ask: &'a Ask,
         counters: Option<&'a Counters>,
@@ -157,7 +174,7 @@ impl Admission<'_> {
         })
     }
 
-    fn names_virtual(&self, ask: &Ask) -> Option<&Arc<policy::choice::VirtualModel>> {
+    pub fn names_virtual(&self, ask: &Ask) -> Option<&Arc<VirtualModel>> {
         self.snapshot.virtual_models.get(ask.facts.model.as_str())
     }
 }
@@ -177,19 +194,14 @@ impl<'a> Scale<'a> {
     /// What rules make of the call.
     fn find(&self) -> Result<Found<'a>, Box<Against>> {
         guardrails::before(self.terms, self.ask).map_err(|denial| Box::new(denial.into()))?;
-        let model = self.model()?;
-        let about = |denial: Denial| Against {
-            model: Some(Arc::clone(&model.name)),
-            ..denial.into()
-        };
-        let planned = self.planned(model, None, None).map_err(about)?;
-        let counted = (Arc::clone(&model.name), planned.prompt);
-        let mut shadows = Vec::new();
-        let facts = self.facts(model, &planned);
-        let may_swap = |swap: &'a Swap| self.swapped(swap, model).is_some();
-        let rules = self.terms.rules();
-        let shape = rule::shape(rules, &facts, may_swap, |taken| shadows.push(taken));
-        let (model, planned) = self.shaped(model, planned, &shape).map_err(about)?;
+        let Stood {
+            model,
+            planned,
+            shape,
+            mut shadows,
+            counted,
+            ..
+        } = self.stood()?;
         let facts = self.facts(model, &planned);
         let rules = self.terms.rules();
         let judgement = rule::judge(rules, &facts, |taken| shadows.push(taken));
@@ -249,7 +261,32 @@ impl<'a> Scale<'a> {
         })
     }
 
-    fn facts<'f>(&'f self, model: &'f Model, planned: &'f Planned) -> Facts<'f> {
+    /// The call as rules shape it.
+    pub fn stood(&self) -> Result<Stood<'a>, Box<Against>> {
+        let first = self.model()?;
+        let about = |denial: Denial| Against {
+            model: Some(Arc::clone(&first.name)),
+            ..denial.into()
+        };
+        let planned = self.planned(first, None, None).map_err(about)?;
+        let counted = (Arc::clone(&first.name), planned.prompt);
+        let mut shadows = Vec::new();
+        let facts = self.facts(first, &planned);
+        let may_swap = |swap: &'a Swap| self.swapped(swap, first).is_some();
+        let rules = self.terms.rules();
+        let shape = rule::shape(rules, &facts, may_swap, |taken| shadows.push(taken));
+        let (model, planned) = self.shaped(first, planned, &shape).map_err(about)?;
+        Ok(Stood {
+            first,
+            model,
+            planned,
+            shape,
+            shadows,
+            counted,
+        })
+    }
+
+    pub fn facts<'f>(&'f self, model: &'f Model, planned: &'f Planned) -> Facts<'f> {
         Facts {
             call: policy::Call {
                 who: &self.ask.who.principal,
@@ -263,53 +300,6 @@ impl<'a> Scale<'a> {
             now: self.ask.who.started_at,
             moment: self.moment,
         }
-    }
-
-    /// The model of the name that the call has.
-    fn model(&self) -> Result<&'a Arc<Model>, Against> {
-        let snapshot = self.admission.snapshot;
-        let name = self.ask.facts.model.as_str();
-        let Some(choice) = self.admission.names_virtual(self.ask) else {
-            let model = snapshot.models.get(name).ok_or(Denial::UnknownModel)?;
-            let may = reading::may_use(&self.ask.who, self.terms, model);
-            may.map_err(|denial| Against {
-                model: Some(Arc::clone(&model.name)),
-                ..denial.into()
-            })?;
-            return Ok(model);
-        };
-        let named = |name: &str| snapshot.models.get(name);
-        let may_use = |name: &str| {
-            let model = named(name);
-            model.is_some_and(|model| self.may_use(model) && self.speaks(model))
-        };
-        // Conditions may speak of what the call would cost: by the last way, which is
-        // for any call.
-        let ways = choice.ways.iter().rev().flat_map(|way| &way.models);
-        let usual = ways.map(|(name, _)| name).find(|name| may_use(name));
-        let usual = usual.and_then(|name| named(name));
-        let usual = usual.ok_or_else(|| guardrails::not_entitled(Entitlement::Model))?;
-        let planned = self.planned(usual, None, None)?;
-        let facts = self.facts(usual, &planned);
-        let failures = &self.admission.learned.failures;
-        let chosen = choice.choose(&facts, failures, may_use, self.admission.point());
-        Ok(chosen.and_then(|name| named(name)).unwrap_or(usual))
-    }
-
-    /// Whether the caller may use a model.
-    fn may_use(&self, model: &Model) -> bool {
-        reading::may_use(&self.ask.who, self.terms, model).is_ok()
-    }
-
-    /// Whether a model can answer calls of this form.
-    fn speaks(&self, model: &Model) -> bool {
-        let provider = model.provider.as_deref();
-        let dialect = provider.and_then(Dialect::of_provider);
-        let endpoint = self.ask.who.endpoint;
-        // What only embeds doesn't chat, and the other way round.
-        let embeds = model.max_output_tokens == Some(0);
-        dialect.is_none_or(|dialect| dialect == endpoint.dialect())
-            && (endpoint.is_free() || embeds == endpoint.is_without_output())
     }
 
     /// The model that a swap puts in the place of this one.
@@ -328,7 +318,7 @@ impl<'a> Scale<'a> {
     }
 
     /// `prompt` where it has been counted for this model.
-    fn planned(
+    pub fn planned(
         &self,
         model: &Model,
         clamp: Option<u64>,
@@ -336,6 +326,7 @@ impl<'a> Scale<'a> {
     ) -> Result<Planned, Denial> {
         let before = self.counted.filter(|(of, _)| *of == model.name);
         let prompt = prompt.or(before.map(|(_, prompt)| *prompt));
+        let prompt = prompt.or_else(|| self.ask.recorded_prompt());
         planning::plan(self.admission, self.ask, self.terms, model, (clamp, prompt))
     }
 

@@ -218,7 +218,8 @@ pub fn judge(charges: &[Charge], counters: &[Counter], now: UnixMillis) -> Optio
     worst
 }
 
-fn wait(retry: Retry) -> (u8, Millis) {
+/// Which of several refusals takes longest.
+pub(super) fn wait(retry: Retry) -> (u8, Millis) {
     match retry {
         Retry::WhenOneEnds => (0, Millis(0)),
         Retry::After(span) => (1, span),

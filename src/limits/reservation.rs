@@ -169,6 +169,17 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// As it is once so much more is taken, where there is room for it or not.
+    #[must_use]
+    pub fn with(self, amount: u64, has_room: bool) -> Self {
+        Self {
+            used: self.used.saturating_add(amount),
+            remaining: self.remaining.saturating_sub(amount),
+            exceeded: self.exceeded || !has_room,
+            ..self
+        }
+    }
+
     /// As it is once so much of what was taken is given back; when the counter
     /// is at rest then, that is the latest.
     #[must_use]

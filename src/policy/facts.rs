@@ -14,9 +14,11 @@
 
 mod moment;
 mod names;
+mod spelt;
 
 pub use moment::Moment;
 pub use names::{Names, Needs, names_models, names_tiers};
+pub use spelt::{is_in_rows, spelt, told};
 
 use super::{Call, Model};
 use crate::expressions::condition::{self, Field, Value};
@@ -42,6 +44,8 @@ pub struct Request {
     pub tools: Vec<String>,
     pub metadata: Vec<(String, String)>,
     pub hints: Hints,
+    /// It is made anew from the ledger, which doesn't know what it said of itself.
+    pub is_recorded: bool,
 }
 
 /// What the head of a request says of what it is for.
@@ -181,6 +185,9 @@ impl condition::Facts for Named<'_, '_> {
             return (*counters)?.get(name)?.value(at % OF_COUNTERS.len());
         }
         let who = call.who;
+        if request.is_recorded && !fact(field.0)?.is_in_rows() {
+            return None;
+        }
         Some(match fact(field.0)? {
             Fact::Tenant => Value::Text(&who.tenant),
             Fact::Project => text(who.project.as_ref()),
@@ -237,7 +244,9 @@ impl condition::Facts for Named<'_, '_> {
     }
 
     fn texts_len(&self, list: Field) -> Option<usize> {
-        (fact(list.0)? == Fact::Tools).then_some(self.facts.request.tools.len())
+        let request = self.facts.request;
+        let is_known = fact(list.0)? == Fact::Tools && !request.is_recorded;
+        is_known.then_some(request.tools.len())
     }
 
     fn text_at(&self, list: Field, at: usize) -> Option<&str> {

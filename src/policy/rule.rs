@@ -11,6 +11,7 @@
 //! doesn't hold; one that doesn't hold allocates nothing.
 
 use super::facts::{Facts, Named, Needs};
+use crate::expressions::NoValue;
 use crate::expressions::condition::Condition;
 use crate::limits::Mode;
 use crate::units::Millis;
@@ -114,6 +115,17 @@ pub struct Rules {
     pub delay_max: Millis,
 }
 
+/// What comes of a rule's condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Yes,
+    No,
+    /// Something that decides it isn't known of this call.
+    NoValue,
+    /// It isn't known yet how counters stand.
+    Waits,
+}
+
 /// What rules make of a call before it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shape<'p> {
@@ -161,7 +173,7 @@ impl Action {
     }
 
     /// Whether it changes the call, rather than judging what it is.
-    fn shapes(&self) -> bool {
+    pub fn shapes(&self) -> bool {
         matches!(
             self,
             Action::ClampOutput { .. } | Action::Downgrade(_) | Action::Route(_)
@@ -176,14 +188,24 @@ impl Swap {
 }
 
 impl Rule {
-    /// Whether its condition holds. One that needs counters doesn't until they are
-    /// known.
-    pub fn holds(&self, named: &Named) -> bool {
+    /// What comes of its condition. One that needs counters doesn't hold until they
+    /// are known.
+    pub fn held(&self, named: &Named) -> Held {
         if self.needs_counters && named.facts.counters.is_none() {
-            return false;
+            return Held::Waits;
         }
-        let Some(when) = &self.when else { return true };
-        when.holds(named).unwrap_or(false)
+        let Some(when) = &self.when else {
+            return Held::Yes;
+        };
+        match when.holds(named) {
+            Ok(true) => Held::Yes,
+            Ok(false) => Held::No,
+            Err(NoValue) => Held::NoValue,
+        }
+    }
+
+    fn holds(&self, named: &Named) -> bool {
+        self.held(named) == Held::Yes
     }
 
     fn does(&self, wanted: impl Fn(&Action) -> bool) -> bool {

@@ -69,6 +69,12 @@ pub fn rows() -> Vec<Row> {
             none(),
             [401, 403, 403, 403, 200, 200],
         ),
+        row(
+            "POST",
+            "/v1/explain",
+            json!({ "tenant": "acme", "request": {} }),
+            [401, 200, 200, 403, 200, 200],
+        ),
         row("GET", "/v1/usage", none(), [401, 200, 200, 200, 200, 200]),
         row(
             "GET",

@@ -34,13 +34,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
-    let id = args.id.replace('-', "");
-    let id = HoldId::parse(&id).with_context(|| {
-        format!(
-            "{:?} is no id of a call: it has 32 hexadecimal digits",
-            args.id.chars().take(64).collect::<String>()
-        )
-    })?;
+    let id = id(&args.id)?;
     let zone = crate::ledger::reports::instant::zone(&args.time_zone).context("--time-zone")?;
     let shown = block_on(async {
         let store = args.source.open().await?;
@@ -49,9 +43,7 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
         Ok(shown)
     })?;
     let Some(shown) = shown else {
-        bail!(
-            "the ledger has no call {id}: it may be older than rows are kept, or of another ledger"
-        );
+        bail!("{}", no_call(id));
     };
     let mut output = Output::to(None)?;
     let text = match args.json {
@@ -60,6 +52,20 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<()> {
     };
     output.write_all(text.as_bytes())?;
     output.finish()
+}
+
+/// A call's id, with its dashes or without.
+pub(in crate::cli) fn id(text: &str) -> anyhow::Result<HoldId> {
+    HoldId::parse(&text.replace('-', "")).with_context(|| {
+        format!(
+            "{:?} is no id of a call: it has 32 hexadecimal digits",
+            text.chars().take(64).collect::<String>()
+        )
+    })
+}
+
+pub(in crate::cli) fn no_call(id: HoldId) -> String {
+    format!("the ledger has no call {id}: it may be older than rows are kept, or of another ledger")
 }
 
 /// For people.

@@ -3,7 +3,7 @@
 pub(super) mod csv;
 pub(super) mod json;
 pub(super) mod parquet;
-pub(super) mod table;
+pub(in crate::cli) mod table;
 
 use crate::ledger::reports::tell;
 use crate::ledger::store::measure::Sums;

@@ -81,7 +81,7 @@ impl Write for Output {
 }
 
 /// Whether an error is that the reader of our output has gone, as `head` does.
-pub(super) fn is_closed(error: &anyhow::Error) -> bool {
+pub(in crate::cli) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
             .downcast_ref::<std::io::Error>()

@@ -1,6 +1,7 @@
 //! A call whose body was read, as it is weighed.
 
 use crate::exchange::head::Identified;
+use crate::exchange::prompt::Prompt;
 use crate::exchange::reading::Read;
 use crate::policy::facts::Request;
 use crate::protocol::CallFacts;
@@ -13,6 +14,9 @@ pub(in crate::exchange) struct Ask {
     pub body: Vec<u8>,
     pub facts: CallFacts,
     pub request: Request,
+    /// The tokens of its input, where it is made anew from the ledger, which has no
+    /// body of it.
+    pub recorded: Option<u64>,
 }
 
 impl Ask {
@@ -29,12 +33,27 @@ impl Ask {
             tools: facts.tool_names.clone(),
             metadata: facts.metadata.clone(),
             hints: who.hints.clone(),
+            is_recorded: false,
         };
         Self {
             who,
             body,
             facts,
             request,
+            recorded: None,
         }
+    }
+
+    /// Its prompt, where that isn't to be counted.
+    pub fn recorded_prompt(&self) -> Option<Prompt> {
+        let tokens = self.recorded?;
+        Some(match self.who.endpoint.is_free() {
+            true => Prompt::default(),
+            false => Prompt {
+                tokens,
+                held_tokens: tokens,
+                basis: None,
+            },
+        })
     }
 }

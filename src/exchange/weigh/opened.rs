@@ -58,7 +58,7 @@ impl Scale<'_> {
 
     /// What the call is charged to: the caller's own counters, and those that
     /// tenants share.
-    fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
+    pub fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
         let snapshot = self.admission.snapshot;
         let facts = self.facts(model, planned);
         let mut charges = policy::charges(self.terms.limits(), &facts);
@@ -88,7 +88,8 @@ impl Scale<'_> {
         let ask = self.ask;
         let other = (*model.name != *ask.facts.model).then_some(&model.name);
         let changes = planned.edits(&ask.facts, other.map(|name| &**name));
-        let edited = (!changes.is_empty()).then(|| json_edit::apply(&ask.body, &changes));
+        let edited = (!changes.is_empty() && ask.recorded.is_none())
+            .then(|| json_edit::apply(&ask.body, &changes));
         // What was encoded goes on as it was read.
         let edited = edited.or_else(|| ask.who.is_encoded().then(|| ask.body.clone()));
         let mut head = HeaderEdits::default();

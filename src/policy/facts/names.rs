@@ -53,7 +53,7 @@ pub(super) enum Fact {
 }
 
 /// In the order of [`Fact`].
-const FACTS: &[(&[&str], Kind, Fact)] = &[
+pub(super) const FACTS: &[(&[&str], Kind, Fact)] = &[
     (&["principal", "tenant"], Kind::Text, Fact::Tenant),
     (&["principal", "project"], Kind::Text, Fact::Project),
     (&["principal", "environment"], Kind::Text, Fact::Environment),

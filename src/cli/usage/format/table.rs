@@ -25,7 +25,7 @@ const RARE: [(Measure, &str); 12] = [
 const NOBODY: &str = "-";
 
 /// The table, its total, and what it leaves out.
-pub fn of(told: &Told) -> String {
+pub(in crate::cli::usage) fn of(told: &Told) -> String {
     if told.rows.is_empty() {
         let since = crate::ledger::reports::instant::told(told.query.since, &told.query.zone);
         let until = crate::ledger::reports::instant::told(told.query.until, &told.query.zone);

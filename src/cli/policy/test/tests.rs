@@ -1,0 +1,109 @@
+//! The command as it is used.
+
+use super::*;
+use crate::cli::explain::tests::{CONFIG, Site};
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Weir {
+    #[command(flatten)]
+    test: TestArgs,
+}
+
+fn ran(cases: &str, config: &str) -> Result<(Ran, String), String> {
+    let site = Site::new(&[("weir.yaml", config), ("cases.yaml", cases)]);
+    let cases = site.path("cases.yaml");
+    let parsed = Weir::try_parse_from(["weir", &cases]).unwrap();
+    let mut out = Vec::new();
+    let ran = tested(&parsed.test, &Process, &mut out);
+    let ran = ran.map_err(|error| format!("{error:#}"))?;
+    Ok((ran, String::from_utf8(out).unwrap()))
+}
+
+const BODY: &str = "{ model: big, max_tokens: 1000, messages: [ { role: user, content: hi } ] }";
+
+#[test]
+fn cases_that_are_as_expected_pass() {
+    let cases = format!(
+        "config: weir.yaml\ncases:\n  - name: economy near the end\n    given: {{ tenant: acme, \
+         budgets: {{ monthly: {{ used: 0.85 }} }} }}\n    when: {{ body: {BODY} }}\n    expect: {{ \
+         verdict: downgraded, model: small, rule: economy, max_tokens: 1000, headers: {{ \
+         x-weir-downgraded-from: big, x-weir-model: small }}, actions: [ \"economy:downgrade\" ] \
+         }}\n  - name: early\n    given: {{ tenant: acme }}\n    when: {{ body: {BODY} }}\n    \
+         expect: {{ verdict: allowed, model: big, delay: 0ms, actions: [] }}\n  - name: used \
+         up\n    given: {{ tenant: acme, user: ada, limits: {{ rpm: {{ used: 5 }} }} }}\n    when: \
+         {{ body: {BODY} }}\n    expect: {{ verdict: refused, status: 429, rule: rpm }}\n  - name: \
+         batches wait\n    given: {{ tenant: acme }}\n    when: {{ headers: {{ x-weir-task: batch \
+         }}, body: {BODY} }}\n    expect: {{ verdict: delayed, delay: 750ms, rule: slow }}\n"
+    );
+    let (ran, out) = ran(&cases, CONFIG).unwrap();
+    assert_eq!(
+        ran,
+        Ran {
+            cases: 4,
+            failed: 0
+        },
+        "{out}"
+    );
+    assert_eq!(
+        out,
+        "ok      economy near the end\nok      early\nok      used up\nok      batches wait\n4 \
+         cases, 0 failed\n"
+    );
+}
+
+#[test]
+fn what_differs_is_told() {
+    let cases = format!(
+        "config: weir.yaml\ncases:\n  - name: wrong\n    given: {{ tenant: acme }}\n    when: {{ \
+         body: {BODY} }}\n    expect: {{ verdict: refused, model: small, status: 403, rule: \
+         economy, headers: {{ x-weir-model: small }}, max_tokens: 5, delay: 1s, actions: [ a:b ] \
+         }}\n"
+    );
+    let (ran, out) = ran(&cases, CONFIG).unwrap();
+    assert_eq!(
+        ran,
+        Ran {
+            cases: 1,
+            failed: 1
+        }
+    );
+    assert_eq!(
+        out,
+        "FAILED  wrong\n          verdict: expected refused, got allowed\n          model: expected \
+         small, got big\n          status: expected 403, got none: it is let through\n          \
+         rule: expected economy, got none\n          max_tokens: expected 5, got 1000\n          \
+         delay: expected 1000 ms, got 0 ms\n          actions: expected a:b, got none\n          \
+         header x-weir-model: expected small, got none\n1 case, 1 failed\n"
+    );
+}
+
+#[test]
+fn what_cant_be_run_is_an_error_with_its_place() {
+    let case = |given: &str| {
+        format!(
+            "config: weir.yaml\ncases: [ {{ name: a, given: {given}, when: {{ body: {BODY} }}, \
+             expect: {{ verdict: allowed }} }} ]"
+        )
+    };
+    let error = ran(
+        &case("{ tenant: acme, limits: { no: { used: 1 } } }"),
+        CONFIG,
+    )
+    .unwrap_err();
+    assert!(
+        error.contains("a: no plan has a limit or budget of the name no"),
+        "{error}"
+    );
+    let error = ran(
+        &case("{ tenant: 7 }"),
+        &CONFIG.replace("team:", "team: { x: 1 }\n  t:"),
+    );
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("weir.yaml:") && error.contains("unknown field"),
+        "{error}"
+    );
+    let error = ran(&case("{ user: ada }"), CONFIG).unwrap_err();
+    assert!(error.contains("one of key and tenant"), "{error}");
+}
