@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod budgets;
 mod counters;
 mod descriptors;
 mod extends;

@@ -13,6 +13,7 @@ use crate::units::UnixMillis;
 use proptest::prelude::*;
 
 mod admin;
+mod budgets;
 mod descriptors;
 mod limits;
 mod listen;

@@ -95,7 +95,7 @@ impl Counters {
             let used = standing.used.saturating_sub(own);
             Counter {
                 name: Arc::clone(&limit.name),
-                amount: limit.amount,
+                amount: standing.whole(limit.amount),
                 used,
                 remaining: standing.without(own).remaining,
                 reset_secs: standing.reset_after.map(|after| after.0.div_ceil(1_000)),
