@@ -25,6 +25,8 @@
 //!   under the new ones from the next call, though that be refused. Counters of
 //!   different algorithms are never mixed up; a limit that changes its unit
 //!   should change its name.
+//! - What a window has left is carried into the next where its limit says so. A
+//!   counter that was put at rest, or never was charged, is carried nothing.
 //!
 //! Left to others: which charges a call has (`policy`), what is done when an
 //! engine fails (`driver`), the algorithms (`limits`).

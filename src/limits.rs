@@ -21,6 +21,7 @@ pub mod fixed_window;
 mod larger;
 pub mod period;
 pub mod reservation;
+pub mod rollover;
 pub mod scope;
 pub mod share;
 pub mod sliding_window;
@@ -32,6 +33,7 @@ pub use reservation::{
     Actual, Charge, Decision, HoldId, Refusal, Reservation, Retry, SHARED_SLOT, Settled, Standing,
 };
 
+pub use rollover::Rollover;
 pub use scope::{Dimension, Scope};
 pub use toll::{Fate, Paid, Told, Toll};
 
@@ -90,8 +92,13 @@ impl Unit {
 /// How a limit counts. Parameters are validated by configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Algorithm {
-    /// At most `amount` in each window of the period.
-    FixedWindow { period: Arc<Period> },
+    /// At most `amount` in each window of the period, and what is carried into it
+    /// of what the one before had left.
+    FixedWindow {
+        period: Arc<Period>,
+        /// Never with windows from their first hit.
+        rollover: Option<Rollover>,
+    },
     /// At most `amount` in any span of 11/12 of `every`, and about that in one
     /// of `every`, by weighted sub-windows.
     SlidingWindow { every: Millis },
@@ -144,7 +151,7 @@ impl Limit {
     /// How long its amount is for, where that is always the same.
     pub fn window(&self) -> Option<Millis> {
         match &self.algorithm {
-            Algorithm::FixedWindow { period } => period.length(),
+            Algorithm::FixedWindow { period, .. } => period.length(),
             Algorithm::SlidingWindow { every }
             | Algorithm::TokenBucket { every, .. }
             | Algorithm::LeakyBucket { every, .. } => Some(*every),
@@ -156,9 +163,11 @@ impl Limit {
     pub fn most(&self) -> u64 {
         match self.algorithm {
             Algorithm::TokenBucket { burst, .. } | Algorithm::LeakyBucket { burst, .. } => burst,
-            Algorithm::FixedWindow { .. }
-            | Algorithm::SlidingWindow { .. }
-            | Algorithm::Concurrency => self.amount,
+            Algorithm::FixedWindow { rollover, .. } => {
+                let carried = rollover.map_or(0, |rollover| rollover.most);
+                self.amount.saturating_add(carried).min(AMOUNT_MAX)
+            }
+            Algorithm::SlidingWindow { .. } | Algorithm::Concurrency => self.amount,
         }
     }
 }

@@ -14,19 +14,21 @@
 //! tenants share is shown to nobody who may see one tenant only, in the audit
 //! neither.
 
+mod counter;
+
 use super::AdminState;
 use super::answer::{Answer, Parameters, Told, Wrong, json};
 use super::caller::Caller;
 use super::stored::Change;
-use crate::driver::{Driver, InspectError, Inspected, Page, RebuildError, Rebuilt};
+use crate::driver::{Driver, InspectError, Page, RebuildError, Rebuilt};
 use crate::policy::standing::NotListed;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+pub(super) use counter::Counter;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -58,27 +60,6 @@ impl LimitsApi {
         let driver = self.driver.get().map(|driver| &**driver);
         driver.ok_or_else(|| Wrong::busy("weir is starting"))
     }
-}
-
-/// A counter as it stands.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct Counter {
-    limit: String,
-    /// Whose it is: names by dimension.
-    of: BTreeMap<&'static str, String>,
-    /// Other tenants' calls count too.
-    shared: bool,
-    unit: &'static str,
-    amount: u64,
-    /// The most that one call can be given.
-    most: u64,
-    used: u64,
-    /// What of it open calls hold; null: that isn't known.
-    held: Option<u64>,
-    remaining: u64,
-    reset_after_ms: Option<u64>,
-    /// Whether it refuses nothing, and only tells of what it would refuse.
-    shadow: bool,
 }
 
 /// A page of a tenant's counters.
@@ -141,29 +122,6 @@ struct LeftOut {
     limit: String,
     plan: Option<String>,
     why: String,
-}
-
-impl Counter {
-    fn of(inspected: &Inspected) -> Self {
-        let (counted, standing) = (&inspected.counted, &inspected.standing);
-        let limit = &counted.limit;
-        let of = counted.of.iter();
-        Self {
-            limit: limit.name.to_string(),
-            of: of
-                .map(|(dimension, name)| (dimension.as_str(), name.to_string()))
-                .collect(),
-            shared: inspected.shared,
-            unit: limit.unit.as_str(),
-            amount: limit.amount,
-            most: limit.most(),
-            used: standing.used,
-            held: inspected.held,
-            remaining: standing.remaining,
-            reset_after_ms: standing.reset_after.map(|span| span.0),
-            shadow: limit.mode == crate::limits::Mode::Shadow,
-        }
-    }
 }
 
 impl Limits {

@@ -6,6 +6,7 @@
 mod accounts;
 mod admin;
 mod alerts;
+mod budgets;
 mod counters;
 mod descriptors;
 mod extends;

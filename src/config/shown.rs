@@ -6,6 +6,7 @@
 //! same. Tenants and keys may be very many: they are counted.
 
 mod alerts;
+mod below;
 mod callers;
 mod differences;
 mod ledger;
@@ -111,6 +112,7 @@ fn of_config(config: &Config, secrets: &mut Secrets) -> Value {
         "telemetry": of_telemetry(telemetry),
         "tokens": { "learned_path": learned_path },
         "tenants": tenants,
+        "below": below::of_tenants(snapshot),
         "models": models::of_all(snapshot),
         "conditions": { "headers": *snapshot.condition_headers },
         "plans": named(snapshot.plans.iter().map(|(name, plan)| (&**name, plans::of_plan(plan)))),

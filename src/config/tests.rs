@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 mod admin;
 mod alerts;
+mod budgets;
 mod descriptors;
 mod limits;
 mod listen;

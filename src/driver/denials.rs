@@ -341,6 +341,7 @@ mod tests {
         let every = Millis(60_000);
         let window = || Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(every)),
+            rollover: None,
         };
         let bucket = || Algorithm::TokenBucket { every, burst: 500 };
         for (algorithm, waits, most) in [

@@ -44,6 +44,8 @@ pub struct Inspected {
     /// Other tenants' calls count too.
     pub shared: bool,
     pub standing: Standing,
+    /// What was added to the limit once, and counts now.
+    pub topped_up: u64,
     /// What of it open calls hold; `None` where that isn't known.
     pub held: Option<u64>,
 }
@@ -156,12 +158,21 @@ impl Driver {
         if counted.is_empty() {
             return Ok(Vec::new());
         }
-        let looks: Vec<Charge> = counted.iter().map(Counted::look).collect();
+        let mut looks: Vec<Charge> = counted.iter().map(Counted::look).collect();
         let now = self.clock.now();
+        if !shared {
+            let snapshot = self.snapshot();
+            for look in &mut looks {
+                snapshot.top_up(look, &slot, now);
+            }
+        }
         let standings = self.counters.look(&slot, &looks, now).await?;
         let held = self.counters.held(&slot, &looks).await?;
         let each = counted.into_iter().zip(standings).enumerate();
         let inspected = each.map(|(place, (counted, standing))| Inspected {
+            topped_up: looks.get(place).map_or(0, |look| {
+                look.limit.amount.saturating_sub(counted.limit.amount)
+            }),
             counted,
             shared,
             standing,

@@ -133,7 +133,9 @@ impl Known {
         let limit = &charge.limit;
         let reset_after = match (&limit.algorithm, refusal.retry) {
             // There is room again when the window ends.
-            (Algorithm::FixedWindow { .. }, Retry::After(wait)) => wait,
+            (Algorithm::FixedWindow { .. }, Retry::After(wait)) => {
+                refusal.reset_after.unwrap_or(wait)
+            }
             (Algorithm::FixedWindow { .. }, _) | (Algorithm::Concurrency, _) => return,
             // The last sub-window counts for a while longer.
             (Algorithm::SlidingWindow { every }, _) => Millis(every.0 + every.0 / 12 + 1),
@@ -147,6 +149,7 @@ impl Known {
             used: refusal.used,
             exceeded: false,
             remaining: refusal.remaining,
+            carried: 0,
             reset_after: Some(reset_after),
         };
         let charges = std::slice::from_ref(charge);
@@ -238,7 +241,10 @@ mod tests {
 
     fn window() -> Algorithm {
         let period = Arc::new(Period::aligned(HOUR));
-        Algorithm::FixedWindow { period }
+        Algorithm::FixedWindow {
+            period,
+            rollover: None,
+        }
     }
 
     fn charge(algorithm: Algorithm, amount: u64) -> Charge {
@@ -258,6 +264,7 @@ mod tests {
             used,
             exceeded: false,
             remaining: 0,
+            carried: 0,
             reset_after: Some(Millis(1_000)),
         };
         let charges = [charge];

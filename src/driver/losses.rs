@@ -240,7 +240,7 @@ impl Driver {
 /// Whether what was lost of the limit's counters is told again.
 fn is_rebuilt(limit: &Limit) -> bool {
     match &limit.algorithm {
-        Algorithm::FixedWindow { period } => period.from_first_hit().is_none(),
+        Algorithm::FixedWindow { period, .. } => period.from_first_hit().is_none(),
         Algorithm::SlidingWindow { .. }
         | Algorithm::TokenBucket { .. }
         | Algorithm::LeakyBucket { .. }

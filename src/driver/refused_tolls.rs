@@ -67,6 +67,7 @@ impl Refused {
         let left = |span: Millis| Millis(span.0.saturating_sub(since.0));
         Some(Told {
             standing: Standing {
+                carried: 0,
                 reset_after: self.standing.reset_after.map(left),
                 ..self.standing
             },
@@ -177,6 +178,7 @@ mod tests {
             amount: 10,
             algorithm: Algorithm::FixedWindow {
                 period: Arc::new(Period::aligned(Millis(60_000))),
+                rollover: None,
             },
             mode,
         }
@@ -198,6 +200,7 @@ mod tests {
                 used: 1,
                 exceeded: false,
                 remaining: 0,
+                carried: 0,
                 reset_after: Some(Millis(900)),
             },
             lacks: *lacks,

@@ -239,7 +239,14 @@ async fn what_the_store_was_told_is_known_in_the_next_outage() {
     let (redis, counters) = FakeRedis::start().await;
     let driver = driver(counters);
     let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
-    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let window = (
+        1_000,
+        Unit::Tokens,
+        Algorithm::FixedWindow {
+            period,
+            rollover: None,
+        },
+    );
     let [first, second] =
         [(1, 50), (2, 100)].map(|(n, amount)| charged(&driver, n, window.clone(), amount));
     let used = |call: &Reservation, tokens| Settlement {
@@ -321,7 +328,14 @@ async fn a_stop_waits_until_the_store_knows_what_was_admitted_without_it() {
     let (redis, counters) = FakeRedis::start().await;
     let driver = driver(counters);
     let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
-    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let window = (
+        1_000,
+        Unit::Tokens,
+        Algorithm::FixedWindow {
+            period,
+            rollover: None,
+        },
+    );
     let [over, open] = [1, 2].map(|n| charged(&driver, n, window.clone(), 50));
     go_away(&driver);
     for call in [&over, &open] {
@@ -382,7 +396,14 @@ async fn what_ended_elsewhere_before_the_store_heard_of_it_is_charged_as_it_was_
     let (redis, counters) = FakeRedis::start().await;
     let driver = driver(counters);
     let period = Arc::new(Period::first_hit(Millis::from_mins(60)));
-    let window = (1_000, Unit::Tokens, Algorithm::FixedWindow { period });
+    let window = (
+        1_000,
+        Unit::Tokens,
+        Algorithm::FixedWindow {
+            period,
+            rollover: None,
+        },
+    );
     let call = charged(&driver, 1, window, 50);
     go_away(&driver);
     assert!(passes(&driver, &call).await, "by itself");

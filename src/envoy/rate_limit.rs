@@ -197,7 +197,7 @@ fn unit(limit: &Limit) -> Unit {
         let found = known.find(|unit| length(*unit) == Some(every));
         return found.unwrap_or(Unit::Unknown);
     }
-    let Algorithm::FixedWindow { period } = &limit.algorithm else {
+    let Algorithm::FixedWindow { period, .. } = &limit.algorithm else {
         return Unit::Unknown;
     };
     match period.calendar_unit() {

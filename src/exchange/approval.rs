@@ -78,6 +78,7 @@ fn charge(grant: &Grant, facts: &Facts) -> Option<Charge> {
         amount: amount.min(AMOUNT_MAX),
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::first_hit(lasts)),
+            rollover: None,
         },
         mode: Mode::Enforce,
     };

@@ -97,7 +97,7 @@ impl Deciding {
             Some(Decision::Refused(refusal, standings)) => {
                 let charges = [&*self.charges, &self.shared].concat();
                 let stand = Stand::refused(&charges, &standings, refusal);
-                let denial = told::denial(&charges, refusal, &self.call);
+                let denial = told::denial(&charges, &standings, refusal, &self.call);
                 let by = charges.get(refusal.charge);
                 let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
                 let mut deciding = self;

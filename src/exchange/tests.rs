@@ -200,6 +200,7 @@ pub(super) fn admitted() -> Event {
         exceeded: false,
         used,
         remaining,
+        carried: 0,
         reset_after: Some(Millis(6_000)),
     };
     Event::Decided(Some(Decision::Admitted(vec![

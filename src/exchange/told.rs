@@ -12,7 +12,12 @@ use std::sync::Arc;
 /// How long a caller is asked to wait for a slot, which nobody can foresee.
 const SLOT_RETRY_HINT_MS: u64 = 1_000;
 
-pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> Denial {
+pub(super) fn denial(
+    charges: &[Charge],
+    standings: &[Standing],
+    refusal: Refusal,
+    call: &OpenCall,
+) -> Denial {
     let Some(charge) = charges.get(refusal.charge) else {
         return Denial::LimitsUnavailable;
     };
@@ -32,7 +37,9 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
         limit: match refusal.retry {
             // What a bucket can give at once is what a call must fit into.
             Retry::Never => charge.limit.most(),
-            _ => charge.limit.amount,
+            _ => standings
+                .get(refusal.charge)
+                .map_or(charge.limit.amount, |s| s.whole(charge.limit.amount)),
         },
         used: refusal.used,
         requested: refusal.requested,
@@ -52,7 +59,7 @@ pub(super) fn denial(charges: &[Charge], refusal: Refusal, call: &OpenCall) -> D
 /// a day where it is one or more.
 fn window_min(limit: &Limit) -> Option<Millis> {
     let calendar = match &limit.algorithm {
-        Algorithm::FixedWindow { period } => period.calendar_unit(),
+        Algorithm::FixedWindow { period, .. } => period.calendar_unit(),
         _ => None,
     };
     let usual = calendar.map(|unit| match unit {
@@ -99,6 +106,9 @@ impl<'c> Stand<'c> {
             used: refusal.used,
             exceeded: true,
             remaining: refusal.remaining,
+            carried: standings
+                .get(refusal.charge)
+                .map_or(0, |standing| standing.carried),
             reset_after: refusal.reset_after,
         };
         Self {
@@ -132,7 +142,7 @@ pub(super) fn headers(
     let tightest = |unit: Unit| stand.tightest(unit);
     let of = |unit| {
         tightest(unit).map(|(charge, standing)| RateStanding {
-            limit: charge.limit.amount,
+            limit: standing.whole(charge.limit.amount),
             remaining: standing.remaining,
             reset_ms: standing.reset_after.unwrap_or(Millis(0)).0,
         })
@@ -163,7 +173,7 @@ fn item((charge, standing): (&Charge, Standing)) -> ietf_rate_limit::Item<'_> {
     ietf_rate_limit::Item {
         name: &limit.name,
         unit: limit.unit.as_str(),
-        limit: limit.amount,
+        limit: standing.whole(limit.amount),
         window_ms: limit.window().map(|window| window.0),
         remaining: standing.remaining,
         reset_ms: standing.reset_after.map(|reset| reset.0),
@@ -202,6 +212,7 @@ mod tests {
             used: 1,
             exceeded: false,
             remaining,
+            carried: 0,
             reset_after: Some(Millis(1_500)),
         };
         let standings = [standing(99), standing(80), standing(60)];
@@ -260,6 +271,7 @@ mod tests {
             used: 1,
             exceeded: false,
             remaining,
+            carried: 0,
             reset_after: Some(Millis(reset_ms)),
         };
         let standings = [standing(99, 1_500), standing(2, 1_500), standing(7, 9_000)];
@@ -307,6 +319,7 @@ mod tests {
     fn a_calendars_window_is_about_as_long_as_it_is_called() {
         let fixed = |period| Algorithm::FixedWindow {
             period: Arc::new(period),
+            rollover: None,
         };
         let calendar = |unit| {
             fixed(Period::calendar(Calendar {

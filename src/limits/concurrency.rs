@@ -82,6 +82,7 @@ impl Occupancy {
             used: self.used,
             exceeded: self.used > limit,
             remaining: limit.saturating_sub(self.used),
+            carried: 0,
             reset_after: None,
         }
     }

@@ -5,8 +5,9 @@
 //! them is left to `counters`.
 
 use super::concurrency::Occupancy;
-use super::fixed_window::FixedWindow;
+use super::fixed_window::{FixedWindow, Turns};
 use super::period::{self, Period};
+use super::rollover::{self, Rollover};
 use super::sliding_window::{self, Window};
 use super::token_bucket::{self, Bucket, Rate};
 use super::{
@@ -35,6 +36,8 @@ pub enum Unfit {
     Bucket(#[from] token_bucket::Fault),
     #[error("a unit that its algorithm can't count")]
     Unit,
+    #[error("a rollover of nothing, of too much, or of windows that can't carry")]
+    Rollover,
     #[error("a lifetime of 0 ms or more than a week")]
     Ttl,
 }
@@ -42,10 +45,19 @@ pub enum Unfit {
 /// A limit's parameters, ready to count with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule<'l> {
-    Fixed { limit: u64, period: &'l Arc<Period> },
-    Window { limit: u64, sub_ms: u64 },
+    Fixed {
+        limit: u64,
+        period: &'l Arc<Period>,
+        rollover: Option<Rollover>,
+    },
+    Window {
+        limit: u64,
+        sub_ms: u64,
+    },
     Bucket(Rate),
-    Leases { limit: u64 },
+    Leases {
+        limit: u64,
+    },
 }
 
 impl<'l> Rule<'l> {
@@ -58,14 +70,22 @@ impl<'l> Rule<'l> {
             return Err(Unfit::Unit);
         }
         match &limit.algorithm {
-            Algorithm::FixedWindow { period } => {
+            Algorithm::FixedWindow { period, rollover } => {
                 let shortest = period.shortest();
                 if shortest.0 == 0 || shortest > period::EVERY_MAX {
                     return Err(Unfit::Every);
                 }
+                let unfit = |rollover: Rollover| {
+                    let carries = period.from_first_hit().is_none();
+                    !carries || shortest > rollover::EVERY_MAX || !rollover.is_sound()
+                };
+                if rollover.is_some_and(unfit) {
+                    return Err(Unfit::Rollover);
+                }
                 Ok(Rule::Fixed {
                     limit: limit.amount,
                     period,
+                    rollover: *rollover,
                 })
             }
             Algorithm::SlidingWindow { every } => {
@@ -143,7 +163,7 @@ pub(super) fn rules_of(charges: &[Charge]) -> Result<Vec<Rule<'_>>, Unfit> {
 pub enum Counter<'l> {
     Fixed {
         limit: u64,
-        period: &'l Arc<Period>,
+        turns: Turns<'l>,
         window: FixedWindow,
     },
     Window {
@@ -169,7 +189,11 @@ impl Counter<'_> {
 
     pub(super) fn retry(&self, amount: u64, now: UnixMillis) -> Retry {
         match self {
-            Counter::Fixed { limit, window, .. } => window.retry(amount, *limit, now),
+            Counter::Fixed {
+                limit,
+                turns,
+                window,
+            } => window.retry(amount, *limit, *turns, now),
             Counter::Window { limit, window } => window.retry(amount, *limit, now),
             Counter::Bucket(bucket) => bucket.retry(amount, now),
             Counter::Leases { occupancy, .. } => occupancy.retry(),

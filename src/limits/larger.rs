@@ -24,8 +24,8 @@ impl Limit {
         }
         match Rule::of(self).ok()? {
             // There is room for neither before the window ends, and then for
-            // both.
-            Rule::Fixed { .. } => Some(wait),
+            // both; but what only fits with what is carried may wait longer.
+            Rule::Fixed { .. } => (more <= self.amount).then_some(wait),
             Rule::Bucket(rate) => Some(Millis(wait.0.saturating_add(rate.brings(beyond).0))),
             Rule::Window { .. } | Rule::Leases { .. } => None,
         }
@@ -123,18 +123,18 @@ mod tests {
             let mut window = FixedWindow::empty(&period, now);
             window.take(taken);
             prop_assume!(less <= amount && !window.admits(less, amount));
-            let Retry::After(wait) = window.retry(less, amount, now) else {
+            let Retry::After(wait) = window.retry(less, amount, &period, now) else {
                 panic!("it fits in the end");
             };
-            let limit = limit(amount, Algorithm::FixedWindow { period: Arc::clone(&period) });
+            let limit = limit(amount, Algorithm::FixedWindow { period: Arc::clone(&period), rollover: None });
             let told = limit.wait_of_larger(less, wait, more);
             prop_assert_eq!(told.is_some(), more <= amount);
             if let Some(told) = told {
-                prop_assert_eq!(window.retry(more, amount, now), Retry::After(told));
+                prop_assert_eq!(window.retry(more, amount, &period, now), Retry::After(told));
                 let then = now + Millis(later % told.0.max(1));
                 window.advance(&period, then);
                 let left = Millis(told.0 - then.since(now).0);
-                prop_assert_eq!(window.retry(more, amount, then), Retry::After(left));
+                prop_assert_eq!(window.retry(more, amount, &period, then), Retry::After(left));
                 window.advance(&period, now + told);
                 prop_assert!(window.admits(more, amount));
             }

@@ -114,8 +114,13 @@ impl Period {
 
     /// The time zone of a calendar, by its IANA name; `None` for others.
     pub fn zone_name(&self) -> Option<&str> {
+        self.zone().map(|zone| zone.iana_name().unwrap_or("UTC"))
+    }
+
+    /// The time zone that a calendar goes by; `None` for others.
+    pub fn zone(&self) -> Option<&TimeZone> {
         match &self.rule {
-            Rule::Calendar(calendar) => Some(calendar.zone.iana_name().unwrap_or("UTC")),
+            Rule::Calendar(calendar) => Some(&calendar.zone),
             Rule::FirstHit { .. } | Rule::Aligned { .. } => None,
         }
     }
@@ -168,6 +173,21 @@ impl Period {
         }
     }
 
+    /// The number of the window that holds a moment: one more than that of the
+    /// window before it, at least 1. 0 where windows begin with their first hit. A
+    /// day that a zone's calendar leaves out counts as one, and an hour that a
+    /// clock's shift cuts in two parts may.
+    pub fn number(&self, now: UnixMillis) -> u64 {
+        match &self.rule {
+            Rule::FirstHit { .. } => 0,
+            Rule::Aligned { every } => now.0 / every.0.max(1) + 1,
+            Rule::Calendar(calendar) => {
+                let number = calendar.number(now);
+                number.unwrap_or(now.0 / DAY_MS).max(1)
+            }
+        }
+    }
+
     pub fn ends(&self, now: UnixMillis) -> Ends {
         let first = self.end(now);
         Ends(first, self.end(first))
@@ -203,6 +223,32 @@ impl Calendar {
         end.unwrap_or_else(|| now + Millis(DAY_MS))
     }
 
+    /// See [`Period::number`].
+    fn number(&self, now: UnixMillis) -> Option<u64> {
+        let ms = i64::try_from(now.0).ok()?;
+        let here = Timestamp::from_millisecond(ms)
+            .ok()?
+            .to_zoned(self.zone.clone());
+        let today = here.date();
+        let number = match self.unit {
+            CalendarUnit::Hour => {
+                let local = ms + i64::from(here.offset().seconds()) * 1_000;
+                (ms - local.rem_euclid(HOUR_MS)).div_euclid(HOUR_MS) + 1
+            }
+            CalendarUnit::Day => days(today),
+            CalendarUnit::Week(first) => {
+                let into = first.until(today.weekday());
+                (days(today) - i64::from(into) + 13).div_euclid(7)
+            }
+            CalendarUnit::Month(anchor) => {
+                let begun = anchored(today, anchor)? <= today;
+                let months = i64::from(today.year()) * 12 + i64::from(today.month());
+                months - i64::from(!begun)
+            }
+        };
+        u64::try_from(number).ok()
+    }
+
     fn try_end(&self, now: UnixMillis) -> Option<UnixMillis> {
         let ms = i64::try_from(now.0).ok()?;
         let here = Timestamp::from_millisecond(ms)
@@ -228,6 +274,14 @@ impl Calendar {
         let begin = begins.to_zoned(self.zone.clone()).ok()?;
         millis(&begin)
     }
+}
+
+/// How many days a day is after 1969-12-31.
+fn days(day: Date) -> i64 {
+    let first = Date::constant(1969, 12, 31);
+    first
+        .until(day)
+        .map_or(0, |span| i64::from(span.get_days()))
 }
 
 /// The next day on which a month begins.

@@ -163,6 +163,8 @@ pub struct Standing {
     /// refuses the next one whatever its size.
     pub exceeded: bool,
     pub remaining: u64,
+    /// What a window has besides its limit's amount, out of those before it.
+    pub carried: u64,
     /// Until the counter is back at rest if nothing else comes; `None` where
     /// that hangs on when calls end, which can't be known.
     pub reset_after: Option<Millis>,
@@ -178,6 +180,11 @@ impl Standing {
             exceeded: self.exceeded || !has_room,
             ..self
         }
+    }
+
+    /// All that the counter gives now, where its limit's amount is this.
+    pub fn whole(&self, amount: u64) -> u64 {
+        amount.saturating_add(self.carried).min(super::AMOUNT_MAX)
     }
 
     /// As it is once so much of what was taken is given back; when the counter

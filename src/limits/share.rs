@@ -7,6 +7,7 @@
 use super::token_bucket::{self, Rate};
 use super::{Algorithm, Limit, Mode};
 use crate::units::Millis;
+use std::sync::Arc;
 
 /// What becomes of calls while their counters can't be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +34,15 @@ impl Limit {
             Algorithm::LeakyBucket { every, burst } => {
                 let (amount, every, burst) = bucket_share(self.amount, *every, *burst, sidecars)?;
                 (amount, Algorithm::LeakyBucket { every, burst })
+            }
+            // What is carried is known to the store alone.
+            Algorithm::FixedWindow { period, .. } => {
+                let period = Arc::clone(period);
+                let rollover = None;
+                (
+                    part(self.amount)?,
+                    Algorithm::FixedWindow { period, rollover },
+                )
             }
             whole => (part(self.amount)?, whole.clone()),
         };

@@ -189,6 +189,7 @@ impl Window {
             used,
             exceeded: used > limit,
             remaining: limit.saturating_sub(used),
+            carried: 0,
             reset_after: Some(self.falls_to(0, now)),
         }
     }

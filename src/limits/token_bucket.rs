@@ -192,6 +192,7 @@ impl Bucket {
             used: to_u64(div_ceil(capacity - level, scale)),
             exceeded: level < 0,
             remaining: to_u64(level.max(0) / scale),
+            carried: 0,
             reset_after: Some(self.reaches(capacity, now)),
         }
     }

@@ -2,7 +2,8 @@
 //! bite.
 //!
 //! A budget is a limit whose counter is a window of a calendar or of a fixed
-//! length; what is told here is what a budget has besides.
+//! length, and which may carry what it has left into the next (`limits::rollover`);
+//! what is told here is what a budget has besides.
 
 use crate::limits::{Charge, Scope, Standing, Unit};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ pub const THRESHOLDS_MAX: usize = 8;
 /// What makes a limit a budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// Thousandths of the amount at which to warn, rising.
+    /// Thousandths of all that a period has at which to warn, rising.
     pub warn_at_per_mille: Vec<u64>,
 }
 
@@ -29,6 +30,7 @@ pub struct Passed {
     pub threshold_per_mille: u64,
     /// What is taken, the call's own hold included.
     pub used: u64,
+    /// With what was added to it, and carried into its period.
     pub amount: u64,
     /// When the period ends, from now, in milliseconds.
     pub resets_in_ms: Option<u64>,
@@ -37,7 +39,7 @@ pub struct Passed {
 impl Budget {
     /// The highest threshold that was passed.
     pub fn passed(&self, charge: &Charge, standing: &Standing) -> Option<Passed> {
-        let amount = charge.limit.amount;
+        let amount = standing.whole(charge.limit.amount);
         let at = |per_mille: u64| {
             let bound = u128::from(amount) * u128::from(per_mille);
             u128::from(standing.used) * 1_000 >= bound

@@ -308,6 +308,7 @@ fn own_charge(
         amount: instead.amount.max(1),
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(every)),
+            rollover: None,
         },
         mode,
     };

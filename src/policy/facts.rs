@@ -103,7 +103,7 @@ impl Counters {
             let used = standing.used.saturating_sub(own);
             Counter {
                 name: Arc::clone(&limit.name),
-                amount: limit.amount,
+                amount: standing.whole(limit.amount),
                 used,
                 remaining: standing.without(own).remaining,
                 reset_secs: standing.reset_after.map(|after| after.0.div_ceil(1_000)),
@@ -119,6 +119,7 @@ impl Counters {
             exceeded: true,
             remaining: refusal.remaining,
             reset_after: refusal.reset_after,
+            carried: 0,
         };
         Self::before(std::iter::once(charge), &[standing], false)
     }

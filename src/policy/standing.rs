@@ -1,6 +1,8 @@
 //! Which counters the calls of a tenant are charged to, to be looked at.
 
+use super::budget::Budget;
 use super::limit::{counter, value};
+use super::terms::WITHIN_PROJECT;
 use super::{Call, Estimate, Model, PlanLimit, Snapshot};
 use crate::identity::Principal;
 use crate::limits::reservation::parts_of_counter_id;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     pub limit: Arc<Limit>,
+    /// Where it is a budget's.
+    pub budget: Option<Arc<Budget>>,
     pub counter: Arc<str>,
     /// Whose calls it counts, besides the tenant's: `user` and a name, say.
     pub of: Vec<(Dimension, String)>,
@@ -59,42 +63,43 @@ impl Counted {
     }
 }
 
+/// Limits, and the callers that they are for.
+struct Group<'s> {
+    limits: &'s [PlanLimit],
+    callers: Vec<&'s Principal>,
+    /// Other tenants' calls count too.
+    is_shared: bool,
+    /// They are for all callers, and no others have limits of these names.
+    is_for_all: bool,
+}
+
 /// The counters that calls with the tenant's keys may be charged to.
 pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> {
     let principals: Vec<Principal> = snapshot.principals_of(asked.tenant).collect();
-    let first = principals.first().ok_or(NotListed::Tenant)?;
-    let plan = snapshot.plans.get(&first.plan).ok_or(NotListed::Tenant)?;
-    let callers: Vec<&Principal> = principals.iter().collect();
+    let groups = groups(snapshot, &principals, asked.shared)?;
     let after = asked
         .after
         .map(|name| parts_of_counter_id(name).ok_or(NotListed::After));
     let after = after.transpose()?;
-    let shared = snapshot.shared.iter().filter(|_| asked.shared);
-    let own = plan.limits.iter().map(|limit| (limit, None, false));
-    let of_keys = of_keys(snapshot, &callers);
-    let of_keys = of_keys
+    let all = groups
         .iter()
-        .map(|(limit, who)| (*limit, Some(who), false));
-    let all = own.chain(of_keys);
-    let all = all.chain(shared.map(|limit| (limit, None, true)));
+        .flat_map(|group| group.limits.iter().map(move |limit| (limit, group)));
     let mut all = all
-        .filter(|(limit, ..)| asked.limit.is_none_or(|only| *limit.limit.name == *only))
+        .filter(|(limit, _)| asked.limit.is_none_or(|only| *limit.limit.name == *only))
         .peekable();
     if let Some((name, values)) = &after {
-        let is_it = |limit: &PlanLimit, who: Option<&&Principal>| {
-            let of_key = who.is_none_or(|who| values.last() == Some(&&*who.key_id));
-            *limit.limit.name == **name && of_key
+        let is_it = |limit: &PlanLimit, group: &Group| {
+            *limit.limit.name == **name && (group.is_for_all || group.has(snapshot, limit, values))
         };
-        while all.next_if(|(limit, who, _)| !is_it(limit, *who)).is_some() {}
+        while all.next_if(|(limit, group)| !is_it(limit, group)).is_some() {}
         all.peek().ok_or(NotListed::After)?;
     }
     let mut after = after.map(|(_, values)| values);
     let (mut listed, mut room) = (Listed::default(), asked.max.max(1));
     let mut last = None;
-    for (limit, who, is_shared) in all {
-        let callers = who.map_or(&callers[..], std::slice::from_ref);
+    for (limit, group) in all {
         // One more than there is room for tells that there are more.
-        let mut found = of_limit(snapshot, limit, callers, after.take(), room + 1);
+        let mut found = of_limit(snapshot, limit, &group.callers, after.take(), room + 1);
         let more = found.len() > room;
         found.truncate(room);
         room -= found.len();
@@ -102,7 +107,7 @@ pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> 
             .last()
             .map(|counted| Arc::clone(&counted.counter))
             .or(last);
-        match is_shared {
+        match group.is_shared {
             true => listed.shared.extend(found),
             false => listed.own.extend(found),
         }
@@ -114,19 +119,83 @@ pub fn counters(snapshot: &Snapshot, asked: Asked) -> Result<Listed, NotListed> 
     Ok(listed)
 }
 
-/// The limits that keys have of their own, and whose each is, by their names.
-fn of_keys<'s>(
+/// The plan's limits, those of what stands below it, of keys, and those that tenants
+/// share, in this order.
+fn groups<'s>(
     snapshot: &'s Snapshot,
-    callers: &[&'s Principal],
-) -> Vec<(&'s PlanLimit, &'s Principal)> {
-    let mut callers: Vec<&Principal> = callers.to_vec();
+    principals: &'s [Principal],
+    shared: bool,
+) -> Result<Vec<Group<'s>>, NotListed> {
+    let first = principals.first().ok_or(NotListed::Tenant)?;
+    let plan = snapshot.plans.get(&first.plan).ok_or(NotListed::Tenant)?;
+    let of_all = |limits, is_shared| Group {
+        limits,
+        callers: principals.iter().collect(),
+        is_shared,
+        is_for_all: true,
+    };
+    let mut groups = vec![of_all(&plan.limits, false)];
+    groups.extend(of_narrower(snapshot, principals));
+    groups.extend(of_keys(snapshot, principals));
+    if shared {
+        groups.push(of_all(&snapshot.shared, true));
+    }
+    Ok(groups)
+}
+
+/// The limits of what stands below the tenant's plan, and for whom each of it does:
+/// the widest first, then by name.
+fn of_narrower<'s>(snapshot: &'s Snapshot, principals: &'s [Principal]) -> Vec<Group<'s>> {
+    let mut all: BTreeMap<(usize, Option<&str>, &str), Group<'s>> = BTreeMap::new();
+    for who in principals {
+        let Some(terms) = snapshot.terms(who) else {
+            continue;
+        };
+        for (layer, plan) in terms.below() {
+            // Environments of different projects may have the same name.
+            let project = who.project.as_deref().filter(|_| layer == WITHIN_PROJECT);
+            let group = all.entry((layer, project, &*plan.name));
+            let group = group.or_insert_with(|| Group {
+                limits: &plan.limits,
+                callers: Vec::new(),
+                is_shared: false,
+                is_for_all: false,
+            });
+            group.callers.push(who);
+        }
+    }
+    all.into_values().collect()
+}
+
+/// The limits that keys have of their own, and whose each is, by their names.
+fn of_keys<'s>(snapshot: &'s Snapshot, principals: &'s [Principal]) -> Vec<Group<'s>> {
+    let mut callers: Vec<&Principal> = principals.iter().collect();
     callers.retain(|who| who.limits.is_some());
     callers.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
-    let each = callers.into_iter().flat_map(|who| {
-        let own = snapshot.own_limits(who).unwrap_or_default();
-        own.iter().map(move |limit| (limit, who))
+    let each = callers.into_iter().map(|who| Group {
+        limits: snapshot.own_limits(who).unwrap_or_default(),
+        callers: vec![who],
+        is_shared: false,
+        is_for_all: false,
     });
     each.collect()
+}
+
+impl Group<'_> {
+    /// Whether one of its callers is charged to a counter of the limit with these
+    /// values.
+    fn has(&self, snapshot: &Snapshot, limit: &PlanLimit, counter: &[&str]) -> bool {
+        let kinds = kinds(snapshot, limit);
+        let Some(kind) = kinds.first() else {
+            return false;
+        };
+        let dimensions = limit.limit.scope.dimensions();
+        let of_caller: Vec<Dimension> = dimensions.filter(|d| d.is_of_the_caller()).collect();
+        self.callers.iter().any(|who| {
+            let values = values(&of_caller, a_call(who, *kind));
+            counter.iter().take(values.len()).eq(values.iter())
+        })
+    }
 }
 
 /// The counters of one limit by their values, at most `max`: those of the
@@ -175,6 +244,7 @@ fn of_limit(
         .take(max)
         .map(|(_, _, call)| Counted {
             limit: Arc::clone(&limit.limit),
+            budget: limit.budget.clone(),
             counter: counter(&limit.limit, call).into(),
             of: of(&limit.limit, call),
         })
@@ -228,256 +298,4 @@ fn of(limit: &Limit, call: Call) -> Vec<(Dimension, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::table::{Account, Key};
-    use crate::identity::{KeyDigest, KeyRing, KeyTable};
-    use crate::limits::{Algorithm, Mode, Scope, Unit};
-    use crate::policy::{OutputField, Plan, Vocabulary, When};
-    use crate::units::Millis;
-
-    fn key(n: u8, tenant: &str, user: Option<&str>) -> Key {
-        Key {
-            digest: KeyDigest([n; 32]),
-            id: format!("k{n}").into(),
-            user: user.map(Arc::from),
-            account: Account {
-                tenant: tenant.into(),
-                ..Account::default()
-            },
-            ends_at: None,
-            replaced: false,
-        }
-    }
-
-    fn limit(name: &str, dimensions: &[Dimension], when: When) -> PlanLimit {
-        let limit = Limit {
-            name: name.into(),
-            scope: Scope::of(dimensions.iter().copied()),
-            unit: Unit::Requests,
-            amount: 1,
-            algorithm: Algorithm::SlidingWindow {
-                every: Millis(60_000),
-            },
-            mode: Mode::Enforce,
-        };
-        PlanLimit {
-            when,
-            ..PlanLimit::from(limit)
-        }
-    }
-
-    fn snapshot() -> Snapshot {
-        use Dimension::{Model as ByModel, Tenant, User};
-        let keys = KeyTable::of([
-            key(1, "acme", Some("ada")),
-            key(2, "acme", Some("ada")),
-            key(3, "acme", None),
-            key(4, "globex", Some("eve")),
-        ]);
-        let tenants = ["acme", "globex"].map(|tenant| (tenant.into(), "team".into()));
-        let only_big = When {
-            models: vec!["big".into()],
-            ..When::default()
-        };
-        let of_none = When {
-            models: vec!["none".into()],
-            ..When::default()
-        };
-        let plan = Plan {
-            name: "team".into(),
-            limits: vec![
-                limit("rpm", &[Tenant], When::default()),
-                limit("by-user", &[User], When::default()),
-                limit("by-model", &[Tenant, ByModel], When::default()),
-                limit("big-only", &[Tenant, ByModel], only_big),
-                limit("idle", &[Tenant], of_none),
-            ],
-            ..Plan::default()
-        };
-        let model = |name: &str| Model {
-            name: name.into(),
-            tier: None,
-            provider: Some("p".into()),
-            price: None,
-            service_tier: None,
-            vocabulary: Vocabulary::O200kBase,
-            max_input_tokens: None,
-            token_ratio: crate::policy::ModelRatio::EXACT,
-            max_output_tokens: None,
-            output_field: OutputField::MaxTokens,
-            image_tokens: None,
-            inject_include_usage: true,
-        };
-        let mut snapshot = Snapshot {
-            keys: KeyRing {
-                configured: Arc::new(keys.unwrap()),
-                ..KeyRing::default()
-            },
-            tenants: Arc::new(tenants.into()),
-            shared: [limit("upstream", &[Dimension::Provider], When::default())].into(),
-            ..Snapshot::default()
-        };
-        Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));
-        for name in ["big", "small"] {
-            Arc::make_mut(&mut snapshot.models).insert(name.into(), Arc::new(model(name)));
-        }
-        snapshot
-    }
-
-    fn asked<'a>(tenant: &'a str, limit: Option<&'a str>, max: usize) -> Asked<'a> {
-        Asked {
-            tenant,
-            limit,
-            after: None,
-            shared: true,
-            max,
-        }
-    }
-
-    fn names(counted: &[Counted]) -> Vec<&str> {
-        counted.iter().map(|counted| &*counted.counter).collect()
-    }
-
-    #[test]
-    fn each_counter_is_listed_once() {
-        let listed = counters(&snapshot(), asked("acme", None, 100)).unwrap();
-        let expected = [
-            "3:rpm,4:acme,",
-            "7:by-user,4:acme,6:key=k3,",
-            "7:by-user,4:acme,8:user=ada,",
-            "8:by-model,4:acme,3:big,",
-            "8:by-model,4:acme,5:small,",
-            "8:big-only,4:acme,3:big,",
-        ];
-        assert_eq!(names(&listed.own), expected);
-        assert_eq!(names(&listed.shared), ["8:upstream,1:p,"]);
-        assert_eq!(listed.next, None);
-        let of_ada = &listed.own[2].of;
-        assert_eq!(*of_ada, [(Dimension::User, "user=ada".to_owned())]);
-        assert_eq!(listed.own[0].of, []);
-    }
-
-    #[test]
-    fn the_limits_of_keys_are_listed_behind_their_plans() {
-        use crate::identity::table::Change;
-        let mut snapshot = snapshot();
-        let with = |n: u8| {
-            let mut key = key(n, "acme", Some("ada"));
-            key.account.limits = Some("two".into());
-            Change::Put(key)
-        };
-        let table = snapshot.keys.configured.changed([with(2), with(1)]);
-        snapshot.keys.configured = Arc::new(table);
-        let own = |name| limit(name, &[Dimension::Tenant, Dimension::Key], When::default());
-        let own = [own("own:b"), own("own:a")];
-        Arc::make_mut(&mut snapshot.own_limits).insert("two".into(), own.into());
-        let whole = counters(&snapshot, asked("acme", None, 100)).unwrap();
-        let all = names(&whole.own);
-        let expected = [
-            "5:own:b,4:acme,2:k1,",
-            "5:own:a,4:acme,2:k1,",
-            "5:own:b,4:acme,2:k2,",
-            "5:own:a,4:acme,2:k2,",
-        ];
-        assert_eq!(all[6..], expected);
-        for max in 1..=all.len() {
-            let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
-            loop {
-                let part = Asked {
-                    after: after.as_deref(),
-                    shared: false,
-                    ..asked("acme", None, max)
-                };
-                let part = counters(&snapshot, part).unwrap();
-                found.extend(names(&part.own).into_iter().map(str::to_owned));
-                after = part.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            assert_eq!(found, all, "by {max}");
-        }
-    }
-
-    /// Page by page, whatever their size, each counter comes once, in one order.
-    #[test]
-    fn all_are_reached_page_by_page() {
-        let snapshot = snapshot();
-        let of = |counted: &[Counted]| -> Vec<String> {
-            names(counted).into_iter().map(str::to_owned).collect()
-        };
-        for (limit, shared, all) in [
-            (None, true, 7),
-            (None, false, 6),
-            (Some("by-user"), true, 2),
-            (Some("upstream"), true, 1),
-            (Some("idle"), true, 0),
-        ] {
-            let whole = Asked {
-                shared,
-                ..asked("acme", limit, 100)
-            };
-            let whole = counters(&snapshot, whole).unwrap();
-            let expected = [of(&whole.own), of(&whole.shared)].concat();
-            assert_eq!((expected.len(), whole.next), (all, None));
-            for max in 1..=all + 1 {
-                let (mut found, mut after) = (Vec::new(), None::<Arc<str>>);
-                for page in 1.. {
-                    let part = Asked {
-                        after: after.as_deref(),
-                        shared,
-                        ..asked("acme", limit, max)
-                    };
-                    let part = counters(&snapshot, part).unwrap();
-                    found.extend([of(&part.own), of(&part.shared)].concat());
-                    assert_eq!(part.next.is_some(), found.len() < all, "exactly");
-                    after = part.next;
-                    if after.is_none() {
-                        assert_eq!(page, all.div_ceil(max).max(1));
-                        break;
-                    }
-                }
-                assert_eq!(found, expected, "{limit:?} by {max}");
-            }
-        }
-    }
-
-    /// Keys come and go between two pages.
-    #[test]
-    fn a_page_goes_on_after_a_counter_that_is_gone() {
-        let page = |after| {
-            let asked = Asked {
-                after: Some(after),
-                ..asked("acme", Some("by-user"), 9)
-            };
-            counters(&snapshot(), asked).map(|listed| names(&listed.own).join(" "))
-        };
-        let ada = "7:by-user,4:acme,8:user=ada,";
-        assert_eq!(page("7:by-user,4:acme,9:key=k3aaa,").as_deref(), Ok(ada));
-        assert_eq!(
-            page("7:by-user,").as_deref(),
-            Ok("7:by-user,4:acme,6:key=k3, 7:by-user,4:acme,8:user=ada,")
-        );
-        assert_eq!(page(ada).as_deref(), Ok(""));
-        for odd in ["", "by-user", "3:rpm,4:acme,", "4:gone,"] {
-            assert_eq!(page(odd), Err(NotListed::After), "{odd}");
-        }
-    }
-
-    #[test]
-    fn one_limit_may_be_asked_for() {
-        let listed = counters(&snapshot(), asked("acme", Some("by-user"), 9)).unwrap();
-        assert_eq!((listed.own.len(), listed.shared.len()), (2, 0));
-        let listed = counters(&snapshot(), asked("acme", Some("upstream"), 9)).unwrap();
-        assert_eq!((listed.own.len(), listed.shared.len()), (0, 1));
-        let none = counters(&snapshot(), asked("acme", Some("none"), 9)).unwrap();
-        assert_eq!(none, Listed::default());
-    }
-
-    #[test]
-    fn a_tenant_without_keys_has_no_counters() {
-        let nobody = counters(&snapshot(), asked("nobody", None, 9));
-        assert_eq!(nobody, Err(NotListed::Tenant));
-    }
-}
+mod tests;

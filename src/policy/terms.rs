@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// The most plans that stand one below the other for a call.
 pub const LAYERS_MAX: usize = 5;
 
+/// The place among what stands below a plan ([`Terms::below`]) of a project's
+/// environment.
+pub const WITHIN_PROJECT: usize = 3;
+
 /// A tenant: its plan, and what stands below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
@@ -115,6 +119,14 @@ impl<'s> Terms<'s> {
     /// The plan and what stands below it.
     pub fn layers(self) -> impl Iterator<Item = &'s Arc<Plan>> + Clone {
         std::iter::once(self.plan).chain(self.below.into_iter().flatten())
+    }
+
+    /// What stands below the plan, and at which of [`LAYERS_MAX`] places: the tenant's
+    /// own, its environment's, its project's, that of the environment in the project,
+    /// its user's.
+    pub fn below(self) -> impl Iterator<Item = (usize, &'s Arc<Plan>)> {
+        let below = self.below.into_iter().enumerate();
+        below.filter_map(|(layer, plan)| Some((layer, plan?)))
     }
 
     pub fn limits(self) -> impl Iterator<Item = &'s PlanLimit> {

@@ -256,7 +256,7 @@ pub fn fitting(
     }
     match (until, &limit.algorithm) {
         (Some(until), _) => Ok(until),
-        (None, Algorithm::FixedWindow { period }) if period.from_first_hit().is_none() => {
+        (None, Algorithm::FixedWindow { period, .. }) if period.from_first_hit().is_none() => {
             Ok(period.end(now))
         }
         _ => Err(NoBudget::Until(name())),

@@ -85,6 +85,7 @@ fn limits() -> Vec<(Arc<Limit>, u64)> {
     let sliding = || Algorithm::SlidingWindow { every: MINUTE };
     let fixed = Algorithm::FixedWindow {
         period: Arc::new(Period::aligned(MINUTE)),
+        rollover: None,
     };
     vec![
         (limit("tenant-requests", Unit::Requests, sliding()), 1),

@@ -51,6 +51,8 @@ on_each!(
     more_room_may_be_needed_than_is_taken,
     looking_takes_nothing_and_tells_what_is_held,
     counters_are_put_at_rest_and_holds_give_nothing_back_to_them,
+    what_is_left_of_a_window_goes_into_the_next,
+    a_window_that_carries_is_held_and_put_at_rest_like_others,
 );
 
 fn three(n: u16, tokens: u64) -> Reservation {
@@ -894,5 +896,113 @@ async fn a_toll_that_cannot_be_counted_is_an_error(engine: Engine) {
         let toll = Toll { slot, charges };
         let paid = engine.counters.charge(&toll, engine.now().await).await;
         assert!(matches!(paid, Err(CounterError::Unfit(_))), "{paid:?}");
+    }
+}
+
+/// How a counter stands, and the number of the window that it was looked at in.
+async fn stands_in(engine: &Engine, limit: &Arc<Limit>, period: &Period) -> (u64, Standing) {
+    let (slot, looks) = (SLOT.into(), [charge(limit, 0)]);
+    loop {
+        let now = engine.now().await;
+        let looked = engine.counters.look(&slot, &looks, now);
+        let standing = looked.await.unwrap()[0];
+        if period.number(now) == period.number(engine.now().await) {
+            return (period.number(now), standing);
+        }
+    }
+}
+
+async fn what_is_left_of_a_window_goes_into_the_next(engine: Engine) {
+    let period = Period::aligned(Millis(1_000));
+    for n in 0.. {
+        assert!(n < 30, "never within one window");
+        let limit = rolling(&format!("r{n}"), Unit::Requests, 10, 15, period.clone());
+        let begun = period.number(engine.now().await);
+        let standing = admitted(&engine.reserve(&call(n + 1, vec![charge(&limit, 4)])).await)[0];
+        if period.number(engine.now().await) != begun {
+            continue;
+        }
+        assert_eq!(
+            (standing.used, standing.remaining, standing.carried),
+            (4, 6, 0)
+        );
+        // Too large for this window; told to come when enough is carried.
+        let wanted = |amount| call(500 + n, vec![charge(&limit, amount)]);
+        let never = refused(&engine.reserve(&wanted(26)).await);
+        assert_eq!(never.retry, Retry::Never);
+        let wait = match engine.reserve(&wanted(25)).await {
+            Decision::Refused(refusal, _) => match refusal.retry {
+                Retry::After(wait) => wait,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        let mut seen = 0;
+        for _ in 0..4 {
+            engine.pass(1_000 - engine.now().await.0 % 1_000).await;
+            let (number, standing) = stands_in(&engine, &limit, &period).await;
+            let carried = match number - begun {
+                0 => 0,
+                1 => 6,
+                _ => 15,
+            };
+            assert_eq!(
+                standing.carried,
+                carried,
+                "{} windows later",
+                number - begun
+            );
+            assert_eq!(
+                (standing.used, standing.remaining),
+                match carried {
+                    0 => (4, 6),
+                    carried => (0, 10 + carried),
+                }
+            );
+            seen = number - begun;
+        }
+        assert!(seen >= 3);
+        assert!(
+            (1_001..=2_000).contains(&wait.0),
+            "the window after the next: {wait:?}"
+        );
+        let standing = admitted(&engine.reserve(&wanted(25)).await)[0];
+        assert_eq!(
+            (standing.used, standing.carried, standing.remaining),
+            (25, 15, 0)
+        );
+        return;
+    }
+}
+
+async fn a_window_that_carries_is_held_and_put_at_rest_like_others(engine: Engine) {
+    let limit = rolling("r", Unit::Tokens, 10, 15, Period::aligned(DAY));
+    let looks = [charge(&limit, 0)];
+    admitted(&engine.reserve(&call(1, vec![charge(&limit, 7)])).await);
+    let held = || async { engine.counters.held(SLOT, &looks).await.unwrap() };
+    assert_eq!(held().await, Some(vec![7]));
+    engine.counters.reset(SLOT, &looks).await.unwrap();
+    assert_eq!(held().await, Some(vec![0]));
+    assert_eq!(engine.settle(hold(1), Actual::VOID).await, Settled::Applied);
+    let standing = admitted(&engine.reserve(&call(2, vec![charge(&limit, 9)])).await)[0];
+    assert_eq!((standing.used, standing.remaining), (9, 1));
+    engine.settle(hold(2), actual(1, 3)).await;
+    let standing = admitted(&engine.reserve(&call(3, vec![ask(&limit)])).await)[0];
+    assert_eq!((standing.used, standing.remaining), (3, 7));
+    // Nothing that can't be counted.
+    for (amount, most) in [(0, 1), (10, 0), (10, 361)] {
+        let algorithm = Algorithm::FixedWindow {
+            period: Arc::new(Period::aligned(DAY)),
+            rollover: Some(Rollover { amount, most }),
+        };
+        let odd = crate::engine::limit("odd", Unit::Tokens, 10, algorithm);
+        let reservation = call(4, vec![charge(&odd, 1)]);
+        let now = engine.now().await;
+        let error = engine
+            .counters
+            .reserve(&reservation, now)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, CounterError::Unfit(_)), "{error:?}");
     }
 }

@@ -293,7 +293,24 @@ pub fn shadow(limit: &Arc<Limit>) -> Arc<Limit> {
 
 pub fn fixed(name: &str, unit: Unit, amount: u64, period: Period) -> Arc<Limit> {
     let period = Arc::new(period);
-    limit(name, unit, amount, Algorithm::FixedWindow { period })
+    limit(
+        name,
+        unit,
+        amount,
+        Algorithm::FixedWindow {
+            period,
+            rollover: None,
+        },
+    )
+}
+
+/// What is left of a window goes into the next, so much at most.
+pub fn rolling(name: &str, unit: Unit, amount: u64, most: u64, period: Period) -> Arc<Limit> {
+    let algorithm = Algorithm::FixedWindow {
+        period: Arc::new(period),
+        rollover: Some(Rollover { amount, most }),
+    };
+    limit(name, unit, amount, algorithm)
 }
 
 /// All tokens are input.

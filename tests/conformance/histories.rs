@@ -75,11 +75,19 @@ fn charges(plan: u8, user: u8, tokens: u64) -> Vec<Charge> {
         _ => (Millis(50), (11, Millis(15), 45)),
     };
     let first = Period::first_hit(Millis(every.0 / 2));
+    // Carries, carries more, and carries nothing.
+    let rolls = match plan {
+        0 => rolling("rolls", Unit::Tokens, 90, 140, Period::aligned(every)),
+        1 => rolling("rolls", Unit::Tokens, 70, 300, Period::aligned(every)),
+        _ => fixed("rolls", Unit::Tokens, 90, Period::aligned(Millis(60))),
+    };
     let changes = match plan {
         2 => Period::aligned(every),
         _ => Period::first_hit(every),
     };
     let limits = [
+        rolls,
+        rolling("steady", Unit::Requests, 2, 5, Period::aligned(Millis(60))),
         window("rpm", Unit::Requests, 9, every),
         window("tpm", Unit::Tokens, 150, every),
         bucket("bucket", refill.0, refill.1, refill.2),
@@ -93,7 +101,7 @@ fn charges(plan: u8, user: u8, tokens: u64) -> Vec<Charge> {
         shadow(&slots("trace", 1)),
         fixed("month", Unit::OutputTokens, 900, month()),
     ];
-    let count = if plan == 1 { 2 } else { limits.len() };
+    let count = if plan == 1 { 4 } else { limits.len() };
     let charged = limits.iter().take(count).map(|limit| {
         let amount = match limit.unit {
             Unit::Tokens | Unit::InputTokens => tokens,
@@ -238,7 +246,7 @@ impl Pair<'_> {
         let lanes = self.raw.clone().keys_with("c").await;
         prop_assert_eq!(lanes, Vec::<String>::new());
         // In time every counter is at rest, and dropped.
-        let later = server_now(&mut self.raw).await + Millis(32 * 86_400_000);
+        let later = server_now(&mut self.raw).await + Millis(500 * 86_400_000);
         self.memory.expire_due(later, 1, CLAIM);
         prop_assert_eq!(self.memory.counters(), 0);
         Ok(())
@@ -344,4 +352,37 @@ async fn settling_in_the_oldest_sub_window() {
             break;
         }
     }
+}
+
+/// Releases that know of no rollover read the others' states, and whoever carries
+/// is still known when the next window ends.
+#[tokio::test]
+async fn only_windows_that_carry_are_stored_with_what_they_carry() {
+    let server = Server::start(&[]).await;
+    let redis = server.connect().await;
+    let mut raw = server.raw().await;
+    let plain = fixed("plain", Unit::Tokens, 100, Period::aligned(DAY));
+    let carries = rolling("carries", Unit::Tokens, 100, 50, month());
+    let call = call(1, vec![charge(&plain, 30), charge(&carries, 30)]);
+    redis.reserve(&call, NOW).await.unwrap();
+    let mut stored = Vec::new();
+    for key in raw.keys_with("f").await {
+        let bytes: u64 = redis::cmd("STRLEN")
+            .arg(&key)
+            .query_async(&mut raw)
+            .await
+            .unwrap();
+        let lives: u64 = redis::cmd("PTTL")
+            .arg(&key)
+            .query_async(&mut raw)
+            .await
+            .unwrap();
+        stored.push((key.contains("carries"), bytes, lives));
+    }
+    stored.sort_unstable();
+    let [(false, 24, plain), (true, 40, carries)] = stored[..] else {
+        panic!("{stored:?}");
+    };
+    assert!(plain <= DAY.0 + 1_000);
+    assert!((400 * DAY.0..432 * DAY.0).contains(&carries), "{carries}");
 }

@@ -312,6 +312,14 @@ pub fn limits(world: World) -> Vec<Arc<Limit>> {
         bucket("bucket", 70, span(2), 90),
         limit("leaky", Unit::Requests, 7, leaky),
         slots("slots", 4),
+        rolling("rolling", Unit::Requests, 3, 7, Period::aligned(span(1))),
+        shadow(&rolling(
+            "wave",
+            Unit::Tokens,
+            40,
+            25,
+            Period::aligned(span(2)),
+        )),
         fixed("aligned", Unit::Requests, 5, Period::aligned(span(1))),
         fixed("first", Unit::Cost, 240, Period::first_hit(span(2))),
         shadow(&window("shade", Unit::Requests, 1, span(1))),
@@ -325,6 +333,14 @@ pub fn limits(world: World) -> Vec<Arc<Limit>> {
         )),
     ];
     if world == World::Calendars {
+        // Days, and months that begin with their last day. (Of Apia's lost day the
+        // engines say that it was a day without any call.)
+        let rolls = [(1, 2, 3), (5, 4, 11), (8, 2, 1)].map(|(n, amount, most)| {
+            let (_, period) = &calendars::known()[n];
+            let name = format!("rolling {n}");
+            rolling(&name, Unit::Requests, amount, most, period.clone())
+        });
+        limits.extend(rolls);
         let calendars = (0_u64..).zip(calendars::known());
         limits.extend(calendars.map(|(n, (_, period))| {
             let name = format!("calendar {n}");
@@ -515,7 +531,7 @@ impl Pair<'_> {
         };
         Box::pin(self.apply(&last)).await?;
         if let Tested::Memory(memory) = &self.engine {
-            let later = self.now + Millis(400 * 24 * HOUR_MS);
+            let later = self.now + Millis(900 * 24 * HOUR_MS);
             memory.expire_due(later, 1, CLAIM);
             prop_assert_eq!(memory.counters(), 0);
         }

@@ -165,6 +165,8 @@ impl Model {
         let names = call.charges.iter().map(|charge| charge.counter.clone());
         let names: Vec<Arc<str>> = names.collect();
         self.note(now, What::Read(names.clone()));
+        // A call that is refused has a place in the store all the same.
+        self.looked.get_or_insert(now);
         if holds.open.iter().all(|open| open.hold != call.hold) {
             if let Some(refusal) = self.judge(&call.charges, now) {
                 let standings = call.charges.iter().map(|c| self.answer(c, now).standing);
@@ -172,7 +174,6 @@ impl Model {
                 self.note(now, What::Refused(names));
                 return Decision::Refused(refusal, standings);
             }
-            self.looked.get_or_insert(now);
             let admitted = What::Admitted {
                 hold: call.hold,
                 charges: call.charges.clone(),
@@ -291,7 +292,13 @@ impl Model {
         let most = Whole::from(limit.amount);
         let amount = Whole::from(charge.wanted());
         match &limit.algorithm {
-            Algorithm::FixedWindow { period } => fixed::answer(&entries, period, most, amount, now),
+            Algorithm::FixedWindow { period, rollover } => {
+                let rollover = rollover.map(|rollover| fixed::Rollover {
+                    amount: Whole::from(rollover.amount),
+                    most: Whole::from(rollover.most),
+                });
+                fixed::answer(&entries, (period, rollover), most, amount, now)
+            }
             Algorithm::SlidingWindow { every } => {
                 sliding::answer(&entries, Whole::from(every.0), most, amount, now)
             }

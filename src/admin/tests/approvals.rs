@@ -205,6 +205,7 @@ fn with_budgets(before: &Snapshot) -> Snapshot {
                     unit: CalendarUnit::Month(1),
                     zone: jiff::tz::TimeZone::UTC,
                 })),
+                rollover: None,
             },
             mode: Mode::Enforce,
         })

@@ -81,16 +81,13 @@ fn row(counter: &Value) -> Option<[String; 8]> {
         (false, false) => of.join(", "),
     };
     let limit = counter["limit"].as_str()?;
-    let shadow = if counter["shadow"].as_bool()? {
-        " (shadow)"
-    } else {
-        ""
-    };
+    let notes = notes(counter, &number)?;
     Some([
-        format!("{limit}{shadow}"),
+        format!("{limit}{notes}"),
         of,
         unit.to_owned(),
-        number("most")?,
+        // A weir of an earlier release tells of no other.
+        number("effective").or_else(|| number("most"))?,
         number("used")?,
         number("held").unwrap_or_else(|| "?".to_owned()),
         number("remaining")?,
@@ -98,6 +95,26 @@ fn row(counter: &Value) -> Option<[String; 8]> {
             .as_u64()
             .map_or_else(|| "-".to_owned(), span),
     ])
+}
+
+/// What is to be known of a limit besides its numbers, in brackets.
+fn notes(counter: &Value, number: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut notes = Vec::new();
+    if counter["budget"].as_bool() == Some(true) {
+        notes.push("budget".to_owned());
+    }
+    for (field, word) in [("topped_up", "added"), ("carried", "carried")] {
+        if counter[field].as_u64().is_some_and(|amount| amount > 0) {
+            notes.push(format!("{} {word}", number(field)?));
+        }
+    }
+    if counter["shadow"].as_bool()? {
+        notes.push("shadow".to_owned());
+    }
+    Some(match notes.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", notes.join(", ")),
+    })
 }
 
 /// In its two largest units, rounded up to a second.
@@ -124,16 +141,18 @@ mod tests {
             { "limit": "rpm", "of": {}, "shared": false, "unit": "requests", "most": 600,
               "used": 3, "held": 1, "remaining": 597, "reset_after_ms": 59_001, "shadow": false },
             { "limit": "spend", "of": { "user": "user=ada", "project": "" }, "shared": false, "unit": "cost",
-              "most": 25_000_000_000_u64, "used": 1_500_000_000, "held": null,
+              "budget": true, "topped_up": 5_000_000_000_u64, "carried": 0,
+              "effective": 25_000_000_000_u64,
+              "most": 90_000_000_000_u64, "used": 1_500_000_000, "held": null,
               "remaining": 23_500_000_000_u64, "reset_after_ms": 90_061_000, "shadow": true },
             { "limit": "upstream", "of": { "model": "gpt-4o" }, "shared": true, "unit": "concurrency",
               "most": 5, "used": 2, "held": 2, "remaining": 3, "reset_after_ms": null, "shadow": false },
         ]});
         let expected = "\
-LIMIT           OF                         UNIT         AT MOST  USED  HELD   LEFT  RESETS IN
-rpm             the tenant                 requests         600     3     1    597      1m 0s
-spend (shadow)  user ada, no project       cost             $25  $1.5     ?  $23.5      1d 1h
-upstream        model gpt-4o, all tenants  concurrency        5     2     2      3          -
+LIMIT                             OF                         UNIT         AT MOST  USED  HELD   LEFT  RESETS IN
+rpm                               the tenant                 requests         600     3     1    597      1m 0s
+spend (budget, $5 added, shadow)  user ada, no project       cost             $25  $1.5     ?  $23.5      1d 1h
+upstream                          model gpt-4o, all tenants  concurrency        5     2     2      3          -
 there are more: go on with --after '8:upstream,6:gpt-4o,', or name a limit with --limit
 ";
         assert_eq!(of(&answer).as_deref(), Some(expected));

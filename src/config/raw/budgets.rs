@@ -4,6 +4,7 @@ use super::limits::{self, PERIODS, RawLimit};
 use super::{MINUTE_MS, policy::Name};
 use crate::config::quantity::SPAN_MS_MAX;
 use crate::config::reader::{Fields, Item, Located};
+use crate::limits::rollover::AMOUNTS_MAX;
 use crate::limits::{AMOUNT_MAX, Unit};
 use crate::policy::budget::THRESHOLDS_MAX;
 
@@ -13,10 +14,21 @@ pub struct RawBudget {
     pub limit: RawLimit,
     /// Thousandths of its amount.
     pub warn_at: Vec<Located<u64>>,
+    /// The most of what a period has left that the next one gets.
+    pub rollover: Option<Located<RawRollover>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawRollover {
+    /// Of the budget's unit.
+    Amount(u64),
+    /// Hundredths of the budget's amount.
+    Share(u64),
 }
 
 const FIELDS: &[&str] = &[
-    "name", "per", "unit", "amount", "every", "zone", "anchor", "warn_at", "mode", "when",
+    "name", "per", "unit", "amount", "every", "zone", "anchor", "warn_at", "rollover", "mode",
+    "when",
 ];
 
 const UNITS: &[(&str, Unit)] = &[
@@ -72,6 +84,9 @@ fn budget(item: &Item) -> Option<RawBudget> {
         span
     });
     let warn_at = warn_at(&fields, &mut read);
+    let rollover = fields.optional("rollover");
+    let rollover = rollover.map(|item| self::rollover(&item, is_cost));
+    read(rollover.as_ref().is_none_or(Option::is_some));
     Some(RawBudget {
         limit: RawLimit {
             at: fields.at.clone(),
@@ -93,6 +108,46 @@ fn budget(item: &Item) -> Option<RawBudget> {
             is_read,
         },
         warn_at,
+        rollover: rollover.flatten(),
+    })
+}
+
+/// An amount of the budget's unit, or a share of its amount, as 50%.
+fn rollover(item: &Item, is_cost: bool) -> Option<Located<RawRollover>> {
+    let share = match item.is_text() {
+        true => item.text().and_then(|text| share(&text)),
+        false => None,
+    };
+    if let Some(share) = share {
+        return match (1..=100 * AMOUNTS_MAX).contains(&share.value) {
+            true => Some(Located {
+                value: RawRollover::Share(share.value),
+                at: share.at,
+            }),
+            false => {
+                let most = 100 * AMOUNTS_MAX;
+                let text = format!("must be 1% to {most}% of the amount (got {}%)", share.value);
+                item.report(text)
+            }
+        };
+    }
+    let amount = match is_cost {
+        true => item.dollars(1..=AMOUNT_MAX),
+        false => item.amount(1..=AMOUNT_MAX),
+    };
+    amount.map(|amount| Located {
+        value: RawRollover::Amount(amount.value),
+        at: amount.at,
+    })
+}
+
+/// `None` where it isn't written as one.
+fn share(text: &Located<String>) -> Option<Located<u64>> {
+    let digits = text.value.strip_suffix('%')?;
+    let value = digits.trim_end().parse().ok()?;
+    Some(Located {
+        value,
+        at: text.at.clone(),
     })
 }
 

@@ -307,6 +307,7 @@ fn fixed_window(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
     };
     Some(Algorithm::FixedWindow {
         period: Arc::new(period),
+        rollover: None,
     })
 }
 

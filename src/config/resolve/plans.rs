@@ -1,5 +1,6 @@
 //! Plans: what they extend put together, their limits, budgets and rules.
 
+use super::budgets;
 use super::extends::{Chain, Plans};
 use super::limits::{self, Known, unknown};
 use super::models::{self, Models};
@@ -12,7 +13,6 @@ use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
 use crate::limits::CHARGES_MAX;
-use crate::policy::budget::Budget;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
@@ -313,24 +313,14 @@ fn own_limits(
     for raw in budgets {
         limits::name_once(&raw.limit, &mut names, findings);
         match limits::of_plan(&raw.limit, ground.known, findings) {
-            Some(limit) => resolved.push(budget(raw, limit)),
+            Some(limit) => match budgets::resolve(raw, limit, findings) {
+                Some(budget) => resolved.push(budget),
+                None => whole = false,
+            },
             None => whole = false,
         }
     }
     whole.then_some(resolved)
-}
-
-fn budget(raw: &RawBudget, limit: PlanLimit) -> PlanLimit {
-    let thresholds = raw.warn_at.iter().map(|share| share.value);
-    PlanLimit {
-        // What is expected of a call may be held; the most that it can come to must
-        // fit, as nothing of it is free.
-        hard: limit.limit.unit.is_of_output(),
-        budget: Some(Arc::new(Budget {
-            warn_at_per_mille: thresholds.collect(),
-        })),
-        ..limit
-    }
 }
 
 fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {

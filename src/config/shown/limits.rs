@@ -30,7 +30,12 @@ fn amounts(limit: &Limit) -> Map<String, Value> {
     put("amount", json!(limit.amount));
     put("algorithm", json!(limit.algorithm.as_str()));
     match &limit.algorithm {
-        Algorithm::FixedWindow { period } => shown.extend(of_period(period)),
+        Algorithm::FixedWindow { period, rollover } => {
+            if let Some(rollover) = rollover {
+                put("rollover", json!(rollover.most));
+            }
+            shown.extend(of_period(period));
+        }
         Algorithm::SlidingWindow { every } => {
             put("every_ms", json!(every.0));
         }

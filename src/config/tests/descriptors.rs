@@ -54,6 +54,7 @@ fn the_rules_load_as_they_read() {
         amount: 10,
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(Millis::from_mins(1))),
+            rollover: None,
         },
         mode: Mode::Enforce,
     };

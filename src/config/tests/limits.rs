@@ -36,6 +36,7 @@ fn limit(text: &str) -> PlanLimit {
 fn fixed(period: Period) -> Algorithm {
     Algorithm::FixedWindow {
         period: Arc::new(period),
+        rollover: None,
     }
 }
 

@@ -3,8 +3,9 @@
 use super::cells::{Cells, Kind, Name, State, Swept};
 use crate::limits::concurrency::{Leases, Occupancy};
 use crate::limits::counter::{Counter, Rule};
-use crate::limits::fixed_window::FixedWindow;
+use crate::limits::fixed_window::{FixedWindow, Turns};
 use crate::limits::period::Period;
+use crate::limits::rollover::Rollover;
 use crate::limits::sliding_window::{TakenIn, Window};
 use crate::limits::token_bucket::{Bucket, Rate};
 use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
@@ -34,6 +35,7 @@ pub(super) struct Taken {
 enum From {
     Fixed {
         period: Arc<Period>,
+        rollover: Option<Rollover>,
         charged: UnixMillis,
     },
     Window(TakenIn),
@@ -67,15 +69,20 @@ impl Slot {
     pub(super) fn read<'l>(&self, rule: Rule<'l>, name: Name, now: UnixMillis) -> Counter<'l> {
         let stored = self.cells.get(Kind::of(&rule), name);
         match rule {
-            Rule::Fixed { limit, period } => {
+            Rule::Fixed {
+                limit,
+                period,
+                rollover,
+            } => {
+                let turns = Turns { period, rollover };
                 let mut window = match stored {
                     Some(State::Fixed(window)) => *window,
-                    _ => FixedWindow::empty(period, now),
+                    _ => FixedWindow::empty(turns, now),
                 };
-                window.advance(period, now);
+                window.advance(turns, now);
                 Counter::Fixed {
                     limit,
-                    period,
+                    turns,
                     window,
                 }
             }
@@ -162,9 +169,10 @@ impl Slot {
         (hold, lease_expiry): (HoldId, UnixMillis),
     ) -> Taken {
         let from = match counter {
-            Counter::Fixed { window, period, .. } => From::Fixed {
+            Counter::Fixed { window, turns, .. } => From::Fixed {
                 charged: window.take(charge.amount),
-                period: Arc::clone(period),
+                period: Arc::clone(turns.period),
+                rollover: turns.rollover,
             },
             Counter::Window { window, .. } => From::Window(window.take(charge.amount)),
             Counter::Bucket(bucket) => {
@@ -241,18 +249,23 @@ impl Slot {
         let over = used > held;
         match &taken.from {
             From::Lease(_) => self.release(taken, hold),
-            From::Fixed { period, charged } => {
+            From::Fixed {
+                period,
+                rollover,
+                charged,
+            } => {
+                let rollover = *rollover;
+                let turns = Turns { period, rollover };
                 if let Some(State::Fixed(window)) = self.cells.get_mut(Kind::Fixed, name) {
-                    if !window.gives_way(period, now) {
-                        window.correct(*charged, held, used);
-                        return;
+                    let open = !window.gives_way(period, now);
+                    if over && !open {
+                        window.advance(turns, now);
                     }
-                    if over {
-                        *window = FixedWindow::empty(period, now);
+                    if over || open {
                         window.correct(*charged, held, used);
                     }
                 } else if over {
-                    let mut window = FixedWindow::empty(period, now);
+                    let mut window = FixedWindow::empty(turns, now);
                     window.correct(*charged, held, used);
                     self.cells.put(hasher, name, State::Fixed(window));
                 }
@@ -332,7 +345,7 @@ impl Slot {
     /// Drops counters that are back at rest, from a part of all.
     pub(super) fn sweep(&mut self, hasher: &RandomState, now: UnixMillis) -> Swept {
         self.cells.sweep(hasher, |state| match state {
-            State::Fixed(window) => !window.at_rest() && !window.is_over(now),
+            State::Fixed(window) => window.is_kept(now),
             State::Window(window) => {
                 window.advance(now);
                 !window.at_rest()

@@ -16,3 +16,10 @@ local BUCKET_STATE, BUCKET_BYTES = '<ddddd', 40
 -- parameters are the limit; the ends of the window that now is and of the one
 -- after it, or its length and 0 where it begins with the first hit; the kind.
 local FIXED_STATE, FIXED_BYTES = '<ddd', 24
+-- Where what it has left is carried into the next, it also is what was carried into
+-- it, and its number. Behind the key of such a window are what each has by itself,
+-- the most that is carried, and the number of the window that now is.
+local CARRYING_STATE, CARRYING_BYTES = '<ddddd', 40
+local CARRY, CARRY_BYTES = '<ddd', 24
+-- As src/limits/rollover.rs has them; more idle windows make no difference.
+local CARRIED_KEPT_MS, IDLE_MAX = 34560000000, 37

@@ -94,9 +94,10 @@ impl Bucket {
     }
 }
 
-/// An algorithm's letter in keys and scripts.
+/// An algorithm's letter in keys, and but for windows that carry in scripts.
 pub fn letter(rule: Rule) -> u8 {
     match rule {
+        // However it carries.
         Rule::Fixed { .. } => b'f',
         Rule::Window { .. } => b'w',
         Rule::Bucket(_) => b'b',

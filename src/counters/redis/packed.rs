@@ -7,8 +7,9 @@
 use super::keys::{Bucket, letter};
 use crate::limits::concurrency::Occupancy;
 use crate::limits::counter::{Counter, Rule};
-use crate::limits::fixed_window::FixedWindow;
+use crate::limits::fixed_window::{FixedWindow, Turns};
 use crate::limits::period::Ends;
+use crate::limits::rollover::Rollover;
 use crate::limits::sliding_window::{COUNTS, Window};
 use crate::limits::token_bucket;
 use crate::limits::{AMOUNT_MAX, Charge, Mode, Unit};
@@ -16,6 +17,12 @@ use crate::units::UnixMillis;
 
 /// A record's mark, its number of charges, and its length in bytes.
 const HEAD_BYTES: usize = 1 + 1 + 4;
+
+/// The letter of a fixed window that carries what it has left, in records.
+const CARRYING: u8 = b'r';
+
+/// What follows the key of such a window: three numbers.
+const CARRY_BYTES: usize = 3 * 8;
 
 /// What a record holds besides texts of foreseeable length; to reserve room.
 const CHARGE_BYTES: usize = 1 + 1 + 6 * 8 + 4 + 80;
@@ -42,7 +49,7 @@ pub fn record(bucket: Bucket, taking: Taking, rules: &[Rule], now: UnixMillis) -
     for (charge, rule) in taking.charges.iter().zip(rules) {
         // One more than any limit: refused there as it would be here.
         let most = |amount: u64| double(amount.min(AMOUNT_MAX + 1)).to_le_bytes();
-        record.push(letter(*rule));
+        record.push(mark(*rule));
         record.push(with_mode(unit_mark(charge.limit.unit), charge.limit.mode));
         record.extend(most(charge.amount));
         record.extend(most(charge.wanted()));
@@ -52,6 +59,9 @@ pub fn record(bucket: Bucket, taking: Taking, rules: &[Rule], now: UnixMillis) -
         let length_at = record.len();
         record.extend([0; 4]);
         bucket.write_counter(&mut record, *rule, slot, &charge.counter);
+        for number in carry(*rule, now).into_iter().flatten() {
+            record.extend(double(number.min(AMOUNT_MAX)).to_le_bytes());
+        }
         fill_length(&mut record, length_at, length_at + 4);
     }
     let length_at = record.len();
@@ -71,9 +81,33 @@ fn fill_length(record: &mut [u8], at: usize, since: usize) {
     }
 }
 
+/// A window that carries has a letter of its own here, but not in its key: its
+/// limit may have carried nothing before.
+fn mark(rule: Rule) -> u8 {
+    match rule {
+        Rule::Fixed {
+            rollover: Some(_), ..
+        } => CARRYING,
+        rule => letter(rule),
+    }
+}
+
+/// What follows the key of a window that carries: its own amount, the most that is
+/// carried, and the number of the first of the two windows in its parameters.
+fn carry(rule: Rule, now: UnixMillis) -> Option<[u64; 3]> {
+    match rule {
+        Rule::Fixed {
+            period,
+            rollover: Some(Rollover { amount, most }),
+            ..
+        } => Some([amount, most, period.number(now)]),
+        _ => None,
+    }
+}
+
 fn parameters(rule: Rule, now: UnixMillis) -> [u64; 4] {
     match rule {
-        Rule::Fixed { limit, period } => match period.from_first_hit() {
+        Rule::Fixed { limit, period, .. } => match period.from_first_hit() {
             Some(every) => [limit, every.0, 0, period.kind()],
             None => {
                 let Ends(first, second) = period.ends(now);
@@ -113,12 +147,20 @@ fn with_mode(unit: u8, mode: Mode) -> u8 {
 pub fn counter<'l>(rule: Rule<'l>, state: &[u8]) -> Option<Counter<'l>> {
     let mut numbers = Numbers { rest: state };
     let counter = match rule {
-        Rule::Fixed { limit, period } => {
+        Rule::Fixed {
+            limit,
+            period,
+            rollover,
+        } => {
             let parts = (numbers.whole()?, numbers.whole()?, numbers.whole()?);
+            let carry = match rollover {
+                Some(_) => Some((numbers.whole()?, numbers.whole()?)),
+                None => None,
+            };
             Counter::Fixed {
                 limit,
-                period,
-                window: FixedWindow::from_parts(parts.0, parts.1, parts.2)?,
+                turns: Turns { period, rollover },
+                window: FixedWindow::from_parts(parts.0, parts.1, parts.2, carry)?,
             }
         }
         Rule::Window { limit, .. } => {
@@ -171,7 +213,7 @@ pub fn held(record: &[u8]) -> Vec<(&[u8], u64)> {
 /// The key and the amount of the charge that a part of a record begins with,
 /// and what lies behind it.
 fn charge_of(record: &[u8]) -> Option<(&[u8], u64, &[u8])> {
-    let (_, rest) = record.split_first_chunk::<2>()?;
+    let ([mark, _], rest) = record.split_first_chunk::<2>()?;
     let mut numbers = Numbers { rest };
     let amount = numbers.whole()?;
     // Its room and its parameters.
@@ -181,6 +223,10 @@ fn charge_of(record: &[u8]) -> Option<(&[u8], u64, &[u8])> {
     let (length, rest) = numbers.rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     let (key, behind) = rest.split_at_checked(length)?;
+    let key = match *mark {
+        CARRYING => key.get(..key.len().checked_sub(CARRY_BYTES)?)?,
+        _ => key,
+    };
     Some((key, amount, behind))
 }
 

@@ -5,7 +5,7 @@
 -- then takes nothing only asks, and stores nothing.
 -- ARGV: hold id, record, hold_ttl, lease_ttl, kept_ms. A charge's parameters
 --   are, for a window: limit, sub_ms; for a bucket: per_ms, scale, capacity; for
---   leases: limit; for a fixed window see FIXED_STATE.
+--   leases: limit; for a fixed window see FIXED_STATE and CARRYING_STATE.
 -- Answers {0 refused | 1 admitted | 2 ended, now, a state per charge}: as they
 -- stand after the charges, or where nothing was taken, as they stand. Or
 -- {3, now}: the ends of a fixed window both lie behind, ask again with others.
@@ -40,19 +40,36 @@ repeat
     local fits
     -- Whether the limit has changed since the counter was stored.
     local adopted = false
-    if algorithm == FIXED then
+    if algorithm == FIXED or algorithm == CARRYING then
+      --:carrying
+      keys[i] = key
       --:fixed
       local due = p3 == 0 and now + p2 or now < p2 and p2 or p3
       if p3 ~= 0 and now >= p3 then return { 3, now } end
       if not fend or now >= fend or count == 0 and p3 == 0 then
-        fend, count, kind = due, 0, p4
-      elseif kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
-        fend, kind, adopted = due, p4, count > 0
+        if nth and due == p3 then nth = nth + 1 end
+        --:carry
+        fend, count, kind, carried, number = due, 0, p4, into, nth
+      else
+        if kind ~= p4 or fend > (p3 == 0 and due + p2 or p3) then
+          fend, kind, adopted = due, p4, count > 0
+          if number and nth then number = fend == p3 and nth + 1 or nth end
+        end
+        if nth and not number then
+          carried, number, adopted = carried or 0, fend == p3 and nth + 1 or nth, count > 0
+        elseif number and not nth then
+          carried, number, adopted = nil, nil, count > 0
+        end
       end
-      fits = count + room <= p1
+      fits = count + room <= math.min(AMOUNT_MAX, p1 + (carried or 0))
         if amount > AMOUNT_MAX - count then amount = AMOUNT_MAX - count end
-      answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
-      ttls[i] = fend - now + GRACE_MS
+      if number then
+        answer[i + 2] = pack(CARRYING_STATE, fend, count + amount, kind, carried, number)
+        ttls[i] = fend - now + CARRIED_KEPT_MS + GRACE_MS
+      else
+        answer[i + 2] = pack(FIXED_STATE, fend, count + amount, kind)
+        ttls[i] = fend - now + GRACE_MS
+      end
       charged = charged .. pack('<d', fend)
     elseif algorithm == WINDOW then
       --:window

@@ -15,6 +15,7 @@ for _, hold_id in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do
       local from = at
       local algorithm, unit, held, room, p1, p2, p3, p4, key
       algorithm, unit, held, room, p1, p2, p3, p4, key, at = unpack_bytes(CHARGE, record, at)
+      if algorithm == CARRYING then key = sub(key, 1, -CARRY_BYTES - 1) end
       if at_rest[key] and held > 0 then
         record = sub(record, 1, from + 1) .. nothing .. sub(record, from + 10)
         forgot = true

@@ -79,9 +79,11 @@ macro_rules! script {
 }
 
 /// What a line `--:name` of a script stands for.
-const PASTED: [(&str, &str); 5] = [
+const PASTED: [(&str, &str); 7] = [
     ("--:record\n", include_str!("record.lua")),
     ("--:fixed\n", include_str!("fixed.lua")),
+    ("--:carrying\n", include_str!("carrying.lua")),
+    ("--:carry\n", include_str!("carry.lua")),
     ("--:window\n", include_str!("window.lua")),
     ("--:window_used\n", include_str!("window_used.lua")),
     ("--:bucket\n", include_str!("bucket.lua")),
@@ -99,13 +101,13 @@ fn script(title: &str, body: &str) -> Script {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            reserve: script!("reserve", 2),
-            settle: script!("settle", 2),
+            reserve: script!("reserve", 3),
+            settle: script!("settle", 3),
             renew: script!("renew", 2),
             expire: script!("expire", 3),
             told: script!("told", 1),
             beat: script!("beat", 2),
-            reset: script!("reset", 2),
+            reset: script!("reset", 3),
         }
     }
 
@@ -366,7 +368,7 @@ mod tests {
             !text.contains("--:"),
             "a line that stands for nothing: {text}"
         );
-        assert!(text.contains("-- weir reserve 2\\n-- What every"), "{text}");
+        assert!(text.contains("-- weir reserve 3\\n-- What every"), "{text}");
     }
 
     #[test]

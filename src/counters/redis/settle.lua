@@ -34,27 +34,42 @@ for _ = 1, charges do
     places = places + 1
     keys[places] = key
   elseif actual == held then
-    if algorithm == WINDOW or algorithm == FIXED then charged_at = charged_at + 8 end
-  elseif algorithm == FIXED then
+    if algorithm == WINDOW or algorithm == FIXED or algorithm == CARRYING then
+      charged_at = charged_at + 8
+    end
+  elseif algorithm == FIXED or algorithm == CARRYING then
     local charged = unpack_bytes('<d', record, charged_at)
     charged_at = charged_at + 8
+    --:carrying
     --:fixed
-    if fend and (now >= fend or count == 0 and p3 == 0) then fend = nil end
-    if not fend and actual > held then
-      if p3 == 0 then fend = now + p2
-      elseif now < p2 then fend = p2
-      elseif now < p3 then fend = p3
+    local change = actual - held
+    local open = fend and now < fend and not (count == 0 and p3 == 0)
+    if not open and change > 0 then
+      local due
+      if p3 == 0 then due = now + p2
+      elseif now < p2 then due = p2
+      elseif now < p3 then due, nth = p3, nth and nth + 1
       -- Both ends lie behind: on in steps of the last window, which of a
       -- calendar's are only about right.
-      else fend = p3 + (floor((now - p3) / (p3 - p2)) + 1) * (p3 - p2) end
-      count, kind = 0, p4
+      else
+        local turns = floor((now - p3) / (p3 - p2)) + 1
+        due, nth = p3 + turns * (p3 - p2), nth and nth + 1 + turns
+      end
+      --:carry
+      fend, count, kind, carried, number = due, 0, p4, into, nth
+      open = true
     end
-    local change = actual - held
-    if fend and (change > 0 or charged == fend) then
+    if open and (change > 0 or charged == fend) then
       count = math.max(0, math.min(AMOUNT_MAX, count + change))
       places = places + 1
-      keys[places], ttls[places] = key, fend - now + GRACE_MS
-      values[places] = pack(FIXED_STATE, fend, count, kind)
+      keys[places] = key
+      if number then
+        ttls[places] = fend - now + CARRIED_KEPT_MS + GRACE_MS
+        values[places] = pack(CARRYING_STATE, fend, count, kind, carried, number)
+      else
+        ttls[places] = fend - now + GRACE_MS
+        values[places] = pack(FIXED_STATE, fend, count, kind)
+      end
     end
   elseif algorithm == WINDOW then
     local charged = unpack_bytes('<d', record, charged_at)

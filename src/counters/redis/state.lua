@@ -22,8 +22,8 @@ local now = clock[1] * 1000 + floor(clock[2] / 1000)
 local SETTLED, EXPIRED = '-', 'x'
 local HEAD, CHARGE, TEXT = '<BBI4', '<BBddddddI4c0', '<I4c0'
 local MARK = 72
--- Algorithms, by their letters f, w, b and c.
-local FIXED, WINDOW, BUCKET, LEASES = 102, 119, 98, 99
+-- Algorithms, by their letters f, w, b and c; r is a fixed window that carries.
+local FIXED, WINDOW, BUCKET, LEASES, CARRYING = 102, 119, 98, 99, 114
 local SHADOW = 16
 
 local function corrupt() error('WEIRCORRUPT', 0) end

@@ -10,6 +10,7 @@ pub(super) fn no_share(toll: &Toll, refusal: Refusal) -> Paid {
             used: refusal.used,
             exceeded: false,
             remaining: refusal.remaining,
+            carried: 0,
             reset_after: None,
         },
         lacks: (index == refusal.charge).then_some(refusal.retry),

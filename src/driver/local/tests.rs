@@ -128,6 +128,7 @@ fn a_share_that_refused_begins_the_next_outage_with_what_is_known_by_then() {
             used,
             exceeded: false,
             remaining: 0,
+            carried: 0,
             reset_after: Some(Millis::from_mins(1)),
         };
         let charges = &call(1, &ten).charges;

@@ -5,6 +5,8 @@
 //! have been charged to that counter now; what a row doesn't say, or
 //! configuration doesn't know any more, is left out.
 
+mod sources;
+
 use super::NEARLY_OVER;
 use crate::counters::Epoch;
 use crate::identity::user_or_key;
@@ -13,15 +15,23 @@ use crate::ledger::store::query::{Condition, Query};
 use crate::ledger::store::report::UsageRow;
 use crate::limits::reservation::counter_id;
 use crate::limits::{Algorithm, Dimension, SHARED_SLOT, Unit};
+use crate::policy::grants::GrantChange;
 use crate::policy::{Model, PlanLimit, Snapshot};
 use crate::protocol::Endpoint;
 use crate::units::UnixMillis;
+use sources::{Below, sources};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The most limits of keys' own that are rebuilt: each is a query.
+/// The most limits of keys' own that are rebuilt, and the most of what stands below
+/// plans: each is a query.
 const OWN_LIMITS_MAX: usize = 128;
 const TOO_MANY: &str = "keys have too many different limits of their own";
+const TOO_MANY_BELOW: &str = "too many different limits stand below plans";
+
+/// The window's own amount is all that its counters begin with.
+const NOT_CARRIED: &str =
+    "rebuilt, but for what the periods before had left: nothing is carried into this one";
 
 /// A limit whose counters are lost.
 #[derive(Debug, Clone)]
@@ -30,6 +40,8 @@ pub(super) struct Lost {
     pub plan: Option<Arc<str>>,
     /// Of keys that have these limits of their own; `None`: of a plan or of all.
     own: Option<Arc<str>>,
+    /// Of those whom something stands below their plan for; `None`: of others.
+    below: Option<Below>,
     pub limit: PlanLimit,
     /// When the window that now runs began and ends.
     pub since: UnixMillis,
@@ -37,7 +49,7 @@ pub(super) struct Lost {
     by: Vec<Name>,
 }
 
-/// A limit whose counters stay as they are.
+/// A limit whose counters stay as they are, or lack something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     pub limit: Arc<str>,
@@ -85,62 +97,70 @@ pub(super) fn lost(
     now: UnixMillis,
 ) -> (Vec<Lost>, Vec<LeftOut>) {
     let (mut asked, mut left_out) = (Vec::new(), Vec::new());
-    let mut plans: Vec<_> = snapshot.plans.values().collect();
-    plans.sort_by(|a, b| a.name.cmp(&b.name));
-    let of_plans = plans
-        .into_iter()
-        .flat_map(|plan| plan.limits.iter().map(|limit| (Some(&plan.name), limit)));
-    let shared = snapshot.shared.iter().map(|limit| (None, limit));
-    let of_plans = of_plans
-        .chain(shared)
-        .map(|(plan, limit)| (plan, None, limit));
-    let of_keys = of_keys(snapshot);
-    let of_keys = of_keys.iter();
-    let of_keys = of_keys.map(|(own, limit)| (None, Some(*own), *limit));
-    let mut queries_of_keys = 0;
-    for (plan, own, limit) in of_plans.chain(of_keys) {
-        let plan = plan.cloned();
-        match window(limit, now) {
-            Ok(Some((since, _))) if since < before && queries_of_keys >= OWN_LIMITS_MAX => {
-                left_out.push(LeftOut {
-                    limit: Arc::clone(&limit.limit.name),
-                    plan,
-                    why: TOO_MANY.to_owned(),
-                });
-            }
-            Ok(Some((since, until))) if since < before => {
-                queries_of_keys += usize::from(own.is_some());
-                asked.push(Lost {
-                    by: names(limit),
-                    limit: limit.clone(),
-                    own: own.cloned(),
-                    plan,
-                    since,
-                    until,
-                });
-            }
-            // What began since then is known.
-            Ok(_) => {}
-            Err(why) => left_out.push(LeftOut {
+    let (mut of_keys, mut of_below) = (0, 0);
+    for source in sources(snapshot) {
+        let limit = source.limit;
+        let mut leave_out = |why: &str| {
+            left_out.push(LeftOut {
                 limit: Arc::clone(&limit.limit.name),
-                plan,
+                plan: source.plan.cloned(),
                 why: why.to_owned(),
-            }),
+            });
+        };
+        let (since, until) = match window(limit, now) {
+            Ok(Some((since, until))) if since < before => (since, until),
+            // What began since then is known.
+            Ok(_) => continue,
+            Err(why) => {
+                leave_out(why);
+                continue;
+            }
+        };
+        let mut others = 0;
+        let (queries, too_many) = match (&source.own, &source.below) {
+            (_, Some(_)) => (&mut of_below, TOO_MANY_BELOW),
+            (Some(_), None) => (&mut of_keys, TOO_MANY),
+            (None, None) => (&mut others, TOO_MANY),
+        };
+        if *queries >= OWN_LIMITS_MAX {
+            leave_out(too_many);
+            continue;
         }
+        *queries += 1;
+        if carries(limit) {
+            leave_out(NOT_CARRIED);
+        }
+        asked.push(Lost {
+            by: names(limit),
+            limit: limit.clone(),
+            own: source.own.cloned(),
+            below: source.below,
+            plan: source.plan.cloned(),
+            since,
+            until,
+        });
+    }
+    let is_grant = |change| matches!(change, GrantChange::Granted(_));
+    if snapshot.grants.iter().any(is_grant) {
+        left_out.push(LeftOut {
+            limit: "grants".into(),
+            plan: None,
+            why: "what was used of grants isn't rebuilt: they begin anew".to_owned(),
+        });
     }
     (asked, left_out)
 }
 
-/// Each limit of keys' own, by the name that keys know it by.
-fn of_keys(snapshot: &Snapshot) -> Vec<(&Arc<str>, &PlanLimit)> {
-    let mut all: Vec<_> = snapshot
-        .own_limits
-        .iter()
-        .flat_map(|(own, limits)| limits.iter().map(move |limit| (own, limit)))
-        .collect();
-    // The order of a map's entries is nobody's.
-    all.sort_by_key(|(own, _)| *own);
-    all
+/// Whether what is left of its windows goes into the next.
+fn carries(limit: &PlanLimit) -> bool {
+    let algorithm = &limit.limit.algorithm;
+    matches!(
+        algorithm,
+        Algorithm::FixedWindow {
+            rollover: Some(_),
+            ..
+        }
+    )
 }
 
 /// When the limit's window began and ends; `None` where there is nothing to
@@ -149,8 +169,11 @@ fn window(
     limit: &PlanLimit,
     now: UnixMillis,
 ) -> Result<Option<(UnixMillis, UnixMillis)>, &'static str> {
+    if limit.when.condition.is_some() {
+        return Err("what its condition asks of calls isn't in the ledger");
+    }
     match &limit.limit.algorithm {
-        Algorithm::FixedWindow { period } => {
+        Algorithm::FixedWindow { period, .. } => {
             let since = period
                 .start(now)
                 .ok_or("its windows begin with their first hit, and when that was is lost")?;
@@ -217,6 +240,10 @@ impl Lost {
             only,
             ..Query::of(self.since, self.until.min(epoch.since))
         };
+        if let Some(below) = &self.below {
+            let theirs = below.iter().map(|(of, name)| Condition::is(*of, name));
+            return vec![query(std::iter::once(not_void).chain(theirs).collect())];
+        }
         let Some(plan) = &self.plan else {
             return vec![query(vec![not_void])];
         };

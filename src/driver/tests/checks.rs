@@ -17,6 +17,7 @@ fn counting(counters: Counters) -> Arc<Driver> {
         amount: 1,
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(every)),
+            rollover: None,
         },
         mode: Mode::Enforce,
     };

@@ -23,6 +23,7 @@ fn limit(name: &str, amount: u64, every: Millis, mode: Mode) -> Limit {
         amount,
         algorithm: Algorithm::FixedWindow {
             period: Arc::new(Period::aligned(every)),
+            rollover: None,
         },
         mode,
     }

@@ -186,6 +186,7 @@ fn passes(counts: Counts) -> Passed {
         exceeded: false,
         used: 1,
         remaining: 9,
+        carried: 0,
         reset_after: Some(Millis(6_000)),
     };
     let (answer, effects) = counts.decide(Some(Decision::Admitted(vec![standing])), NOW);

@@ -7,7 +7,7 @@ use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
 use crate::exchange::planning::Planned;
 use crate::exchange::rules_told::Told;
-use crate::limits::{AMOUNT_MAX, Charge, Unit};
+use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Unit};
 use crate::policy::{self, Model};
 use crate::protocol::{Endpoint, json_edit};
 use std::sync::Arc;
@@ -126,7 +126,12 @@ fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
 /// take from.
 fn scale(charge: &mut Charge, per_mille: u64) {
     let limit = &charge.limit;
-    let kept = u128::from(limit.most()) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
+    let whole = match limit.algorithm {
+        // What may be carried into a window is none of it before it is.
+        Algorithm::FixedWindow { .. } => limit.amount,
+        _ => limit.most(),
+    };
+    let kept = u128::from(whole) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
     let kept = u64::try_from(kept).unwrap_or(AMOUNT_MAX);
     if limit.unit != Unit::Concurrency {
         charge.room = charge.wanted().saturating_add(kept).min(AMOUNT_MAX);

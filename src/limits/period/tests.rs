@@ -243,3 +243,45 @@ fn a_window_begins_where_the_one_before_ends() {
     });
     assert_eq!(Period::first_hit(Millis(7)).start(UnixMillis(9)), None);
 }
+
+/// What lies between two windows is told by their numbers.
+#[test]
+fn each_window_has_one_more_than_the_number_of_the_one_before() {
+    use CalendarUnit::{Day, Hour, Month, Week};
+    let zone = |name| jiff::tz::TimeZoneDatabase::bundled().get(name).unwrap();
+    let calendar = |unit, name| {
+        Period::calendar(Calendar {
+            unit,
+            zone: zone(name),
+        })
+    };
+    let periods = [
+        Period::aligned(Millis(7_000_000)),
+        calendar(Hour, "Europe/Berlin"),
+        calendar(Hour, "Asia/Kolkata"),
+        calendar(Day, "Europe/Berlin"),
+        calendar(Day, "Australia/Lord_Howe"),
+        calendar(Day, "America/Sao_Paulo"),
+        calendar(Week(Weekday::Monday), "UTC"),
+        calendar(Week(Weekday::Saturday), "America/New_York"),
+        calendar(Month(1), "America/New_York"),
+        calendar(Month(15), "Pacific/Apia"),
+        calendar(Month(31), "Europe/Berlin"),
+    ];
+    for period in periods {
+        for begin in [at("1970-01-03T00:00:00Z"), at("2017-12-31T22:30:00Z")] {
+            let mut now = begin;
+            for _ in 0..2_000 {
+                let (end, number) = (period.end(now), period.number(now));
+                assert!(number > 0);
+                assert_eq!(period.number(end - Millis(1)), number, "{period:?} {now:?}");
+                assert_eq!(period.number(end), number + 1, "{period:?} {now:?}");
+                now = end;
+            }
+        }
+    }
+    assert_eq!(
+        Period::first_hit(Millis(5)).number(at("2026-01-01T00:00:00Z")),
+        0
+    );
+}

@@ -228,6 +228,7 @@ fn told(remaining: u64, lacks: Option<Retry>) -> Told {
             used: 0,
             exceeded: false,
             remaining,
+            carried: 0,
             reset_after: None,
         },
         lacks,

@@ -50,6 +50,7 @@ fn by_calendar() -> Algorithm {
             unit: CalendarUnit::Month(1),
             zone: jiff::tz::TimeZone::UTC,
         })),
+        rollover: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Fixed windows: a window is known by its end; what is charged while it lasts
-//! counts in it, and when it is over the next one begins.
+//! counts in it, and when it is over the next one begins. What it had left may be
+//! carried into that one, window by window.
 
 use super::{Answer, Entry, Move, Whole, narrow};
 use jiff::civil::Date;
@@ -35,6 +36,19 @@ impl Rule {
         }
     }
 }
+
+/// What each window has by itself, and the most that one is carried.
+#[derive(Debug, Clone, Copy)]
+pub struct Rollover {
+    pub amount: Whole,
+    pub most: Whole,
+}
+
+/// Nothing is carried out of a window that was over for as long as this.
+const KNOWN_FOR: Whole = 400 * 24 * 3_600_000;
+
+/// So many windows in a row that nothing was used of make no difference to more.
+const IDLE_MAX: usize = 40;
 
 fn calendar_end(calendar: &Calendar, now: Whole) -> Whole {
     let here = local(calendar, now);
@@ -92,24 +106,26 @@ fn local(calendar: &Calendar, at: Whole) -> Zoned {
 struct Window {
     end: Whole,
     count: Whole,
+    carried: Whole,
 }
 
 impl Window {
     /// The window that holds this moment. One that is open lasts though the clock steps back, but no
     /// longer than the one after that which now is.
-    fn at(before: Option<Self>, rule: &Rule, at: Whole) -> Self {
-        let fresh = rule.end(at);
+    fn at(before: Option<Self>, turns: &Turns, at: Whole) -> Self {
+        let fresh = turns.rule.end(at);
         match before {
-            Some(window) if window.goes_on(rule, at) => {
-                let too_far = window.end > rule.end(fresh);
+            Some(window) if window.goes_on(&turns.rule, at) => {
+                let too_far = window.end > turns.rule.end(fresh);
                 Self {
                     end: if too_far { fresh } else { window.end },
                     ..window
                 }
             }
-            _ => Self {
+            over => Self {
                 end: fresh,
                 count: 0,
+                carried: over.map_or(0, |over| over.carries(turns, fresh, at)),
             },
         }
     }
@@ -118,16 +134,44 @@ impl Window {
     fn goes_on(self, rule: &Rule, at: Whole) -> bool {
         at < self.end && (self.count > 0 || !matches!(rule, Rule::FirstHit(_)))
     }
+
+    /// What is left of one that is over for the one with that end: each that lies
+    /// between them is opened, carried into, and has its whole left.
+    fn carries(self, turns: &Turns, to: Whole, at: Whole) -> Whole {
+        let Some(Rollover { amount, most }) = turns.rollover else {
+            return 0;
+        };
+        if at - self.end >= KNOWN_FOR {
+            return 0;
+        }
+        let mut carried = (amount + self.carried - self.count).clamp(0, most);
+        let mut end = turns.rule.end(self.end);
+        for _ in 0..IDLE_MAX {
+            if end >= to {
+                break;
+            }
+            carried = (amount + carried).min(most);
+            end = turns.rule.end(end);
+        }
+        carried
+    }
 }
 
-fn after(entries: &[Entry], rule: &Rule) -> Option<Window> {
+/// How windows follow each other, and what they leave each other.
+struct Turns {
+    rule: Rule,
+    rollover: Option<Rollover>,
+}
+
+fn after(entries: &[Entry], turns: &Turns) -> Option<Window> {
+    let rule = &turns.rule;
     let mut stored: Option<Window> = None;
     // The end of the window that each hold was charged to.
     let mut charged: Vec<(HoldId, Whole)> = Vec::new();
     for Entry { at, what } in entries {
         match what {
             Move::Take { hold, amount, .. } => {
-                let mut window = Window::at(stored, rule, *at);
+                let mut window = Window::at(stored, turns, *at);
                 window.count += amount;
                 charged.push((*hold, window.end));
                 stored = Some(window);
@@ -146,18 +190,23 @@ fn after(entries: &[Entry], rule: &Rule) -> Option<Window> {
                         stored = Some(window);
                     }
                     None if change > 0 => {
-                        stored = Some(Window {
-                            end: rule.end(*at),
-                            count: change,
-                        });
+                        let mut window = Window::at(stored, turns, *at);
+                        window.count += change;
+                        stored = Some(window);
                     }
                     _ => {}
                 }
             }
-            Move::Look => stored = stored.filter(|window| *at < window.end && window.count > 0),
+            // What may be carried on is not forgotten, though nothing was used.
+            Move::Look => {
+                stored = stored.filter(|window| match turns.rollover {
+                    Some(_) => at - window.end < KNOWN_FOR,
+                    None => *at < window.end && window.count > 0,
+                });
+            }
             Move::Refused => {
                 let open = stored.filter(|w| w.goes_on(rule, *at) && w.count > 0);
-                stored = open.map(|w| Window::at(Some(w), rule, *at)).or(stored);
+                stored = open.map(|w| Window::at(Some(w), turns, *at)).or(stored);
             }
             Move::Expire { .. } | Move::Renew { .. } | Move::Read => {}
         }
@@ -167,31 +216,60 @@ fn after(entries: &[Entry], rule: &Rule) -> Option<Window> {
 
 pub fn answer(
     entries: &[Entry],
-    period: &Period,
+    (period, rollover): (&Period, Option<Rollover>),
     most: Whole,
     amount: Whole,
     now: Whole,
 ) -> Answer {
-    let rule = Rule::of(period);
-    let stored = after(entries, &rule);
-    let Window { end, count } = Window::at(stored, &rule, now);
+    let turns = Turns {
+        rule: Rule::of(period),
+        rollover,
+    };
+    let stored = after(entries, &turns);
+    let window = Window::at(stored, &turns, now);
+    let Window {
+        end,
+        count,
+        carried,
+    } = window;
+    let whole = most + carried;
     let left = Millis(narrow(end - now));
-    let refuses = if amount > most {
-        Some(Retry::Never)
-    } else if count + amount <= most {
+    let refuses = if count + amount <= whole {
         None
     } else {
-        Some(Retry::After(left))
+        window
+            .passes(&turns, most, amount)
+            .map_or(Some(Retry::Never), |passes| {
+                Some(Retry::After(Millis(narrow(passes - now))))
+            })
     };
     let reset = if count == 0 { Millis(0) } else { left };
     Answer {
         standing: Standing {
             used: narrow(count),
-            exceeded: count > most,
-            remaining: narrow((most - count).max(0)),
+            exceeded: count > whole,
+            remaining: narrow((whole - count).max(0)),
+            carried: narrow(carried),
             reset_after: Some(reset),
         },
         refuses,
         kept: stored.is_some(),
+    }
+}
+
+impl Window {
+    /// When a window opens that has so much, if nothing else comes; `None` where
+    /// none ever does.
+    fn passes(self, turns: &Turns, most: Whole, amount: Whole) -> Option<Whole> {
+        let mut over = self;
+        for _ in 0..IDLE_MAX {
+            let opens = over.end;
+            let next = Self::at(Some(over), turns, opens);
+            if amount <= most + next.carried {
+                return Some(opens);
+            }
+            over = next;
+        }
+        None
     }
 }

@@ -93,6 +93,7 @@ pub fn answer(entries: &[Entry], rate: Rate, amount: Whole, now: Whole) -> Answe
             used: narrow(div_up(ahead, rate.every)),
             exceeded: ahead > room,
             remaining: narrow((room - ahead).max(0) / rate.every),
+            carried: 0,
             reset_after: Some(Millis(narrow(reset))),
         },
         refuses,

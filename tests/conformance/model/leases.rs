@@ -39,6 +39,7 @@ pub fn answer(entries: &[Entry], most: Whole, now: Whole) -> Answer {
             used: narrow(used),
             exceeded: used > most,
             remaining: narrow((most - used).max(0)),
+            carried: 0,
             reset_after: None,
         },
         refuses: (used >= most).then_some(Retry::WhenOneEnds),

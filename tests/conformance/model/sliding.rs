@@ -134,6 +134,7 @@ pub fn answer(entries: &[Entry], every: Whole, most: Whole, amount: Whole, now: 
             used: narrow(used),
             exceeded: used > most,
             remaining: narrow((most - used).max(0)),
+            carried: 0,
             reset_after: Some(Millis(narrow(record.falls_to(0, sub, now) - now))),
         },
         refuses,

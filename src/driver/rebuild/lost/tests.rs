@@ -19,6 +19,7 @@ fn month(anchor: u8, zone: &str) -> Algorithm {
             unit: CalendarUnit::Month(anchor),
             zone: TimeZone::get(zone).unwrap(),
         })),
+        rollover: None,
     }
 }
 
@@ -186,6 +187,7 @@ fn what_the_ledger_cannot_tell_of_is_left_out_and_said_so() {
             Unit::Tokens,
             Algorithm::FixedWindow {
                 period: Arc::new(Period::first_hit(every)),
+                rollover: None,
             },
         ),
         limit("slots", &by, Unit::Concurrency, Algorithm::Concurrency),
@@ -339,4 +341,104 @@ fn the_limits_of_keys_are_asked_for_and_only_those_who_have_them_are_counted() {
     let counter = counter_id("own:month", &["initech", "with"]);
     let expected = [(("initech".into(), counter), 70)];
     assert_eq!(counters, expected.into_iter().collect::<Counters>());
+}
+
+/// What stands below a plan is asked for by whom it stands there for; what no row
+/// tells of is left out, and so is what was carried.
+#[test]
+fn limits_below_a_plan_are_asked_for_by_those_they_apply_to() {
+    use crate::policy::terms::{Narrower, Project};
+    let now = at("2026-06-10T12:00Z");
+    let below = |name: &str, limit: PlanLimit| {
+        Arc::new(Plan {
+            name: name.into(),
+            limits: vec![limit],
+            ..Plan::default()
+        })
+    };
+    let by = [Dimension::Tenant, Dimension::Project, Dimension::User];
+    let of =
+        |name, dimensions: &[Dimension]| limit(name, dimensions, Unit::Tokens, month(1, "UTC"));
+    let carries = match month(1, "UTC") {
+        Algorithm::FixedWindow { period, .. } => Algorithm::FixedWindow {
+            period,
+            rollover: Some(crate::limits::Rollover {
+                amount: 1_000,
+                most: 500,
+            }),
+        },
+        other => other,
+    };
+    let narrower = Narrower {
+        tenant: Some(below(
+            "acme",
+            limit("tenant:b", &by[..1], Unit::Tokens, carries),
+        )),
+        projects: [(
+            "web".into(),
+            Project {
+                plan: Some(below("web", of("project:b", &by[..2]))),
+                ..Project::default()
+            },
+        )]
+        .into(),
+        users: [("ada".into(), below("ada", of("user:b", &[by[0], by[2]])))].into(),
+        ..Narrower::default()
+    };
+    let mut snapshot = snapshot(Vec::new(), Vec::new());
+    let tenant = Tenant {
+        narrower: Some(Arc::new(narrower)),
+        ..Tenant::from("team")
+    };
+    Arc::make_mut(&mut snapshot.tenants).insert("acme".into(), tenant);
+    let (asked, left_out) = lost(&snapshot, now, now);
+    let left_out: Vec<_> = left_out.iter().map(|of| (&*of.limit, &*of.why)).collect();
+    assert_eq!(left_out, [("tenant:b", NOT_CARRIED)]);
+    let epoch = Epoch {
+        id: HoldId::new(now, &[1; 10]),
+        since: now,
+    };
+    let tenants = Tenants::of(&snapshot);
+    let of_acme = Condition::is(Name::Tenant, "acme");
+    let not_void = Condition::is_not(Name::Outcome, "void");
+    let mut places = Counters::new();
+    for (lost, name, whose) in [
+        (&asked[0], "tenant:b", None),
+        (&asked[1], "project:b", Some((Name::Project, "web"))),
+        (&asked[2], "user:b", Some((Name::User, "ada"))),
+    ] {
+        assert_eq!(*lost.limit.limit.name, *name);
+        let queries = lost.queries(epoch, &tenants);
+        let more = whose.map(|(of, name)| Condition::is(of, name));
+        let only: Vec<_> = [not_void.clone(), of_acme.clone()]
+            .into_iter()
+            .chain(more)
+            .collect();
+        assert_eq!((queries.len(), &queries[0].only), (1, &only));
+        let names = [
+            (Name::Tenant, "acme"),
+            (Name::Project, "web"),
+            (Name::User, "ada"),
+            (Name::Key, "k"),
+        ];
+        lost.add(
+            &tenants,
+            &[row(&queries[0].group_by, &names, 1, 30)],
+            &mut places,
+        );
+    }
+    let mut places: Vec<_> = places
+        .into_iter()
+        .map(|((_, counter), sum)| (counter, sum))
+        .collect();
+    places.sort();
+    let expected = [
+        ("6:user:b,4:acme,8:user=ada,", 30),
+        ("8:tenant:b,4:acme,", 30),
+        ("9:project:b,4:acme,3:web,", 30),
+    ];
+    assert_eq!(
+        places,
+        expected.map(|(counter, sum)| (counter.to_owned(), sum))
+    );
 }
