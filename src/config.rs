@@ -12,6 +12,7 @@
 //! Left to others: what the values do. Nothing is connected to or bound here.
 
 mod admin;
+pub mod examples;
 pub mod fixed;
 pub mod import;
 pub mod keys;

@@ -16,6 +16,7 @@ mod admin;
 mod descriptors;
 mod limits;
 mod listen;
+mod policies;
 mod prices;
 mod wrong;
 

@@ -2,10 +2,12 @@
 
 use super::limits::{self, PERIODS, RawLimit};
 use super::{MINUTE_MS, policy::Name};
+use crate::config::problem::{nearest, shown};
 use crate::config::quantity::SPAN_MS_MAX;
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::{AMOUNT_MAX, Unit};
 use crate::policy::budget::THRESHOLDS_MAX;
+use crate::units::Millis;
 
 #[derive(Debug)]
 pub struct RawBudget {
@@ -66,11 +68,19 @@ fn budget(item: &Item) -> Option<RawBudget> {
     let period = period.and_then(|item| item.word(PERIODS));
     let anchor = limits::anchor(&fields, period.as_ref(), &mut read);
     let span = every.filter(|item| !is_period(item));
+    let is_span = span.is_some();
     let length = span.and_then(|item| {
-        let span = item.span(MINUTE_MS..=SPAN_MS_MAX);
+        let span = length(&item);
         read(span.is_some());
         span
     });
+    for name in ["zone", "anchor"] {
+        if let Some(item) = fields.optional(name).filter(|_| length.is_some()) {
+            read(false);
+            item.report::<()>("has a meaning only with every: hour, day, week or month");
+        }
+    }
+    let zone = fields.optional("zone").filter(|_| !is_span);
     let warn_at = warn_at(&fields, &mut read);
     Some(RawBudget {
         limit: RawLimit {
@@ -82,7 +92,7 @@ fn budget(item: &Item) -> Option<RawBudget> {
             length_is_missing: false,
             every: length,
             period,
-            zone: fields.optional("zone").and_then(|item| item.text()),
+            zone: zone.and_then(|item| item.text()),
             anchor,
             starts: None,
             algorithm: Some(limits::fixed_window(&fields.at)),
@@ -94,6 +104,20 @@ fn budget(item: &Item) -> Option<RawBudget> {
         },
         warn_at,
     })
+}
+
+/// What isn't a period by its word.
+fn length(item: &Item) -> Option<Located<Millis>> {
+    let begins_as_one = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if !item.is_text() || begins_as_one(&item.text()?.value) {
+        return item.span(MINUTE_MS..=SPAN_MS_MAX);
+    }
+    let text = item.text()?.value;
+    let hint = nearest(&text, PERIODS.iter().map(|(word, _)| *word))
+        .map(|word| format!("; did you mean {word:?}?"))
+        .unwrap_or_default();
+    let rule = "must be hour, day, week, month, or a span of time such as 30d";
+    item.report(format!("{rule} (got {}){hint}", shown(&text)))
 }
 
 /// Shares of the amount, as `[0.5, 0.8]`, rising.
