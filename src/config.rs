@@ -24,6 +24,7 @@ pub mod problem;
 mod quantity;
 mod raw;
 mod reader;
+pub mod reference;
 mod resolve;
 mod secret;
 pub mod shown;
