@@ -5,7 +5,7 @@ use super::{Block, Field, Form, block, choice, def, limits, opt, req};
 
 #[rustfmt::skip]
 pub static ADMIN: Block = block("admin", "Who may use the admin API.", &[
-    opt("hosts", &TEXTS, "addresses and `localhost`", "Names of hosts that requests may be for, at most 256."),
+    opt("hosts", &TEXTS, "none", "Names of hosts that requests may be for besides addresses and `localhost`, at most 256."),
     opt("oidc", &Form::Block(&OIDC), "tokens of no provider count", "An OpenID Connect provider whose tokens count."),
     opt("clients", &Form::List(&CLIENT), "none", "Whom certificates make known, at most 256; `listen.admin` needs `tls.client_ca`."),
 ]);

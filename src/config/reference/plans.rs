@@ -11,7 +11,6 @@ static PLAN_BLOCK: Block = block("plan", "What tenants on it may use.", &[
     LIMITS, BUDGETS, OUTPUT, ALLOW, GUARDRAILS, POLICIES, TIME_ZONE,
 ]);
 
-// What may stand below a plan too.
 #[rustfmt::skip]
 pub const LIMITS: Field = opt("limits", &limits::LIMITS, "none", "At most 32 limits and budgets together.");
 #[rustfmt::skip]
@@ -25,7 +24,7 @@ pub const GUARDRAILS: Field = opt("guardrails", &GUARDRAILS_FORM, "none", "What 
 #[rustfmt::skip]
 pub const POLICIES: Field = opt("policies", &rules::RULES, "none", "At most 64 rules; all whose condition holds count.");
 #[rustfmt::skip]
-pub const TIME_ZONE: Field = def("time_zone", &TEXT, "UTC", "The IANA time zone of `time` in conditions.");
+const TIME_ZONE: Field = def("time_zone", &TEXT, "UTC", "The IANA time zone of `time` in conditions.");
 
 static OUTPUT_FORM: Form = Form::Block(&OUTPUT_BLOCK);
 #[rustfmt::skip]

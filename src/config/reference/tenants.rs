@@ -1,10 +1,13 @@
 //! Tenants, and what stands below their plans.
 
 use super::forms::*;
-use super::plans::{ALLOW, BUDGETS, GUARDRAILS, LIMITS, OUTPUT, POLICIES, TIME_ZONE};
+use super::plans::{ALLOW, BUDGETS, GUARDRAILS, LIMITS, OUTPUT, POLICIES};
 use super::{Block, Field, Form, block, opt, req};
 
 pub static TENANT: Form = Form::Block(&TENANT_BLOCK);
+
+#[rustfmt::skip]
+const TIME_ZONE: Field = opt("time_zone", &TEXT, "as everywhere below: the plan's", "Conditions see `time` in the zone of the tenant's plan, also here.");
 
 /// What stands below a plan narrows it.
 #[rustfmt::skip]
