@@ -69,17 +69,7 @@ fn budget(item: &Item) -> Option<RawBudget> {
     let anchor = limits::anchor(&fields, period.as_ref(), &mut read);
     let span = every.filter(|item| !is_period(item));
     let is_span = span.is_some();
-    let length = span.and_then(|item| {
-        let span = length(&item);
-        read(span.is_some());
-        span
-    });
-    for name in ["zone", "anchor"] {
-        if let Some(item) = fields.optional(name).filter(|_| length.is_some()) {
-            read(false);
-            item.report::<()>("has a meaning only with every: hour, day, week or month");
-        }
-    }
+    let length = span.and_then(|item| length(&item, &fields, &mut read));
     let zone = fields.optional("zone").filter(|_| !is_span);
     let warn_at = warn_at(&fields, &mut read);
     Some(RawBudget {
@@ -106,8 +96,20 @@ fn budget(item: &Item) -> Option<RawBudget> {
     })
 }
 
-/// What isn't a period by its word.
-fn length(item: &Item) -> Option<Located<Millis>> {
+/// What isn't a period by its word; only periods have zones and anchors.
+fn length(item: &Item, fields: &Fields, read: &mut impl FnMut(bool)) -> Option<Located<Millis>> {
+    let length = span(item);
+    read(length.is_some());
+    for name in ["zone", "anchor"] {
+        if let Some(item) = fields.optional(name).filter(|_| length.is_some()) {
+            read(false);
+            item.report::<()>("has a meaning only with every: hour, day, week or month");
+        }
+    }
+    length
+}
+
+fn span(item: &Item) -> Option<Located<Millis>> {
     let begins_as_one = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
     if !item.is_text() || begins_as_one(&item.text()?.value) {
         return item.span(MINUTE_MS..=SPAN_MS_MAX);
