@@ -69,7 +69,8 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     /// See who did what with keys, tokens and limits, from a running weir.
     Audit(audit::AuditArgs),
-    /// Have a running weir read its configuration anew, and see what came of it.
+    /// See what a configuration may say, start from an example, or have a running weir
+    /// read its own anew.
     Config(config::ConfigArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
     /// its counter store lost.

@@ -14,6 +14,7 @@
 mod admin;
 mod alerts;
 pub mod cases;
+pub mod examples;
 pub mod fixed;
 pub mod import;
 mod judging;
@@ -26,6 +27,7 @@ pub mod problem;
 mod quantity;
 mod raw;
 mod reader;
+pub mod reference;
 mod resolve;
 mod secret;
 pub mod shown;

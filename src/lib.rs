@@ -81,8 +81,8 @@
 //!   `accounts::row` and a file in its `migrations`, its place in `accounts::copy`,
 //!   its option in `cli::keys::attributes`; in `identity::table` what judges calls;
 //! - a field of the configuration: its word in `config::raw`, its meaning in
-//!   `config::resolve`, its place in `config::shown`; where a running process can't
-//!   take another value of it, in `config::fixed`;
+//!   `config::resolve`, its place in `config::shown`, its line in `config::reference`;
+//!   where a running process can't take another value of it, in `config::fixed`;
 //! - a field of the usage event: its line in `proto/weir/v1` and `ledger::wire`,
 //!   a column in `ledger::store::columns` and a file in its `migrations`.
 //!

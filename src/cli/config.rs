@@ -1,13 +1,17 @@
-//! `weir config`: has a running weir read its configuration anew.
+//! `weir config`: what a configuration may say, files to start with, and a running
+//! weir that reads its own anew.
 
 use super::server::ServerArgs;
 use super::tokens::told;
+use crate::config::{examples, reference};
 use anyhow::Context;
+use clap::builder::PossibleValuesParser;
 use hyper::Method;
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Have a running weir read its configuration anew.
+/// See what a configuration may say, start from an example, or have a running weir
+/// read its own anew.
 #[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
     #[command(subcommand)]
@@ -23,12 +27,29 @@ enum ConfigCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Print every field, its form, its default and what it means, as Markdown.
+    Reference,
+    /// Print the same as a JSON Schema (draft 2020-12), for editors: in the first line
+    /// of a file, # yaml-language-server: $schema=weir.schema.json
+    Schema,
+    /// Print a whole file to start with, which `weir check` takes.
+    Example {
+        /// What it is for.
+        #[arg(value_parser = PossibleValuesParser::new(examples::ALL.iter().map(|(name, _)| *name)))]
+        name: String,
+    },
 }
 
-/// Exit code 0 if the file was taken, else 1.
+/// Exit code 0, or 1 if a file wasn't taken.
 pub fn run(args: &ConfigArgs) -> ExitCode {
     let printed = match &args.command {
         ConfigCommand::Reload { server } => reload(server),
+        ConfigCommand::Reference => Ok(reference::markdown::text()),
+        ConfigCommand::Schema => Ok(reference::schema::text()),
+        ConfigCommand::Example { name } => {
+            let text = examples::example(name).context("there is no such example");
+            text.map(str::to_owned)
+        }
     };
     told("weir config", printed)
 }

@@ -189,7 +189,12 @@ struct Bounded {
 }
 
 impl Bounded {
+    /// One place says a thing once, though several plans have it from there.
     fn push(&mut self, at: &At, text: String) {
+        let same = |known: &Problem| known.place == at.place && known.text == text;
+        if at.place.is_some() && self.list.iter().any(same) {
+            return;
+        }
         if self.list.len() >= PROBLEMS_MAX {
             self.unlisted = self.unlisted.saturating_add(1);
             return;

@@ -18,6 +18,7 @@ mod budgets;
 mod descriptors;
 mod limits;
 mod listen;
+mod policies;
 mod prices;
 mod wrong;
 

@@ -2,11 +2,13 @@
 
 use super::limits::{self, PERIODS, RawLimit};
 use super::{MINUTE_MS, policy::Name};
+use crate::config::problem::{nearest, shown};
 use crate::config::quantity::SPAN_MS_MAX;
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::rollover::AMOUNTS_MAX;
 use crate::limits::{AMOUNT_MAX, Unit};
 use crate::policy::budget::THRESHOLDS_MAX;
+use crate::units::Millis;
 
 #[derive(Debug)]
 pub struct RawBudget {
@@ -78,11 +80,9 @@ fn budget(item: &Item) -> Option<RawBudget> {
     let period = period.and_then(|item| item.word(PERIODS));
     let anchor = limits::anchor(&fields, period.as_ref(), &mut read);
     let span = every.filter(|item| !is_period(item));
-    let length = span.and_then(|item| {
-        let span = item.span(MINUTE_MS..=SPAN_MS_MAX);
-        read(span.is_some());
-        span
-    });
+    let is_span = span.is_some();
+    let length = span.and_then(|item| length(&item, &fields, &mut read));
+    let zone = fields.optional("zone").filter(|_| !is_span);
     let warn_at = warn_at(&fields, &mut read);
     let rollover = fields.optional("rollover");
     let rollover = rollover.map(|item| self::rollover(&item, is_cost));
@@ -97,7 +97,7 @@ fn budget(item: &Item) -> Option<RawBudget> {
             length_is_missing: false,
             every: length,
             period,
-            zone: fields.optional("zone").and_then(|item| item.text()),
+            zone: zone.and_then(|item| item.text()),
             anchor,
             starts: None,
             algorithm: Some(limits::fixed_window(&fields.at)),
@@ -149,6 +149,32 @@ fn share(text: &Located<String>) -> Option<Located<u64>> {
         value,
         at: text.at.clone(),
     })
+}
+
+/// What isn't a period by its word; only periods have zones and anchors.
+fn length(item: &Item, fields: &Fields, read: &mut impl FnMut(bool)) -> Option<Located<Millis>> {
+    let length = span(item);
+    read(length.is_some());
+    for name in ["zone", "anchor"] {
+        if let Some(item) = fields.optional(name).filter(|_| length.is_some()) {
+            read(false);
+            item.report::<()>("has a meaning only with every: hour, day, week or month");
+        }
+    }
+    length
+}
+
+fn span(item: &Item) -> Option<Located<Millis>> {
+    let begins_as_one = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if !item.is_text() || begins_as_one(&item.text()?.value) {
+        return item.span(MINUTE_MS..=SPAN_MS_MAX);
+    }
+    let text = item.text()?.value;
+    let hint = nearest(&text, PERIODS.iter().map(|(word, _)| *word))
+        .map(|word| format!("; did you mean {word:?}?"))
+        .unwrap_or_default();
+    let rule = "must be hour, day, week, month, or a span of time such as 30d";
+    item.report(format!("{rule} (got {}){hint}", shown(&text)))
 }
 
 /// Shares of the amount, as `[0.5, 0.8]`, rising.

@@ -241,6 +241,10 @@ fn limit(
     };
     let period = word(fields, "period", PERIODS, &mut read);
     let anchor = anchor(fields, period.as_ref(), &mut read);
+    if let (None, Some(item)) = (fields.optional("period"), fields.optional("anchor")) {
+        read(false);
+        item.report::<()>("has a meaning only with a period");
+    }
     let every = fields.optional("every");
     RawLimit {
         at: fields.at.clone(),
@@ -363,7 +367,11 @@ pub fn when(fields: &Fields, read: &mut impl FnMut(bool)) -> RawWhen {
         read(when.condition.is_some());
         return when;
     }
-    let Some(conditions) = item.fields(&["model", "tier", "endpoint"]) else {
+    let conditions = match item.is_mapping() {
+        true => item.fields(&["model", "tier", "endpoint"]),
+        false => item.report("must be a condition in CEL, or a mapping of model, tier, endpoint"),
+    };
+    let Some(conditions) = conditions else {
         read(false);
         return when;
     };

@@ -101,7 +101,7 @@ fn rule(item: &Item) -> Option<RawRule> {
 }
 
 fn actions(item: &Item) -> Option<Vec<RawAction>> {
-    let fields = item.fields(ACTIONS)?;
+    let fields = fields_of(item, ACTIONS, "what the rule does, as { block: true }")?;
     let present = ACTIONS.iter().filter_map(|name| {
         let item = fields.optional(name)?;
         Some((*name, item))
@@ -131,9 +131,24 @@ fn action(name: &str, item: &Item) -> Option<RawAction> {
 
 /// `true`, or a message.
 fn warn(item: &Item) -> Option<Option<Arc<str>>> {
-    match item.is_true() {
-        true => Some(None),
-        false => message(item).map(Some),
+    if item.is_true() {
+        return Some(None);
+    }
+    if !item.is_text() {
+        return item.report("must be true, or the message that the caller is told");
+    }
+    message(item).map(Some)
+}
+
+/// The fields of an action that has no other form, or that `true` stands for.
+fn fields_of<'a>(
+    item: &Item<'a>,
+    known: &'static [&'static str],
+    form: &str,
+) -> Option<Fields<'a>> {
+    match item.is_mapping() {
+        true => item.fields(known),
+        false => item.report(format!("must be {form}")),
     }
 }
 
@@ -157,7 +172,8 @@ fn optional_message(fields: &Fields) -> Option<Option<Arc<str>>> {
 }
 
 fn throttle(item: &Item) -> Option<Throttle> {
-    let fields = item.fields(&["delay", "limits"])?;
+    let form = "delay, limits or both, as { delay: 2s, limits: 0.5 }";
+    let fields = fields_of(item, &["delay", "limits"], form)?;
     let (delay, limits) = (fields.optional("delay"), fields.optional("limits"));
     if delay.is_none() && limits.is_none() {
         return item.report("must have one of delay, limits");
@@ -273,7 +289,8 @@ fn approval(item: &Item) -> Option<Approval> {
     if item.is_true() {
         return Some(approval);
     }
-    let fields = item.fields(&["valid_for", "approvers", "by", "message"])?;
+    let form = "true, or what differs from usual: valid_for, approvers, by, message";
+    let fields = fields_of(item, &["valid_for", "approvers", "by", "message"], form)?;
     if let Some(item) = fields.optional("valid_for") {
         approval.valid_for = item.span(SECOND_MS..=366 * DAY_MS)?.value;
     }
@@ -297,7 +314,8 @@ fn block(item: &Item) -> Option<Block> {
     if item.is_true() {
         return Some(block);
     }
-    let fields = item.fields(&["status", "code", "message"])?;
+    let form = "true, or what differs from usual: status, code, message";
+    let fields = fields_of(item, &["status", "code", "message"], form)?;
     if let Some(item) = fields.optional("status") {
         let status = item.amount(400..=499)?.value;
         block.status = u16::try_from(status).unwrap_or(403);

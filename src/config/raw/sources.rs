@@ -102,7 +102,10 @@ pub fn header(item: &Item) -> Option<Arc<str>> {
         "cookie",
         "connection",
     ];
-    if !text.bytes().all(token) || text.len() > 64 || taken.contains(&&*text) {
+    if taken.contains(&&*text) {
+        return item.report("has a use of its own: must be another header, as x-acme-key");
+    }
+    if !text.bytes().all(token) || text.len() > 64 {
         return item.report("must be a header's name in lower case, as x-acme-key");
     }
     if text.starts_with("x-weir-") {

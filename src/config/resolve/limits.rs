@@ -12,7 +12,7 @@ use crate::config::raw::limits::{
     AlgorithmWord, Anchor, PeriodWord, RawLimit, RawWhen, StartsWord,
 };
 use crate::config::reader::Located;
-use crate::expressions::condition::Condition;
+use crate::expressions::condition::{Condition, NotACondition};
 use crate::limits::period::{Calendar, CalendarUnit, Period};
 use crate::limits::{Algorithm, Limit, Scope, Unit, token_bucket};
 use crate::policy::facts::Names;
@@ -153,6 +153,20 @@ fn when(raw: &RawWhen, known: &Known, findings: &Findings) -> Option<When> {
 /// A limit's own condition, which can't speak of counters: whether a call is charged
 /// to it is known before they are.
 fn condition(text: &Located<String>, known: &Known, findings: &Findings) -> Option<Condition> {
+    let compiled = Condition::compile(&text.value, &Names::default());
+    if let Err(NotACondition::NoField { path, .. }) = compiled
+        && path
+            .first()
+            .is_some_and(|of| of == "budget" || of == "limit")
+    {
+        let of = path.join(".");
+        let text_of = format!(
+            "can't speak of {of}: which limits and budgets a call is charged to is known before \
+             what is left of them; policies can"
+        );
+        findings.problem(&text.at, text_of);
+        return None;
+    }
     let models = known.models.unwrap_or_default().iter();
     let called: HashSet<&str> = models.map(|model| &*model.name).collect();
     let words = Words {

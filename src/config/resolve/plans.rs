@@ -7,11 +7,12 @@ use super::models::{self, Models};
 use super::rules::{self, Words};
 use super::{tenants, virtual_models};
 use crate::config::outside::Outside;
-use crate::config::problem::{At, Findings};
+use crate::config::problem::{At, Findings, shown};
 use crate::config::raw::budgets::RawBudget;
 use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
+use crate::identity::scopes::Pattern;
 use crate::limits::CHARGES_MAX;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
@@ -115,6 +116,7 @@ fn all(
     let findings = ground.findings;
     let written = raw.plans.as_ref().map_or(&[][..], |plans| &plans.value);
     let used = used(raw);
+    let below = tenants::plans_named(raw);
     let mut plans = HashMap::new();
     let mut whole = true;
     for raw in written {
@@ -123,7 +125,9 @@ fn all(
             if let Some(chain) = &chain {
                 require_bound(raw, chain, unbounded, findings);
             }
-        } else if !written.iter().any(|other| extends(other, raw)) {
+        } else if !below.contains(&*raw.name.value)
+            && !written.iter().any(|other| extends(other, raw))
+        {
             findings.warning(&raw.name.at, "no tenant is on this plan");
         }
         match chain.and_then(|chain| plan(&raw.name, &chain, ground)) {
@@ -331,11 +335,7 @@ fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {
         let fits = |name: &&str| pattern.value.fits(name);
         // Models that couldn't be read have been reported.
         if ground.known.models.is_some() && !ground.called.iter().any(fits) {
-            let name = Located {
-                value: Arc::from(pattern.value.as_str()),
-                at: pattern.at.clone(),
-            };
-            unknown("model", &name, ground.called, ground.findings);
+            unknown_models(pattern, ground);
             whole = false;
         }
     }
@@ -352,6 +352,20 @@ fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {
         endpoints: chain.last(|plan| plan.allow.endpoints.clone()),
         tools: chain.last(|plan| plan.allow.tools.clone()),
     })
+}
+
+fn unknown_models(pattern: &Located<Pattern>, ground: &Ground) {
+    let written = pattern.value.as_str();
+    if written.ends_with('*') {
+        let text = format!("fits the name of no model (got {})", shown(written));
+        ground.findings.problem(&pattern.at, text);
+        return;
+    }
+    let name = Located {
+        value: Arc::from(written),
+        at: pattern.at.clone(),
+    };
+    unknown("model", &name, ground.called, ground.findings);
 }
 
 fn guardrails(chain: &Chain) -> Guardrails {

@@ -138,7 +138,7 @@ fn action(raw: &RawAction, words: &Words, findings: &Findings) -> Option<Action>
 fn downgrade(raw: &RawSwap, words: &Words, findings: &Findings) -> Option<Swap> {
     let mut whole = true;
     for name in &raw.to {
-        whole &= words.known.has_model(name, findings);
+        whole &= words.has_model(name, findings);
     }
     whole.then(|| Swap {
         to: raw.to.iter().map(|name| Arc::clone(&name.value)).collect(),

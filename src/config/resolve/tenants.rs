@@ -11,7 +11,7 @@ use crate::limits::{CHARGES_MAX, Dimension, Limit, Scope};
 use crate::policy::rule::Rules;
 use crate::policy::terms::{Narrower, Project};
 use crate::policy::{Plan, PlanLimit};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The places below a plan: what the names of their limits begin with, and within
@@ -86,6 +86,21 @@ pub fn narrower(
         }
     }
     whole.then_some(all)
+}
+
+/// The plans that are named below those of tenants.
+pub fn plans_named(raw: &Raw) -> HashSet<&str> {
+    let tenants = raw.tenants.iter().flat_map(|tenants| &tenants.value);
+    let below = tenants.filter_map(|tenant| tenant.below.as_deref());
+    let narrows = below.flat_map(|below| {
+        let projects = below.projects.iter();
+        let of_projects =
+            projects.flat_map(|project| std::iter::once(&project.own).chain(&project.environments));
+        let others = below.environments.iter().chain(&below.users);
+        of_projects.chain(others)
+    });
+    let plans = narrows.filter_map(|narrow| narrow.plan.as_ref());
+    plans.map(|plan| &*plan.value).collect()
 }
 
 /// Whether a call can be charged to all limits that may apply to it.

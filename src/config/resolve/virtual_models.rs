@@ -63,7 +63,7 @@ fn way(raw: &RawWay, words: &Words, findings: &Findings) -> Option<Way> {
     };
     let mut whole = true;
     for (name, _) in &raw.models {
-        whole &= words.known.has_model(name, findings);
+        whole &= words.has_model(name, findings);
     }
     let models = raw.models.iter();
     let models = models.map(|(name, weight)| (Arc::clone(&name.value), *weight));
@@ -73,24 +73,30 @@ fn way(raw: &RawWay, words: &Words, findings: &Findings) -> Option<Way> {
     })
 }
 
-impl Known<'_> {
-    /// Whether there is a model of this name, which is reported where not.
+impl Words<'_> {
+    /// Whether there is a model of this name that calls can go to, which is reported
+    /// where not.
     pub fn has_model(
         &self,
         name: &crate::config::reader::Located<Arc<str>>,
         findings: &Findings,
     ) -> bool {
-        let Some(models) = self.models else {
+        let Some(models) = self.known.models else {
             return true;
         };
         let names: HashSet<&str> = models.iter().map(|model| &*model.name).collect();
         let there = names.contains(&*name.value);
-        if !there {
+        if !there && self.called.contains(&*name.value) {
+            let text = "is a name behind which a model is chosen: name the model itself";
+            findings.problem(&name.at, text);
+        } else if !there {
             unknown("model", name, &names, findings);
         }
         there
     }
+}
 
+impl Known<'_> {
     /// The tiers of all models.
     pub fn tiers(&self) -> HashSet<&str> {
         let models = self.models.unwrap_or_default().iter();
