@@ -618,18 +618,22 @@ where
         .unwrap();
     let strategy = M::sequential_strategy(1..steps);
     let outcome = TestRunner::new(config(cases)).run(&strategy, |(fleet, steps, seen)| {
-        let mut pair = Pair {
-            engine: Tested::Memory(Memory::default()),
-            model: Model::default(),
-            now: fleet.begins,
-            limits: limits(fleet.world),
-            history: 0,
-            slot: SLOT.into(),
-            comes_back,
-        };
+        let mut pair = in_memory(&fleet, comes_back);
         runtime.block_on(run(&mut pair, &steps, seen.as_deref()))
     });
     outcome.unwrap();
+}
+
+fn in_memory(fleet: &Fleet, comes_back: bool) -> Pair<'static> {
+    Pair {
+        engine: Tested::Memory(Memory::default()),
+        model: Model::default(),
+        now: fleet.begins,
+        limits: limits(fleet.world),
+        history: 0,
+        slot: SLOT.into(),
+        comes_back,
+    }
 }
 
 /// `seen` tells the shrinking which steps were reached.
@@ -650,6 +654,77 @@ async fn run(
 #[test]
 fn memory_is_the_model_through_jumps_and_steps_back() {
     memory_is_the_model::<Steps>(300, 80, false);
+}
+
+/// A slot is looked through a minute after the first call that named it, though
+/// that took nothing; a clock that steps back shows when that was. In the first
+/// two histories it is a call that is refused, in the others one made again.
+#[tokio::test]
+async fn calls_that_take_nothing_count_for_when_counters_are_looked_at() {
+    let reserve = |hold, limit, tokens| Step::Reserve {
+        hold,
+        limits: vec![limit],
+        tokens,
+        hold_ms: 1,
+        lease_ms: 1,
+    };
+    let settle = |hold, requests, tokens| Step::Settle {
+        hold,
+        requests,
+        tokens,
+    };
+    let pass = |ms| Step::Pass { ms };
+    let back = |ms| Step::Back { ms };
+    let (window, bucket, aligned, ghost, hint) = (0, 2, 5, 8, 10);
+    let histories = [
+        vec![
+            reserve(0, aligned, 11),
+            pass(309),
+            reserve(1, bucket, 0),
+            back(1),
+            reserve(2, bucket, 1),
+        ],
+        vec![
+            reserve(0, aligned, 31),
+            pass(42_304),
+            reserve(0, ghost, 1),
+            pass(17_696),
+            reserve(0, bucket, 0),
+            back(HOUR_MS),
+            reserve(0, ghost, 0),
+        ],
+        vec![
+            reserve(0, hint, 0),
+            pass(60_000),
+            reserve(0, hint, 0),
+            pass(310),
+            reserve(1, window, 0),
+            back(33),
+            settle(1, 0, 0),
+            reserve(2, window, 0),
+        ],
+        vec![
+            reserve(0, bucket, 0),
+            pass(60_000),
+            reserve(0, aligned, 0),
+            back(177),
+            settle(0, 2, 99),
+            pass(15),
+            reserve(1, hint, 0),
+            back(1),
+            reserve(2, bucket, 0),
+        ],
+    ];
+    for (n, steps) in histories.iter().enumerate() {
+        let fleet = Fleet {
+            world: World::Steps,
+            begins: UnixMillis(1_800_000_000_290),
+            tokens: BTreeMap::new(),
+            crashed: BTreeSet::new(),
+        };
+        let outcome = run(&mut in_memory(&fleet, false), steps, None).await;
+        assert!(outcome.is_ok(), "history {n}: {outcome:?}");
+    }
 }
 
 #[test]

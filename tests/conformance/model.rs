@@ -162,6 +162,9 @@ impl Model {
         if holds.ended.iter().any(|(_, hold, _)| *hold == call.hold) {
             return Decision::Ended;
         }
+        // The store looks from when it first heard of the slot, whether or not
+        // anything was taken then.
+        self.looked.get_or_insert(now);
         let names = call.charges.iter().map(|charge| charge.counter.clone());
         let names: Vec<Arc<str>> = names.collect();
         self.note(now, What::Read(names.clone()));
