@@ -11,7 +11,7 @@ pub static ALERTS: Block = block("alerts", "Who is told when a budget passes a t
 
 #[rustfmt::skip]
 static REFUSALS: Block = block("refusals", "How many refusals are too many.", &[
-    def("per", &Form::Words(&["tenant"]), "tenant", "Whose are counted together."),
+    opt("per", &Form::Words(&["tenant"]), "`tenant`", "Whose are counted together."),
     req("above", &AMOUNT, "More than so many are told of."),
     req("every", &SPAN, "Within so long, 1s to 1d."),
 ]);

@@ -399,7 +399,9 @@ fn rules_and_what_they_look_at_are_shown() {
       - { name: slow, when: 'principal.user == \"bob\"', then: { throttle: { delay: 2s } } }
       - { name: ask, then: { require_approval: { approvers: finance, by: tenant_admin } }, mode: shadow }
 ";
-    let text = GOOD.replace("plans:\n", PLAN).replace(
+    // All of it has a price.
+    let priced = GOOD.replace("price: unpriced", "price: free");
+    let text = priced.replace("plans:\n", PLAN).replace(
         "models:\n",
         "conditions: { headers: [ x-team ] }\nmodels:\n  auto: { choose: [ { when: 'request.task == \"classify\"', \
          use: gpt-4o-mini }, { use: gpt-4o } ] }\n",

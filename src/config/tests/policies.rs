@@ -149,7 +149,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"21:59: plans.team.budgets[0].mode: must be one of enforce, shadow (got "dry_run")"#,
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: month, warn: 0.8 }", &[
-        "21:53: plans.team.budgets[0].warn: unknown field; known here: name, per, unit, amount, every, zone, anchor, warn_at, mode, when",
+        "21:53: plans.team.budgets[0].warn: unknown field; known here: name, per, unit, amount, every, zone, anchor, warn_at, rollover, mode, when",
     ]),
     ("BUDGET", r#"{ name: monthly, amount: 500, every: month, when: "budget.monthly.used > 0.5" }"#, &[
         "21:59: plans.team.budgets[0].when: can't speak of budget.monthly.used: which limits and budgets a call is charged to is known before what is left of them; policies can",
