@@ -336,7 +336,10 @@ fn meaning(config: &Config) -> (Value, String) {
     let snapshot = &config.snapshot;
     let plans: BTreeMap<_, _> = snapshot.plans.iter().collect();
     let rest = (&snapshot.sources, &snapshot.routes, &config.ledger);
-    (Shown::of(config).value().clone(), format!("{plans:?} {rest:?}"))
+    (
+        Shown::of(config).value().clone(),
+        format!("{plans:?} {rest:?}"),
+    )
 }
 
 /// Other values than the default, of which one should load.

@@ -1,5 +1,7 @@
 //! The counters of one slot.
 
+mod kept;
+
 use super::cells::{Cells, Kind, Name, State, Swept};
 use crate::limits::concurrency::{Leases, Occupancy};
 use crate::limits::counter::{Counter, Rule};
@@ -11,6 +13,7 @@ use crate::limits::token_bucket::{Bucket, Rate};
 use crate::limits::{AMOUNT_MAX, Actual, Charge, HoldId, Unit};
 use crate::units::UnixMillis;
 use ahash::RandomState;
+use kept::{fresh, store};
 use std::sync::Arc;
 
 /// By counter name. A counter that isn't there is at rest. Whoever has the slot
@@ -381,25 +384,5 @@ impl Slot {
             Counter::Leases { .. } => Kind::Leases,
         };
         self.cells.get_mut(kind, name)
-    }
-}
-
-/// Stores a counter in its place; leases are stored one by one.
-fn store(stored: &mut State, counter: &Counter) {
-    match (stored, counter) {
-        (State::Fixed(stored), Counter::Fixed { window, .. }) => *stored = *window,
-        (State::Window(stored), Counter::Window { window, .. }) => **stored = *window,
-        (State::Bucket(stored), Counter::Bucket(bucket)) => *stored = *bucket,
-        _ => {}
-    }
-}
-
-/// A counter of which nothing is stored yet.
-fn fresh(counter: &Counter) -> State {
-    match counter {
-        Counter::Fixed { window, .. } => State::Fixed(*window),
-        Counter::Window { window, .. } => State::Window(Box::new(*window)),
-        Counter::Bucket(bucket) => State::Bucket(*bucket),
-        Counter::Leases { .. } => State::Leases(Leases::default()),
     }
 }

@@ -102,8 +102,8 @@ fn limit(inquiry: &Inquiry, terms: Option<Terms>, charge: &Charge, is_shared: bo
     let lacks = told.and_then(|told| told.lacks);
     let is_it = |one: &&PlanLimit| one.limit.name == limit.name;
     let layers = terms.into_iter().flat_map(Terms::layers);
-    let of = layers.filter_map(|plan| Some((plan, plan.limits.iter().find(is_it)?)));
-    let of = of.filter(|_| !is_shared).next();
+    let mut of = layers.filter_map(|plan| Some((plan, plan.limits.iter().find(is_it)?)));
+    let of = of.find(|_| !is_shared);
     let budget = of.and_then(|(_, one)| one.budget.as_ref());
     let grant = limit.name.starts_with(GRANT);
     LimitTold {
