@@ -41,7 +41,7 @@ impl Counters {
             return Ok(Vec::new());
         }
         let is_leased = |charge: &&Charge| charge.limit.unit == Unit::Concurrency;
-        let leases: Vec<Charge> = charges.iter().filter(is_leased).cloned().collect();
+        let leases: Vec<Charge> = charges.iter().filter(is_leased).map(asking).collect();
         let counted = charges.iter().filter(|charge| !is_leased(charge));
         let counted: Vec<Charge> = counted.map(asking).collect();
         let mut of_leases = match leases.is_empty() {

@@ -4,6 +4,7 @@ use super::calls::hello;
 use crate::support::stack::{ADMIN_TOKEN, Engine, SOON, Setup, Stack, weir_binary};
 use crate::support::until;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Command, Output};
 
 const LIMITS: &str = "[
@@ -16,10 +17,10 @@ fn weir(arguments: &[&str]) -> Output {
     command.env_remove("WEIR_PEPPER").output().unwrap()
 }
 
-fn told(stack: &Stack, more: &[&str]) -> Value {
+fn told(stack: &Stack, call: &Path, more: &[&str]) -> Value {
     let server = format!("http://{}", stack.admin);
-    let call = stack.dir.path().join("call.json").display().to_string();
-    let usual = ["explain", "--server", &server, "--request", &call];
+    let call = call.to_str().unwrap();
+    let usual = ["explain", "--server", &server, "--request", call];
     let arguments = [&usual, more, &["--format", "json"]].concat();
     let done = weir(&arguments);
     let error = String::from_utf8_lossy(&done.stderr);
@@ -29,6 +30,10 @@ fn told(stack: &Stack, more: &[&str]) -> Value {
 
 #[tokio::test]
 async fn a_running_weir_explains_by_its_own_counters_and_charges_nothing() {
+    // Not in a stack's folder, where no prompt may be.
+    let folder = tempfile::tempdir().unwrap();
+    let call = folder.path().join("call.json");
+    std::fs::write(&call, hello().to_string()).unwrap();
     for engine in [Engine::Memory, Engine::Redis] {
         let stack = Stack::start(Setup {
             engine,
@@ -36,8 +41,6 @@ async fn a_running_weir_explains_by_its_own_counters_and_charges_nothing() {
             ..Setup::default()
         })
         .await;
-        let call = stack.dir.path().join("call.json");
-        std::fs::write(&call, hello().to_string()).unwrap();
         let who = ["--tenant", "acme", "--user", "ada"];
         let rpm = |told: &Value| {
             let limits = told["limits"].as_array().unwrap().iter();
@@ -49,7 +52,7 @@ async fn a_running_weir_explains_by_its_own_counters_and_charges_nothing() {
             )
         };
         for _ in 0..3 {
-            let told = told(&stack, &who);
+            let told = told(&stack, &call, &who);
             assert_eq!(rpm(&told), (json!(0), json!(2), json!(true)), "{told:#}");
             assert_eq!(told["verdict"]["decision"], "allowed");
         }
@@ -58,7 +61,7 @@ async fn a_running_weir_explains_by_its_own_counters_and_charges_nothing() {
         }
         stack.wait_for_events(2).await;
         let refused = until("both to be told of", SOON, || async {
-            let told = told(&stack, &who);
+            let told = told(&stack, &call, &who);
             (rpm(&told).0 == json!(2)).then_some(told)
         })
         .await;

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Nobody who is withdrawn calls later than this.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
@@ -445,8 +445,10 @@ async fn admin_asked(stack: &Stack, method: &str, path: &str, body: &str) -> Ans
 
 /// The id of a grant for whoever is of the tenant.
 async fn granted(stack: &Stack) -> String {
-    let until = json!({ "tenant": "acme", "unlimited": true, "until_ms": 4_000_000_000_000_u64 });
-    let answer = admin_asked(stack, "POST", "/v1/grants", &until.to_string()).await;
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+    let until_ms = in_an_hour.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let grant = json!({ "tenant": "acme", "unlimited": true, "until_ms": until_ms as u64 });
+    let answer = admin_asked(stack, "POST", "/v1/grants", &grant.to_string()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["id"].as_str().unwrap().to_owned()
 }
