@@ -171,8 +171,8 @@ impl TopUps {
 pub enum NoBudget {
     #[error("the tenant is on no plan")]
     Plan,
-    #[error("the tenant's plan has no budget or limit of this name")]
-    Unknown,
+    #[error("the tenant's plan has no budget or limit of this name; it has {0}")]
+    Unknown(String),
     #[error("{0} counts neither money nor tokens")]
     Unit(Arc<str>),
     #[error("{name} counts {unit}: the amount must be {form}")]
@@ -204,7 +204,19 @@ pub fn budget_of<'s>(
     let plan = plan.and_then(|plan| snapshot.plans.get(plan));
     let limits = &plan.ok_or(NoBudget::Plan)?.limits;
     let mut named = limits.iter().filter(|limit| *limit.limit.name == *name);
-    named.next().ok_or(NoBudget::Unknown)
+    named.next().ok_or_else(|| {
+        // Only those that can be added to.
+        let counts = |limit: &&PlanLimit| matches!(limit.limit.unit, Unit::Cost | Unit::Tokens);
+        let names: Vec<&str> = limits
+            .iter()
+            .filter(counts)
+            .map(|limit| &*limit.limit.name)
+            .collect();
+        NoBudget::Unknown(match names.is_empty() {
+            true => "none that counts money or tokens".to_owned(),
+            false => names.join(", "),
+        })
+    })
 }
 
 /// Until when something holds that is added to a budget now: until the time that was

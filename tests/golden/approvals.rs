@@ -259,7 +259,7 @@ fn what_is_added_to_a_budget_is_listed_and_taken_back() {
     for (more, error) in [
         (
             &["--budget", "yearly", "--amount", "1USD"][..],
-            "the tenant's plan has no budget or limit of this name",
+            "the tenant's plan has no budget or limit of this name; it has monthly, each",
         ),
         (
             &["--budget", "rate", "--amount", "1"],

@@ -2,7 +2,7 @@
 
 use super::limits::{self, PERIODS, RawLimit};
 use super::{MINUTE_MS, policy::Name};
-use crate::config::problem::{nearest, shown};
+use crate::config::problem::{nearest, shown, shown_bare};
 use crate::config::quantity::SPAN_MS_MAX;
 use crate::config::reader::{Fields, Item, Located};
 use crate::limits::rollover::AMOUNTS_MAX;
@@ -114,11 +114,16 @@ fn budget(item: &Item) -> Option<RawBudget> {
 
 /// An amount of the budget's unit, or a share of its amount, as 50%.
 fn rollover(item: &Item, is_cost: bool) -> Option<Located<RawRollover>> {
-    let share = match item.is_text() {
-        true => item.text().and_then(|text| share(&text)),
-        false => None,
-    };
-    if let Some(share) = share {
+    let text = item.is_text().then(|| item.text()).flatten();
+    if let Some(text) = text.as_ref()
+        && !text.value.starts_with(|first: char| first.is_ascii_digit())
+    {
+        let got = shown_bare(&text.value);
+        return item.report(format!(
+            "must be an amount, or a share of the budget's such as 50% (got {got})"
+        ));
+    }
+    if let Some(share) = text.and_then(|text| share(&text)) {
         return match (1..=100 * AMOUNTS_MAX).contains(&share.value) {
             true => Some(Located {
                 value: RawRollover::Share(share.value),

@@ -65,16 +65,19 @@ fn name_once<'r>(raw: &'r RawRule, first: &mut HashMap<&'r str, &'r RawRule>, fi
 }
 
 fn rule(raw: &RawRule, words: &Words, findings: &Findings) -> Option<Rule> {
-    let when = match &raw.when {
-        Some(text) => Some(condition(text, words, findings)?),
-        None => None,
-    };
+    let when = raw.when.as_ref();
+    let when = when.map(|text| condition(text, words, findings));
     let then: Vec<Option<Action>> = raw
         .then
         .iter()
         .map(|raw| action(raw, words, findings))
         .collect();
+    // Only once all of it has been looked at: each problem is told of.
     let then = then.into_iter().collect::<Option<Vec<_>>>()?;
+    let when = match when {
+        Some(when) => Some(when?),
+        None => None,
+    };
     let needs = when.as_ref().map(|when| facts::Needs::of(when.fields()));
     raw.is_read.then_some(())?;
     Some(Rule {

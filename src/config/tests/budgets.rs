@@ -57,7 +57,7 @@ fn a_wrong_rollover_says_what_would_be_right() {
         ),
         (
             "every: month, rollover: half",
-            "must be a whole number such as 600, 200k or 5M (got half)",
+            "must be an amount, or a share of the budget's such as 50% (got half)",
         ),
         (
             "every: month, rollover: 361",

@@ -248,6 +248,10 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("RULE", "RULE\n      - { name: rule, then: { warn: true } }", &[
         r#"31:17: plans.team.policies[1].name: plans.team.policies[0] is named "rule" already"#,
     ]),
+    ("RULE", "{ name: rule, when: model.teir == 'premium', then: { downgrade: smal } }", &[
+        "30:29: plans.team.policies[0].when: there is no model.teir; did you mean model.tier?",
+        r#"30:73: plans.team.policies[0].then.downgrade: there is no model "smal"; did you mean "small"?"#,
+    ]),
     // Actions.
     ("THEN", "{ warn: false }", &[
         "30:72: plans.team.policies[0].then.warn: must be true, or the message that the caller is told",

@@ -222,7 +222,7 @@ fn a_budget_is_looked_for_in_the_tenants_plan() {
     assert!(budget_of(&snapshot, "acme", "monthly").is_ok());
     assert_eq!(
         budget_of(&snapshot, "acme", "daily").unwrap_err(),
-        NoBudget::Unknown
+        NoBudget::Unknown("monthly".to_owned())
     );
     assert_eq!(
         budget_of(&snapshot, "globex", "monthly").unwrap_err(),
