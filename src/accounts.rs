@@ -18,7 +18,8 @@
 //! | [`withdrawals`] | what was withdrawn while the database was away, until it knows |
 //! | [`copy`] | the keys in a file, for when the database is away |
 //! | [`making`] | new keys and names |
-//! | `write`, `read`, `lasting`, `head`, `row`, `error` | the database's part |
+//! | [`lasting`] | what grants and top-ups have in common |
+//! | `write`, `read`, `head`, `row`, `error` | the database's part |
 //!
 //! Always holds:
 //! - of a key or a token only a digest is kept, and neither a row of the audit nor
@@ -45,7 +46,7 @@ pub mod granting;
 pub mod grants;
 mod head;
 pub mod key;
-mod lasting;
+pub mod lasting;
 pub mod making;
 mod read;
 mod row;
@@ -56,7 +57,6 @@ mod write;
 
 pub use error::AccountsError;
 pub use key::{NewKey, StoredKey};
-pub use lasting::LastingAsked;
 pub use read::{Listing, PAGE_KEYS_MAX};
 pub use token::{AdminToken, NewToken};
 pub use write::{Imported, KEYS_OF_ONE_TRANSACTION, Successor};

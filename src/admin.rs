@@ -10,7 +10,7 @@
 //! | `explain` | what would become of a call, and why |
 //! | `usage`, `described` | reports |
 //! | `keys`, `tokens`, `audit`, `stored` | what is kept in the ledger's database |
-//! | `approvals`, `grants`, `top_ups` | what calls ask, and what people allow |
+//! | `approvals`, `grants`, `top_ups`, `lasting` | what calls ask, and what people allow |
 //! | `withdrawn` | what is withdrawn, while the database is away too |
 //! | `alerts` | what webhooks were told, and whether one can be |
 //! | `configuration` | what weir runs on, and what another text would change |
@@ -50,6 +50,7 @@ mod grants;
 mod guard;
 mod health;
 mod keys;
+mod lasting;
 mod limits;
 mod openapi;
 mod reload;

@@ -5,7 +5,10 @@
 //! taken back.
 
 use super::error::AccountsError;
-use super::{Accounts, approvals, grants, head, row, top_ups};
+use super::grants::StoredGrant;
+use super::lasting::Lasting;
+use super::top_ups::StoredTopUp;
+use super::{Accounts, approvals, head, row};
 use crate::ledger::store::database::{Tx, Type, Value};
 use crate::policy::grants::GrantChange;
 use crate::policy::top_ups::TopUpChange;
@@ -45,18 +48,17 @@ const REQUESTS: Table = Table {
     types: &approvals::TYPES,
     live: "state = 'denied' AND denied_until_ms > ",
 };
-const GRANTS: Table = Table {
-    name: "approval_grants",
-    columns: grants::COLUMNS,
-    types: &grants::TYPES,
-    live: "revoked_at_ms IS NULL AND until_ms > ",
-};
-const TOP_UPS: Table = Table {
-    name: "budget_top_ups",
-    columns: top_ups::COLUMNS,
-    types: &top_ups::TYPES,
-    live: "revoked_at_ms IS NULL AND until_ms > ",
-};
+const GRANTS: Table = lasting::<StoredGrant>();
+const TOP_UPS: Table = lasting::<StoredTopUp>();
+
+const fn lasting<T: Lasting>() -> Table {
+    Table {
+        name: T::TABLE,
+        columns: T::COLUMNS,
+        types: T::TYPES,
+        live: "revoked_at_ms IS NULL AND until_ms > ",
+    }
+}
 
 /// What was read of a table, by the numbers of changes.
 type Read<T> = Vec<(i64, Result<T, Arc<str>>)>;
@@ -82,9 +84,9 @@ impl Accounts {
         };
         let request = |row| approvals::StoredRequest::of_row(row).map(|row| row.change());
         let requests = of.read(&mut tx, &REQUESTS, request).await?;
-        let grant = |row| grants::StoredGrant::of_row(row).map(|row| row.change());
+        let grant = |row| StoredGrant::of_row(row).map(|row| row.change());
         let grants = of.read(&mut tx, &GRANTS, grant).await?;
-        let top_up = |row| top_ups::StoredTopUp::of_row(row).map(|row| row.change());
+        let top_up = |row| StoredTopUp::of_row(row).map(|row| row.change());
         let top_ups = of.read(&mut tx, &TOP_UPS, top_up).await?;
         tx.rollback().await?;
         // What a page was too short for is read with the next one.

@@ -5,13 +5,12 @@
 
 use super::approvals::answer::{answer, to_answer};
 use super::approvals::{State, StoredRequest};
-use super::audit::{self, Deed};
 use super::error::AccountsError;
-use super::head::{self, Head};
-use super::lasting::{LastingAsked, page, room, state, take_back};
+use super::head;
+use super::lasting::{self, Lasting, room, state};
 use super::row::{self, Reader};
 use super::{Accounts, Actor};
-use crate::ledger::store::database::{Sql, Tx, Type, Value};
+use crate::ledger::store::database::{Type, Value};
 use crate::policy::grants::{Allowance, GRANTS_OF_TENANT_MAX, Grant, GrantChange};
 use crate::units::UnixMillis;
 use serde_json::json;
@@ -38,30 +37,6 @@ pub struct StoredGrant {
     pub changed: i64,
 }
 
-pub(super) const COLUMNS: &str = "id, request_id, tenant, project, environment, user_name, key_id, \
-     rule, models, allowance, amount, from_ms, until_ms, granted_at_ms, granted_by, note, \
-     revoked_at_ms, changed";
-pub(super) const TYPES: [Type; 18] = [
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Int,
-    Type::Int,
-    Type::Int,
-    Type::Int,
-    Type::Text,
-    Type::Text,
-    Type::Int,
-    Type::Int,
-];
-
 impl StoredGrant {
     /// What those who follow make of it.
     pub fn change(&self) -> GrantChange {
@@ -70,9 +45,58 @@ impl StoredGrant {
             None => GrantChange::Granted(self.grant.clone()),
         }
     }
+}
 
-    /// All of it, as it stands now: for the audit, and for whoever may see it.
-    pub fn to_json(&self, now: UnixMillis) -> serde_json::Value {
+impl Lasting for StoredGrant {
+    const NAMES: (&'static str, &'static str) = ("grant", "grants");
+    const TABLE: &'static str = "approval_grants";
+    const COLUMNS: &'static str = "id, request_id, tenant, project, environment, user_name, key_id, \
+     rule, models, allowance, amount, from_ms, until_ms, granted_at_ms, granted_by, note, \
+     revoked_at_ms, changed";
+    const TYPES: &'static [Type] = &[
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Int,
+        Type::Int,
+        Type::Int,
+        Type::Int,
+        Type::Text,
+        Type::Text,
+        Type::Int,
+        Type::Int,
+    ];
+    const DEEDS: (&'static str, &'static str) = ("grant.create", "grant.revoke");
+    const OF_TENANT_MAX: usize = GRANTS_OF_TENANT_MAX;
+
+    fn id(&self) -> &Arc<str> {
+        &self.grant.id
+    }
+
+    fn tenant(&self) -> &Arc<str> {
+        &self.grant.tenant
+    }
+
+    fn revoked_at(&self) -> Option<UnixMillis> {
+        self.revoked_at
+    }
+
+    fn revoked(&self, at: UnixMillis, changed: i64) -> Self {
+        Self {
+            revoked_at: Some(at),
+            changed,
+            ..self.clone()
+        }
+    }
+
+    fn to_json(&self, now: UnixMillis) -> serde_json::Value {
         let of = &self.grant;
         let (calls, cost_nanos) = match of.allowance {
             Allowance::Calls(calls) => (Some(calls), None),
@@ -134,8 +158,7 @@ impl StoredGrant {
         ]
     }
 
-    /// Nothing is guessed: what isn't understood must not allow more.
-    pub(super) fn of_row(row: Vec<Value>) -> Result<Self, AccountsError> {
+    fn of_row(row: Vec<Value>) -> Result<Self, AccountsError> {
         let unreadable = AccountsError::Unreadable;
         let mut row = Reader::of(row);
         let (id, request, tenant) = (row.name()?, row.text(), row.name()?);
@@ -195,15 +218,7 @@ impl Accounts {
     pub async fn grant(&self, by: Actor<'_>, new: NewGrant) -> Result<StoredGrant, AccountsError> {
         let (mut tx, mut head) = head::begin(&self.pool, by).await?;
         let tenant = &new.grant.tenant;
-        room(
-            &mut tx,
-            "approval_grants",
-            "grants",
-            tenant,
-            GRANTS_OF_TENANT_MAX,
-            by.at,
-        )
-        .await?;
+        room::<StoredGrant>(&mut tx, tenant, by.at).await?;
         if let Some(request) = &new.request {
             let before = to_answer(&mut tx, by, request).await?;
             if before.request.tenant != *tenant {
@@ -229,24 +244,7 @@ impl Accounts {
             revoked_at: None,
             changed: head.next(),
         };
-        let into = format!("approval_grants ({COLUMNS})");
-        let after = "ON CONFLICT (id) DO NOTHING RETURNING id";
-        let added = tx
-            .insert(&into, vec![stored.values()], after, &[Type::Text])
-            .await?;
-        if added.is_empty() {
-            return Err(AccountsError::Taken("grant"));
-        }
-        let deed = Deed {
-            action: "grant.create",
-            subject: &stored.grant.id,
-            tenant: Some(&stored.grant.tenant),
-            before: None,
-            after: Some(stored.to_json(by.at)),
-        };
-        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-        head.keep(&mut tx).await?;
-        tx.commit().await?;
+        lasting::keep((tx, head), by, &stored).await?;
         Ok(stored)
     }
 
@@ -255,23 +253,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Database`].
     pub async fn find_grant(&self, id: &str) -> Result<Option<StoredGrant>, AccountsError> {
-        let mut tx = self.pool.read().await?;
-        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-        let found = fetch(&mut tx, sql).await?.pop();
-        tx.rollback().await?;
-        Ok(found)
-    }
-
-    /// Grants by their ids, a page.
-    ///
-    /// # Errors
-    /// [`AccountsError::Database`].
-    pub async fn grants(&self, asked: &LastingAsked) -> Result<Vec<StoredGrant>, AccountsError> {
-        let mut tx = self.pool.read().await?;
-        let sql = page(select(&tx, ""), asked);
-        let found = fetch(&mut tx, sql).await?;
-        tx.rollback().await?;
-        Ok(found)
+        lasting::find(&self.pool, id).await
     }
 
     /// Takes a grant back; whether it wasn't before.
@@ -279,7 +261,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].
     pub async fn revoke_grant(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        revoke_in(head::begin(&self.pool, by).await?, by, id).await
+        lasting::take_back::<StoredGrant>(head::begin(&self.pool, by).await?, by, id).await
     }
 
     /// Takes back one that was taken back elsewhere before, whatever became of who did
@@ -288,47 +270,6 @@ impl Accounts {
     /// # Errors
     /// As [`Accounts::revoke_grant`].
     pub async fn revoke_grant_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        revoke_in(head::begin_late(&self.pool).await?, by, id).await
+        lasting::take_back::<StoredGrant>(head::begin_late(&self.pool).await?, by, id).await
     }
-}
-
-async fn revoke_in(
-    (mut tx, mut head): (Tx, Head),
-    by: Actor<'_>,
-    id: &str,
-) -> Result<bool, AccountsError> {
-    let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-    let old = fetch(&mut tx, sql).await?.pop();
-    let old = old.ok_or(AccountsError::Unknown("grant"))?;
-    if old.revoked_at.is_some() {
-        return Ok(false);
-    }
-    let revoked = StoredGrant {
-        revoked_at: Some(by.at),
-        changed: head.next(),
-        ..old.clone()
-    };
-    take_back(&mut tx, "approval_grants", id, by.at, revoked.changed).await?;
-    let deed = Deed {
-        action: "grant.revoke",
-        subject: id,
-        tenant: Some(&old.grant.tenant),
-        before: Some(old.to_json(by.at)),
-        after: Some(revoked.to_json(by.at)),
-    };
-    audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-    head.keep(&mut tx).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-fn select(tx: &Tx, which: &str) -> Sql {
-    tx.sql(&format!(
-        "SELECT {COLUMNS} FROM approval_grants WHERE {which}"
-    ))
-}
-
-async fn fetch(tx: &mut Tx, sql: Sql) -> Result<Vec<StoredGrant>, AccountsError> {
-    let rows = tx.fetch(sql, &TYPES).await?;
-    rows.into_iter().map(StoredGrant::of_row).collect()
 }

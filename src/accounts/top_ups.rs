@@ -3,13 +3,12 @@
 //! Always holds: rows are never changed but to take them back; what is added, and
 //! taken back, is told to the audit.
 
-use super::audit::{self, Deed};
 use super::error::AccountsError;
-use super::head::{self, Head};
-use super::lasting::{LastingAsked, page, room, state, take_back};
+use super::head;
+use super::lasting::{self, Lasting, room, state};
 use super::row::{self, Reader};
 use super::{Accounts, Actor};
-use crate::ledger::store::database::{Sql, Tx, Type, Value};
+use crate::ledger::store::database::{Type, Value};
 use crate::limits::{Dimension, Unit};
 use crate::policy::top_ups::{TOP_UPS_OF_TENANT_MAX, TopUp, TopUpChange};
 use crate::units::UnixMillis;
@@ -25,23 +24,6 @@ pub struct StoredTopUp {
     pub changed: i64,
 }
 
-pub(super) const COLUMNS: &str = "id, tenant, budget, whose, unit, amount, from_ms, until_ms, \
-     added_by, note, revoked_at_ms, changed";
-pub(super) const TYPES: [Type; 12] = [
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Int,
-    Type::Int,
-    Type::Int,
-    Type::Text,
-    Type::Text,
-    Type::Int,
-    Type::Int,
-];
-
 impl StoredTopUp {
     /// What those who follow make of it.
     pub fn change(&self) -> TopUpChange {
@@ -50,9 +32,51 @@ impl StoredTopUp {
             None => TopUpChange::Added(self.top_up.clone()),
         }
     }
+}
 
-    /// All of it, as it stands now: for the audit, and for whoever may see it.
-    pub fn to_json(&self, now: UnixMillis) -> serde_json::Value {
+impl Lasting for StoredTopUp {
+    const NAMES: (&'static str, &'static str) = ("top-up", "top-ups");
+    const TABLE: &'static str = "budget_top_ups";
+    const COLUMNS: &'static str = "id, tenant, budget, whose, unit, amount, from_ms, until_ms, \
+     added_by, note, revoked_at_ms, changed";
+    const TYPES: &'static [Type] = &[
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Int,
+        Type::Int,
+        Type::Int,
+        Type::Text,
+        Type::Text,
+        Type::Int,
+        Type::Int,
+    ];
+    const DEEDS: (&'static str, &'static str) = ("budget.top-up", "budget.revoke-top-up");
+    const OF_TENANT_MAX: usize = TOP_UPS_OF_TENANT_MAX;
+
+    fn id(&self) -> &Arc<str> {
+        &self.top_up.id
+    }
+
+    fn tenant(&self) -> &Arc<str> {
+        &self.top_up.tenant
+    }
+
+    fn revoked_at(&self) -> Option<UnixMillis> {
+        self.revoked_at
+    }
+
+    fn revoked(&self, at: UnixMillis, changed: i64) -> Self {
+        Self {
+            revoked_at: Some(at),
+            changed,
+            ..self.clone()
+        }
+    }
+
+    fn to_json(&self, now: UnixMillis) -> serde_json::Value {
         let of = &self.top_up;
         json!({
             "id": of.id,
@@ -89,8 +113,7 @@ impl StoredTopUp {
         ]
     }
 
-    /// Nothing is guessed: what isn't understood must not allow more.
-    pub(super) fn of_row(row: Vec<Value>) -> Result<Self, AccountsError> {
+    fn of_row(row: Vec<Value>) -> Result<Self, AccountsError> {
         let unreadable = AccountsError::Unreadable;
         let mut row = Reader::of(row);
         let (id, tenant, budget) = (row.name()?, row.name()?, row.name()?);
@@ -158,16 +181,7 @@ impl Accounts {
     /// [`AccountsError::Database`].
     pub async fn top_up(&self, by: Actor<'_>, new: TopUp) -> Result<StoredTopUp, AccountsError> {
         let (mut tx, mut head) = head::begin(&self.pool, by).await?;
-        let tenant = &new.tenant;
-        room(
-            &mut tx,
-            "budget_top_ups",
-            "top-ups",
-            tenant,
-            TOP_UPS_OF_TENANT_MAX,
-            by.at,
-        )
-        .await?;
+        room::<StoredTopUp>(&mut tx, &new.tenant, by.at).await?;
         let stored = StoredTopUp {
             top_up: TopUp {
                 by: by.name.into(),
@@ -176,24 +190,7 @@ impl Accounts {
             revoked_at: None,
             changed: head.next(),
         };
-        let into = format!("budget_top_ups ({COLUMNS})");
-        let after = "ON CONFLICT (id) DO NOTHING RETURNING id";
-        let added = tx
-            .insert(&into, vec![stored.values()], after, &[Type::Text])
-            .await?;
-        if added.is_empty() {
-            return Err(AccountsError::Taken("top-up"));
-        }
-        let deed = Deed {
-            action: "budget.top-up",
-            subject: &stored.top_up.id,
-            tenant: Some(&stored.top_up.tenant),
-            before: None,
-            after: Some(stored.to_json(by.at)),
-        };
-        audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-        head.keep(&mut tx).await?;
-        tx.commit().await?;
+        lasting::keep((tx, head), by, &stored).await?;
         Ok(stored)
     }
 
@@ -202,23 +199,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Database`].
     pub async fn find_top_up(&self, id: &str) -> Result<Option<StoredTopUp>, AccountsError> {
-        let mut tx = self.pool.read().await?;
-        let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-        let found = fetch(&mut tx, sql).await?.pop();
-        tx.rollback().await?;
-        Ok(found)
-    }
-
-    /// Top-ups by their ids, a page.
-    ///
-    /// # Errors
-    /// [`AccountsError::Database`].
-    pub async fn top_ups(&self, asked: &LastingAsked) -> Result<Vec<StoredTopUp>, AccountsError> {
-        let mut tx = self.pool.read().await?;
-        let sql = page(select(&tx, ""), asked);
-        let found = fetch(&mut tx, sql).await?;
-        tx.rollback().await?;
-        Ok(found)
+        lasting::find(&self.pool, id).await
     }
 
     /// Takes a top-up back; whether it wasn't before. What was used of it stays used.
@@ -226,7 +207,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Unknown`], [`AccountsError::Database`].
     pub async fn revoke_top_up(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        revoke_in(head::begin(&self.pool, by).await?, by, id).await
+        lasting::take_back::<StoredTopUp>(head::begin(&self.pool, by).await?, by, id).await
     }
 
     /// Takes back one that was taken back elsewhere before, whatever became of who did
@@ -235,47 +216,6 @@ impl Accounts {
     /// # Errors
     /// As [`Accounts::revoke_top_up`].
     pub async fn revoke_top_up_late(&self, by: Actor<'_>, id: &str) -> Result<bool, AccountsError> {
-        revoke_in(head::begin_late(&self.pool).await?, by, id).await
+        lasting::take_back::<StoredTopUp>(head::begin_late(&self.pool).await?, by, id).await
     }
-}
-
-async fn revoke_in(
-    (mut tx, mut head): (Tx, Head),
-    by: Actor<'_>,
-    id: &str,
-) -> Result<bool, AccountsError> {
-    let sql = select(&tx, "id = ").bind(Value::Text(id.to_owned()));
-    let old = fetch(&mut tx, sql).await?.pop();
-    let old = old.ok_or(AccountsError::Unknown("top-up"))?;
-    if old.revoked_at.is_some() {
-        return Ok(false);
-    }
-    let revoked = StoredTopUp {
-        revoked_at: Some(by.at),
-        changed: head.next(),
-        ..old.clone()
-    };
-    take_back(&mut tx, "budget_top_ups", id, by.at, revoked.changed).await?;
-    let deed = Deed {
-        action: "budget.revoke-top-up",
-        subject: id,
-        tenant: Some(&old.top_up.tenant),
-        before: Some(old.to_json(by.at)),
-        after: Some(revoked.to_json(by.at)),
-    };
-    audit::append(&mut tx, &mut head, by, vec![deed]).await?;
-    head.keep(&mut tx).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-fn select(tx: &Tx, which: &str) -> Sql {
-    tx.sql(&format!(
-        "SELECT {COLUMNS} FROM budget_top_ups WHERE {which}"
-    ))
-}
-
-async fn fetch(tx: &mut Tx, sql: Sql) -> Result<Vec<StoredTopUp>, AccountsError> {
-    let rows = tx.fetch(sql, &TYPES).await?;
-    rows.into_iter().map(StoredTopUp::of_row).collect()
 }

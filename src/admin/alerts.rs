@@ -1,7 +1,7 @@
 //! `/v1/alerts`: what others than callers were told of, and whether that arrived.
 
 use super::AdminState;
-use super::answer::{Answer, Parameters, Told, Wrong, read};
+use super::answer::{Answer, Parameters, Told, Wrong, next_after, read};
 use super::approvals::{ROWS, shown};
 use super::caller::Caller;
 use super::stored::Change;
@@ -123,9 +123,7 @@ pub(super) async fn list(
         .accounts
         .with(|accounts| async move { accounts.alerts(&asked).await });
     let mut rows = rows.await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().map(|row| row.place());
+    let next = next_after(&mut rows, limit, |row| row.place());
     if caller.role.tenant().is_some() {
         // Where an operator's webhooks are is none of a tenant's business.
         let deliveries = rows.iter_mut().flat_map(|row| &mut row.deliveries);
@@ -134,9 +132,7 @@ pub(super) async fn list(
     let alerts = rows.iter().map(|row| shown(row.to_json()));
     Ok(Told(AlertPage {
         alerts: alerts.collect::<Result<_, _>>()?,
-        next: last
-            .filter(|_| more)
-            .map(|(at, id)| format!("{}.{id}", at.0)),
+        next: next.map(|(at, id)| format!("{}.{id}", at.0)),
     }))
 }
 

@@ -46,6 +46,18 @@ pub(super) struct Error {
     problems: Vec<WrongPlace>,
 }
 
+/// Of rows that one more was asked for than a page has: cuts them to the page, and
+/// says where the next one begins after; `None`: this is the last.
+pub(super) fn next_after<T, P>(
+    rows: &mut Vec<T>,
+    limit: usize,
+    place: impl Fn(&T) -> P,
+) -> Option<P> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more).map(place)
+}
+
 impl Wrong {
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self {

@@ -4,11 +4,12 @@
 //! says that a tenant's admin may.
 
 use super::AdminState;
-use super::answer::{Answer, Parameters, Told, Wrong, read};
+use super::answer::{Answer, Parameters, Told, Wrong, next_after, read};
 use super::caller::Caller;
 use super::grants::GrantShown;
 use crate::accounts::approvals::{Asked, PAGE_ROWS_MAX, State as Standing, StoredRequest};
 use crate::accounts::granting::{self, Breadth, DENIED_FOR, Terms, WrongTerms};
+use crate::accounts::lasting::Lasting;
 use crate::accounts::{Actor, making};
 use crate::policy::grants::Approver;
 use crate::units::UnixMillis;
@@ -153,13 +154,11 @@ pub(super) async fn list(
         .accounts
         .with(|accounts| async move { accounts.approvals(&asked).await });
     let mut rows = rows.await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().map(|row| row.request.id.to_string());
+    let next = next_after(&mut rows, limit, |row| row.request.id.to_string());
     let approvals = rows.iter().map(|row| shown(row.to_json()));
     Ok(Told(ApprovalPage {
         approvals: approvals.collect::<Result<_, _>>()?,
-        next: last.filter(|_| more),
+        next,
     }))
 }
 

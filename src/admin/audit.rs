@@ -1,7 +1,7 @@
 //! `/v1/audit`: who did what, in the order in which it was done.
 
 use super::AdminState;
-use super::answer::{Answer, Parameters, Told, Wrong};
+use super::answer::{Answer, Parameters, Told, Wrong, next_after};
 use super::caller::Caller;
 use crate::accounts::audit::{Asked, Entry, PAGE_ROWS_MAX};
 use axum::Extension;
@@ -94,11 +94,9 @@ pub(super) async fn list(
         .accounts
         .with(|accounts| async move { accounts.audit(&asked).await });
     let mut rows = rows.await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().map(|row| row.place.sequence);
+    let next = next_after(&mut rows, limit, |row| row.place.sequence);
     Ok(Told(Deeds {
         deeds: rows.iter().map(Deed::from).collect(),
-        next: last.filter(|_| more),
+        next,
     }))
 }

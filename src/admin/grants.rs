@@ -1,15 +1,16 @@
 //! `/v1/grants`: what people have allowed beyond rules.
 
 use super::AdminState;
-use super::answer::{Answer, Parameters, Told, Wrong, read};
-use super::approvals::{ROWS, shown};
+use super::answer::{Answer, Told, Wrong, read};
+use super::approvals::shown;
 use super::caller::Caller;
+use super::lasting::page;
 use super::tokens::Revoked;
 use super::withdrawn::{Kind, withdrawn};
-use crate::accounts::approvals::PAGE_ROWS_MAX;
 use crate::accounts::granting::{self, Terms, Whom};
 use crate::accounts::grants::StoredGrant;
-use crate::accounts::{Actor, LastingAsked, making};
+use crate::accounts::lasting::Lasting;
+use crate::accounts::{Actor, making};
 use crate::units::UnixMillis;
 use axum::Extension;
 use axum::body::Bytes;
@@ -85,24 +86,6 @@ pub(super) struct FreeGrantWanted {
     note: Option<String>,
 }
 
-/// What is asked of grants, and of top-ups.
-pub(super) fn asked(
-    state: &AdminState,
-    caller: &Caller,
-    query: Option<&str>,
-) -> Result<(LastingAsked, usize), Wrong> {
-    let parameters = Parameters::read(query, &["tenant", "all", "after", "limit"])?;
-    let limit = parameters.limit(ROWS, PAGE_ROWS_MAX - 1)?;
-    let asked = LastingAsked {
-        after: parameters.get("after").map(Arc::from),
-        tenant: caller.narrowed(parameters.get("tenant"))?,
-        all: parameters.flag("all")?,
-        now: state.access.now(),
-        limit: limit + 1,
-    };
-    Ok((asked, limit))
-}
-
 /// A page of grants, by id; to a tenant-admin those of the tenant.
 #[utoipa::path(
     get, path = "/v1/grants",
@@ -119,20 +102,8 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Answer<GrantPage> {
-    let (asked, limit) = asked(&state, &caller, query.as_deref())?;
-    let now = asked.now;
-    let rows = state
-        .accounts
-        .with(|accounts| async move { accounts.grants(&asked).await });
-    let mut rows = rows.await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().map(|row| row.grant.id.to_string());
-    let grants = rows.iter().map(|row| shown(row.to_json(now)));
-    Ok(Told(GrantPage {
-        grants: grants.collect::<Result<_, _>>()?,
-        next: last.filter(|_| more),
-    }))
+    let (grants, next) = page::<StoredGrant, _>(&state, &caller, query.as_deref()).await?;
+    Ok(Told(GrantPage { grants, next }))
 }
 
 /// A grant.

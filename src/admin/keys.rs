@@ -4,7 +4,7 @@
 mod wanted;
 
 use super::AdminState;
-use super::answer::{Answer, Parameters, Told, Wrong, read};
+use super::answer::{Answer, Parameters, Told, Wrong, next_after, read};
 use super::caller::Caller;
 use super::tokens::Revoked;
 use super::withdrawn::{Kind, withdrawn};
@@ -155,16 +155,14 @@ pub(super) async fn list(
         .accounts
         .with(|accounts| async move { accounts.list(&listing).await });
     let mut keys = keys.await?;
-    let more = keys.len() > limit;
-    keys.truncate(limit);
-    let last = keys.last().map(|key| key.id.to_string());
+    let next = next_after(&mut keys, limit, |key| key.id.to_string());
     let now = state.access.now();
     Ok(Told(KeyPage {
         keys: keys
             .iter()
             .map(|key| StoredKeyShown::of(key, now))
             .collect(),
-        next: last.filter(|_| more),
+        next,
     }))
 }
 

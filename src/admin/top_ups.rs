@@ -5,10 +5,12 @@ use super::AdminState;
 use super::answer::{Answer, Told, Wrong, read};
 use super::approvals::shown;
 use super::caller::Caller;
-use super::grants::asked;
+use super::lasting::page;
 use super::tokens::Revoked;
 use super::withdrawn::{Kind, withdrawn};
 use crate::accounts::granting::{self, Addition};
+use crate::accounts::lasting::Lasting;
+use crate::accounts::top_ups::StoredTopUp;
 use crate::accounts::{Actor, making};
 use crate::limits::{Dimension, Unit};
 use crate::policy::top_ups::{NoBudget, budget_of, fitting};
@@ -95,20 +97,8 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Answer<TopUpPage> {
-    let (asked, limit) = asked(&state, &caller, query.as_deref())?;
-    let now = asked.now;
-    let rows = state
-        .accounts
-        .with(|accounts| async move { accounts.top_ups(&asked).await });
-    let mut rows = rows.await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().map(|row| row.top_up.id.to_string());
-    let top_ups = rows.iter().map(|row| shown(row.to_json(now)));
-    Ok(Told(TopUpPage {
-        top_ups: top_ups.collect::<Result<_, _>>()?,
-        next: last.filter(|_| more),
-    }))
+    let (top_ups, next) = page::<StoredTopUp, _>(&state, &caller, query.as_deref()).await?;
+    Ok(Told(TopUpPage { top_ups, next }))
 }
 
 /// Adds to a budget, until a time.

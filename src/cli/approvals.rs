@@ -10,6 +10,7 @@ pub(super) mod answer;
 mod look;
 
 use super::keys::stored::{Where, nobody_listens};
+use super::lasting::LastingArgs;
 use super::terms::Lasting;
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ enum ApprovalsCommand {
     /// List what waits for an answer, or was answered.
     List(ListArgs),
     /// List grants.
-    Grants(GrantsArgs),
+    Grants(LastingArgs),
     /// Grant what was asked, or something that nobody asked for.
     Grant(Box<GrantArgs>),
     /// Deny what was asked: it can't be asked for again for a while.
@@ -53,18 +54,6 @@ enum Listed {
     Granted,
     Denied,
     All,
-}
-
-#[derive(Debug, clap::Args)]
-struct GrantsArgs {
-    #[command(flatten)]
-    at: Where,
-    /// Only this tenant's.
-    #[arg(long, value_name = "NAME")]
-    tenant: Option<String>,
-    /// Those too that have ended or were revoked.
-    #[arg(long)]
-    all: bool,
 }
 
 /// For whom, how much, until when.

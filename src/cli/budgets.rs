@@ -4,10 +4,12 @@
 use super::approvals::answer::{Kind, said, take_back};
 use super::approvals::ended;
 use super::keys::stored::{Format, Where, actor, block_on, hint, now};
-use super::terms::{Amount, Lasting, all, amount, at, print, usd, word};
-use crate::accounts::approvals::PAGE_ROWS_MAX;
+use super::lasting::{self, LastingArgs};
+use super::terms::{Amount, Lasting, amount, at, print, usd, word};
 use crate::accounts::granting::{self, Addition};
-use crate::accounts::{Actor, LastingAsked, making};
+use crate::accounts::lasting::Lasting as _;
+use crate::accounts::top_ups::StoredTopUp;
+use crate::accounts::{Actor, making};
 use crate::limits::{Dimension, Unit};
 use crate::policy::top_ups::{budget_of, fitting};
 use anyhow::anyhow;
@@ -27,23 +29,11 @@ pub struct BudgetsArgs {
 #[derive(Debug, clap::Subcommand)]
 enum BudgetsCommand {
     /// List what was added to budgets.
-    ListTopUps(ListArgs),
+    ListTopUps(LastingArgs),
     /// Add to a budget, until a time.
     TopUp(Box<TopUpArgs>),
     /// Take back what was added: it counts nowhere a few seconds later.
     RevokeTopUp(RevokeArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ListArgs {
-    #[command(flatten)]
-    at: Where,
-    /// Only this tenant's.
-    #[arg(long, value_name = "NAME")]
-    tenant: Option<String>,
-    /// Those too that have ended or were revoked.
-    #[arg(long)]
-    all: bool,
 }
 
 /// How much, to what, until when.
@@ -220,33 +210,8 @@ fn how_much(row: &Value) -> String {
     }
 }
 
-fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let rows = match args.at.server.opened()? {
-        Some(server) => {
-            let ended = args.all.then_some("true");
-            let parameters = [("tenant", args.tenant.as_deref()), ("all", ended)];
-            all(&server, "/v1/budgets/top-ups", "top_ups", &parameters)?
-        }
-        None => block_on(async {
-            let accounts = args.at.open_to_read().await?.accounts;
-            let mut asked = LastingAsked {
-                after: None,
-                tenant: args.tenant.as_deref().map(Arc::from),
-                all: args.all,
-                now: now(),
-                limit: PAGE_ROWS_MAX,
-            };
-            let mut rows = Vec::new();
-            loop {
-                let page = accounts.top_ups(&asked).await?;
-                let Some(last) = page.last() else { break };
-                asked.after = Some(Arc::clone(&last.top_up.id));
-                rows.extend(page.iter().map(|row| row.to_json(asked.now)));
-            }
-            accounts.close().await;
-            anyhow::Ok(rows)
-        })?,
-    };
+fn list(args: &LastingArgs) -> anyhow::Result<()> {
+    let rows = lasting::rows::<StoredTopUp>(args, "/v1/budgets/top-ups", "top_ups")?;
     let head = [
         "ID", "STATE", "TENANT", "BUDGET", "OF", "AMOUNT", "UNTIL", "BY", "NOTE",
     ];

@@ -8,8 +8,10 @@ use weir::accounts::approvals::{
     Asked, KEPT_FOR, PAGE_ROWS_MAX, State, StoredRequest, WAITING_OF_TENANT_MAX,
 };
 use weir::accounts::audit;
-use weir::accounts::grants::NewGrant;
-use weir::accounts::{Accounts, AccountsError, Actor, LastingAsked};
+use weir::accounts::grants::{NewGrant, StoredGrant};
+use weir::accounts::lasting::LastingAsked;
+use weir::accounts::top_ups::StoredTopUp;
+use weir::accounts::{Accounts, AccountsError, Actor};
 use weir::identity::Principal;
 use weir::limits::{Dimension, Unit};
 use weir::policy::grants::{
@@ -341,7 +343,10 @@ async fn grants_are_made_without_a_request_and_taken_back(kept: Kept) {
     let after = kept.all_of(before.upto).await;
     assert_eq!(after.grants, [GrantChange::Revoked("grt_a".into())]);
     let ids = |all, now| async move {
-        let found = accounts.grants(&lasting(all, now)).await.unwrap();
+        let found = accounts
+            .lasting::<StoredGrant>(&lasting(all, now))
+            .await
+            .unwrap();
         found
             .iter()
             .map(|one| one.grant.id.to_string())
@@ -388,21 +393,28 @@ async fn top_ups_come_back_as_they_were_and_are_taken_back(kept: Kept) {
     );
     assert_eq!(
         accounts
-            .top_ups(&lasting(false, 2_000))
+            .lasting::<StoredTopUp>(&lasting(false, 2_000))
             .await
             .unwrap()
             .len(),
         1
     );
     assert_eq!(
-        accounts.top_ups(&lasting(true, 2_000)).await.unwrap().len(),
+        accounts
+            .lasting::<StoredTopUp>(&lasting(true, 2_000))
+            .await
+            .unwrap()
+            .len(),
         2
     );
     let of_globex = LastingAsked {
         tenant: Some("globex".into()),
         ..lasting(true, 2_000)
     };
-    assert_eq!(accounts.top_ups(&of_globex).await.unwrap(), []);
+    assert_eq!(
+        accounts.lasting::<StoredTopUp>(&of_globex).await.unwrap(),
+        []
+    );
 }
 
 async fn followers_have_what_holds_and_then_what_changes(kept: Kept) {
@@ -636,7 +648,7 @@ async fn lists_go_page_by_page(kept: Kept) {
     let (mut page, mut ids) = (lasting(false, 1_000), Vec::new());
     page.limit = 3;
     loop {
-        let found = kept.accounts.grants(&page).await.unwrap();
+        let found = kept.accounts.lasting::<StoredGrant>(&page).await.unwrap();
         let Some(last) = found.last() else { break };
         page.after = Some(Arc::clone(&last.grant.id));
         ids.extend(found.into_iter().map(|one| one.grant.id));

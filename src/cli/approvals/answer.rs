@@ -3,6 +3,7 @@
 use super::look::{allows, whom};
 use super::{DenyArgs, GrantArgs, RevokeArgs};
 use crate::accounts::granting::{self, Breadth, DENIED_FOR, Terms, Whom, WrongTerms};
+use crate::accounts::lasting::Lasting as _;
 use crate::accounts::{Actor, making};
 use crate::cli::keys::change::Announcing;
 use crate::cli::keys::stored::{Format, Where, actor, block_on, hint, now};

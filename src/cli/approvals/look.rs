@@ -1,9 +1,10 @@
 //! `weir approvals list` and `grants`.
 
-use super::{GrantsArgs, ListArgs, Listed};
-use crate::accounts::LastingAsked;
+use super::{ListArgs, Listed};
 use crate::accounts::approvals::{Asked, PAGE_ROWS_MAX, State};
+use crate::accounts::grants::StoredGrant;
 use crate::cli::keys::stored::{block_on, now};
+use crate::cli::lasting::{self, LastingArgs};
 use crate::cli::terms::{all, at, print, usd, word};
 use clap::ValueEnum;
 use serde_json::Value;
@@ -83,33 +84,8 @@ fn who(row: &Value) -> String {
     }
 }
 
-pub fn grants(args: &GrantsArgs) -> anyhow::Result<()> {
-    let rows = match args.at.server.opened()? {
-        Some(server) => {
-            let ended = args.all.then_some("true");
-            let parameters = [("tenant", args.tenant.as_deref()), ("all", ended)];
-            all(&server, "/v1/grants", "grants", &parameters)?
-        }
-        None => block_on(async {
-            let accounts = args.at.open_to_read().await?.accounts;
-            let mut asked = LastingAsked {
-                after: None,
-                tenant: args.tenant.as_deref().map(Arc::from),
-                all: args.all,
-                now: now(),
-                limit: PAGE_ROWS_MAX,
-            };
-            let mut rows = Vec::new();
-            loop {
-                let page = accounts.grants(&asked).await?;
-                let Some(last) = page.last() else { break };
-                asked.after = Some(Arc::clone(&last.grant.id));
-                rows.extend(page.iter().map(|row| row.to_json(asked.now)));
-            }
-            accounts.close().await;
-            anyhow::Ok(rows)
-        })?,
-    };
+pub fn grants(args: &LastingArgs) -> anyhow::Result<()> {
+    let rows = lasting::rows::<StoredGrant>(args, "/v1/grants", "grants")?;
     let head = [
         "ID", "STATE", "TENANT", "FOR", "RULE", "MODELS", "ALLOWS", "UNTIL", "BY",
     ];
