@@ -169,11 +169,6 @@ impl Exchange {
         matches!(self.state, State::Over)
     }
 
-    /// Whether it is held back, and its client awaits a reply.
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting(_))
-    }
-
     /// Whether something is open that nobody else will end.
     pub fn owes_settlement(&self) -> bool {
         matches!(

@@ -160,6 +160,10 @@ impl ExplainArgs {
         let by = self.caller.whom()?;
         let question = Question::new(by.clone(), &self.path, self.headers()?, self.address, body);
         let offline = Offline::of(policy(path, outside)?)?;
+        let tenant = self.caller.tenant.as_deref();
+        if let Some(unknown) = tenant.and_then(|tenant| offline.unknown(tenant)) {
+            eprintln!("note: {unknown}");
+        }
         let told = offline.explain(&by, question, &state)?;
         serde_json::to_value(&told).context("the explanation can't be written")
     }

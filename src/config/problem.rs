@@ -286,6 +286,13 @@ pub fn looks_like_key(text: &str) -> bool {
         || (text.starts_with("sk-") && text.len() >= PROVIDER_KEY_BYTES_MIN)
 }
 
+/// The end of a problem's words, where one of these is nearly what was written.
+pub fn did_you_mean<'c>(written: &str, candidates: impl Iterator<Item = &'c str>) -> String {
+    let near = nearest(written, candidates);
+    near.map(|name| format!("; did you mean {}?", shown(name)))
+        .unwrap_or_default()
+}
+
 /// The candidate nearest to what was written, if it is near enough to be meant.
 pub fn nearest<'c>(written: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if written.len() > SHOWN_CHARS_MAX {

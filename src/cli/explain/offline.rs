@@ -4,6 +4,7 @@
 use crate::app;
 use crate::config::Config;
 use crate::config::cases::{GrantGiven, State};
+use crate::config::problem::{did_you_mean, shown};
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
 use crate::driver::clock::Clock;
@@ -99,6 +100,16 @@ impl Offline {
             anyhow::Ok(())
         })?;
         Ok(inquiry.explanation())
+    }
+
+    /// What is wrong with a tenant's name, where nobody of that name is on a plan.
+    pub fn unknown(&self, tenant: &str) -> Option<String> {
+        if self.snapshot.plan_of(tenant).is_some() {
+            return None;
+        }
+        let known = self.snapshot.tenants.keys().map(|name| &**name);
+        let meant = did_you_mean(tenant, known);
+        Some(format!("there is no tenant {}{meant}", shown(tenant)))
     }
 
     fn has_limit(&self, name: &str) -> bool {

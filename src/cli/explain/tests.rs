@@ -207,6 +207,11 @@ fn what_is_wrong_is_said() {
         let error = weir(&site, more).unwrap_err();
         assert!(error.contains(expected), "{more:?}: {error}");
     }
+    let config = policy(Path::new(&site.path("weir.yaml")), &Process).unwrap();
+    let offline = Offline::of(config).unwrap();
+    let unknown = "there is no tenant \"acm\"; did you mean \"acme\"?";
+    assert_eq!(offline.unknown("acm").as_deref(), Some(unknown));
+    assert_eq!(offline.unknown("acme"), None);
     let told = json(&site, &["--tenant", "globex"]);
     assert_eq!(told["verdict"]["is"], json!(["no_plan"]));
 }

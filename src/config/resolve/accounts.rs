@@ -3,7 +3,7 @@
 use super::plans::Policy;
 use super::{ledger, own_limits};
 use crate::config::Outside;
-use crate::config::problem::{At, Findings, looks_like_key, nearest, shown};
+use crate::config::problem::{At, Findings, did_you_mean, looks_like_key, shown};
 use crate::config::raw::{self, Raw, RawKey, RawTenant};
 use crate::config::reader::Located;
 use crate::config::secret::{Secret, SecretSource, read_pepper};
@@ -288,14 +288,10 @@ fn unknown<'c>(
     known: impl Iterator<Item = &'c str>,
     findings: &Findings,
 ) {
-    let hint = if findings.is_full() {
-        None
-    } else {
-        nearest(&named.value, known)
+    let hint = match findings.is_full() {
+        true => String::new(),
+        false => did_you_mean(&named.value, known),
     };
-    let hint = hint
-        .map(|name| format!("; did you mean {}?", shown(name)))
-        .unwrap_or_default();
     let text = format!("there is no {what} {}{hint}", shown(&named.value));
     findings.problem(&named.at, text);
 }

@@ -1,7 +1,7 @@
 //! Plans that extend plans.
 
 use super::limits;
-use crate::config::problem::{Findings, nearest, shown};
+use crate::config::problem::{Findings, did_you_mean, shown};
 use crate::config::raw::RawPlan;
 use crate::config::raw::budgets::RawBudget;
 use crate::config::raw::limits::RawLimit;
@@ -131,9 +131,7 @@ fn merged<'r, T>(
 
 /// Reports that there is no such plan.
 pub fn unknown_plan(named: &Located<Arc<str>>, plans: &Plans, findings: &Findings) {
-    let hint = nearest(&named.value, plans.keys().copied())
-        .map(|name| format!("; did you mean {}?", shown(name)))
-        .unwrap_or_default();
+    let hint = did_you_mean(&named.value, plans.keys().copied());
     let text = format!("there is no plan {}{hint}", shown(&named.value));
     findings.problem(&named.at, text);
 }

@@ -6,7 +6,7 @@ pub use told::{name_once, warn_of_small};
 
 use super::own_limits;
 use super::rules::{self, Words};
-use crate::config::problem::{At, Findings, nearest, shown};
+use crate::config::problem::{At, Findings, did_you_mean, shown};
 use crate::config::quantity::AsSpan;
 use crate::config::raw::limits::{
     AlgorithmWord, Anchor, PeriodWord, RawLimit, RawWhen, StartsWord,
@@ -179,9 +179,7 @@ fn condition(text: &Located<String>, known: &Known, findings: &Findings) -> Opti
 
 /// Reports that there is no such thing.
 pub fn unknown(what: &str, name: &Located<Arc<str>>, known: &HashSet<&str>, findings: &Findings) {
-    let hint = nearest(&name.value, known.iter().copied())
-        .map(|name| format!("; did you mean {}?", shown(name)))
-        .unwrap_or_default();
+    let hint = did_you_mean(&name.value, known.iter().copied());
     let text = format!("there is no {what} {}{hint}", shown(&name.value));
     findings.problem(&name.at, text);
 }
@@ -351,9 +349,7 @@ pub fn zone_of(written: &Located<String>, findings: &Findings) -> Option<TimeZon
         return Some(zone);
     }
     let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
-    let hint = nearest(&written.value, names.iter().map(String::as_str))
-        .map(|name| format!("; did you mean {}?", shown(name)))
-        .unwrap_or_default();
+    let hint = did_you_mean(&written.value, names.iter().map(String::as_str));
     let text = format!(
         "must be an IANA time zone such as Europe/Berlin (got {}){hint}",
         shown(&written.value)
