@@ -209,17 +209,8 @@ async fn keys_outlive_the_database_and_weir_up_to_their_bound() {
     until_status(&stack, &kept, 200).await;
     assert!(keys(&stack, &["revoke", &gone_id]).ok);
     until_status(&stack, &gone, 401).await;
-    // What has changed is in the copy a moment later.
-    let copy = stack.ledger().join("keys.recent");
-    let all = stack.ledger().join("keys.all");
-    until("the copy to know both", SOON, || async {
-        let recent = fs::read(&copy).unwrap_or_default();
-        let has = |bytes: &[u8], id: &str| bytes.windows(id.len()).any(|w| w == id.as_bytes());
-        let known =
-            |id: &str| has(&recent, id) || fs::read(&all).is_ok_and(|bytes| has(&bytes, id));
-        (known(&kept_id) && known(&gone_id)).then_some(())
-    })
-    .await;
+    let copies = ["keys.recent", "keys.all"].map(|name| stack.ledger().join(name));
+    until_copied(&stack, &[&kept_id, &gone_id]).await;
     // The last writes may still be on their way.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     server.kill();
@@ -229,7 +220,8 @@ async fn keys_outlive_the_database_and_weir_up_to_their_bound() {
     stack.restart_weir().await;
     assert_eq!(call(&stack, &kept).await.status, 200, "from the copy");
     assert_eq!(call(&stack, &gone).await.status, 401);
-    let copied: Vec<u8> = [fs::read(&all), fs::read(&copy)]
+    let copied: Vec<u8> = copies
+        .map(fs::read)
         .into_iter()
         .flat_map(Result::unwrap)
         .collect();
@@ -388,11 +380,10 @@ async fn a_key_is_withdrawn_while_the_database_is_away_by_the_counter_store() {
     })
     .await;
     let (key, id) = made(&stack, &["--tenant", "acme"]);
-    let (other, _) = made(&stack, &["--tenant", "acme"]);
+    let (other, other_id) = made(&stack, &["--tenant", "acme"]);
     until_status(&stack, &key, 200).await;
     until_status(&stack, &other, 200).await;
-    // The copy knows them a moment later.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    until_copied(&stack, &[&id, &other_id]).await;
     server.kill();
     let said = keys(&stack, &["revoke", &id]);
     let revoked = Instant::now();
@@ -423,6 +414,20 @@ async fn a_key_is_withdrawn_while_the_database_is_away_by_the_counter_store() {
 async fn until_told(stack: &Stack, id: &str, by: &str) {
     until(&format!("{id} is revoked"), SOON, || async {
         keys(stack, &["show", id]).out.contains(by).then_some(())
+    })
+    .await;
+}
+
+/// Waits until a weir that starts without the database knows what has these ids: what
+/// has changed is in its copies a moment later.
+async fn until_copied(stack: &Stack, ids: &[&str]) {
+    let copies = ["keys.recent", "keys.all", "allowed"].map(|name| stack.ledger().join(name));
+    until("the copies to know all", SOON, || async {
+        let read = copies.iter().map(|copy| fs::read(copy).unwrap_or_default());
+        let read: Vec<Vec<u8>> = read.collect();
+        let has = |bytes: &Vec<u8>, id: &str| bytes.windows(id.len()).any(|w| w == id.as_bytes());
+        let known = |id: &&str| read.iter().any(|bytes| has(bytes, id));
+        ids.iter().all(known).then_some(())
     })
     .await;
 }
@@ -461,11 +466,11 @@ async fn a_key_that_is_withdrawn_while_the_database_is_away_stays_so() {
     let (mut stack, _secrets) = sharing(&url, "").await;
     let (key, id) = made(&stack, &["--tenant", "acme"]);
     let (other, other_id) = made(&stack, &["--tenant", "acme"]);
-    let grant = format!("/v1/grants/{}", granted(&stack).await);
+    let grant = granted(&stack).await;
     until_status(&stack, &key, 200).await;
     until_status(&stack, &other, 200).await;
-    // The copy knows them a moment later.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    until_copied(&stack, &[&id, &other_id, grant.as_str()]).await;
+    let grant = format!("/v1/grants/{grant}");
     server.kill();
     let answer = admin(&stack, "DELETE", "/v1/keys/nobody").await;
     assert_eq!(answer.status, 503, "nobody can tell: {answer:?}");
