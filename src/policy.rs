@@ -36,6 +36,9 @@ use crate::units::UnixMillis;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// What has a name that the operator chose. Each call looks several of them up.
+pub type ByName<T> = HashMap<Arc<str>, T, ahash::RandomState>;
+
 /// Everything that judging a call needs, besides the call.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -43,21 +46,21 @@ pub struct Snapshot {
     /// How callers are known; the first that knows one counts.
     pub sources: Sources,
     /// The plan that each tenant is on, and what stands below it.
-    pub tenants: Arc<HashMap<Arc<str>, Tenant>>,
+    pub tenants: Arc<ByName<Tenant>>,
     /// That of tenants that aren't among them.
     pub default_plan: Option<Arc<str>>,
     /// Limits that keys have besides their plan's, by the name that the keys know
     /// them by. A key whose limits aren't here may not call.
-    pub own_limits: Arc<HashMap<Arc<str>, Arc<[PlanLimit]>>>,
-    pub models: Arc<HashMap<Arc<str>, Arc<Model>>>,
+    pub own_limits: Arc<ByName<Arc<[PlanLimit]>>>,
+    pub models: Arc<ByName<Arc<Model>>>,
     /// Names behind which a model is chosen; none is a model's own.
-    pub virtual_models: Arc<HashMap<Arc<str>, Arc<choice::VirtualModel>>>,
+    pub virtual_models: Arc<ByName<Arc<choice::VirtualModel>>>,
     /// Headers of requests that conditions see, in lower case.
     pub condition_headers: Arc<[Arc<str>]>,
     /// Limits whose counters tenants share.
     pub shared: Arc<[PlanLimit]>,
     /// Every plan that a principal may name.
-    pub plans: Arc<HashMap<Arc<str>, Arc<Plan>>>,
+    pub plans: Arc<ByName<Arc<Plan>>>,
     /// What holds for calls by where they go; the first that fits counts.
     pub routes: Arc<[route::Route]>,
     /// The rules of the rate limit service, which know nothing of the above.

@@ -14,6 +14,10 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+/// The most entries that are compared with each other: more, up to a million tenants,
+/// are hashed.
+const SCANNED_MAX: usize = 16;
+
 /// The longest address or file name.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -89,23 +93,31 @@ impl<'a> Item<'a> {
             Value::Null => return Some(Vec::new()),
             other => return self.report(format!("must be a mapping (got {})", other.kind())),
         };
-        // A file may have a million tenants.
-        let hasher = ahash::RandomState::new();
-        let mut first: HashMap<&str, &Entry, _> =
-            HashMap::with_capacity_and_hasher(entries.len(), hasher);
-        let mut distinct = Vec::with_capacity(entries.len());
+        let mut distinct: Vec<&Entry> = Vec::with_capacity(entries.len());
+        let mut hashed = (entries.len() > SCANNED_MAX)
+            .then(|| HashMap::with_capacity_and_hasher(entries.len(), ahash::RandomState::new()));
         for entry in entries {
-            if let Some(earlier) = first.get(entry.key.as_str()) {
-                let line = earlier.key_place.map_or(0, |place| place.line);
-                let at = self.key_at(entry);
-                self.findings
-                    .problem(&at, format!("is given twice (first in line {line})"));
-            } else {
-                first.insert(&entry.key, entry);
-                distinct.push(entry);
+            let key = entry.key.as_str();
+            let first = match &mut hashed {
+                Some(hashed) => hashed.insert(key, entry),
+                None => distinct.iter().find(|first| first.key == key).copied(),
+            };
+            match (first, &mut hashed) {
+                (None, _) => distinct.push(entry),
+                (Some(first), None) => self.twice(entry, first),
+                (Some(first), Some(hashed)) => {
+                    self.twice(entry, first);
+                    hashed.insert(key, first);
+                }
             }
         }
         Some(distinct)
+    }
+
+    fn twice(&self, entry: &Entry, first: &Entry) {
+        let line = first.key_place.map_or(0, |place| place.line);
+        let text = format!("is given twice (first in line {line})");
+        self.findings.problem(&self.key_at(entry), text);
     }
 
     fn key_at(&self, entry: &Entry) -> At {

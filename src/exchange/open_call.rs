@@ -16,6 +16,9 @@ use crate::units::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
+/// Room for most calls, which is never moved while it fills.
+const JSON_BYTES: usize = 1_024;
+
 /// An admitted call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenCall {
@@ -135,8 +138,11 @@ impl OpenCall {
     }
 
     pub fn to_json(&self) -> String {
+        let mut json = Vec::with_capacity(JSON_BYTES);
         // Names and numbers always serialise; an empty text reads back as none.
-        serde_json::to_string(self).unwrap_or_default()
+        let written = serde_json::to_writer(&mut json, self);
+        let text = written.ok().and_then(|()| String::from_utf8(json).ok());
+        text.unwrap_or_default()
     }
 
     /// Reads what [`OpenCall::to_json`] wrote; `None` where it is anything else.

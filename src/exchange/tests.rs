@@ -122,7 +122,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
     };
     let mut snapshot = Snapshot {
         keys,
-        tenants: Arc::new([("acme".into(), "team".into())].into()),
+        tenants: Arc::new([("acme".into(), "team".into())].into_iter().collect()),
         ..Snapshot::default()
     };
     Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));

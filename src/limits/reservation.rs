@@ -6,7 +6,7 @@
 
 use super::{Limit, Unit};
 use crate::units::{Millis, UnixMillis};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 /// A hold's name, made by weir, never the client's: a UUIDv7.
@@ -302,11 +302,19 @@ pub enum Settled {
 pub fn counter_id(limit: &str, values: &[&str]) -> String {
     let values_len: usize = values.iter().map(|value| value.len() + 4).sum();
     let mut id = String::with_capacity(limit.len() + 4 + values_len);
-    for part in std::iter::once(&limit).chain(values) {
-        // Writing to a String can't fail.
-        let _ = write!(id, "{}:{part},", part.len());
-    }
+    write_counter_id(&mut id, limit, values);
     id
+}
+
+/// Writes the same into room that is there: a call has one for each of its limits.
+pub fn write_counter_id(id: &mut String, limit: &str, values: &[&str]) {
+    let mut digits = itoa::Buffer::new();
+    for part in std::iter::once(&limit).chain(values) {
+        id.push_str(digits.format(part.len()));
+        id.push(':');
+        id.push_str(part);
+        id.push(',');
+    }
 }
 
 /// The limit's name and the scope values that [`counter_id`] was given; `None`

@@ -5,7 +5,7 @@ use super::facts::{Facts, Named};
 use super::{Estimate, Model};
 use crate::expressions::condition::Condition;
 use crate::identity::Principal;
-use crate::limits::reservation::counter_id;
+use crate::limits::reservation::write_counter_id;
 use crate::limits::{Charge, Dimension, Limit, Scope};
 use crate::protocol::Endpoint;
 use std::sync::Arc;
@@ -82,35 +82,58 @@ impl When {
 pub fn charges<'p>(limits: impl IntoIterator<Item = &'p PlanLimit>, facts: &Facts) -> Vec<Charge> {
     let limits = limits.into_iter();
     let applying = limits.filter(|limit| limit.when.holds_for(facts));
-    applying.map(|limit| charge(limit, facts.call)).collect()
+    let mut naming = Naming::of(facts.call);
+    applying.map(|limit| charge(limit, &mut naming)).collect()
 }
 
-fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, call: Call) -> Charge {
-    let amount = call.estimate.of(limit.unit);
+fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, naming: &mut Naming) -> Charge {
+    let amount = naming.call.estimate.of(limit.unit);
     Charge {
         limit: Arc::clone(limit),
-        counter: counter(limit, call).into(),
+        counter: naming.counter(limit),
         amount,
         room: match hard {
-            true => call.most.of(limit.unit),
+            true => naming.call.most.of(limit.unit),
             false => amount,
         },
     }
 }
 
-pub(super) fn counter(limit: &Limit, call: Call) -> String {
-    // Most limits are of these, and need no list.
-    match limit.scope {
-        Scope::TENANT => counter_id(&limit.name, &[&call.who.tenant]),
-        Scope::USER => counter_id(&limit.name, &[&call.who.tenant, &call.who.user_or_key()]),
-        scope => {
-            let user = call.who.user_or_key();
-            let values: Vec<&str> = scope
-                .dimensions()
-                .map(|dimension| value(dimension, call, &user))
-                .collect();
-            counter_id(&limit.name, &values)
+/// Names a call's counters. What several of them need is made once.
+pub(super) struct Naming<'c> {
+    call: Call<'c>,
+    /// [`Principal::user_or_key`]; empty until it is needed.
+    user: String,
+    /// The name that is being written.
+    id: String,
+}
+
+impl<'c> Naming<'c> {
+    pub fn of(call: Call<'c>) -> Self {
+        Self {
+            call,
+            user: String::new(),
+            id: String::new(),
         }
+    }
+
+    pub fn counter(&mut self, limit: &Limit) -> Arc<str> {
+        let Self { call, user, id } = self;
+        if user.is_empty() && limit.scope.has(Dimension::User) {
+            *user = call.who.user_or_key();
+        }
+        id.clear();
+        // Most limits are of these, and need no list.
+        match limit.scope {
+            Scope::TENANT => write_counter_id(id, &limit.name, &[&call.who.tenant]),
+            Scope::USER => write_counter_id(id, &limit.name, &[&call.who.tenant, user]),
+            scope => {
+                let dimensions = scope.dimensions();
+                let values = dimensions.map(|dimension| value(dimension, *call, user));
+                write_counter_id(id, &limit.name, &values.collect::<Vec<_>>());
+            }
+        }
+        id.as_str().into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which counters the calls of a tenant are charged to, to be looked at.
 
 use super::budget::Budget;
-use super::limit::{counter, value};
+use super::limit::{Naming, value};
 use super::terms::WITHIN_PROJECT;
 use super::{Call, Estimate, Model, PlanLimit, Snapshot};
 use crate::identity::Principal;
@@ -245,7 +245,7 @@ fn of_limit(
         .map(|(_, _, call)| Counted {
             limit: Arc::clone(&limit.limit),
             budget: limit.budget.clone(),
-            counter: counter(&limit.limit, call).into(),
+            counter: Naming::of(call).counter(&limit.limit),
             of: of(&limit.limit, call),
         })
         .collect()

@@ -7,7 +7,7 @@
 
 use super::plan::{OutputRule, Plan};
 use super::rule::Rules;
-use super::{Model, PlanLimit, Snapshot};
+use super::{ByName, Model, PlanLimit, Snapshot};
 use crate::identity::Principal;
 use crate::protocol::Endpoint;
 use std::collections::HashMap;
@@ -33,15 +33,15 @@ pub struct Tenant {
 pub struct Narrower {
     pub tenant: Option<Arc<Plan>>,
     pub projects: HashMap<Arc<str>, Project>,
-    pub environments: HashMap<Arc<str>, Arc<Plan>>,
-    pub users: HashMap<Arc<str>, Arc<Plan>>,
+    pub environments: ByName<Arc<Plan>>,
+    pub users: ByName<Arc<Plan>>,
 }
 
 /// What stands below a tenant's plan for one of its projects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Project {
     pub plan: Option<Arc<Plan>>,
-    pub environments: HashMap<Arc<str>, Arc<Plan>>,
+    pub environments: ByName<Arc<Plan>>,
 }
 
 /// What applies to a caller, the widest first.

@@ -163,18 +163,20 @@ impl ModelRatio {
 /// for `claude`), and what follows begins another word or is its version
 /// (`llama3`, `o1-mini`, but not `gpt-4o` for `gpt-4`).
 pub(super) fn names(model: &str, begins: &str) -> bool {
-    let is_word = |character: char| character.is_ascii_alphanumeric();
-    let ends_in_digit = begins.ends_with(|character: char| character.is_ascii_digit());
-    let model = model.to_ascii_lowercase();
-    model.match_indices(begins).any(|(at, _)| {
-        let before = model.get(..at).unwrap_or_default();
-        let behind = model.get(at + begins.len()..).unwrap_or_default();
-        let goes_on = |character: char| match ends_in_digit {
-            true => is_word(character),
-            false => character.is_ascii_alphabetic(),
-        };
-        !before.ends_with(is_word) && !behind.starts_with(goes_on)
-    })
+    let (model, begins) = (model.as_bytes(), begins.as_bytes());
+    let ends_in_digit = begins.last().is_some_and(u8::is_ascii_digit);
+    let goes_on = |byte: &u8| match ends_in_digit {
+        true => byte.is_ascii_alphanumeric(),
+        false => byte.is_ascii_alphabetic(),
+    };
+    let is_word = |at: usize| {
+        let (before, rest) = model.split_at(at);
+        let behind = rest.get(begins.len());
+        !before.last().is_some_and(u8::is_ascii_alphanumeric) && !behind.is_some_and(goes_on)
+    };
+    // Each call asks this of several names: nothing is allocated.
+    let mut parts = model.windows(begins.len().max(1)).enumerate();
+    parts.any(|(at, part)| part.eq_ignore_ascii_case(begins) && is_word(at))
 }
 
 #[cfg(test)]

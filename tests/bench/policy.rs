@@ -128,6 +128,8 @@ fn load(text: &str) -> anyhow::Result<Config> {
 struct Side {
     snapshot: Arc<Snapshot>,
     counters: Memory,
+    /// Of the process, as in a server.
+    learned: Learned,
     calls: u64,
 }
 
@@ -136,6 +138,7 @@ impl Side {
         Ok(Self {
             snapshot: Arc::new(load(&file(plan, 1))?.snapshot),
             counters: Memory::default(),
+            learned: Learned::default(),
             calls: 0,
         })
     }
@@ -198,7 +201,7 @@ impl Side {
             Role::Full,
             settings,
             Arc::clone(&self.snapshot),
-            Learned::default(),
+            self.learned.clone(),
             HoldId::new(now, &random),
             Counting::unbounded(),
         )

@@ -219,7 +219,7 @@ fn with_budgets(before: &Snapshot) -> Snapshot {
         ..Plan::default()
     };
     Snapshot {
-        plans: Arc::new([("p".into(), Arc::new(plan))].into()),
+        plans: Arc::new([("p".into(), Arc::new(plan))].into_iter().collect()),
         ..before.clone()
     }
 }

@@ -4,14 +4,14 @@ use crate::accounts::withdrawals::Withdrawals;
 use crate::config::keys::OwnLimits;
 use crate::driver::Driver;
 use crate::identity::{Change, KeyTable};
-use crate::policy::{PlanLimit, Snapshot};
-use std::collections::{HashMap, HashSet};
+use crate::policy::{ByName, PlanLimit, Snapshot};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// So many texts of limits that no key has any more may be kept.
 const TEXTS_SPARE: usize = 1_024;
 
-type Resolved = HashMap<Arc<str>, Arc<[PlanLimit]>>;
+type Resolved = ByName<Arc<[PlanLimit]>>;
 
 /// All stored keys are these, but for what was withdrawn: whoever withdraws one tells
 /// of it first and takes it out of the snapshot then, so it is in neither.
@@ -142,7 +142,8 @@ mod tests {
         before.own_limits = Arc::new(
             [("identity.keys file", 1), ("of nobody", 2)]
                 .map(|(name, _)| (name.into(), [].into()))
-                .into(),
+                .into_iter()
+                .collect(),
         );
         let stored = [
             key("a", 2, Some(LIMITS)),

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Outside};
 use crate::exchange::UsageEvent;
-use crate::policy::Model;
+use crate::policy::{ByName, Model};
 use crate::pricing::catalogue::CATALOGUE_BYTES_MAX;
 use crate::pricing::{Catalogue, ModelPrice, names};
 use anyhow::{Context, anyhow, bail};
@@ -20,7 +20,7 @@ pub(super) struct Prices {
 
 enum From {
     /// By the name that calls ask for.
-    Config(HashMap<Arc<str>, Arc<Model>>),
+    Config(ByName<Arc<Model>>),
     File {
         file: Catalogue,
         /// Who else there is that serves models.
@@ -82,7 +82,7 @@ impl Prices {
 }
 
 /// The price of a model that somebody else serves by now is not the call's.
-fn of_config(models: &HashMap<Arc<str>, Arc<Model>>, names: &Names) -> Option<Arc<ModelPrice>> {
+fn of_config(models: &ByName<Arc<Model>>, names: &Names) -> Option<Arc<ModelPrice>> {
     let model = models.get(names.model.as_ref()?)?;
     match (&model.provider, &names.provider) {
         (Some(now), Some(then)) if now != then => None,

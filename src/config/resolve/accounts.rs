@@ -10,20 +10,21 @@ use crate::config::secret::{Secret, SecretSource, read_pepper};
 use crate::identity::source::Source;
 use crate::identity::table::{Account, Key};
 use crate::identity::{KeyDigest, KeyRing, KeyTable, Peppers};
-use crate::policy::{PlanLimit, Sources, Tenant};
+use crate::policy::{ByName, PlanLimit, Sources, Tenant};
+use ahash::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Each tenant's plan, where it names one that exists.
-pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>>;
+pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>, RandomState>;
 
 /// The keys, and each tenant's plan.
 pub struct Accounts {
     pub keys: KeyRing,
     pub sources: Sources,
-    pub tenants: HashMap<Arc<str>, Tenant>,
+    pub tenants: ByName<Tenant>,
     pub default_plan: Option<Arc<str>>,
-    pub own_limits: HashMap<Arc<str>, Arc<[PlanLimit]>>,
+    pub own_limits: ByName<Arc<[PlanLimit]>>,
 }
 
 /// `None` after a problem. `policy` is `None` after one of its own.
@@ -58,7 +59,6 @@ pub fn accounts(
     let (peppers, plan_of) = (peppers?, plan_of);
     // Doubles have been reported, with the place of the first.
     let table = KeyTable::of(written?).ok()?;
-    let tenants = plan_of.into_iter();
     Some(Accounts {
         sources: sources?,
         keys: KeyRing {
@@ -68,17 +68,23 @@ pub fn accounts(
         },
         default_plan: default_plan?,
         own_limits: own_limits?,
-        tenants: tenants
-            .map(|(name, plan)| {
-                let below = policy.and_then(|policy| policy.narrower.get(name));
-                let tenant = Tenant {
-                    plan: plan?,
-                    narrower: below.cloned(),
-                };
-                Some((Arc::clone(name), tenant))
-            })
-            .collect::<Option<_>>()?,
+        tenants: on_plans(plan_of, policy)?,
     })
+}
+
+/// `None` where the plan of one isn't known.
+fn on_plans(plan_of: PlanOf, policy: Option<&Policy>) -> Option<ByName<Tenant>> {
+    // Room for all at once: there may be a million.
+    let mut tenants = ByName::with_capacity_and_hasher(plan_of.len(), RandomState::new());
+    for (name, plan) in plan_of {
+        let below = policy.and_then(|policy| policy.narrower.get(name));
+        let tenant = Tenant {
+            plan: plan?,
+            narrower: below.cloned(),
+        };
+        tenants.insert(Arc::clone(name), tenant);
+    }
+    Some(tenants)
 }
 
 /// Reports that there is no key, be it for ever or as yet.
@@ -155,7 +161,7 @@ fn peppers(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Pepp
 
 fn tenants<'r>(raw: &'r Raw, findings: &Findings) -> PlanOf<'r> {
     let Some(tenants) = &raw.tenants else {
-        return PlanOf::new();
+        return PlanOf::default();
     };
     if tenants.value.is_empty() {
         findings.problem(&tenants.at, "must have at least one tenant");

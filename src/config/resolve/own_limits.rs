@@ -9,7 +9,7 @@ use crate::config::raw::RawKey;
 use crate::config::raw::limits::RawLimit;
 use crate::config::reader::Located;
 use crate::limits::{CHARGES_MAX, Dimension, Limit};
-use crate::policy::{Model, PlanLimit};
+use crate::policy::{ByName, Model, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub fn of_keys(
     policy: Option<&Policy>,
     plan_of: &PlanOf,
     findings: &Findings,
-) -> Option<HashMap<Arc<str>, Arc<[PlanLimit]>>> {
+) -> Option<ByName<Arc<[PlanLimit]>>> {
     let models: Option<Vec<Model>> = policy.map(|policy| {
         let models = policy.models.values();
         models.map(|model| Model::clone(model)).collect()
@@ -98,7 +98,7 @@ pub fn of_keys(
         models: models.as_deref(),
         told_prices: &HashSet::new(),
     };
-    let mut all = Some(HashMap::new());
+    let mut all = Some(ByName::default());
     for key in keys {
         let Some(written) = &key.attributes.limits else {
             continue;

@@ -17,16 +17,16 @@ use crate::limits::CHARGES_MAX;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
-use crate::policy::{Entitlements, Guardrails, Model, Plan, PlanLimit};
+use crate::policy::{ByName, Entitlements, Guardrails, Model, Plan, PlanLimit};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What calls may name, and what tenants may use.
 pub struct Policy {
-    pub models: HashMap<Arc<str>, Arc<Model>>,
-    pub virtual_models: HashMap<Arc<str>, Arc<VirtualModel>>,
-    pub plans: HashMap<Arc<str>, Arc<Plan>>,
+    pub models: ByName<Arc<Model>>,
+    pub virtual_models: ByName<Arc<VirtualModel>>,
+    pub plans: ByName<Arc<Plan>>,
     /// Limits whose counters tenants share.
     pub shared: Vec<PlanLimit>,
     /// What stands below the plans of tenants.
@@ -112,12 +112,12 @@ fn all(
     by_name: &Plans,
     unbounded: &[String],
     ground: &Ground,
-) -> Option<HashMap<Arc<str>, Arc<Plan>>> {
+) -> Option<ByName<Arc<Plan>>> {
     let findings = ground.findings;
     let written = raw.plans.as_ref().map_or(&[][..], |plans| &plans.value);
     let used = used(raw);
     let below = tenants::plans_named(raw);
-    let mut plans = HashMap::new();
+    let mut plans = ByName::default();
     let mut whole = true;
     for raw in written {
         let chain = Chain::of(raw, by_name, findings);
@@ -155,7 +155,7 @@ fn used(raw: &Raw) -> HashSet<&str> {
 
 /// The names that some plan has limits and budgets under: what conditions beside
 /// the plans may speak of.
-fn all_names(plans: &HashMap<Arc<str>, Arc<Plan>>) -> Names {
+fn all_names(plans: &ByName<Arc<Plan>>) -> Names {
     let all = || plans.values().flat_map(|plan| &plan.limits);
     let mut limits: Vec<Arc<str>> = Vec::new();
     let mut budgets: Vec<Arc<str>> = Vec::new();

@@ -10,7 +10,7 @@ use crate::config::raw::tenants::{RawBelow, RawNarrow, RawProject, RawTenant};
 use crate::limits::{CHARGES_MAX, Dimension, Limit, Scope};
 use crate::policy::rule::Rules;
 use crate::policy::terms::{Narrower, Project};
-use crate::policy::{Plan, PlanLimit};
+use crate::policy::{ByName, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub const PREFIXES: [&str; 5] = [
     USER.prefix,
 ];
 
-type Resolved = HashMap<Arc<str>, Arc<Plan>>;
+type Resolved = ByName<Arc<Plan>>;
 
 /// What builds the plans below.
 struct Builder<'a, 'r> {

@@ -5,9 +5,10 @@ use super::rules::{Words, condition};
 use crate::config::problem::Findings;
 use crate::config::raw::RawModel;
 use crate::config::raw::policy::RawWay;
+use crate::policy::ByName;
 use crate::policy::choice::{VirtualModel, Way};
 use crate::policy::facts::Needs;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// All virtual models; `None` after a problem.
@@ -15,7 +16,7 @@ pub fn virtual_models(
     raw: &[RawModel],
     words: &Words,
     findings: &Findings,
-) -> Option<HashMap<Arc<str>, Arc<VirtualModel>>> {
+) -> Option<ByName<Arc<VirtualModel>>> {
     let written = raw
         .iter()
         .filter_map(|raw| Some((raw, raw.choose.as_ref()?)));

@@ -3,9 +3,8 @@
 use super::named;
 use super::plans::of_plan;
 use crate::policy::terms::{Narrower, Project};
-use crate::policy::{Plan, Snapshot};
+use crate::policy::{ByName, Plan, Snapshot};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The most tenants that are told of, by name.
@@ -53,6 +52,6 @@ fn own(plan: Option<&Arc<Plan>>) -> Map<String, Value> {
     }
 }
 
-fn of_plans(plans: &HashMap<Arc<str>, Arc<Plan>>) -> Value {
+fn of_plans(plans: &ByName<Arc<Plan>>) -> Value {
     named(plans.iter().map(|(name, plan)| (&**name, of_plan(plan))))
 }

@@ -36,8 +36,8 @@ fn counting(counters: Counters) -> Arc<Driver> {
     };
     let snapshot = Snapshot {
         sources: Sources([Source::Anonymous(caller)].into()),
-        tenants: Arc::new([("acme".into(), "team".into())].into()),
-        plans: Arc::new([("team".into(), Arc::new(plan))].into()),
+        tenants: Arc::new([("acme".into(), "team".into())].into_iter().collect()),
+        plans: Arc::new([("team".into(), Arc::new(plan))].into_iter().collect()),
         ..Snapshot::default()
     };
     let settings = Settings {

@@ -49,7 +49,8 @@ fn step_of(key: impl FnOnce(&mut Key), environment: Option<&str>, from: Option<&
             ("too many", own(most + 1)),
         ]
         .map(|(name, limits)| (name.into(), limits))
-        .into(),
+        .into_iter()
+        .collect(),
     );
     let hold = HoldId::new(NOW, &[7; 10]);
     let (learned, counting) = (Learned::default(), Counting::unbounded());

@@ -83,10 +83,10 @@ fn each_unit_charges_its_own() {
             when: When::default(),
             budget: None,
         };
-        let soft = charge(&limit, call(&who, &model));
+        let soft = charge(&limit, &mut Naming::of(call(&who, &model)));
         assert_eq!((soft.amount, soft.wanted()), (amount, amount), "{unit:?}");
         limit.hard = true;
-        let hard = charge(&limit, call(&who, &model));
+        let hard = charge(&limit, &mut Naming::of(call(&who, &model)));
         assert_eq!((hard.amount, hard.wanted()), (amount, most), "{unit:?}");
     }
 }
@@ -97,25 +97,25 @@ fn calls_that_agree_in_all_dimensions_share_a_counter() {
     let (big, small) = (model("big", Some("t")), model("small", None));
     let id = |dimensions: &[Dimension], who, model| {
         let scope = Scope::of(dimensions.iter().copied());
-        counter(&limit(scope, Unit::Requests), call(who, model))
+        Naming::of(call(who, model)).counter(&limit(scope, Unit::Requests))
     };
     use Dimension::{Endpoint, Environment, Key, Model, Project, Provider, Tenant, Tier, User};
-    assert_eq!(id(&[Tenant], &ada, &big), "1:l,4:acme,");
-    assert_eq!(id(&[User], &ada, &big), "1:l,4:acme,8:user=ada,");
-    assert_eq!(id(&[User], &nobody, &big), "1:l,4:acme,6:key=k1,");
-    assert_eq!(id(&[Key, Model], &ada, &big), "1:l,4:acme,2:k1,3:big,");
+    assert_eq!(&*id(&[Tenant], &ada, &big), "1:l,4:acme,");
+    assert_eq!(&*id(&[User], &ada, &big), "1:l,4:acme,8:user=ada,");
+    assert_eq!(&*id(&[User], &nobody, &big), "1:l,4:acme,6:key=k1,");
+    assert_eq!(&*id(&[Key, Model], &ada, &big), "1:l,4:acme,2:k1,3:big,");
     assert_eq!(
-        id(&[Project, Environment], &ada, &big),
+        &*id(&[Project, Environment], &ada, &big),
         "1:l,4:acme,1:p,4:prod,"
     );
-    assert_eq!(id(&[Project], &nobody, &big), "1:l,4:acme,0:,");
-    assert_eq!(id(&[Tier], &ada, &big), "1:l,1:t,");
-    assert_eq!(id(&[Tier], &ada, &small), "1:l,0:,");
+    assert_eq!(&*id(&[Project], &nobody, &big), "1:l,4:acme,0:,");
+    assert_eq!(&*id(&[Tier], &ada, &big), "1:l,1:t,");
+    assert_eq!(&*id(&[Tier], &ada, &small), "1:l,0:,");
     assert_eq!(
-        id(&[Endpoint, Provider], &ada, &small),
+        &*id(&[Endpoint, Provider], &ada, &small),
         "1:l,15:/v1/completions,6:openai,"
     );
-    assert_eq!(id(&[], &ada, &big), "1:l,");
+    assert_eq!(&*id(&[], &ada, &big), "1:l,");
 }
 
 #[test]

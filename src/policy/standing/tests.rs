@@ -85,7 +85,7 @@ fn snapshot() -> Snapshot {
             configured: Arc::new(keys.unwrap()),
             ..KeyRing::default()
         },
-        tenants: Arc::new(tenants.into()),
+        tenants: Arc::new(tenants.into_iter().collect()),
         shared: [limit("upstream", &[Dimension::Provider], When::default())].into(),
         ..Snapshot::default()
     };
@@ -301,7 +301,8 @@ fn the_limits_of_what_stands_below_a_plan_are_listed_for_those_they_apply_to() {
             ("bob".into(), below("bob", vec![of_user(9)])),
             ("eve".into(), below("eve", vec![of_user(11)])),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
         ..Narrower::default()
     };
     let tenant = Tenant {

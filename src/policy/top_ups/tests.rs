@@ -215,8 +215,8 @@ fn a_budget_is_looked_for_in_the_tenants_plan() {
         ..Plan::default()
     };
     let mut snapshot = Snapshot {
-        plans: Arc::new([("p".into(), Arc::new(plan))].into()),
-        tenants: Arc::new([("acme".into(), "p".into())].into()),
+        plans: Arc::new([("p".into(), Arc::new(plan))].into_iter().collect()),
+        tenants: Arc::new([("acme".into(), "p".into())].into_iter().collect()),
         ..Snapshot::default()
     };
     assert!(budget_of(&snapshot, "acme", "monthly").is_ok());

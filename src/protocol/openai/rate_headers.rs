@@ -5,6 +5,7 @@
 
 use crate::protocol::denial::RateStanding;
 use crate::protocol::rate_headers::Standings;
+use std::fmt::{self, Write};
 
 /// The headers of a unit: its limit, what remains of it, when it is whole again.
 pub type Names = [&'static str; 3];
@@ -19,6 +20,9 @@ pub const TOKENS: Names = [
     "x-ratelimit-remaining-tokens",
     "x-ratelimit-reset-tokens",
 ];
+
+/// Room for any duration that is told: of a thousand years.
+const DURATION_BYTES: usize = 24;
 
 pub fn render(standings: &Standings) -> Vec<(&'static str, String)> {
     let units = [(REQUESTS, standings.requests), (TOKENS, standings.tokens)];
@@ -42,30 +46,43 @@ fn of_unit(
 /// A duration as OpenAI writes it: whole units from hours down to seconds with
 /// up to three decimals, or milliseconds below one second.
 pub fn duration(ms: u64) -> String {
+    let mut text = String::with_capacity(DURATION_BYTES);
+    // Writing to a String can't fail.
+    let _ = write_duration(&mut text, ms);
+    text
+}
+
+fn write_duration(text: &mut String, ms: u64) -> fmt::Result {
     if ms < 1_000 {
-        return format!("{ms}ms");
+        return write!(text, "{ms}ms");
     }
     let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
-    let mut text = String::new();
     if hours > 0 {
-        text.push_str(&format!("{hours}h"));
+        write!(text, "{hours}h")?;
     }
     if hours > 0 || minutes > 0 {
-        text.push_str(&format!("{minutes}m"));
+        write!(text, "{minutes}m")?;
     }
-    text.push_str(&seconds(ms % 60_000));
+    write_seconds(text, ms % 60_000)?;
     text.push('s');
-    text
+    Ok(())
 }
 
 /// Seconds with as many decimals as they need, at most three.
 pub fn seconds(ms: u64) -> String {
+    let mut text = String::with_capacity(DURATION_BYTES);
+    let _ = write_seconds(&mut text, ms);
+    text
+}
+
+fn write_seconds(text: &mut String, ms: u64) -> fmt::Result {
     let (whole, rest) = (ms / 1_000, ms % 1_000);
-    if rest == 0 {
-        return whole.to_string();
+    write!(text, "{whole}")?;
+    if rest > 0 {
+        write!(text, ".{rest:03}")?;
+        text.truncate(text.trim_end_matches('0').len());
     }
-    let text = format!("{whole}.{rest:03}");
-    text.trim_end_matches('0').to_owned()
+    Ok(())
 }
 
 #[cfg(test)]

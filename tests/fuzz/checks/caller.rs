@@ -204,8 +204,8 @@ fn snapshot() -> &'static Snapshot {
                 ..KeyRing::default()
             },
             sources: Sources(sources().into()),
-            tenants: Arc::new(tenants.into()),
-            plans: Arc::new([("team".into(), Arc::new(plan))].into()),
+            tenants: Arc::new(tenants.into_iter().collect()),
+            plans: Arc::new([("team".into(), Arc::new(plan))].into_iter().collect()),
             ..Snapshot::default()
         }
     })

@@ -39,7 +39,7 @@ fn snapshot(limits: Vec<PlanLimit>, shared: Vec<PlanLimit>) -> Snapshot {
     let tenants = [("acme", "team"), ("globex", "free")];
     let tenants = tenants.map(|(tenant, plan)| (tenant.into(), Tenant::from(plan)));
     let mut snapshot = Snapshot {
-        tenants: Arc::new(tenants.into()),
+        tenants: Arc::new(tenants.into_iter().collect()),
         shared: shared.into(),
         ..Snapshot::default()
     };
@@ -382,7 +382,9 @@ fn limits_below_a_plan_are_asked_for_by_those_they_apply_to() {
             },
         )]
         .into(),
-        users: [("ada".into(), below("ada", of("user:b", &[by[0], by[2]])))].into(),
+        users: [("ada".into(), below("ada", of("user:b", &[by[0], by[2]])))]
+            .into_iter()
+            .collect(),
         ..Narrower::default()
     };
     let mut snapshot = snapshot(Vec::new(), Vec::new());
