@@ -4,6 +4,10 @@
 //! on with the next field, so that all problems come at once. Each field is
 //! reported at most once: `None` of a required field says nothing more.
 
+mod fields;
+
+pub use fields::Fields;
+
 use super::name::name_fault;
 use super::problem::{At, Findings, Path, nearest, shown, shown_bare};
 use super::quantity::{self, AsDollars, AsPerMille, AsSize, AsSpan, QuantityError};
@@ -33,15 +37,6 @@ pub struct Located<T> {
 pub struct Item<'a> {
     node: &'a Node,
     pub at: At,
-    findings: &'a Findings,
-}
-
-/// The fields of a mapping whose names are fixed.
-pub struct Fields<'a> {
-    pub at: At,
-    found: Vec<(&'static str, Item<'a>)>,
-    /// Fields that an unknown one was taken for: not reported as missing too.
-    meant: Vec<&'static str>,
     findings: &'a Findings,
 }
 
@@ -163,24 +158,20 @@ impl<'a> Item<'a> {
     }
 
     /// The entries of a mapping whose names the operator chose.
-    pub fn named(&self) -> Option<Vec<(Located<Arc<str>>, Item<'a>)>> {
-        let entries = self.distinct_entries()?;
-        let mut named = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let at = self.key_at(entry);
-            match name_fault(&entry.key) {
-                Some(fault) => self.findings.problem(&at, format!("the name {fault}")),
-                None => {
-                    let item = self.below(&entry.node, at.path.clone());
-                    let name = Located {
-                        value: Arc::from(entry.key.as_str()),
-                        at,
-                    };
-                    named.push((name, item));
-                }
+    pub fn named(&self) -> Option<impl Iterator<Item = (Located<Arc<str>>, Item<'a>)> + use<'a>> {
+        let entries = self.distinct_entries()?.into_iter();
+        let whole = self.clone();
+        // One at a time: a file may have a million tenants.
+        Some(entries.filter_map(move |entry| {
+            let at = whole.key_at(entry);
+            if let Some(fault) = name_fault(&entry.key) {
+                whole.findings.problem(&at, format!("the name {fault}"));
+                return None;
             }
-        }
-        Some(named)
+            let item = whole.below(&entry.node, at.path.clone());
+            let value = Arc::from(entry.key.as_str());
+            Some((Located { value, at }, item))
+        }))
     }
 
     pub fn list(&self) -> Option<Vec<Item<'a>>> {
@@ -357,55 +348,5 @@ impl<'a> Item<'a> {
             Err(QuantityError::Other) => format!("must be {what}"),
         };
         self.report(format!("{wrong} (got {got})"))
-    }
-}
-
-impl<'a> Fields<'a> {
-    /// A field that may be left out; `null` counts as left out.
-    pub fn optional(&self, name: &str) -> Option<Item<'a>> {
-        self.present(name).filter(|item| !item.is_null())
-    }
-
-    /// A field that is there, if only as `name:` with nothing behind it.
-    pub fn present(&self, name: &str) -> Option<Item<'a>> {
-        self.found
-            .iter()
-            .find(|(found, _)| *found == name)
-            .map(|(_, item)| item.clone())
-    }
-
-    /// A field that must be there; `what` says what for.
-    pub fn required(&self, name: &'static str, what: &str) -> Option<Item<'a>> {
-        let item = self.optional(name);
-        if item.is_none() && !self.meant.contains(&name) {
-            let place = self
-                .present(name)
-                .map_or(self.at.place, |item| item.at.place);
-            let at = At {
-                place,
-                path: self.at.path.field(name),
-            };
-            self.findings.problem(&at, format!("is required: {what}"));
-        }
-        item
-    }
-
-    /// The one of several kinds that is set. None or several is reported.
-    pub fn one_kind(&self, kinds: &[&'static str]) -> Option<(&'static str, Item<'a>)> {
-        let mut set = self.found.iter().filter(|(name, _)| kinds.contains(name));
-        match (set.next(), set.next()) {
-            (Some((name, item)), None) => Some((name, item.clone())),
-            (Some(_), Some((_, second))) => second.report(format!(
-                "only one of {} may be set, and another stands before this one",
-                kinds.join(", ")
-            )),
-            (None, _) => {
-                if !self.meant.iter().any(|name| kinds.contains(name)) {
-                    self.findings
-                        .problem(&self.at, format!("must have one of {}", kinds.join(", ")));
-                }
-                None
-            }
-        }
     }
 }

@@ -409,8 +409,8 @@ mod tests {
         Arc::new(Reservation {
             hold: hold(n),
             slot: "acme".into(),
-            charges: vec![Charge::new(limit, "c", 50)],
-            shared: Vec::new(),
+            charges: vec![Charge::new(limit, "c", 50)].into(),
+            shared: Arc::default(),
             hold_ttl: Millis(1_000),
             lease_ttl: Millis(1_000),
             context: "".into(),

@@ -8,10 +8,8 @@ use std::sync::Arc;
 /// What of a call are leases, that nothing refuses.
 pub(super) fn leases_of(call: &Reservation) -> Reservation {
     let mut leases = call.unrefused();
-    leases
-        .charges
-        .retain(|charge| charge.limit.unit == Unit::Concurrency);
-    leases.shared = Vec::new();
+    leases.retain(|charge| charge.limit.unit == Unit::Concurrency);
+    leases.shared = Arc::default();
     (leases.hold_ttl, leases.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
     leases
 }
@@ -47,8 +45,8 @@ pub(super) fn one_charge(
     Reservation {
         hold,
         slot: Arc::clone(slot),
-        charges: vec![Charge::new(Arc::new(limit.shadowed()), counter, amount)],
-        shared: Vec::new(),
+        charges: [Charge::new(Arc::new(limit.shadowed()), counter, amount)].into(),
+        shared: Arc::default(),
         hold_ttl: HOLD_TTL_MAX,
         lease_ttl: HOLD_TTL_MAX,
         context: "".into(),

@@ -270,8 +270,8 @@ mod tests {
         Reservation {
             hold: HoldId::new(UnixMillis(1), &[1; 10]),
             slot: slot.into(),
-            charges,
-            shared,
+            charges: charges.into(),
+            shared: shared.into(),
             hold_ttl: Millis(60_000),
             lease_ttl: Millis(15_000),
             context: "".into(),
@@ -314,7 +314,7 @@ mod tests {
         let wait = Retry::After(Millis(58_001));
         assert_eq!(recalled(&denials, &call, 1_999), Some((0, wait)));
         assert_eq!(recalled(&denials, &call, 2_000), None, "asked again");
-        let other = reservation("other", call.charges.clone(), Vec::new());
+        let other = reservation("other", call.charges.to_vec(), Vec::new());
         assert_eq!(recalled(&denials, &other, 10), None, "of another tenant");
         let larger = reservation("acme", vec![charge("b", 2)], Vec::new());
         assert_eq!(
@@ -391,7 +391,7 @@ mod tests {
                 ..limit
             },
         ] {
-            changed.charges[0].limit = Arc::new(limit);
+            Arc::make_mut(&mut changed.charges)[0].limit = Arc::new(limit);
             assert_eq!(recalled(&denials, &changed, 10), None);
         }
         assert!(recalled(&denials, &call, 10).is_some());

@@ -159,7 +159,7 @@ impl Known {
     /// A call is over, and used this of what it took.
     pub(super) fn settled(&self, call: &Reservation, actual: Actual, now: UnixMillis) {
         let made_at = call.hold.made_at();
-        for charge in &call.charges {
+        for charge in &*call.charges {
             let hash = self.hash(&call.slot, &charge.counter);
             let Some(mut shard) = self.shard(hash) else {
                 return;
@@ -367,8 +367,8 @@ mod tests {
         Reservation {
             hold: HoldId::new(NOW, &[1; 10]),
             slot: "acme".into(),
-            charges: vec![charge(window(), amount)],
-            shared: Vec::new(),
+            charges: vec![charge(window(), amount)].into(),
+            shared: Arc::default(),
             hold_ttl: HOUR,
             lease_ttl: HOUR,
             context: "".into(),
@@ -405,7 +405,7 @@ mod tests {
         known.settled(&call, Actual::only(Unit::Tokens, 30), now);
         assert_eq!(begin(&known, now), Some((70, 70)));
         call.hold = HoldId::new(now, &[2; 10]);
-        call.charges = vec![charge(window(), 40)];
+        call.charges = vec![charge(window(), 40)].into();
         known.settled(&call, Actual::only(Unit::Tokens, 10), now);
         assert_eq!(begin(&known, now), Some((40, 40)));
     }

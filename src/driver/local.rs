@@ -129,8 +129,8 @@ impl Local {
         let whole = Reservation {
             hold: name,
             slot: Arc::clone(&toll.slot),
-            charges: toll.charges.clone(),
-            shared: Vec::new(),
+            charges: toll.charges.as_slice().into(),
+            shared: Arc::default(),
             hold_ttl: HOLD_TTL_MAX,
             lease_ttl: HOLD_TTL_MAX,
             context: "".into(),
@@ -142,7 +142,7 @@ impl Local {
         self.begin(&scaled, known, now)?;
         let share = Toll {
             slot: Arc::clone(&toll.slot),
-            charges: scaled.charges,
+            charges: scaled.charges.to_vec(),
         };
         self.memory.charge(&share, now)
     }
@@ -163,7 +163,7 @@ impl Local {
             OnCounterFailure::Allow => part.unrefused(),
             OnCounterFailure::Deny | OnCounterFailure::Share => part.clone(),
         };
-        scaled.shared = Vec::new();
+        scaled.shared = Arc::default();
         scaled.context = "".into();
         // It dies with this process, and with nothing else.
         (scaled.hold_ttl, scaled.lease_ttl) = (HOLD_TTL_MAX, HOLD_TTL_MAX);
@@ -171,7 +171,7 @@ impl Local {
         if self.on_failure == OnCounterFailure::Allow || sidecars == 1 {
             return Ok(scaled);
         }
-        for (index, charge) in scaled.charges.iter_mut().enumerate() {
+        for (index, charge) in Arc::make_mut(&mut scaled.charges).iter_mut().enumerate() {
             charge.limit = match charge.limit.share(sidecars) {
                 Some(share) => Arc::new(share),
                 None if charge.wanted() == 0 => Arc::new(charge.limit.shadowed()),

@@ -223,7 +223,7 @@ impl Driver {
                     let mut again = Reservation::clone(&one.call);
                     again.hold = hold.restored();
                     // As of older calls: see `rebuild`.
-                    again.charges.retain(|charge| is_rebuilt(&charge.limit));
+                    again.retain(|charge| is_rebuilt(&charge.limit));
                     if !again.charges.is_empty() {
                         self.local.owe_all(again, one.actual, now);
                     }
@@ -291,8 +291,8 @@ mod tests {
             Arc::new(Reservation {
                 hold: HoldId::new(UnixMillis(at), &[1; 10]),
                 slot: "acme".into(),
-                charges: Vec::new(),
-                shared: Vec::new(),
+                charges: Arc::default(),
+                shared: Arc::default(),
                 hold_ttl: Millis(1),
                 lease_ttl: Millis(1),
                 context: "".into(),

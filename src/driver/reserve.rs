@@ -49,7 +49,7 @@ pub(super) async fn reserve(
                 ..refusal
             };
             remember(refusal, by);
-            for (standing, charge) in standings.iter_mut().zip(&reservation.charges) {
+            for (standing, charge) in standings.iter_mut().zip(&*reservation.charges) {
                 *standing = standing.without(charge.amount);
             }
             standings.extend(more);

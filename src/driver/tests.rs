@@ -75,8 +75,8 @@ fn charged(
     Reservation {
         hold: HoldId::new(driver.clock.now(), &[n; 10]),
         slot: "acme".into(),
-        charges: vec![Charge::new(Arc::new(limit), "c", amount)],
-        shared: Vec::new(),
+        charges: vec![Charge::new(Arc::new(limit), "c", amount)].into(),
+        shared: Arc::default(),
         hold_ttl: driver.settings.hold_ttl,
         lease_ttl: driver.settings.lease_ttl,
         context: "".into(),

@@ -9,6 +9,7 @@ use super::planning::Planned;
 use super::weigh::{Ask, Weighed};
 use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
+use crate::limits::reservation::retained;
 use crate::limits::{Charge, HoldId, Reservation, Unit};
 use crate::policy::facts::{Facts, Request};
 use crate::policy::grants::ApprovalRequest;
@@ -161,8 +162,8 @@ impl Admission<'_> {
             let limit = &charge.limit;
             limit.unit == Unit::Requests && (model.is_some() || !limit.scope.is_of_models())
         };
-        deciding.charges.retain(counts);
-        deciding.shared.retain(counts);
+        deciding.charges = retained(&deciding.charges, counts);
+        deciding.shared = retained(&deciding.shared, counts);
         deciding.call.shared = !deciding.shared.is_empty();
         let reservation = self.reservation(&deciding);
         Ok((deciding, reservation))
@@ -196,8 +197,8 @@ impl Admission<'_> {
         let is_shared = !shared.is_empty();
         Ok(Deciding {
             call: self.open_call(who, terms.plan(), model, planned, is_shared),
-            charges,
-            shared,
+            charges: charges.into(),
+            shared: shared.into(),
             principal: Arc::clone(&who.principal),
             ietf_headers: self.settings.ietf_rate_limit_headers,
             send_on: SendOn::Head {
@@ -212,8 +213,8 @@ impl Admission<'_> {
         Reservation {
             hold: self.hold,
             slot: Arc::clone(&deciding.call.tenant),
-            charges: deciding.charges.clone(),
-            shared: deciding.shared.clone(),
+            charges: Arc::clone(&deciding.charges),
+            shared: Arc::clone(&deciding.shared),
             hold_ttl: self.settings.hold_ttl,
             lease_ttl: self.settings.lease_ttl,
             context: deciding.call.to_json().into(),

@@ -2,7 +2,7 @@
 
 use super::head::single;
 use super::message::{Effect, HeaderEdits, Metadata, Origin, ResponseHead};
-use super::open_call::OpenCall;
+use super::open_call::{OpenCall, ToldHeader};
 use super::rules_told;
 use super::verdict::{self, Seen};
 use crate::protocol::Endpoint;
@@ -160,7 +160,7 @@ impl Answering {
 }
 
 /// The headers that a door handed over are set only under their known names.
-fn known_rate_header((name, value): &(String, String)) -> Option<(&'static str, String)> {
+fn known_rate_header((name, value): &ToldHeader) -> Option<(&'static str, String)> {
     let known = rate_headers::known(name).or_else(|| rules_told::known(name))?;
     Some((known, value.clone()))
 }

@@ -10,8 +10,14 @@ use crate::policy::Model;
 use crate::pricing::{CostPart, May, ServiceTier, Used};
 use crate::protocol::{CallFacts, Dialect, Endpoint, Usage};
 use crate::units::UnixMillis;
-use memchr::memmem;
-use std::sync::Arc;
+use memchr::memmem::Finder;
+use std::sync::{Arc, LazyLock};
+
+// What is looked for in each body, prepared once.
+static ESCAPE: LazyLock<Finder> = LazyLock::new(|| Finder::new("\\u00"));
+static CACHE_CONTROL: LazyLock<Finder> = LazyLock::new(|| Finder::new("cache_control"));
+static CACHE_POINT: LazyLock<Finder> = LazyLock::new(|| Finder::new("cachePoint"));
+static FOR_AN_HOUR: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"1h\""));
 
 /// What a call may have that its price differs by.
 pub(super) fn may(
@@ -21,12 +27,12 @@ pub(super) fn may(
     body: &[u8],
     input_tokens: u64,
 ) -> May {
-    let says = |word: &str| memmem::find(body, word.as_bytes()).is_some();
+    let says = |word: &Finder| word.find(body).is_some();
     // A name in ASCII may be written with such escapes, and no others.
-    let is_escaped = says("\\u00");
+    let is_escaped = says(&ESCAPE);
     let asks_for_cache = match endpoint.dialect() {
         Dialect::Anthropic | Dialect::Bedrock => {
-            is_escaped || says("cache_control") || says("cachePoint")
+            is_escaped || says(&CACHE_CONTROL) || says(&CACHE_POINT)
         }
         // The others write to their caches unasked.
         _ => true,
@@ -34,7 +40,7 @@ pub(super) fn may(
     May {
         input_tokens,
         write_cache: asks_for_cache,
-        write_cache_1h: is_escaped || says("\"1h\""),
+        write_cache_1h: is_escaped || says(&FOR_AN_HOUR),
         read_audio: facts.unseen_input,
         read_images: facts.unseen_input || !facts.images.is_empty(),
         service_tier: facts.service_tier.and_then(tier).or(model.service_tier),

@@ -14,15 +14,16 @@ use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A reservation under way.
 #[derive(Debug)]
 pub(super) struct Deciding {
     pub call: OpenCall,
-    pub charges: Vec<Charge>,
+    pub charges: Arc<[Charge]>,
     /// Those on counters that tenants share.
-    pub shared: Vec<Charge>,
+    pub shared: Arc<[Charge]>,
     pub principal: Arc<Principal>,
     pub ietf_headers: bool,
     pub send_on: SendOn,
@@ -72,6 +73,14 @@ pub(super) enum SendOn {
     },
 }
 
+/// A call's own charges, and those on counters that tenants share.
+fn all<'c>(own: &'c [Charge], shared: &[Charge]) -> Cow<'c, [Charge]> {
+    match shared {
+        [] => Cow::Borrowed(own),
+        _ => Cow::Owned([own, shared].concat()),
+    }
+}
+
 impl Deciding {
     /// What the store's decision makes of the call: the open call and what to
     /// send on, or the step that refuses it.
@@ -85,21 +94,23 @@ impl Deciding {
         let told_in = (dialect, self.ietf_headers);
         match decision {
             Some(Decision::Admitted(standings)) => {
-                let (mut call, mut charges) = (self.call, self.charges);
-                charges.extend(self.shared);
+                let mut call = self.call;
+                let charges = all(&self.charges, &self.shared);
                 let stand = Stand::admitted(&charges, &standings);
                 let headers = told::headers(&stand, told_in, now).into_iter();
-                let headers = headers.map(|(name, value)| (name.to_owned(), value));
+                let headers = headers.map(|(name, value)| (Cow::Borrowed(name), value));
                 call.rate_headers.extend(headers);
                 call.would_refuse = told::would_refuse(&charges, &standings);
                 Ok((call, self.send_on))
             }
             Some(Decision::Refused(refusal, standings)) => {
-                let charges = [&*self.charges, &self.shared].concat();
+                let charges = all(&self.charges, &self.shared);
                 let stand = Stand::refused(&charges, &standings, refusal);
+                let rate_headers = told::headers(&stand, told_in, now);
                 let denial = told::denial(&charges, &standings, refusal, &self.call);
                 let by = charges.get(refusal.charge);
                 let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
+                drop(charges);
                 let mut deciding = self;
                 let needed = deciding.ungranted.take().filter(|_| by_grant);
                 let (denial, asked) = match needed.map(|needed| *needed) {
@@ -108,7 +119,7 @@ impl Deciding {
                 };
                 let (id, mut refused) = deciding.refused(denial);
                 refused.approval = asked;
-                refused.rate_headers = told::headers(&stand, told_in, now);
+                refused.rate_headers = rate_headers;
                 Err(Box::new(refuse(refused, form, id, now)))
             }
             // The store may have taken the reservation without saying so:

@@ -10,6 +10,7 @@ use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
 use super::head::Identified;
 use super::message::{Effect, HeaderEdits, Judged, Reply, RequestHead, Settlement};
+use super::open_call::ToldHeader;
 use super::{Learned, Settings, credentials, head, reading, verdict};
 use crate::identity::Principal;
 use crate::limits::{Decision, HoldId, Reservation};
@@ -72,7 +73,7 @@ pub struct Passed {
     /// Nor must these parameters of the query, by their names as they are spelt.
     pub parameters: Vec<String>,
     /// How its limits stand, where it was counted.
-    pub rate_headers: Vec<(String, String)>,
+    pub rate_headers: Vec<ToldHeader>,
 }
 
 /// A call that waits for its counters.

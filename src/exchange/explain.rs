@@ -176,8 +176,8 @@ impl Inquiry {
                     Effect::Reserve(reservation) => {
                         self.wanted = Some(Looks {
                             slot: Arc::clone(&reservation.slot),
-                            own: reservation.charges.clone(),
-                            shared: reservation.shared.clone(),
+                            own: reservation.charges.to_vec(),
+                            shared: reservation.shared.to_vec(),
                         });
                         self.reservation = Some(reservation);
                     }
@@ -229,7 +229,7 @@ impl Inquiry {
     /// something else since, as it was weighed then.
     fn charges(&self) -> Option<(Vec<Charge>, Vec<Charge>)> {
         let reserved = self.reservation.as_ref();
-        let reserved = reserved.map(|r| (r.charges.clone(), r.shared.clone()));
+        let reserved = reserved.map(|r| (r.charges.to_vec(), r.shared.to_vec()));
         let weighed = self.ask.as_ref().and_then(|ask| {
             let admission = self.admission();
             let scale = admission.scale(ask, self.counters.as_ref(), None).ok()?;

@@ -14,7 +14,11 @@ use crate::tokens::Vocabulary;
 use crate::tokens::ratios::Ratio;
 use crate::units::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// A header of the answer, of few names that are known.
+pub type ToldHeader = (Cow<'static, str>, String);
 
 /// Room for most calls, which is never moved while it fills.
 const JSON_BYTES: usize = 1_024;
@@ -87,7 +91,7 @@ pub struct OpenCall {
     pub actions: Vec<Arc<str>>,
     /// What the headers of the answer tell of limits and of policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rate_headers: Vec<(String, String)>,
+    pub rate_headers: Vec<ToldHeader>,
 }
 
 /// What a call that holds the expected output teaches, and could come to.

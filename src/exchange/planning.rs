@@ -15,7 +15,7 @@ use crate::protocol::{CallFacts, Endpoint};
 use std::sync::Arc;
 
 /// A call as it would be made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Planned {
     pub prompt: Prompt,
     pub estimate: Estimate,

@@ -1,6 +1,7 @@
 //! What the answer of a call, and its row, tell of what policy did to it.
 
 use super::message::Notice;
+use super::open_call::ToldHeader;
 use super::planning::Planned;
 use crate::policy::rule::{Judgement, Shape, Taken};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub(super) const CLAMPED: &str = "x-weir-clamped";
 /// What is told of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Told {
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<ToldHeader>,
     /// As the ledger has them.
     pub actions: Vec<Arc<str>>,
     /// Where the gateway is to send it.
@@ -71,7 +72,7 @@ pub(super) fn told(shape: &Shape, judgement: &Judgement, planned: &Planned, name
 }
 
 /// Warns of a budget that has passed a threshold.
-pub(super) fn warn(headers: &mut Vec<(String, String)>, notice: &Notice) {
+pub(super) fn warn(headers: &mut Vec<ToldHeader>, notice: &Notice) {
     if let Notice::Budget { passed, .. } = notice {
         let percent = passed.threshold_per_mille / 10;
         let text = format!("budget {} is over {percent}%", passed.budget);
@@ -80,13 +81,13 @@ pub(super) fn warn(headers: &mut Vec<(String, String)>, notice: &Notice) {
 }
 
 /// A header is set once.
-fn add(headers: &mut Vec<(String, String)>, name: &'static str, value: &str) {
+fn add(headers: &mut Vec<ToldHeader>, name: &'static str, value: &str) {
     match headers.iter_mut().find(|(known, _)| known == name) {
         Some((_, values)) => {
             values.push_str(", ");
             values.push_str(value);
         }
-        None => headers.push((name.to_owned(), value.to_owned())),
+        None => headers.push((name.into(), value.to_owned())),
     }
 }
 

@@ -50,12 +50,13 @@ pub(super) struct Weighed {
     pub became: Became,
     /// Its plan has rules that need to know how its counters stand.
     pub needs_counters: bool,
-    /// What was counted of its prompt, by the model that it was counted for.
+    /// How it was planned before rules shaped it.
     pub counted: Counted,
 }
 
-/// A prompt's tokens, and the model whose they are.
-pub(super) type Counted = (Arc<str>, Prompt);
+/// A model, and a call at it: its prompt is counted once, however often the call is
+/// weighed.
+pub(super) type Counted = (Arc<str>, Planned);
 
 /// What a call is once its counters are known.
 pub(super) enum Again {
@@ -269,7 +270,7 @@ impl<'a> Scale<'a> {
             ..denial.into()
         };
         let planned = self.planned(first, None, None).map_err(about)?;
-        let counted = (Arc::clone(&first.name), planned.prompt);
+        let counted = (Arc::clone(&first.name), planned.clone());
         let mut shadows = Vec::new();
         let facts = self.facts(first, &planned);
         let may_swap = |swap: &'a Swap| self.swapped(swap, first).is_some();
@@ -325,7 +326,10 @@ impl<'a> Scale<'a> {
         prompt: Option<Prompt>,
     ) -> Result<Planned, Denial> {
         let before = self.counted.filter(|(of, _)| *of == model.name);
-        let prompt = prompt.or(before.map(|(_, prompt)| *prompt));
+        if let (Some((_, planned)), None) = (before, clamp) {
+            return Ok(planned.clone());
+        }
+        let prompt = prompt.or(before.map(|(_, planned)| planned.prompt));
         let prompt = prompt.or_else(|| self.ask.recorded_prompt());
         planning::plan(self.admission, self.ask, self.terms, model, (clamp, prompt))
     }

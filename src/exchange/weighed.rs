@@ -228,7 +228,7 @@ impl Exchange {
 }
 
 fn all_charges(deciding: &Deciding) -> impl Iterator<Item = &Charge> {
-    deciding.charges.iter().chain(&deciding.shared)
+    deciding.charges.iter().chain(&*deciding.shared)
 }
 
 fn sent_on(send_on: SendOn, metadata: Option<Metadata>) -> Reply {

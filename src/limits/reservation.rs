@@ -115,10 +115,10 @@ pub struct Reservation {
     /// Whose counters these are: all charges of a slot are taken atomically.
     pub slot: Arc<str>,
     /// At most [`super::CHARGES_MAX`]; never two on the same counter.
-    pub charges: Vec<Charge>,
+    pub charges: Arc<[Charge]>,
     /// Charges on counters that tenants share. A store doesn't look at them:
     /// they are [`Reservation::shared_part`], taken after the others.
-    pub shared: Vec<Charge>,
+    pub shared: Arc<[Charge]>,
     /// How long the hold lives unless it is renewed.
     pub hold_ttl: Millis,
     /// How long its concurrency leases live unless they are renewed.
@@ -133,10 +133,15 @@ impl Reservation {
     #[must_use]
     pub fn unrefused(&self) -> Reservation {
         let mut forced = self.clone();
-        for charge in &mut forced.charges {
+        for charge in Arc::make_mut(&mut forced.charges) {
             charge.limit = Arc::new(charge.limit.shadowed());
         }
         forced
+    }
+
+    /// Without the own charges of which this isn't so.
+    pub fn retain(&mut self, keep: impl Fn(&Charge) -> bool) {
+        self.charges = retained(&self.charges, keep);
     }
 
     /// The reservation in the slot that tenants share, if there is one.
@@ -144,14 +149,20 @@ impl Reservation {
         (!self.shared.is_empty()).then(|| Reservation {
             hold: self.hold.shared(),
             slot: SHARED_SLOT.into(),
-            charges: self.shared.clone(),
-            shared: Vec::new(),
+            charges: Arc::clone(&self.shared),
+            shared: Arc::default(),
             hold_ttl: self.hold_ttl,
             lease_ttl: self.lease_ttl,
             // The call is told of by the tenant's own part.
             context: "".into(),
         })
     }
+}
+
+/// The charges of which this is so.
+pub fn retained(charges: &[Charge], keep: impl Fn(&Charge) -> bool) -> Arc<[Charge]> {
+    let kept = charges.iter().filter(|charge| keep(charge));
+    kept.cloned().collect()
 }
 
 /// A counter as it stands after a decision, for one charge.

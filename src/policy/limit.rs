@@ -78,12 +78,18 @@ impl When {
     }
 }
 
+/// Room for the charges of most calls, made at once.
+const USUAL: usize = 16;
+
 /// The charges of one call, in the order of the limits.
 pub fn charges<'p>(limits: impl IntoIterator<Item = &'p PlanLimit>, facts: &Facts) -> Vec<Charge> {
     let limits = limits.into_iter();
+
+    let mut charges = Vec::with_capacity(USUAL);
     let applying = limits.filter(|limit| limit.when.holds_for(facts));
     let mut naming = Naming::of(facts.call);
-    applying.map(|limit| charge(limit, &mut naming)).collect()
+    charges.extend(applying.map(|limit| charge(limit, &mut naming)));
+    charges
 }
 
 fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, naming: &mut Naming) -> Charge {

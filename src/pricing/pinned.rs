@@ -214,21 +214,23 @@ fn dearest(price: &Price, may: May) -> (u64, u64) {
         // endpoints of their own, and flex is cheaper than standard.
         None => &[ServiceTier::Standard, ServiceTier::Priority],
     };
-    let mut input = vec![Kind::Input, Kind::CachedInput];
-    input.extend(may.write_cache.then_some(Kind::CacheWrite));
-    input.extend((may.write_cache && may.write_cache_1h).then_some(Kind::CacheWrite1h));
-    if may.read_audio {
-        input.extend([Kind::InputAudio, Kind::CachedInputAudio]);
-    }
-    if may.read_images {
-        input.extend([Kind::InputImage, Kind::CachedInputImage]);
-    }
+    let input = [
+        (Kind::Input, true),
+        (Kind::CachedInput, true),
+        (Kind::CacheWrite, may.write_cache),
+        (Kind::CacheWrite1h, may.write_cache && may.write_cache_1h),
+        (Kind::InputAudio, may.read_audio),
+        (Kind::CachedInputAudio, may.read_audio),
+        (Kind::InputImage, may.read_images),
+        (Kind::CachedInputImage, may.read_images),
+    ];
     let output = [
         Kind::Output,
         Kind::Reasoning,
         Kind::OutputAudio,
         Kind::OutputImage,
-    ];
+    ]
+    .map(|kind| (kind, true));
     let mut most = (0, 0);
     for tier in tiers {
         // The provider may count fewer tokens, and so meet each shorter length.
@@ -238,7 +240,10 @@ fn dearest(price: &Price, may: May) -> (u64, u64) {
             .filter(|l| *l < may.input_tokens);
         for length in shorter.chain([may.input_tokens]) {
             let rates = price.rates(*tier, length);
-            let rate = |kinds: &[Kind]| kinds.iter().map(|kind| rates.of(*kind)).max();
+            let rate = |kinds: &[(Kind, bool)]| {
+                let met = kinds.iter().filter(|(_, may_be)| *may_be);
+                met.map(|(kind, _)| rates.of(*kind)).max()
+            };
             most.0 = most.0.max(rate(&input).unwrap_or(0));
             most.1 = most.1.max(rate(&output).unwrap_or(0));
         }

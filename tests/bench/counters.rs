@@ -110,7 +110,7 @@ fn call(tenant: usize, limits: &[(Arc<Limit>, u64)]) -> Reservation {
         hold: hold(tenant, 0),
         charges: charges.collect(),
         slot: slot.into(),
-        shared: Vec::new(),
+        shared: Arc::default(),
         hold_ttl: MINUTE,
         lease_ttl: MINUTE,
         context: "{}".into(),

@@ -259,7 +259,7 @@ async fn expiry_keeps_charges_and_is_handed_out_once(engine: Engine) {
 async fn an_expired_hold_is_handed_out_until_it_is_told_of(engine: Engine) {
     for n in 1..=3 {
         let mut call = three(n, 0);
-        call.charges.truncate(2);
+        call.charges = call.charges[..2].into();
         call.hold_ttl = Millis(20);
         admitted(&engine.reserve(&call).await);
     }
@@ -394,7 +394,8 @@ async fn hostile_names_stay_apart(engine: Engine) {
         for (m, who) in (0_u16..).zip(names) {
             let mut call = call(n * 100 + m, vec![charge(&one, 1)]);
             call.slot = slot.into();
-            call.charges[0].counter = reservation::counter_id("r", &[who]).into();
+            std::sync::Arc::make_mut(&mut call.charges)[0].counter =
+                reservation::counter_id("r", &[who]).into();
             assert_eq!(used(&engine.reserve(&call).await), [1], "{slot:?} {who:?}");
         }
     }
@@ -655,8 +656,8 @@ async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {
     );
     // Beside one that refuses, nothing is taken.
     let mut both = take(3);
-    both.charges
-        .push(charge(&window("e", Unit::Requests, 1, DAY), 2));
+    let more = charge(&window("e", Unit::Requests, 1, DAY), 2);
+    both.charges = both.charges.iter().cloned().chain([more]).collect();
     assert_eq!(refused(&engine.reserve(&both).await).charge, 4);
     assert_eq!(used(&engine.reserve(&take(4)).await), [3; 4]);
 }

@@ -341,8 +341,8 @@ pub fn call(n: u16, charges: Vec<Charge>) -> Reservation {
     Reservation {
         hold: hold(n),
         slot: SLOT.into(),
-        charges,
-        shared: Vec::new(),
+        charges: charges.into(),
+        shared: Arc::default(),
         hold_ttl: Millis(60_000),
         lease_ttl: Millis(15_000),
         context: format!("context {n}").into(),

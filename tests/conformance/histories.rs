@@ -161,8 +161,8 @@ impl Pair<'_> {
                 let reservation = Reservation {
                     hold: id(self.history, hold),
                     slot: Arc::clone(&self.slot),
-                    charges: charges(plan, user, tokens),
-                    shared: Vec::new(),
+                    charges: charges(plan, user, tokens).into(),
+                    shared: Arc::default(),
                     hold_ttl: Millis(hold_ms),
                     lease_ttl: Millis(lease_ms),
                     context: format!("{hold}").into(),

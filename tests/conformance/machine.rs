@@ -571,7 +571,7 @@ impl Pair<'_> {
             hold: self.id(n),
             slot: Arc::clone(&self.slot),
             charges: charges.collect(),
-            shared: Vec::new(),
+            shared: Arc::default(),
             hold_ttl: Millis(hold),
             lease_ttl: Millis(lease),
             context: format!("{n}").into(),

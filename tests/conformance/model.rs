@@ -179,7 +179,7 @@ impl Model {
             }
             let admitted = What::Admitted {
                 hold: call.hold,
-                charges: call.charges.clone(),
+                charges: call.charges.to_vec(),
                 slot: Arc::clone(&call.slot),
                 context: Arc::clone(&call.context),
                 until: now + Whole::from(call.hold_ttl.0),

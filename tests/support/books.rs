@@ -268,8 +268,8 @@ pub async fn audited(redis: &Redis) -> Vec<u64> {
     let reservation = Reservation {
         hold,
         slot: "acme".into(),
-        charges: charges.to_vec(),
-        shared: Vec::new(),
+        charges: charges.to_vec().into(),
+        shared: Arc::default(),
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(60),
         context: "".into(),

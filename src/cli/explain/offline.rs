@@ -217,8 +217,8 @@ impl Stand<'_> {
             let reservation = Reservation {
                 hold: HoldId::new(self.now, &random),
                 slot: Arc::clone(slot),
-                charges: vec![one.clone()],
-                shared: Vec::new(),
+                charges: [one.clone()].into(),
+                shared: Arc::default(),
                 hold_ttl: GRANTED_FOR,
                 lease_ttl: GRANTED_FOR,
                 context: "".into(),

@@ -83,9 +83,8 @@ pub(super) fn entries<T>(
     item: &Item,
     each: impl Fn(&Item) -> Option<T>,
 ) -> Option<BTreeMap<Arc<str>, T>> {
-    let all = item.named()?;
-    let all: Vec<Option<(Arc<str>, T)>> = all
-        .into_iter()
+    let all: Vec<Option<(Arc<str>, T)>> = item
+        .named()?
         .map(|(name, item)| Some((name.value, each(&item)?)))
         .collect();
     all.into_iter().collect()

@@ -37,7 +37,7 @@ pub fn domains(top: &Fields) -> Option<Located<Vec<RawDomain>>> {
         "domains",
         "as Envoy's filters name them, each with its rules",
     )?;
-    let domains = item.named()?.into_iter().map(domain).collect();
+    let domains = item.named()?.map(domain).collect();
     Some(Located {
         value: domains,
         at: item.at,

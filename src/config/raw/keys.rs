@@ -173,7 +173,7 @@ fn attributes_of(fields: &Fields) -> RawAttributes {
 }
 
 fn labels(item: &Item) -> Option<Vec<(Arc<str>, Arc<str>)>> {
-    let written = item.named()?;
+    let written: Vec<_> = item.named()?.collect();
     if written.len() > LABELS_MAX {
         return item.report(format!(
             "must have at most {LABELS_MAX} labels (got {})",

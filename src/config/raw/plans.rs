@@ -87,7 +87,7 @@ const OVERS: &[(&str, Over)] = &[("clamp", Over::Clamp), ("refuse", Over::Refuse
 
 pub fn plans(top: &Fields) -> Option<Located<Vec<RawPlan>>> {
     let item = top.required("plans", "what tenants may use")?;
-    let plans = item.named()?.into_iter().map(plan).collect();
+    let plans = item.named()?.map(plan).collect();
     Some(Located {
         value: plans,
         at: item.at,

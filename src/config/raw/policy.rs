@@ -49,7 +49,7 @@ const WEIGHT_MAX: u64 = 1_000_000;
 
 pub fn models(top: &Fields) -> Option<Located<Vec<RawModel>>> {
     let item = top.required("models", "the models that calls may name")?;
-    let models = item.named()?.into_iter().map(model).collect();
+    let models = item.named()?.map(model).collect();
     Some(Located {
         value: models,
         at: item.at,
@@ -114,7 +114,7 @@ fn way(item: &Item) -> Option<RawWay> {
     let models = fields.required("use", "a model, a list of them, or weights of them")?;
     let models = match models.is_mapping() {
         true => {
-            let named = models.named()?.into_iter();
+            let named = models.named()?;
             let weighted = named.map(|(name, item)| {
                 let weight = item.amount(1..=WEIGHT_MAX)?.value;
                 Some((name, weight))

@@ -215,7 +215,7 @@ fn mapping(fields: &Fields, kind: &'static str, root: &'static str) -> Option<Ma
     let (project, environment) = (optional("project"), optional("environment"));
     let user = optional("user");
     let labels = fields.optional("labels").map_or(Some(Vec::new()), |item| {
-        let each = item.named()?.into_iter();
+        let each = item.named()?;
         let labels = each.map(|(name, item)| Some((name.value, expression(&item, root)?)));
         let labels: Vec<Option<_>> = labels.collect();
         labels.into_iter().collect()

@@ -41,7 +41,7 @@ pub struct RawNarrow {
 
 pub fn tenants(top: &Fields) -> Option<Located<Vec<RawTenant>>> {
     let item = top.required("tenants", "who may call, and on which plan")?;
-    let tenants = item.named()?.into_iter().map(tenant).collect();
+    let tenants = item.named()?.map(tenant).collect();
     Some(Located {
         value: tenants,
         at: item.at,
@@ -90,7 +90,7 @@ fn below(name: &Name, fields: &Fields) -> Option<RawBelow> {
     let projects = match fields.optional("projects") {
         None => Some(Vec::new()),
         Some(item) => {
-            let named = item.named()?.into_iter();
+            let named = item.named()?;
             named.map(project).collect::<Option<Vec<_>>>()
         }
     };
@@ -157,7 +157,7 @@ fn narrows(fields: &Fields, name: &str) -> Option<Vec<RawNarrow>> {
         });
         return Some(bare.collect());
     }
-    let named = item.named()?.into_iter();
+    let named = item.named()?;
     let all: Vec<Option<RawNarrow>> = named
         .map(|(name, item)| narrow(name, &item.fields(FIELDS)?))
         .collect();

@@ -15,8 +15,32 @@ use ahash::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Each tenant's plan, where it names one that exists.
-pub type PlanOf<'r> = HashMap<&'r Arc<str>, Option<Arc<str>>, RandomState>;
+/// Who is written, as far as that could be read.
+#[derive(Default)]
+pub struct Tenants {
+    on_plans: ByName<Tenant>,
+    /// Those that name no plan that exists.
+    without: HashSet<Arc<str>>,
+}
+
+impl Tenants {
+    fn is_empty(&self) -> bool {
+        self.on_plans.is_empty() && self.without.is_empty()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let all = self.on_plans.keys().chain(&self.without);
+        all.map(|name| &**name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.on_plans.contains_key(name) || self.without.contains(name)
+    }
+
+    pub fn plan_of(&self, name: &str) -> Option<&Arc<str>> {
+        self.on_plans.get(name).map(|tenant| &tenant.plan)
+    }
+}
 
 /// The keys, and each tenant's plan.
 pub struct Accounts {
@@ -35,7 +59,7 @@ pub fn accounts(
     findings: &Findings,
 ) -> Option<Accounts> {
     let peppers = peppers(raw, outside, findings);
-    let plan_of = tenants(raw, findings);
+    let tenants = tenants(raw, policy, findings);
     let default_plan = default_plan(raw, findings);
     let may_be_stored = ledger::has_database(raw);
     let keys = match (&raw.keys, &raw.keys_are_missing) {
@@ -50,13 +74,13 @@ pub fn accounts(
         }
         (None, None) => return None,
     };
-    let sources = sources(raw, &plan_of, findings);
-    let written = all(keys, &plan_of, findings);
-    let own_limits = own_limits::of_keys(keys, policy, &plan_of, findings);
+    let sources = sources(raw, &tenants, findings);
+    let written = all(keys, &tenants, findings);
+    let own_limits = own_limits::of_keys(keys, policy, &tenants, findings);
     if !may_be_stored {
         warn_of_idle_tenants(raw, keys, findings);
     }
-    let (peppers, plan_of) = (peppers?, plan_of);
+    let peppers = peppers?;
     // Doubles have been reported, with the place of the first.
     let table = KeyTable::of(written?).ok()?;
     Some(Accounts {
@@ -68,23 +92,8 @@ pub fn accounts(
         },
         default_plan: default_plan?,
         own_limits: own_limits?,
-        tenants: on_plans(plan_of, policy)?,
+        tenants: tenants.without.is_empty().then_some(tenants.on_plans)?,
     })
-}
-
-/// `None` where the plan of one isn't known.
-fn on_plans(plan_of: PlanOf, policy: Option<&Policy>) -> Option<ByName<Tenant>> {
-    // Room for all at once: there may be a million.
-    let mut tenants = ByName::with_capacity_and_hasher(plan_of.len(), RandomState::new());
-    for (name, plan) in plan_of {
-        let below = policy.and_then(|policy| policy.narrower.get(name));
-        let tenant = Tenant {
-            plan: plan?,
-            narrower: below.cloned(),
-        };
-        tenants.insert(Arc::clone(name), tenant);
-    }
-    Some(tenants)
 }
 
 /// Reports that there is no key, be it for ever or as yet.
@@ -119,7 +128,7 @@ fn default_plan(raw: &Raw, findings: &Findings) -> Option<Option<Arc<str>>> {
     Some(Some(Arc::clone(plan?)))
 }
 
-fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> {
+fn sources(raw: &Raw, tenants: &Tenants, findings: &Findings) -> Option<Sources> {
     let Some(written) = &raw.sources else {
         return Some(Sources::default());
     };
@@ -127,15 +136,14 @@ fn sources(raw: &Raw, plan_of: &PlanOf, findings: &Findings) -> Option<Sources> 
     raw::sources::warn(written, findings);
     for source in &written.value {
         if let Source::Anonymous(caller) = source
-            && !plan_of.is_empty()
-            && !plan_of.contains_key(&caller.account.tenant)
+            && !tenants.is_empty()
+            && !tenants.has(&caller.account.tenant)
         {
             let tenant = Located {
                 value: Arc::clone(&caller.account.tenant),
                 at: written.at.clone(),
             };
-            let known = plan_of.keys().map(|name| &***name);
-            unknown("tenant", &tenant, known, findings);
+            unknown("tenant", &tenant, tenants.names(), findings);
             return None;
         }
     }
@@ -159,9 +167,9 @@ fn peppers(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<Pepp
     })
 }
 
-fn tenants<'r>(raw: &'r Raw, findings: &Findings) -> PlanOf<'r> {
+fn tenants(raw: &Raw, policy: Option<&Policy>, findings: &Findings) -> Tenants {
     let Some(tenants) = &raw.tenants else {
-        return PlanOf::default();
+        return Tenants::default();
     };
     if tenants.value.is_empty() {
         findings.problem(&tenants.at, "must have at least one tenant");
@@ -180,15 +188,30 @@ fn tenants<'r>(raw: &'r Raw, findings: &Findings) -> PlanOf<'r> {
         }
         plan
     };
-    tenants
-        .value
-        .iter()
-        .map(|tenant| (&tenant.name.value, plan(tenant)))
-        .collect()
+    let mut found = Tenants {
+        // Room for all at once: there may be a million.
+        on_plans: ByName::with_capacity_and_hasher(tenants.value.len(), RandomState::new()),
+        without: HashSet::new(),
+    };
+    for tenant in &tenants.value {
+        let name = &tenant.name.value;
+        let below = policy.and_then(|policy| policy.narrower.get(name));
+        match plan(tenant) {
+            Some(plan) => {
+                let narrower = below.cloned();
+                let tenant = Tenant { plan, narrower };
+                found.on_plans.insert(Arc::clone(name), tenant);
+            }
+            None => {
+                found.without.insert(Arc::clone(name));
+            }
+        }
+    }
+    found
 }
 
 /// All keys; `None` where one of them has a problem.
-fn all(keys: &[RawKey], plan_of: &PlanOf, findings: &Findings) -> Option<Vec<Key>> {
+fn all(keys: &[RawKey], tenants: &Tenants, findings: &Findings) -> Option<Vec<Key>> {
     let mut ids = HashMap::new();
     let mut digests = HashMap::new();
     let mut all = Some(Vec::with_capacity(keys.len()));
@@ -202,13 +225,11 @@ fn all(keys: &[RawKey], plan_of: &PlanOf, findings: &Findings) -> Option<Vec<Key
             Some(digest)
         });
         let has_plan = key.attributes.tenant.as_ref().is_some_and(|tenant| {
-            let plan = plan_of.get(&tenant.value);
             // A file without readable tenants has been reported as that.
-            if plan.is_none() && !plan_of.is_empty() {
-                let known = plan_of.keys().map(|name| &***name);
-                unknown("tenant", tenant, known, findings);
+            if !tenants.is_empty() && !tenants.has(&tenant.value) {
+                unknown("tenant", tenant, tenants.names(), findings);
             }
-            plan.is_some_and(Option::is_some)
+            tenants.plan_of(&tenant.value).is_some()
         });
         match (digest.and_then(|digest| read(key, digest)), &mut all) {
             (Some(key), Some(all)) if has_plan => all.push(key),

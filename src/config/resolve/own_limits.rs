@@ -1,6 +1,6 @@
 //! The limits that keys have besides their plan's.
 
-use super::accounts::PlanOf;
+use super::accounts::Tenants;
 use super::limits::{Known, name_once, of_plan};
 use super::plans::Policy;
 use super::tenants;
@@ -87,7 +87,7 @@ pub fn of_key(
 pub fn of_keys(
     keys: &[RawKey],
     policy: Option<&Policy>,
-    plan_of: &PlanOf,
+    tenants: &Tenants,
     findings: &Findings,
 ) -> Option<ByName<Arc<[PlanLimit]>>> {
     let models: Option<Vec<Model>> = policy.map(|policy| {
@@ -105,8 +105,8 @@ pub fn of_keys(
         };
         let limits = of_key(written, &known, findings);
         if let (Some(policy), Some(tenant)) = (policy, &key.attributes.tenant) {
-            let plan = plan_of.get(&tenant.value).cloned().flatten();
-            let plan = plan.and_then(|plan| policy.plans.get(&plan));
+            let plan = tenants.plan_of(&tenant.value);
+            let plan = plan.and_then(|plan| policy.plans.get(plan));
             let others = plan.map_or(0, |plan| plan.limits.len()) + policy.shared.len();
             if written.value.len() + others > CHARGES_MAX {
                 let text = format!(

@@ -19,8 +19,8 @@ fn call(n: u32, slot: &str, counter: &str) -> Reservation {
     Reservation {
         hold: HoldId::new(UnixMillis(1), &[0, 0, 0, 0, 0, 0, a, b, c, d]),
         slot: slot.into(),
-        charges: vec![Charge::new(Arc::new(limit), counter, 1)],
-        shared: Vec::new(),
+        charges: vec![Charge::new(Arc::new(limit), counter, 1)].into(),
+        shared: Arc::default(),
         hold_ttl: Millis::from_secs(60),
         lease_ttl: Millis::from_secs(15),
         context: "".into(),

@@ -25,8 +25,8 @@ fn call(n: u8, limit: &Arc<Limit>) -> Reservation {
     Reservation {
         hold: HoldId::new(NOW, &[n; 10]),
         slot: "acme".into(),
-        charges: vec![Charge::new(Arc::clone(limit), "c", 1)],
-        shared: Vec::new(),
+        charges: vec![Charge::new(Arc::clone(limit), "c", 1)].into(),
+        shared: Arc::default(),
         hold_ttl: Millis(60_000),
         lease_ttl: Millis(15_000),
         context: "".into(),

@@ -68,8 +68,13 @@ fn allowed(inquiry: &Inquiry, reply: Option<&Reply>) -> VerdictTold {
         State::Upstream(call) => Some(&**call),
         _ => None,
     };
-    let answer_headers = call.map(|call| call.rate_headers.iter().cloned().collect());
-    let answer_headers: BTreeMap<String, String> = answer_headers.unwrap_or_default();
+    let told = call
+        .map(|call| call.rate_headers.as_slice())
+        .unwrap_or_default();
+    let told = told
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.clone()));
+    let answer_headers: BTreeMap<String, String> = told.collect();
     VerdictTold {
         decision: "allowed",
         is: kinds(&answer_headers, head),

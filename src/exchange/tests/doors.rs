@@ -202,7 +202,7 @@ fn passes(counts: Counts) -> Passed {
 fn limits_of_requests_alone_are_charged() {
     let names = |counts: &Counts| -> Vec<String> {
         let reservation = &counts.reservation;
-        let all = reservation.charges.iter().chain(&reservation.shared);
+        let all = reservation.charges.iter().chain(&*reservation.shared);
         let each = all.map(|charge| {
             assert_eq!(charge.amount, 1);
             charge.limit.name.to_string()

@@ -37,8 +37,8 @@ impl Scale<'_> {
         let send_on = self.send_on(model, &planned, &told);
         let deciding = Deciding {
             call: self.open_call(model, planned, told, !shared.is_empty()),
-            charges,
-            shared,
+            charges: charges.into(),
+            shared: shared.into(),
             principal: Arc::clone(&who.principal),
             ietf_headers: self.admission.settings.ietf_rate_limit_headers,
             send_on,
