@@ -191,6 +191,41 @@ fn approvals_grants_and_delays_are_told() {
     assert_eq!((&grant["amount"], &grant["takes"]), (&json!(2), &json!(1)));
 }
 
+/// A period that is aligned ends though nothing is used; what slides has nothing to
+/// reset.
+#[test]
+fn an_unused_budget_is_not_reset_now() {
+    let config = CONFIG.replace(
+        "every: month,",
+        "every: month }, { name: credit, amount: 10 USD, every: 400d }, { name: daily, amount: 10 \
+         USD, every: day,",
+    );
+    let state = "time: 2026-11-16T12:00:00Z";
+    let site = Site::new(&[
+        ("weir.yaml", &config),
+        ("call.json", CALL),
+        ("state.yaml", state),
+    ]);
+    let state = site.path("state.yaml");
+    let more = ["--tenant", "acme", "--state", &state];
+    let told = json(&site, &more);
+    let limits = told["limits"].as_array().unwrap();
+    let resets = |name: &str| {
+        let limit = limits.iter().find(|limit| limit["name"] == name).unwrap();
+        limit["resets_in_ms"].clone()
+    };
+    assert_eq!(resets("daily"), 43_200_000);
+    assert_eq!(resets("monthly"), 14 * 86_400_000_u64 + 43_200_000);
+    assert_eq!(resets("credit"), 26 * 86_400_000_u64 + 43_200_000);
+    assert_eq!(resets("rpm"), Value::Null);
+    let text = weir(&site, &more).unwrap();
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("monthly").contains("14d 12h"), "{text}");
+    assert!(line("daily").contains("12h"), "{text}");
+    let columns: Vec<&str> = line("rpm").split_whitespace().rev().take(2).collect();
+    assert_eq!(columns, ["yes", "-"], "{text}");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let site = site("limits: { rmp: { used: 5 } }");
