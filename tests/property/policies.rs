@@ -365,6 +365,20 @@ fn a_budget_warns_before_it_bites_and_can_be_topped_up() {
     assert!(spent >= 9_950_000_000, "and usable to the end: {spent}");
 }
 
+/// A call that is larger than what is left of a budget says nothing of the budget,
+/// however often it is made.
+#[test]
+fn a_large_call_uses_up_no_budget() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    budgets: [ {{ name: monthly, amount: 0.02 USD, every: month }} ]\n{TENANTS}"
+    ));
+    for _ in 0..3 {
+        let refused = world.chat("ada", "big").err().unwrap();
+        assert_eq!(refused.header("x-weir-decision"), Some("monthly"));
+        assert!(world.notices.is_empty(), "none of it is used");
+    }
+}
+
 #[test]
 fn nobody_below_exceeds_a_plan() {
     let mut world = World::of(
