@@ -107,3 +107,17 @@ fn what_cant_be_run_is_an_error_with_its_place() {
     let error = ran(&case("{ user: ada }"), CONFIG).unwrap_err();
     assert!(error.contains("one of key and tenant"), "{error}");
 }
+
+/// A CI has no secret of a webhook, nor whom to believe its certificate.
+#[test]
+fn whoever_is_told_of_what_is_no_ones_business_here() {
+    let alerts = "alerts:\n  webhooks:\n    - { name: ops, url: { env: NO_SUCH_URL }, form: json, secret: { \
+                  env: NO_SUCH_SECRET }, ca_file: no-such-ca.pem }\n    - { name: page, form: pagerduty, \
+                  routing_key: { env: NO_SUCH_KEY } }\n";
+    let cases = format!(
+        "config: weir.yaml\ncases: [ {{ name: a, given: {{ tenant: acme }}, when: {{ body: {BODY} \
+         }}, expect: {{ verdict: allowed }} }} ]"
+    );
+    let (ran, out) = ran(&cases, &format!("{CONFIG}{alerts}")).unwrap();
+    assert_eq!((ran.cases, ran.failed), (1, 0), "{out}");
+}
