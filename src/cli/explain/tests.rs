@@ -191,6 +191,47 @@ fn approvals_grants_and_delays_are_told() {
     assert_eq!((&grant["amount"], &grant["takes"]), (&json!(2), &json!(1)));
 }
 
+/// A grant that never could let the call through takes no other's place.
+#[test]
+fn of_several_grants_one_counts_that_is_enough() {
+    let site = |grants: &str| {
+        let call = CALL.replace("1000", "4000");
+        let state = format!("grants: {grants}");
+        Site::new(&[
+            ("weir.yaml", CONFIG),
+            ("call.json", &call),
+            ("state.yaml", &state),
+        ])
+    };
+    for (grants, decision, by) in [
+        ("[ { cost: 0.000001 } ]", "refused", Some("grant:given-1")),
+        ("[ {}, { cost: 0.000001 } ]", "allowed", None),
+        ("[ {}, { calls: 1 } ]", "allowed", None),
+        (
+            "[ { calls: 1 }, { cost: 0.000001 } ]",
+            "allowed",
+            Some("grant:given-1"),
+        ),
+        (
+            "[ { calls: 1 }, { cost: 5 } ]",
+            "allowed",
+            Some("grant:given-2"),
+        ),
+    ] {
+        let site = site(grants);
+        let state = site.path("state.yaml");
+        let told = json(&site, &["--tenant", "acme", "--state", &state]);
+        assert_eq!(told["verdict"]["decision"], decision, "{grants}");
+        let mut limits = told["limits"].as_array().unwrap().iter();
+        let grant = limits.find(|limit| limit["kind"] == "grant");
+        assert_eq!(
+            grant.map(|one| one["name"].as_str().unwrap()),
+            by,
+            "{grants}"
+        );
+    }
+}
+
 /// A period that is aligned ends though nothing is used; what slides has nothing to
 /// reset.
 #[test]
