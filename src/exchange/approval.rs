@@ -34,7 +34,8 @@ pub(super) struct Granted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needed {
     pub denial: Denial,
-    pub request: ApprovalRequest,
+    /// `None`: it was denied, and nobody is asked again while that holds.
+    pub request: Option<Box<ApprovalRequest>>,
 }
 
 /// The grant that a call goes on by: of those that fit, one without bounds, or else the
@@ -128,6 +129,7 @@ fn needed(snapshot: &Snapshot, approval: &Approval, rule: &Rule, facts: &Facts) 
         rule: Arc::clone(&rule.name),
         message,
     }));
+    let request = denied.is_none().then(|| Box::new(request));
     Needed { denial, request }
 }
 
