@@ -274,6 +274,7 @@ fn what_is_wrong_is_said() {
     for (more, expected) in [
         (&[][..], "who makes the call?"),
         (&["--key", "ci"], "the configuration has no key ci"),
+        (&["--key", "weir_live_s3cr3t"], "--key: wants the name"),
         (
             &["--tenant", "acme", "--state", &state],
             "no plan has a limit or budget of the name rmp",
@@ -282,6 +283,7 @@ fn what_is_wrong_is_said() {
     ] {
         let error = weir(&site, more).unwrap_err();
         assert!(error.contains(expected), "{more:?}: {error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
     }
     let config = policy(Path::new(&site.path("weir.yaml")), &Process).unwrap();
     let offline = Offline::of(config).unwrap();
