@@ -115,3 +115,27 @@ pub fn run() -> ExitCode {
         Command::Prices(args) => prices::run(&args),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::examples;
+
+    /// What examples say to type can be typed.
+    #[test]
+    fn commands_in_examples_are_commands() {
+        for (example, text) in examples::ALL {
+            let mut seen = 0;
+            for line in text.lines() {
+                let Some(said) = line.strip_prefix("#   weir ") else {
+                    continue;
+                };
+                let said = said.split(" > ").next().unwrap().split_whitespace();
+                let parsed = Cli::try_parse_from(std::iter::once("weir").chain(said));
+                assert!(parsed.is_ok(), "{example}: {line}: {}", parsed.unwrap_err());
+                seen += 1;
+            }
+            assert!(seen >= 3, "{example}");
+        }
+    }
+}

@@ -114,7 +114,7 @@ impl Accounts {
             .and(") AND next_at_ms < ")
             .bind(row::at(Some(now)));
         tx.execute(dead).await?;
-        forget(&mut tx, now - KEPT_FOR).await?;
+        forget(&mut tx, now - KEPT_FOR, now).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -139,20 +139,19 @@ async fn is_told(tx: &mut Tx, alert: &Alert) -> Result<bool, AccountsError> {
     Ok(tx.number(sql).await? > 0)
 }
 
-/// What is older, and what is beyond the bound. Deliveries go with their alerts.
-async fn forget(tx: &mut Tx, before: UnixMillis) -> Result<(), AccountsError> {
+/// What is older and of a period that is over, or else it would be told again; and what
+/// is beyond the bound. Deliveries go with their alerts.
+async fn forget(tx: &mut Tx, before: UnixMillis, now: UnixMillis) -> Result<(), AccountsError> {
     let which = "SELECT id FROM alerts WHERE at_ms < ";
-    let over = tx
-        .sql(&format!(
-            "DELETE FROM alert_deliveries WHERE alert_id IN ({which}"
-        ))
-        .bind(row::at(Some(before)))
-        .and(")");
-    tx.execute(over).await?;
-    let over = tx
-        .sql("DELETE FROM alerts WHERE at_ms < ")
-        .bind(row::at(Some(before)));
-    tx.execute(over).await?;
+    for (table, column) in [("alert_deliveries", "alert_id"), ("alerts", "id")] {
+        let over = tx
+            .sql(&format!("DELETE FROM {table} WHERE {column} IN ({which}"))
+            .bind(row::at(Some(before)))
+            .and(" AND ends_at_ms < ")
+            .bind(row::at(Some(now)))
+            .and(")");
+        tx.execute(over).await?;
+    }
     // SQLite knows no OFFSET without a LIMIT.
     let which = format!(
         "SELECT id FROM alerts ORDER BY at_ms DESC, id LIMIT {} OFFSET {ALERTS_MAX}",

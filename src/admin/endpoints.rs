@@ -73,6 +73,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         of::<grants::__path_revoke>(Change, delete(grants::revoke)),
         of::<top_ups::__path_list>(See, get(top_ups::list)),
         of::<top_ups::__path_create>(ChangeAll, post(top_ups::create)),
+        of::<top_ups::__path_show>(See, get(top_ups::show)),
         of::<top_ups::__path_revoke>(ChangeAll, delete(top_ups::revoke)),
         of::<alerts::__path_list>(See, get(alerts::list)),
         of::<alerts::__path_test>(ChangeAll, post(alerts::test)),

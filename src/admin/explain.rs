@@ -40,8 +40,8 @@ pub(super) struct CallWanted {
     /// The address that it comes from.
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
-    /// Its body.
-    #[schema(value_type = Object)]
+    /// Its body: as JSON, or as the very text that would be sent, which tells more (a
+    /// field that is given twice, say).
     request: Value,
 }
 
@@ -82,8 +82,17 @@ pub(super) async fn explain(
         }
     };
     let path = wanted.path.as_deref().unwrap_or(USUAL_PATH);
-    let body = wanted.request.to_string().into_bytes();
-    let question = Question::new(whom, path, wanted.headers, wanted.address, body);
+    let body = match wanted.request {
+        Value::String(text) => text,
+        json => json.to_string(),
+    };
+    let question = Question::new(
+        whom,
+        path,
+        wanted.headers,
+        wanted.address,
+        body.into_bytes(),
+    );
     let told = driver
         .explain(question)
         .await

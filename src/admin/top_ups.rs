@@ -161,6 +161,27 @@ fn dimensions(of: &BTreeMap<String, String>) -> Result<Vec<(Dimension, Arc<str>)
     each.collect()
 }
 
+/// What was added to a budget.
+#[utoipa::path(
+    get, path = "/v1/budgets/top-ups/{id}",
+    params(("id" = String, Path, description = "The top-up's id")),
+    responses((status = 200, body = TopUpShown))
+)]
+pub(super) async fn show(
+    State(state): State<AdminState>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer<TopUpShown> {
+    let found = state
+        .accounts
+        .with(|accounts| async move { accounts.find_top_up(&id).await });
+    let found = found.await?;
+    // Another tenant's is as good as not there.
+    let found = found.filter(|found| caller.role.may_see(Some(&found.top_up.tenant)));
+    let found = found.ok_or_else(|| Wrong::nothing("top-up"))?;
+    shown(found.to_json(state.access.now())).map(Told)
+}
+
 /// Takes back what was added: it counts nowhere a few seconds later. What was used of
 /// it stays used. While the database is away it counts no more here, and the database
 /// is told when it is back.

@@ -21,8 +21,12 @@ pub enum Reach {
 /// Where Azure tells machines what is theirs: public by its number.
 const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
-/// Where AWS does so, within what is private.
-const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Where AWS, Google Cloud and Oracle Cloud do so, within what is private.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
 
 /// Where Alibaba Cloud does so.
 const ALIBABA_METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
@@ -63,7 +67,7 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
 }
 
 fn reach_v6(address: Ipv6Addr) -> Reach {
-    if address == AWS_METADATA {
+    if METADATA_V6.contains(&address) {
         return Reach::Never;
     }
     let embedded = |high: u16, low: u16| {
@@ -183,6 +187,8 @@ mod tests {
                     "febf::1",
                     "fec0::1",
                     "fd00:ec2::254",
+                    "fd20:ce::254",
+                    "fd00:c1::a9fe:a9fe",
                     "ff02::1",
                     "ffff::1",
                     "4000::1",

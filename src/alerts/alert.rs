@@ -143,7 +143,9 @@ impl Alert {
             true => 1_000,
             false => passed.threshold_per_mille,
         };
-        let series = named("ser_", &["budget", tenant, &passed.counter]);
+        // Once something is added to it, its thresholds are others.
+        let amount = passed.amount.to_string();
+        let series = named("ser_", &["budget", tenant, &passed.counter, &amount]);
         let of = parts_of_counter_id(&passed.counter).map(|(_, values)| values);
         let of = passed.scope.dimensions().zip(of.unwrap_or_default());
         // The tenant stands beside it.
@@ -327,6 +329,13 @@ pub(crate) mod tests {
             UnixMillis(1_000_000),
         );
         assert_ne!(first, other.id);
+        // Something was added to it.
+        let topped_up = Passed {
+            amount: 150_000_000_000,
+            ..passed(500, 100_000)
+        };
+        let more = Alert::budget(&tenant, &topped_up, false, UnixMillis(1_000_000));
+        assert!(more.id != first && more.series != other.series);
         // A refusal is all of it.
         let refused = Alert::budget(&tenant, &passed(800, 100_000), true, UnixMillis(1_000_000));
         assert_eq!(refused.id, id(1_000, 100_000, 1_000_000));

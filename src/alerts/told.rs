@@ -13,7 +13,12 @@ pub const TOLD_MAX: usize = 16_384;
 /// What alerts are of: a tenant's counter, or a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Series {
-    Budget { tenant: Arc<str>, counter: Arc<str> },
+    /// Of so much: what is added to a budget makes another of it.
+    Budget {
+        tenant: Arc<str>,
+        counter: Arc<str>,
+        amount: u64,
+    },
     Approval(Arc<str>),
 }
 
@@ -21,6 +26,8 @@ pub enum Series {
 #[derive(Debug, Default)]
 pub struct Told {
     known: HashMap<Series, (u64, UnixMillis)>,
+    /// Of a full table nothing is over before: until then nobody looks for it.
+    all_hold_until: UnixMillis,
 }
 
 impl Told {
@@ -40,8 +47,10 @@ impl Told {
             (*told, *ends_at) = (level, until);
             return true;
         }
-        if self.known.len() >= TOLD_MAX {
+        if self.known.len() >= TOLD_MAX && self.all_hold_until <= now {
             self.known.retain(|_, (_, ends_at)| now < *ends_at);
+            let ends = self.known.values().map(|(_, ends_at)| *ends_at);
+            self.all_hold_until = ends.min().unwrap_or_default();
         }
         if self.known.len() < TOLD_MAX {
             self.known.insert(series.clone(), (level, until));
@@ -71,6 +80,7 @@ mod tests {
         Series::Budget {
             tenant: "acme".into(),
             counter: format!("c{n}").into(),
+            amount: 100,
         }
     }
 
@@ -89,6 +99,12 @@ mod tests {
         assert!(!is_new(800, 100, 99));
         assert!(is_new(500, 200, 100), "the period after");
         assert!(!is_new(500, 200, 101));
+        let topped_up = Series::Budget {
+            tenant: "acme".into(),
+            counter: "c0".into(),
+            amount: 150,
+        };
+        assert!(told.is_new(&topped_up, 500, UnixMillis(200), UnixMillis(101)));
         told.forget(&series(0));
         assert!(told.is_new(&series(0), 500, UnixMillis(200), UnixMillis(102)));
     }
@@ -100,6 +116,7 @@ mod tests {
             assert!(told.is_new(&series(n), 500, UnixMillis(100), UnixMillis(1)));
         }
         assert_eq!(told.len(), TOLD_MAX);
+        assert_eq!(told.all_hold_until, UnixMillis(100), "looked through once");
         // What is over makes room.
         assert!(told.is_new(&series(TOLD_MAX + 5), 500, UnixMillis(300), UnixMillis(200)));
         assert_eq!(told.len(), 1);

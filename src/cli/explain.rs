@@ -14,6 +14,7 @@ mod text;
 use super::server::ServerArgs;
 use super::source::{ByItself, policy};
 use crate::config::cases::{State, load_state};
+use crate::config::problem::looks_like_key;
 use crate::config::{FILE_BYTES_MAX, Outside, Process};
 use crate::exchange::explain::question::USUAL_PATH;
 use crate::exchange::explain::{Question, Whom};
@@ -170,12 +171,14 @@ impl ExplainArgs {
 
     /// As a running weir is asked.
     fn asked(&self, body: &[u8]) -> anyhow::Result<Value> {
-        let request: Value = serde_json::from_slice(body).context("--request: is no JSON")?;
+        // As it stands: JSON that was read would hide a field that is given twice.
+        let request = std::str::from_utf8(body).context("--request: is not UTF-8")?;
         let headers: Map<String, Value> = self
             .headers()?
             .into_iter()
             .map(|(name, value)| (name, value.into()))
             .collect();
+        self.caller.check()?;
         let CallerArgs {
             key,
             tenant,
@@ -208,7 +211,16 @@ impl ExplainArgs {
 }
 
 impl CallerArgs {
+    /// What is printed of an error may be kept by a CI.
+    fn check(&self) -> anyhow::Result<()> {
+        match self.key.as_deref().is_some_and(looks_like_key) {
+            true => bail!("--key: wants the name of a key, never the key itself"),
+            false => Ok(()),
+        }
+    }
+
     fn whom(&self) -> anyhow::Result<Whom> {
+        self.check()?;
         match (&self.key, &self.tenant) {
             (Some(key), _) => Ok(Whom::Key(key.clone())),
             (None, Some(tenant)) => {

@@ -17,7 +17,14 @@ use std::path::Path;
 const STAND_IN: &[u8] = b"a pepper that no key was hashed with";
 
 /// Parts of a configuration that say nothing of what becomes of calls.
-const SERVICES: [&str; 5] = ["admin", "counters", "ledger", "listen", "telemetry"];
+const SERVICES: [&str; 6] = [
+    "admin",
+    "alerts",
+    "counters",
+    "ledger",
+    "listen",
+    "telemetry",
+];
 
 /// What stands in their place; with a ledger, as keys may be kept in its database.
 const SERVED: &str = "listen: { grpc: \"127.0.0.1:0\", admin: \"127.0.0.1:0\" }\n\

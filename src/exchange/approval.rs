@@ -34,10 +34,12 @@ pub(super) struct Granted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needed {
     pub denial: Denial,
-    pub request: ApprovalRequest,
+    /// `None`: it was denied, and nobody is asked again while that holds.
+    pub request: Option<Box<ApprovalRequest>>,
 }
 
-/// The newest grant that fits.
+/// The grant that a call goes on by: of those that fit, one without bounds, or else the
+/// newest whose whole allowance is enough for it.
 ///
 /// # Errors
 /// No grant fits.
@@ -49,14 +51,25 @@ pub(super) fn granted(
 ) -> Result<Granted, Box<Needed>> {
     let (who, model) = (facts.call.who, &facts.call.model.name);
     let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
-    let newest = grants.max_by_key(|grant| grant.from);
+    let most = facts.call.most.cost_nanos;
+    let best = grants.max_by_key(|grant| (reach(grant.allowance, most), grant.from));
     let otherwise = Box::new(needed(snapshot, approval, rule, facts));
-    match newest {
+    match best {
         Some(grant) => Ok(Granted {
             charge: charge(grant, facts),
             otherwise,
         }),
         None => Err(otherwise),
+    }
+}
+
+/// How far an allowance reaches for a call of at most this cost, if nothing of it were
+/// used.
+fn reach(allowance: Allowance, most_nanos: u64) -> u8 {
+    match allowance {
+        Allowance::Unlimited => 2,
+        Allowance::CostNanos(nanos) if nanos < most_nanos => 0,
+        Allowance::CostNanos(_) | Allowance::Calls(_) => 1,
     }
 }
 
@@ -116,6 +129,7 @@ fn needed(snapshot: &Snapshot, approval: &Approval, rule: &Rule, facts: &Facts) 
         rule: Arc::clone(&rule.name),
         message,
     }));
+    let request = denied.is_none().then(|| Box::new(request));
     Needed { denial, request }
 }
 

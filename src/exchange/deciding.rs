@@ -114,7 +114,7 @@ impl Deciding {
                 let mut deciding = self;
                 let needed = deciding.ungranted.take().filter(|_| by_grant);
                 let (denial, asked) = match needed.map(|needed| *needed) {
-                    Some(Needed { denial, request }) => (denial, Some(Box::new(request))),
+                    Some(Needed { denial, request }) => (denial, request),
                     None => (denial, None),
                 };
                 let (id, mut refused) = deciding.refused(denial);

@@ -256,7 +256,7 @@ impl<'a> Scale<'a> {
         granted.map(Some).map_err(|needed| {
             let Needed { denial, request } = *needed;
             Box::new(Against {
-                approval: Some(Box::new(request)),
+                approval: request,
                 ..denial.into()
             })
         })

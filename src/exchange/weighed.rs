@@ -13,6 +13,10 @@ use crate::policy::{PlanLimit, Terms};
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
 
+/// A budget of which less is used refuses calls that are large for it, and lets others
+/// through: nobody is told that it is used up.
+const USED_UP_PER_MILLE: u64 = 900;
+
 impl Exchange {
     pub(super) fn admission(&self, hold: HoldId) -> Admission<'_> {
         Admission {
@@ -191,13 +195,22 @@ impl Exchange {
         budgets.collect()
     }
 
-    /// The budget that refused the call, if it was one.
+    /// The budget that refused the call, if it was one and is nearly used up.
     fn used_up(&self, deciding: &Deciding, refusal: Refusal) -> Vec<Notice> {
         let charge = deciding.charges.get(refusal.charge);
         let terms = self.snapshot.terms(&deciding.principal);
         let Some((charge, terms)) = charge.zip(terms) else {
             return Vec::new();
         };
+        // With what was carried into its period, as far as that can be told.
+        let amount = match refusal.remaining {
+            0 => charge.limit.amount,
+            left => refusal.used.saturating_add(left),
+        };
+        let used = u128::from(refusal.used) * 1_000;
+        if used < u128::from(amount) * u128::from(USED_UP_PER_MILLE) {
+            return Vec::new();
+        }
         let mut limits = terms.limits();
         let is_budget =
             |limit: &PlanLimit| limit.budget.is_some() && limit.limit.name == charge.limit.name;
@@ -213,7 +226,7 @@ impl Exchange {
                 unit: charge.limit.unit,
                 threshold_per_mille: 1_000,
                 used: refusal.used,
-                amount: charge.limit.amount,
+                amount,
                 resets_in_ms: refusal.reset_after.map(|after| after.0),
             },
             refused: true,

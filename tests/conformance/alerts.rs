@@ -252,13 +252,26 @@ async fn what_is_over_is_forgotten_and_what_nobody_sends_is_dead(kept: Kept) {
         .forget_alerts(UnixMillis(later))
         .await
         .unwrap();
-    assert_eq!(kept.all().await.len(), 2);
+    // Of a period that goes on for longer.
+    let long = budget("initech", 500, START, 400 * DAY_MS);
+    kept.raise(long.clone()).await;
+    assert_eq!(kept.all().await.len(), 3);
     kept.accounts
         .forget_alerts(UnixMillis(later + 1))
         .await
         .unwrap();
-    let [left] = kept.all().await.try_into().unwrap();
-    assert_eq!(left.alert.tenant.as_deref(), Some("globex"));
+    let left = kept.all().await;
+    let left: Vec<_> = left.iter().map(|one| one.alert.tenant.as_deref()).collect();
+    assert_eq!(left, [Some("globex"), Some("initech")]);
+    // So a process that starts anew doesn't tell it once more.
+    assert_eq!(
+        kept.raise(Alert {
+            at: UnixMillis(later),
+            ..long
+        })
+        .await,
+        0
+    );
 }
 
 async fn lists_go_page_by_page_and_by_tenant(kept: Kept) {

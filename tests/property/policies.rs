@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use weir::exchange::message::Notice;
-use weir::policy::grants::{Allowance, Grant, GrantChange};
+use weir::policy::grants::{Allowance, Denial, Grant, GrantChange};
 use weir::units::{Millis, UnixMillis};
 
 const TENANTS: &str = "tenants: { acme: { plan: team }, globex: { plan: team } }\n";
@@ -363,6 +363,46 @@ fn a_budget_warns_before_it_bites_and_can_be_topped_up() {
     let spent: u64 = world.rows.iter().filter_map(|row| row.cost_nanos).sum();
     assert!(spent <= 10_000_000_000, "never overspent: {spent}");
     assert!(spent >= 9_950_000_000, "and usable to the end: {spent}");
+}
+
+/// Nobody is told that a call waits which was denied already.
+#[test]
+fn what_was_denied_asks_nobody_until_the_denial_is_over() {
+    let rule =
+        "      - { name: ask, when: 'request.model == \"big\"', then: { require_approval: true } }";
+    let mut world = team(rule);
+    let refused = world.chat("ada", "big").err().unwrap();
+    let id = refused.header("x-weir-approval").unwrap().to_owned();
+    assert_eq!(world.notices.len(), 1);
+    let denied = GrantChange::Denied(Denial {
+        request: id.as_str().into(),
+        tenant: "acme".into(),
+        denied_by: "olga".into(),
+        until: world.now + Millis(5_000),
+    });
+    world.change(|s| s.grants = Arc::new(s.grants.changed([denied])));
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(refused.header("x-weir-approval"), Some(id.as_str()));
+    let told = refused.body["error"]["message"].as_str().unwrap();
+    assert!(told.contains("was not approved by olga"), "{told}");
+    assert_eq!(world.notices.len(), 1);
+    world.now = world.now + Millis(5_000);
+    assert!(world.chat("ada", "big").is_err());
+    assert_eq!(world.notices.len(), 2);
+}
+
+/// A call that is larger than what is left of a budget says nothing of the budget,
+/// however often it is made.
+#[test]
+fn a_large_call_uses_up_no_budget() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    budgets: [ {{ name: monthly, amount: 0.02 USD, every: month }} ]\n{TENANTS}"
+    ));
+    for _ in 0..3 {
+        let refused = world.chat("ada", "big").err().unwrap();
+        assert_eq!(refused.header("x-weir-decision"), Some("monthly"));
+        assert!(world.notices.is_empty(), "none of it is used");
+    }
 }
 
 #[test]

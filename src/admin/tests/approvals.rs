@@ -299,12 +299,22 @@ async fn what_is_added_fits_the_budget_and_ends_with_its_period() {
         );
     }
     let id = made["id"].as_str().unwrap();
+    let one = format!("{path}/{id}");
+    for (token, status) in [(acme, 200), (globex, 404), (operator, 200)] {
+        let (found, told) = get(&state, token, &one).await;
+        assert_eq!(found, status, "{told}");
+        if status == 200 {
+            assert_eq!(told, made);
+        }
+    }
     for (token, status) in [(acme, 403), (operator, 200)] {
         let ask = Ask::new("DELETE", format!("{path}/{id}")).token(token);
         assert_eq!(ask.of(&state).await.0, status);
     }
     let (_, page) = get(&state, operator, path).await;
     assert_eq!(page["top_ups"].as_array().map(Vec::len), Some(1), "{page}");
+    let (_, told) = get(&state, operator, &one).await;
+    assert_eq!(told["state"], "revoked", "it can be looked at still");
     let (_, page) = get(&state, operator, "/v1/budgets/top-ups?all=true").await;
     assert_eq!(page["top_ups"].as_array().map(Vec::len), Some(2), "{page}");
 }

@@ -58,3 +58,36 @@ async fn what_another_tenant_has_is_told_to_nobody_else() {
         assert_eq!(said, status, "{call}: {body}");
     }
 }
+
+/// A text is judged as it stands, as a call's body is.
+#[tokio::test]
+async fn the_very_text_of_a_body_can_be_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, tokens) = with_roles(folder.path()).await;
+    let messages = r#""messages":[{"role":"user","content":"hi"}]}"#;
+    for (body, is) in [
+        (
+            format!(r#"{{"model":"m","max_tokens":5,{messages}"#),
+            json!([]),
+        ),
+        (
+            format!(r#"{{"model":"x","model":"m",{messages}"#),
+            json!(["bad_body"]),
+        ),
+        (
+            format!(r#"{{"model":"m","max_tokens":1e400,{messages}"#),
+            json!(["bad_body"]),
+        ),
+        ("no JSON".to_owned(), json!(["bad_body"])),
+    ] {
+        let call = json!({ "tenant": "acme", "request": body });
+        let token = tokens[1].as_deref().unwrap();
+        let ask = Ask::new("POST", "/v1/explain").token(token).json(&call);
+        let (status, _, told, _) = ask.of(&state).await;
+        assert_eq!(
+            (status, &told["verdict"]["is"]),
+            (200, &is),
+            "{body}: {told}"
+        );
+    }
+}

@@ -180,6 +180,12 @@ pub fn rows() -> Vec<Row> {
             [401, 403, 403, 403, 422, 422],
         ),
         row(
+            "GET",
+            "/v1/budgets/top-ups/none",
+            none(),
+            [401, 404, 404, 404, 404, 404],
+        ),
+        row(
             "DELETE",
             "/v1/budgets/top-ups/none",
             none(),

@@ -75,6 +75,7 @@ impl Ears {
         let series = Series::Budget {
             tenant: Arc::clone(tenant),
             counter: Arc::clone(&passed.counter),
+            amount: passed.amount,
         };
         let level = match refused {
             true => 1_000,

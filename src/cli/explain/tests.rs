@@ -191,6 +191,82 @@ fn approvals_grants_and_delays_are_told() {
     assert_eq!((&grant["amount"], &grant["takes"]), (&json!(2), &json!(1)));
 }
 
+/// A grant that never could let the call through takes no other's place.
+#[test]
+fn of_several_grants_one_counts_that_is_enough() {
+    let site = |grants: &str| {
+        let call = CALL.replace("1000", "4000");
+        let state = format!("grants: {grants}");
+        Site::new(&[
+            ("weir.yaml", CONFIG),
+            ("call.json", &call),
+            ("state.yaml", &state),
+        ])
+    };
+    for (grants, decision, by) in [
+        ("[ { cost: 0.000001 } ]", "refused", Some("grant:given-1")),
+        ("[ {}, { cost: 0.000001 } ]", "allowed", None),
+        ("[ {}, { calls: 1 } ]", "allowed", None),
+        (
+            "[ { calls: 1 }, { cost: 0.000001 } ]",
+            "allowed",
+            Some("grant:given-1"),
+        ),
+        (
+            "[ { calls: 1 }, { cost: 5 } ]",
+            "allowed",
+            Some("grant:given-2"),
+        ),
+    ] {
+        let site = site(grants);
+        let state = site.path("state.yaml");
+        let told = json(&site, &["--tenant", "acme", "--state", &state]);
+        assert_eq!(told["verdict"]["decision"], decision, "{grants}");
+        let mut limits = told["limits"].as_array().unwrap().iter();
+        let grant = limits.find(|limit| limit["kind"] == "grant");
+        assert_eq!(
+            grant.map(|one| one["name"].as_str().unwrap()),
+            by,
+            "{grants}"
+        );
+    }
+}
+
+/// A period that is aligned ends though nothing is used; what slides has nothing to
+/// reset.
+#[test]
+fn an_unused_budget_is_not_reset_now() {
+    let config = CONFIG.replace(
+        "every: month,",
+        "every: month }, { name: credit, amount: 10 USD, every: 400d }, { name: daily, amount: 10 \
+         USD, every: day,",
+    );
+    let state = "time: 2026-11-16T12:00:00Z";
+    let site = Site::new(&[
+        ("weir.yaml", &config),
+        ("call.json", CALL),
+        ("state.yaml", state),
+    ]);
+    let state = site.path("state.yaml");
+    let more = ["--tenant", "acme", "--state", &state];
+    let told = json(&site, &more);
+    let limits = told["limits"].as_array().unwrap();
+    let resets = |name: &str| {
+        let limit = limits.iter().find(|limit| limit["name"] == name).unwrap();
+        limit["resets_in_ms"].clone()
+    };
+    assert_eq!(resets("daily"), 43_200_000);
+    assert_eq!(resets("monthly"), 14 * 86_400_000_u64 + 43_200_000);
+    assert_eq!(resets("credit"), 26 * 86_400_000_u64 + 43_200_000);
+    assert_eq!(resets("rpm"), Value::Null);
+    let text = weir(&site, &more).unwrap();
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("monthly").contains("14d 12h"), "{text}");
+    assert!(line("daily").contains("12h"), "{text}");
+    let columns: Vec<&str> = line("rpm").split_whitespace().rev().take(2).collect();
+    assert_eq!(columns, ["yes", "-"], "{text}");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let site = site("limits: { rmp: { used: 5 } }");
@@ -198,6 +274,7 @@ fn what_is_wrong_is_said() {
     for (more, expected) in [
         (&[][..], "who makes the call?"),
         (&["--key", "ci"], "the configuration has no key ci"),
+        (&["--key", "weir_live_s3cr3t"], "--key: wants the name"),
         (
             &["--tenant", "acme", "--state", &state],
             "no plan has a limit or budget of the name rmp",
@@ -206,6 +283,7 @@ fn what_is_wrong_is_said() {
     ] {
         let error = weir(&site, more).unwrap_err();
         assert!(error.contains(expected), "{more:?}: {error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
     }
     let config = policy(Path::new(&site.path("weir.yaml")), &Process).unwrap();
     let offline = Offline::of(config).unwrap();

@@ -16,6 +16,9 @@ use std::process::ExitCode;
 /// What can't be run is another thing than what fails.
 const NOT_RUN: u8 = 2;
 
+/// What refuses those who are on no plan, so every call of a tenant that was misspelt.
+const NO_PLAN: &str = "no_plan";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A file of cases:
   config: weir.yaml
@@ -97,6 +100,12 @@ fn tell(case: &Case, differs: &[String], out: &mut dyn Write) -> std::io::Result
 /// What differs from what is expected.
 fn judged(case: &Case, offline: &Offline) -> anyhow::Result<Vec<String>> {
     let by = whom(&case.given);
+    let tenant = case.given.tenant.as_deref();
+    if case.expect.rule.as_deref() != Some(NO_PLAN)
+        && let Some(unknown) = tenant.and_then(|tenant| offline.unknown(tenant))
+    {
+        bail!("{unknown}; where that is meant, expect the rule {NO_PLAN}");
+    }
     let when = &case.when;
     let headers = when.headers.clone();
     let body = when.body.to_string().into_bytes();
@@ -154,7 +163,8 @@ impl Differences {
         let by = verdict.by.as_deref();
         let got = is.join(", ") + &by.map_or_else(String::new, |by| format!(" by {by}"));
         self.compare("verdict", expected, fits, &got);
-        let served = told.model.as_ref();
+        // A call that is refused goes nowhere.
+        let served = told.model.as_ref().filter(|_| is_sent(told));
         let served = served.and_then(|model| model.served.as_deref());
         let expected = expect.model.as_deref();
         self.compare(
@@ -177,7 +187,8 @@ impl Differences {
 
     fn of_call(&mut self, expect: &Expect, told: &Explanation) {
         let verdict = &told.verdict;
-        let max_tokens = told.estimate.as_ref().map(|estimate| estimate.max_tokens);
+        let max_tokens = told.estimate.as_ref().filter(|_| is_sent(told));
+        let max_tokens = max_tokens.map(|estimate| estimate.max_tokens);
         let (expected, got) = (number(expect.max_tokens), number(max_tokens));
         let fits = expect.max_tokens == max_tokens;
         let got = got.as_deref().unwrap_or("none");
@@ -191,6 +202,10 @@ impl Differences {
         let got = listed_all(&verdict.actions);
         self.compare("actions", expected.as_deref(), fits, &got);
     }
+}
+
+fn is_sent(told: &Explanation) -> bool {
+    told.verdict.sent.is_some()
 }
 
 fn number(number: Option<u64>) -> Option<String> {

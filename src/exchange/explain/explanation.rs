@@ -102,6 +102,8 @@ pub struct LimitTold {
     /// What there must be room for.
     pub needs: u64,
     pub remaining: Option<u64>,
+    /// When it is at rest, or its period of the calendar ends. `None`: nothing is used,
+    /// and what is used later decides when.
     pub resets_in_ms: Option<u64>,
     /// `None`: how it stands isn't known.
     pub fits: Option<bool>,

@@ -9,10 +9,11 @@ use crate::exchange::approval::GRANT;
 use crate::exchange::guardrails::{self, Bound};
 use crate::exchange::planning::Planned;
 use crate::exchange::weigh::{Ask, Scale, Stood};
-use crate::limits::{Charge, Mode, Retry};
+use crate::limits::{Algorithm, Charge, Limit, Mode, Retry, Standing};
 use crate::policy::facts::{self, Facts, Named};
 use crate::policy::rule::{Action, Held, Rule, Rules};
 use crate::policy::{Model, Plan, PlanLimit, Terms};
+use crate::units::UnixMillis;
 use std::sync::Arc;
 
 /// A call, and what was made of it.
@@ -131,9 +132,7 @@ fn limit(inquiry: &Inquiry, terms: Option<Terms>, charge: &Charge, is_shared: bo
         takes: charge.amount,
         needs: charge.wanted(),
         remaining: told.map(|told| told.standing.remaining),
-        resets_in_ms: told
-            .and_then(|told| told.standing.reset_after)
-            .map(|after| after.0),
+        resets_in_ms: told.and_then(|told| resets_in(limit, &told.standing, inquiry.now)),
         fits: told.map(|told| told.lacks.is_none()),
         retry: lacks.map(|retry| match retry {
             Retry::After(_) => "after",
@@ -145,6 +144,18 @@ fn limit(inquiry: &Inquiry, terms: Option<Terms>, charge: &Charge, is_shared: bo
             Retry::WhenOneEnds | Retry::Never => None,
         }),
         warn_at_per_mille: budget.map_or_else(Vec::new, |b| b.warn_at_per_mille.clone()),
+    }
+}
+
+/// When what is used counts no more, in milliseconds. Of a period that the calendar
+/// ends also where nothing is used yet; else nothing is to be reset then.
+fn resets_in(limit: &Limit, standing: &Standing, now: UnixMillis) -> Option<u64> {
+    match &limit.algorithm {
+        _ if standing.used > 0 => Some(standing.reset_after?.0),
+        Algorithm::FixedWindow { period, .. } if period.from_first_hit().is_none() => {
+            Some(period.end(now).since(now).0)
+        }
+        _ => None,
     }
 }
 

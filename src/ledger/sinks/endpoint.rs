@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -133,6 +133,9 @@ pub struct Endpoint {
     only_loopback: bool,
     /// Says of an address whether it may be connected to; `None`: any.
     guard: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
+    /// What a test's names lead to; `None`: as the system says.
+    #[cfg(test)]
+    names: Option<Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -200,6 +203,8 @@ impl Endpoint {
             credential: config.credential,
             only_loopback: !encrypted && here,
             guard: None,
+            #[cfg(test)]
+            names: None,
             uri,
             host,
             port,
@@ -233,7 +238,7 @@ impl Endpoint {
 
     async fn connect_tcp(&self) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((self.host.as_str(), self.port)).await? {
+        for address in self.looked_up().await? {
             // What `localhost` means is for the resolver to say.
             if self.only_loopback && !address.ip().is_loopback() {
                 continue;
@@ -254,6 +259,16 @@ impl Endpoint {
             }
         }
         Err(last)
+    }
+
+    async fn looked_up(&self) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(test)]
+        if let Some(names) = &self.names {
+            return Ok(names());
+        }
+        Ok(lookup_host((self.host.as_str(), self.port))
+            .await?
+            .collect())
     }
 
     /// The header that shows who asks.

@@ -110,6 +110,9 @@ impl Tally {
         self.calls += other.calls;
         self.unread += other.unread;
         self.refused += other.refused;
+        for (by, count) in &other.refused_by {
+            *self.refused_by.entry(Arc::clone(by)).or_default() += count;
+        }
         self.needs_approval += other.needs_approval;
         self.downgraded += other.downgraded;
         self.clamped += other.clamped;

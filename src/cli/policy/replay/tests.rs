@@ -167,6 +167,12 @@ fn a_draft_is_told_by_tenant_to_the_nano_dollar() {
     );
     assert_eq!(told["tenants"]["globex"]["saved_nanos"], 25_000_000);
     assert_eq!(told["all"]["saved_nanos"], 75_600_000);
+    assert_eq!(told["all"]["refused"], 2);
+    assert_eq!(
+        told["all"]["refused_by"],
+        json!({ "no_plan": 1, "rpm": 1 }),
+        "all that were refused"
+    );
     assert_eq!(
         told["rules_without_values"],
         json!(["tasks of team (request.task, metadata)"])

@@ -107,3 +107,53 @@ fn what_cant_be_run_is_an_error_with_its_place() {
     let error = ran(&case("{ user: ada }"), CONFIG).unwrap_err();
     assert!(error.contains("one of key and tenant"), "{error}");
 }
+
+/// A refusal that is expected is no proof where the tenant's name is nobody's.
+#[test]
+fn a_misspelt_tenant_passes_no_case() {
+    let case = |tenant: &str, expect: &str| {
+        format!(
+            "config: weir.yaml\ncases: [ {{ name: a, given: {{ tenant: {tenant} }}, when: {{ body: \
+             {BODY} }}, expect: {expect} }} ]"
+        )
+    };
+    let error = ran(&case("acmee", "{ verdict: refused }"), CONFIG).unwrap_err();
+    assert!(
+        error.contains("a: there is no tenant \"acmee\"; did you mean \"acme\"?"),
+        "{error}"
+    );
+    let (ran, out) = ran(
+        &case("nobody", "{ verdict: refused, rule: no_plan }"),
+        CONFIG,
+    )
+    .unwrap();
+    assert_eq!(ran.failed, 0, "{out}");
+}
+
+/// A CI has no secret of a webhook, nor whom to believe its certificate.
+#[test]
+fn whoever_is_told_of_what_is_no_ones_business_here() {
+    let alerts = "alerts:\n  webhooks:\n    - { name: ops, url: { env: NO_SUCH_URL }, form: json, secret: { \
+                  env: NO_SUCH_SECRET }, ca_file: no-such-ca.pem }\n    - { name: page, form: pagerduty, \
+                  routing_key: { env: NO_SUCH_KEY } }\n";
+    let cases = format!(
+        "config: weir.yaml\ncases: [ {{ name: a, given: {{ tenant: acme }}, when: {{ body: {BODY} \
+         }}, expect: {{ verdict: allowed }} }} ]"
+    );
+    let (ran, out) = ran(&cases, &format!("{CONFIG}{alerts}")).unwrap();
+    assert_eq!((ran.cases, ran.failed), (1, 0), "{out}");
+}
+
+/// What is refused goes to no model, whatever rules made of it before.
+#[test]
+fn a_refused_call_is_no_downgraded_one() {
+    let cases = format!(
+        "config: weir.yaml\ncases: [ {{ name: a, given: {{ tenant: acme, user: ada, budgets: {{ monthly: \
+         {{ used: 0.85 }} }}, limits: {{ rpm: {{ used: 5 }} }} }}, when: {{ body: {BODY} }}, expect: \
+         {{ model: small, max_tokens: 1000 }} }} ]"
+    );
+    let (ran, out) = ran(&cases, CONFIG).unwrap();
+    assert_eq!(ran.failed, 1, "{out}");
+    assert!(out.contains("model: expected small, got none"), "{out}");
+    assert!(out.contains("max_tokens: expected 1000, got none"), "{out}");
+}

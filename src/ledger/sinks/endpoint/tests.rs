@@ -113,3 +113,54 @@ fn nothing_shows_a_secret() {
     assert_eq!(endpoint.quoted("bad\r\nrow"), "bad  row");
     assert_eq!(endpoint.quoted(&"é".repeat(900)).chars().count(), 200);
 }
+
+/// A name whose owner lets it lead elsewhere between two looks at it: whatever it
+/// leads to, only an address that was judged is connected to.
+#[tokio::test]
+async fn a_name_that_leads_elsewhere_a_moment_later_leads_nowhere() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::net::TcpListener;
+    let outside = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let inside = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let [public, private] =
+        ["127.0.0.2", "127.0.0.1"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+    let looks = Arc::new(AtomicUsize::new(0));
+    // What each look finds, the last one for good.
+    let endpoint = |found: Vec<Vec<SocketAddr>>| {
+        let (looks, url) = (
+            Arc::clone(&looks),
+            format!("http://rebound.example:{port}/"),
+        );
+        looks.store(0, Ordering::SeqCst);
+        let endpoint = Endpoint::new(config(&url), b"http/1.1", Plain::WithoutCredential);
+        let mut endpoint = endpoint.unwrap().guarded(move |ip| ip == public.ip());
+        endpoint.names = Some(Arc::new(move || {
+            let nth = looks.fetch_add(1, Ordering::SeqCst);
+            found[nth.min(found.len() - 1)].clone()
+        }));
+        endpoint
+    };
+    // Public when it is judged, private at any later look.
+    let rebound = endpoint(vec![vec![public], vec![private]]);
+    assert!(rebound.connect().await.is_ok());
+    assert_eq!(
+        looks.load(Ordering::SeqCst),
+        1,
+        "judged and connected to by one look"
+    );
+    let (_, from) = outside.accept().await.unwrap();
+    assert!(from.ip().is_loopback());
+    // The next connection is judged anew.
+    let error = rebound.connect().await.err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    // One of several is private, whichever comes first: the other one counts.
+    for found in [vec![private, public], vec![public, private]] {
+        assert!(endpoint(vec![found]).connect().await.is_ok());
+        outside.accept().await.unwrap();
+    }
+    let none = endpoint(vec![vec![private, private]]).connect().await;
+    assert_eq!(none.err().unwrap().to_string(), NOT_ALLOWED);
+    let nobody = tokio::time::timeout(std::time::Duration::from_millis(100), inside.accept());
+    assert!(nobody.await.is_err(), "nothing came inside");
+}
