@@ -1,0 +1,30 @@
+//! Ways around plans, rules and guardrails that are none.
+
+use super::world::{NOON, World, problems};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const TENANTS: &str = "tenants: { acme: { plan: team }, globex: { plan: team } }\n";
+const ROOMY: &str =
+    "limits: [ { name: roomy, per: tenant, unit: requests, amount: 999, every: 1h } ]";
+
+fn chat_of(model: &str, more: Value) -> Value {
+    let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+#[test]
+fn a_child_without_parents_choices_cap() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY} }} }}\ntenants: {{ acme: {{ plan: team, users: {{ ada: {{ output: {{ choices: {{ cap: 20 }} }} }} }} }}, globex: {{ plan: team }} }}\n"
+    ));
+    let body = chat_of("big", json!({ "n": 20, "max_tokens": 5 }));
+    assert!(world.call("eve", &body).is_err(), "the plan alone takes 8");
+    assert!(
+        world.call("ada", &body).is_err(),
+        "a child widens its parent"
+    );
+}
