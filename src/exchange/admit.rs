@@ -10,7 +10,7 @@ use super::weigh::{Ask, Weighed};
 use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
 use crate::limits::{Charge, HoldId, Reservation, Unit};
-use crate::policy::facts::{Facts, Request};
+use crate::policy::facts::{Facts, Needs, Request};
 use crate::policy::grants::ApprovalRequest;
 use crate::policy::{self, Estimate, Model, Plan, Snapshot};
 use crate::protocol::Endpoint;
@@ -186,7 +186,11 @@ impl Admission<'_> {
             estimate: Estimate::default(),
             most: Estimate::default(),
         };
-        let facts = Facts::of(call, &request);
+        let facts = Facts {
+            now: who.started_at,
+            moment: self.moment(who, terms, Needs::default()),
+            ..Facts::of(call, &request)
+        };
         let shared = policy::charges(&*self.snapshot.shared, &facts);
         let mut charges = policy::charges(terms.limits(), &facts);
         // A head isn't let in without them.

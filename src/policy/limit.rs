@@ -1,7 +1,7 @@
 //! Which limits apply to a call, and what each charges.
 
 use super::budget::Budget;
-use super::facts::{Facts, Named};
+use super::facts::{Facts, Named, Needs};
 use super::{Estimate, Model};
 use crate::expressions::condition::Condition;
 use crate::identity::Principal;
@@ -67,6 +67,12 @@ impl When {
         self.holds(model, endpoint)
             // What can't be told of a call doesn't free it from a limit.
             && condition.is_none_or(|condition| condition.holds(&named).unwrap_or(true))
+    }
+
+    /// What its condition has to be told of a call. Allocates nothing.
+    pub fn needs(&self) -> Needs {
+        let condition = self.condition.as_ref();
+        condition.map_or(Needs::default(), |condition| Needs::of(condition.fields()))
     }
 
     /// Of any call for this model, as far as that decides.

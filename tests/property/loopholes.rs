@@ -28,3 +28,40 @@ fn a_child_without_parents_choices_cap() {
         "a child widens its parent"
     );
 }
+
+fn limit_when(when: &str, body: &Value) -> bool {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {{ name: once, per: tenant, unit: requests, amount: 1, every: 1h, when: '{when}' }} ] }} }}\n{TENANTS}"
+    ));
+    let _ = world.call("ada", body).unwrap_or_else(|r| panic!("{r:?}"));
+    world.call("ada", body).is_err()
+}
+
+#[test]
+fn a_limit_that_hangs_on_the_time() {
+    assert!(limit_when("time.hour == 12", &chat_of("big", json!({}))));
+}
+
+#[test]
+fn a_limit_that_hangs_on_metadata() {
+    let body = chat_of("big", json!({ "metadata": { "team": "red" } }));
+    assert!(limit_when(
+        "request.metadata[\"team\"] in [\"red\"] && \"team\" in request.metadata",
+        &body
+    ));
+}
+
+#[test]
+fn a_limit_that_hangs_on_tools() {
+    let tool = json!([{ "type": "function", "function": { "name": "rm", "parameters": {} } }]);
+    assert!(limit_when(
+        "\"rm\" in request.tools",
+        &chat_of("big", json!({ "tools": tool }))
+    ));
+}
+
+#[test]
+fn a_limit_that_hangs_on_the_task() {
+    let body = chat_of("big", json!({ "metadata": { "task": "reason" } }));
+    assert!(limit_when("request.task == \"reason\"", &body));
+}

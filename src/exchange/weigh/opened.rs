@@ -49,7 +49,7 @@ impl Scale<'_> {
             delay,
             became,
             counted,
-            needs_counters: super::needs(self.terms).counters
+            needs_counters: super::needs(self.admission.snapshot, who, self.terms).counters
                 || of_virtual.is_some_and(|choice| choice.needs.counters),
             reservation: self.admission.reservation(&deciding),
             deciding,
