@@ -196,6 +196,10 @@ impl Admission<'_> {
         // A head isn't let in without them.
         let own = self.snapshot.own_limits(&who.principal).unwrap_or_default();
         charges.extend(policy::charges(own, &facts));
+        for charge in &mut charges {
+            let (tenant, now) = (&who.principal.tenant, who.started_at);
+            self.snapshot.top_up(charge, tenant, now);
+        }
         let planned = Planned::default();
         let is_shared = !shared.is_empty();
         Ok(Deciding {

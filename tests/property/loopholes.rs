@@ -3,6 +3,7 @@
 use super::world::{NOON, World, problems};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use weir::exchange::message::Reply;
 
 const TENANTS: &str = "tenants: { acme: { plan: team }, globex: { plan: team } }\n";
 const ROOMY: &str =
@@ -64,4 +65,33 @@ fn a_limit_that_hangs_on_tools() {
 fn a_limit_that_hangs_on_the_task() {
     let body = chat_of("big", json!({ "metadata": { "task": "reason" } }));
     assert!(limit_when("request.task == \"reason\"", &body));
+}
+
+#[test]
+fn a_topped_up_budget_lets_heads_pass() {
+    use weir::limits::{Scope, Unit};
+    use weir::policy::top_ups::{TopUp, TopUpChange};
+    let _ = (Scope::TENANT, Unit::Cost);
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ budgets: [ {{ name: b, unit: requests, amount: 2, every: month }} ] }} }}\n{TENANTS}"
+    ));
+    let top_up = TopUp {
+        id: "t1".into(),
+        tenant: "acme".into(),
+        budget: "b".into(),
+        counter: TopUp::counter_of("b", "acme", &[]),
+        unit: Unit::Requests,
+        amount: 10,
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 86_400_000),
+        of: Vec::new(),
+        by: "olga".into(),
+        note: None,
+    };
+    world.change(|s| s.top_ups = Arc::new(s.top_ups.changed([TopUpChange::Added(top_up)])));
+    for _ in 0..3 {
+        world.used("ada", "big", 1);
+    }
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(!matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
 }
