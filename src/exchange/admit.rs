@@ -272,9 +272,10 @@ impl Admission<'_> {
         }
     }
 
-    /// A number by which weights decide, of the call's own.
+    /// A number by which weights decide, of the call's own: the same for each of its
+    /// holds ([`HoldId::again`]), so that it is the same model that is weighed again.
     pub fn point(&self) -> u64 {
-        let [.., a, b, c, d, e, f, g] = *self.hold.0.as_bytes();
-        u64::from_be_bytes([0, a, b, c, d, e, f, g])
+        let [.., a, b, c, d, e, _, f] = *self.hold.0.as_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 }

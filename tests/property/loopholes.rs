@@ -95,3 +95,14 @@ fn a_topped_up_budget_lets_heads_pass() {
     let reply = world.head("ada", "GET", "/v1/files");
     assert!(!matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
 }
+
+#[test]
+fn the_same_call_is_weighed_the_same() {
+    let mut world = World::of(&format!(
+        "models:\n  a: {{ price: free, max_output_tokens: 9 }}\n  b: {{ price: free, max_output_tokens: 9 }}\n  c: {{ price: free, max_output_tokens: 9 }}\n  auto: {{ choose: [ {{ use: {{ a: 3, b: 2, c: 2 }} }} ] }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: w, when: 'limit.roomy.used > 0.9', then: {{ warn: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    for _ in 0..20 {
+        world.used("ada", "auto", 1);
+    }
+    assert_eq!(world.asked.len(), 20, "calls are reserved for once");
+}
