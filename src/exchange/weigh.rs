@@ -71,6 +71,8 @@ pub(super) enum Again {
 pub(super) struct Became {
     model: Arc<str>,
     clamp: Option<u64>,
+    /// Fields that are left out.
+    dropped: Vec<Arc<str>>,
     cluster: Option<Arc<str>>,
     limits_per_mille: Option<u64>,
     grant: Option<Arc<str>>,
@@ -233,6 +235,7 @@ impl<'a> Scale<'a> {
             became: Became {
                 model: Arc::clone(&model.name),
                 clamp: shape.clamp.map(|(most, _)| most),
+                dropped: planned.drop_fields.clone(),
                 cluster: told.cluster.clone(),
                 limits_per_mille: judgement.limits_per_mille.map(|(share, _)| share),
                 grant: charged.map(|charge| Arc::clone(&charge.limit.name)),

@@ -106,3 +106,14 @@ fn the_same_call_is_weighed_the_same() {
     }
     assert_eq!(world.asked.len(), 20, "calls are reserved for once");
 }
+
+#[test]
+fn what_another_rule_to_the_same_model_drops() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: a, when: 'limit.roomy.used < 0.9', then: {{ downgrade: {{ to: small, drop: [seed] }} }} }}, {{ name: b, then: {{ downgrade: small }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("big", json!({ "seed": 1 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let actions = &call.body;
+    assert_eq!(actions.get("seed"), None, "rule a counts: {actions}");
+}
