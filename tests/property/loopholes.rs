@@ -117,3 +117,18 @@ fn what_another_rule_to_the_same_model_drops() {
     let actions = &call.body;
     assert_eq!(actions.get("seed"), None, "rule a counts: {actions}");
 }
+
+#[test]
+fn a_throttle_of_limits_blocks_by_the_budget() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, budgets: [ {{ name: monthly, amount: 10 USD, every: month }} ], policies: [ {{ name: slow, when: 'budget.monthly.used > 0.5', then: {{ throttle: {{ limits: 0.5 }} }} }} ] }} }}\n{TENANTS}"
+    ));
+    for _ in 0..60 {
+        world.used("ada", "big", 900);
+    }
+    for _ in 0..150 {
+        world.used("ada", "big", 1000);
+    }
+    let refused = world.chat("ada", "big").err();
+    assert!(refused.is_none(), "{refused:?}");
+}
