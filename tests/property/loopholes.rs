@@ -132,3 +132,19 @@ fn a_throttle_of_limits_blocks_by_the_budget() {
     let refused = world.chat("ada", "big").err();
     assert!(refused.is_none(), "{refused:?}");
 }
+
+#[test]
+fn a_clamp_that_clamps_nothing_is_not_told() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, then: {{ clamp_output: 500 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let mut call = world
+        .call("ada", &chat_of("big", json!({ "max_tokens": 50 })))
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    world.answer(&mut call, 1, 1);
+    assert!(
+        world.last_row().actions.is_empty(),
+        "{:?}",
+        world.last_row().actions
+    );
+}
