@@ -148,3 +148,86 @@ fn a_clamp_that_clamps_nothing_is_not_told() {
         world.last_row().actions
     );
 }
+
+const SIZES: &str = "models:\n  large: { provider: openai, price: free, max_output_tokens: 16384 }\n  little: { provider: openai, price: free, max_output_tokens: 4096 }\n";
+
+const BEDROCK: &str = "models:\n  anthropic.claude-x: { provider: bedrock, price: free, max_output_tokens: 4096 }\n  meta.llama3: { provider: bedrock, price: free, max_output_tokens: 4096 }\n  writer.palmyra: { provider: bedrock, price: free, max_output_tokens: 40960 }\n";
+
+const FAMILIES: &str = "models:\n  gpt-4o: { provider: openai, price: free, max_output_tokens: 4096 }\n  o4-mini: { provider: openai, price: free, max_output_tokens: 4096 }\n  llama: { provider: openai, price: free, max_output_tokens: 4096 }\n";
+
+#[test]
+fn a_downgraded_call_asks_for_more_than_the_model_has() {
+    let mut world = World::of(&format!(
+        "{SIZES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: little }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("large", json!({ "max_tokens": 10000 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "little");
+    assert!(
+        call.body["max_tokens"].as_u64().unwrap() <= 4096,
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn a_default_beyond_the_model() {
+    let mut world = World::of(&format!(
+        "{SIZES}plans: {{ team: {{ {ROOMY}, output: {{ max_tokens: {{ default: 8000 }} }} }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("little", json!({})));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(
+        call.body["max_tokens"].as_u64().unwrap() <= 4096,
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn a_cap_where_none_is_known() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, output: {{ max_tokens: {{ cap: 100, over: refuse }} }} }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "prompt": "x", "max_tokens": 9000 });
+    let call = world.call_with("ada", "/model/writer.palmyra/invoke", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}
+
+#[test]
+fn a_cap_goes_over_into_the_field_of_the_other_model() {
+    let mut world = World::of(&format!(
+        "{FAMILIES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: o4-mini }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("gpt-4o", json!({ "max_tokens": 100 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "o4-mini");
+    assert_eq!(
+        (
+            call.body.get("max_tokens"),
+            call.body.get("max_completion_tokens")
+        ),
+        (None, Some(&json!(100))),
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn and_the_other_way_round() {
+    let mut world = World::of(&format!(
+        "{FAMILIES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: llama }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call(
+        "ada",
+        &chat_of("o4-mini", json!({ "max_completion_tokens": 100 })),
+    );
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "llama");
+    assert_eq!(
+        call.body.get("max_tokens"),
+        Some(&json!(100)),
+        "{}",
+        call.body
+    );
+}
