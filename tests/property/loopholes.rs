@@ -231,3 +231,68 @@ fn and_the_other_way_round() {
         call.body
     );
 }
+
+#[test]
+fn a_dropped_cap_bounds_nothing() {
+    let policy = format!(
+        "plans: {{ team: {{ budgets: [ {{ name: b, amount: 1, every: day }} ], guardrails: {{ drop: [max_tokens] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let call = world.call("ada", &chat_of("big", json!({ "max_tokens": 10 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let held: u64 = world
+        .asked
+        .last()
+        .unwrap()
+        .charges
+        .iter()
+        .map(|c| c.amount)
+        .max()
+        .unwrap();
+    let bounded = call.body.get("max_tokens").is_some();
+    assert!(
+        bounded || held > 4096 * 30_000,
+        "held {held} nanos for {}",
+        call.body
+    );
+}
+
+#[test]
+fn a_dropped_config_of_geminis() {
+    let policy = format!(
+        "models: {{ gem: {{ price: free, max_output_tokens: 4096 }} }}\nplans: {{ team: {{ limits: [ {{ name: t, per: tenant, unit: tokens, amount: 99999, every: 1h }} ], guardrails: {{ drop: [generationConfig] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let body = json!({ "contents": [{ "role": "user", "parts": [{ "text": "x" }] }], "generationConfig": { "maxOutputTokens": 10 } });
+    let call = world.call_with("ada", "/v1beta/models/gem:generateContent", &[], &body);
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let held = world.asked.last().unwrap().charges[0].amount;
+    assert!(
+        call.body
+            .pointer("/generationConfig/maxOutputTokens")
+            .is_some()
+            || held > 4096,
+        "held {held} for {}",
+        call.body
+    );
+}
+
+#[test]
+fn a_forbidden_field_within_another() {
+    let policy = format!(
+        "plans: {{ team: {{ {ROOMY}, guardrails: {{ forbid: [reasoning.effort] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let body = json!({ "model": "big", "input": "x", "reasoning": { "effort": "high" } });
+    let call = world.call_with("ada", "/v1/responses", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}
