@@ -321,8 +321,10 @@ impl<'a> Scale<'a> {
             return None;
         }
         let models = &self.admission.snapshot.models;
+        let endpoint = self.ask.who.endpoint;
+        let takes = |other: &Model| endpoint.takes_alike(&model.name, &other.name);
         let mut known = swap.to.iter().filter_map(|name| models.get(name));
-        known.find(|model| self.may_use(model) && self.speaks(model))
+        known.find(|other| self.may_use(other) && self.speaks(other) && takes(other))
     }
 
     fn can_be_rewritten(&self) -> bool {

@@ -296,3 +296,20 @@ fn a_forbidden_field_within_another() {
     let call = world.call_with("ada", "/v1/responses", &[], &body);
     assert!(call.is_err(), "{}", call.ok().unwrap().body);
 }
+
+#[test]
+fn a_makers_form_goes_to_another_maker() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: meta.llama3 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": [{ "role": "user", "content": "x" }] });
+    let call = world.call_with("ada", "/model/anthropic.claude-x/invoke", &[], &body);
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(
+        call.header("x-weir-model"),
+        None,
+        "{:?} {}",
+        call.head,
+        call.body
+    );
+}
