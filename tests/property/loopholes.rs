@@ -313,3 +313,14 @@ fn a_makers_form_goes_to_another_maker() {
         call.body
     );
 }
+
+#[test]
+fn tools_in_the_models_own_fields() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, allow: {{ tools: [calc] }} }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "x" }] }],
+        "additionalModelRequestFields": { "tools": [{ "type": "computer_20241022", "name": "computer" }] } });
+    let call = world.call_with("ada", "/model/anthropic.claude-x/converse", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}

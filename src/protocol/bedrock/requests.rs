@@ -104,6 +104,8 @@ const TOOL_CONFIG: &[Member] = &[member("tools", take::tools)];
 
 /// What a model's own fields could ask for beyond the cap.
 const ADDITIONAL_FIELDS: &[Member] = &[
+    // Anthropic's own: its computer, its shell.
+    member("tools", take::tools),
     member("max_tokens", take::unpriced),
     member("maxTokens", take::unpriced),
     member("max_new_tokens", take::unpriced),
