@@ -17,7 +17,7 @@ mod names;
 mod spelt;
 
 pub use moment::Moment;
-pub use names::{Names, Needs, names_models, names_tiers};
+pub use names::{Names, Needs, names_models, names_tiers, words_of};
 pub use spelt::{is_in_rows, spelt, told};
 
 use super::{Call, Model};

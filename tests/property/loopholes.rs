@@ -324,3 +324,29 @@ fn tools_in_the_models_own_fields() {
     let call = world.call_with("ada", "/model/anthropic.claude-x/converse", &[], &body);
     assert!(call.is_err(), "{}", call.ok().unwrap().body);
 }
+
+#[test]
+fn that_nothing_can_be_are_told_of() {
+    for (when, said) in [
+        (
+            r#"time.weekday == "Monday""#,
+            "there is no weekday \"Monday\"; did you mean \"monday\"?",
+        ),
+        (
+            r#"request.dialect in ["opnai"]"#,
+            "there is no dialect \"opnai\"; did you mean \"openai\"?",
+        ),
+        (
+            r#"request.endpoint != "chat_completions""#,
+            "there is no endpoint \"chat_completions\"",
+        ),
+    ] {
+        let found = problems(&format!(
+            "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+        ));
+        assert!(
+            found.first().is_some_and(|found| found.contains(said)),
+            "{when} {found:?}"
+        );
+    }
+}
