@@ -192,7 +192,7 @@ impl Admission<'_> {
             ..Facts::of(call, &request)
         };
         let shared = policy::charges(&*self.snapshot.shared, &facts);
-        let mut charges = policy::charges(terms.limits(), &facts);
+        let mut charges = policy::charges_of(terms, &facts);
         // A head isn't let in without them.
         let own = self.snapshot.own_limits(&who.principal).unwrap_or_default();
         charges.extend(policy::charges(own, &facts));

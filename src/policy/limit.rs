@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::facts::{Facts, Named, Needs};
-use super::{Estimate, Model};
+use super::{Estimate, Model, Terms};
 use crate::expressions::condition::Condition;
 use crate::identity::Principal;
 use crate::limits::reservation::counter_id;
@@ -89,6 +89,17 @@ pub fn charges<'p>(limits: impl IntoIterator<Item = &'p PlanLimit>, facts: &Fact
     let limits = limits.into_iter();
     let applying = limits.filter(|limit| limit.when.holds_for(facts));
     applying.map(|limit| charge(limit, facts.call)).collect()
+}
+
+/// The charges of one call to the limits of its caller's plan and of what stands below
+/// it, each by its own time.
+pub fn charges_of(terms: Terms, facts: &Facts) -> Vec<Charge> {
+    let layers = terms.layers();
+    let charges = layers.flat_map(|plan| {
+        let facts = facts.in_zone(plan.rules.time_zone.as_ref());
+        charges(&plan.limits, &facts)
+    });
+    charges.collect()
 }
 
 fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, call: Call) -> Charge {

@@ -350,3 +350,11 @@ fn that_nothing_can_be_are_told_of() {
         );
     }
 }
+
+#[test]
+fn the_time_zone_below_a_plan() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY} }} }}\ntenants: {{ acme: {{ plan: team, time_zone: Asia/Tokyo, policies: [ {{ name: night, when: 'time.hour == 21', then: {{ block: true }} }} ] }}, globex: {{ plan: team }} }}\n"
+    ));
+    assert!(world.chat("ada", "big").is_err(), "it is 21:00 in Tokyo");
+}

@@ -69,7 +69,7 @@ impl Scale<'_> {
     pub fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
         let snapshot = self.admission.snapshot;
         let facts = self.facts(model, planned);
-        let mut charges = policy::charges(self.terms.limits(), &facts);
+        let mut charges = policy::charges_of(self.terms, &facts);
         // A head isn't let in without them.
         let own = snapshot.own_limits(&self.ask.who.principal);
         charges.extend(policy::charges(own.unwrap_or_default(), &facts));
