@@ -23,7 +23,7 @@ pub mod top_ups;
 
 pub use crate::tokens::Vocabulary;
 pub use crate::tokens::ratios::{ModelRatio, Ratio};
-pub use limit::{Call, PlanLimit, When, charges};
+pub use limit::{Call, PlanLimit, When, charges, charges_of};
 pub use plan::{Entitlements, Guardrails, Hold, OutputRule, Over, Plan};
 pub use terms::{Tenant, Terms};
 

@@ -104,6 +104,9 @@ pub struct OutputMax {
     pub span: Range<usize>,
     /// The field that it stands in.
     pub name: &'static str,
+    /// That field's name in the body, without its quotes; of a member of an object
+    /// the object's.
+    pub key: Range<usize>,
 }
 
 /// A JSON string's content in the body, without its quotes.

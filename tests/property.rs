@@ -22,6 +22,8 @@
 mod allocations;
 #[path = "property/explains.rs"]
 mod explains;
+#[path = "property/loopholes.rs"]
+mod loopholes;
 #[path = "property/policies.rs"]
 mod policies;
 #[path = "fuzz/smoke.rs"]

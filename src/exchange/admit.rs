@@ -11,7 +11,7 @@ use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
 use crate::limits::reservation::retained;
 use crate::limits::{Charge, HoldId, Reservation, Unit};
-use crate::policy::facts::{Facts, Request};
+use crate::policy::facts::{Facts, Needs, Request};
 use crate::policy::grants::ApprovalRequest;
 use crate::policy::{self, Estimate, Model, Plan, Snapshot};
 use crate::protocol::Endpoint;
@@ -187,12 +187,20 @@ impl Admission<'_> {
             estimate: Estimate::default(),
             most: Estimate::default(),
         };
-        let facts = Facts::of(call, &request);
+        let facts = Facts {
+            now: who.started_at,
+            moment: self.moment(who, terms, Needs::default()),
+            ..Facts::of(call, &request)
+        };
         let shared = policy::charges(&*self.snapshot.shared, &facts);
-        let mut charges = policy::charges(terms.limits(), &facts);
+        let mut charges = policy::charges_of(terms, &facts);
         // A head isn't let in without them.
         let own = self.snapshot.own_limits(&who.principal).unwrap_or_default();
         charges.extend(policy::charges(own, &facts));
+        for charge in &mut charges {
+            let (tenant, now) = (&who.principal.tenant, who.started_at);
+            self.snapshot.top_up(charge, tenant, now);
+        }
         let planned = Planned::default();
         let is_shared = !shared.is_empty();
         Ok(Deciding {
@@ -265,9 +273,10 @@ impl Admission<'_> {
         }
     }
 
-    /// A number by which weights decide, of the call's own.
+    /// A number by which weights decide, of the call's own: the same for each of its
+    /// holds ([`HoldId::again`]), so that it is the same model that is weighed again.
     pub fn point(&self) -> u64 {
-        let [.., a, b, c, d, e, f, g] = *self.hold.0.as_bytes();
-        u64::from_be_bytes([0, a, b, c, d, e, f, g])
+        let [.., a, b, c, d, e, _, f] = *self.hold.0.as_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 }

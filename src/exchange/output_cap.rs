@@ -20,6 +20,8 @@ pub(super) struct Cap {
     pub written: Option<(u64, CapPlace)>,
     /// The client asked for more.
     pub lowered: bool,
+    /// The client's own is written under the name of this place.
+    pub moves: bool,
 }
 
 impl Cap {
@@ -35,7 +37,7 @@ impl Cap {
             return Ok(Self::unwritten(0));
         }
         let Some(place) = facts.cap_field.place(model.output_field.as_str()) else {
-            return Self::without_field(model, facts, endpoint);
+            return Self::without_field(rule, model, facts, (endpoint, clamp));
         };
         if model.max_output_tokens == Some(0) {
             return Err(no_output());
@@ -49,12 +51,15 @@ impl Cap {
         }
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
         is_within(rule, asked, place.name)?;
+        let moves = moves(model, facts);
         let cap = [rule.max_tokens_cap, clamp].into_iter().flatten().min();
-        let capped = |tokens: u64| cap.map_or(tokens, |cap| tokens.min(cap));
+        // What the model doesn't have its provider refuses, or has more than is held.
+        let most = cap.into_iter().chain(model.max_output_tokens).min();
+        let capped = |tokens: u64| most.map_or(tokens, |most| tokens.min(most));
         let written = match (asked, rule.max_tokens_default) {
-            (Some(asked), _) => (capped(asked) < asked).then(|| capped(asked)),
+            (Some(asked), _) => (moves || capped(asked) < asked).then(|| capped(asked)),
             (None, Some(default)) => Some(capped(default)),
-            (None, None) => cap,
+            (None, None) => cap.map(capped),
         };
         // Configuration sees to it that one of these is known for every plan
         // and model; without any, the call can't be bounded.
@@ -70,6 +75,7 @@ impl Cap {
             tokens,
             written: written.map(|tokens| (tokens, place)),
             lowered: asked.is_some_and(|asked| capped(asked) < asked),
+            moves,
         })
     }
 
@@ -80,7 +86,12 @@ impl Cap {
     }
 
     /// Of an endpoint that takes no cap, as far as is known.
-    fn without_field(model: &Model, facts: &CallFacts, endpoint: Endpoint) -> Result<Self, Denial> {
+    fn without_field(
+        rule: &OutputRule,
+        model: &Model,
+        facts: &CallFacts,
+        (endpoint, clamp): (Endpoint, Option<u64>),
+    ) -> Result<Self, Denial> {
         let asked = facts.output_max.as_ref().map(|max| max.tokens);
         let most = model
             .max_output_tokens
@@ -89,6 +100,20 @@ impl Cap {
         if let Some(tokens) = most {
             let field = facts.output_max.as_ref().map_or("model", |max| max.name);
             within_reason(tokens, field)?;
+        }
+        // One that the client brings is held to the plan, though nobody knows
+        // whether the model reads it.
+        if let Some(set) = &facts.output_max {
+            is_within(rule, asked, set.name)?;
+            let cap = [rule.max_tokens_cap, clamp].into_iter().flatten().min();
+            if let Some(cap) = cap.filter(|cap| *cap < set.tokens) {
+                return Ok(Self {
+                    tokens: most.unwrap_or(cap),
+                    written: Some((cap, CapPlace::of_body(set.name))),
+                    lowered: true,
+                    moves: false,
+                });
+            }
         }
         most.map(Self::unwritten).ok_or_else(|| {
             Denial::Body(BodyError {
@@ -105,6 +130,7 @@ impl Cap {
             tokens,
             written: None,
             lowered: false,
+            moves: false,
         }
     }
 }
@@ -144,6 +170,17 @@ fn unknown_cap(model: &Model, facts: &CallFacts) -> bool {
     facts.cap_field == CapField::OfModel
         && model.output_field == OutputField::MaxTokens
         && set == Some("max_completion_tokens")
+        && !moves(model, facts)
+}
+
+/// Whether a cap has to stand in another field, as the call goes to another model than
+/// the client wrote it for.
+fn moves(model: &Model, facts: &CallFacts) -> bool {
+    let set = facts.output_max.as_ref().map(|max| max.name);
+    facts.cap_field == CapField::OfModel
+        && *facts.model != *model.name
+        && model.output_field != OutputField::Either
+        && set.is_some_and(|set| set != model.output_field.as_str())
 }
 
 fn no_output() -> Denial {

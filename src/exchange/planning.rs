@@ -119,6 +119,7 @@ impl Planned {
         let drop_fields: Vec<&str> = self.drop_fields.iter().map(|name| &**name).collect();
         let changes = Changes {
             output_max: self.cap.written,
+            moves_cap: self.cap.moves,
             include_usage: self.strip_usage,
             model,
             choices: self.choices,

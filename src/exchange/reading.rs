@@ -42,7 +42,7 @@ fn wants(who: &Identified, snapshot: &Snapshot) -> Wants {
     let Some(terms) = snapshot.terms(&who.principal) else {
         return Wants::default();
     };
-    let needs = weigh::needs(terms);
+    let needs = weigh::needs(snapshot, who, terms);
     let is_virtual = !snapshot.virtual_models.is_empty();
     let looks = |what: fn(&Plan) -> bool| terms.layers().any(|plan| what(plan));
     Wants {

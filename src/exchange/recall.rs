@@ -99,6 +99,7 @@ fn ask(event: &UsageEvent, named: &Arc<str>, who: Identified) -> Ask {
             tokens: most,
             span: 0..0,
             name: CAP_NAME,
+            key: 0..0,
         }),
         cap_field: CapField::OfModel,
         answers: 1,

@@ -35,7 +35,10 @@ pub(super) fn told(shape: &Shape, judgement: &Judgement, planned: &Planned, name
         told.took(rule, "downgrade");
         told.header(DOWNGRADED_FROM, named);
     }
-    if let Some((_, rule)) = shape.clamp {
+    let written = planned.cap.written.map(|(tokens, _)| tokens);
+    if let Some((most, rule)) = shape.clamp
+        && written == Some(most)
+    {
         told.took(rule, "clamp_output");
     }
     if let Some((route, rule)) = shape.route {

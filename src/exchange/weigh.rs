@@ -26,6 +26,7 @@ use refused::{Against, blocked, refused};
 use super::admit::{Admission, Refused};
 use super::approval::{self, Granted, Needed};
 use super::deciding::Deciding;
+use super::head::Identified;
 use super::planning::Planned;
 use super::prompt::Prompt;
 use super::rules_told::{self, Told};
@@ -34,7 +35,7 @@ use crate::limits::Reservation;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::{Counters, Facts, Moment, Needs};
 use crate::policy::rule::{self, Judgement, Shape, Swap, Taken};
-use crate::policy::{self, Model, Terms};
+use crate::policy::{self, Model, Snapshot, Terms};
 use crate::protocol::denial::Denial;
 use crate::units::Millis;
 use jiff::tz::TimeZone;
@@ -71,6 +72,8 @@ pub(super) enum Again {
 pub(super) struct Became {
     model: Arc<str>,
     clamp: Option<u64>,
+    /// Fields that are left out.
+    dropped: Vec<Arc<str>>,
     cluster: Option<Arc<str>>,
     limits_per_mille: Option<u64>,
     grant: Option<Arc<str>>,
@@ -159,20 +162,24 @@ impl Admission<'_> {
     ) -> Result<Scale<'a>, Box<Against>> {
         let terms = self.snapshot.terms(&ask.who.principal);
         let terms = terms.ok_or_else(|| Box::new(Denial::UnknownModel.into()))?;
-        let tells_time = |needs: Needs| needs.time;
         let of_virtual = self.names_virtual(ask).map(|choice| choice.needs);
-        let moment = match tells_time(needs(terms)) || of_virtual.is_some_and(tells_time) {
-            true => Moment::of(ask.who.started_at, &zone(terms)),
-            false => Moment::default(),
-        };
         Ok(Scale {
             admission: self,
             ask,
             terms,
             counters,
             counted,
-            moment,
+            moment: self.moment(&ask.who, terms, of_virtual.unwrap_or_default()),
         })
+    }
+
+    /// The time of a call, where anything looks at it; `more` is what more is needed
+    /// than by rules and limits.
+    pub fn moment(&self, who: &Identified, terms: Terms, more: Needs) -> Moment {
+        match needs(self.snapshot, who, terms).and(more).time {
+            true => Moment::of(who.started_at, &zone(terms)),
+            false => Moment::default(),
+        }
     }
 
     pub fn names_virtual(&self, ask: &Ask) -> Option<&Arc<VirtualModel>> {
@@ -180,10 +187,14 @@ impl Admission<'_> {
     }
 }
 
-/// What the rules of a caller need to be told.
-pub(super) fn needs(terms: Terms) -> Needs {
-    let rules = terms.rules();
-    rules.fold(Needs::default(), |needs, rules| needs.and(rules.needs))
+/// What the rules of a caller need to be told, and the conditions of limits that its
+/// calls may be charged to.
+pub(super) fn needs(snapshot: &Snapshot, who: &Identified, terms: Terms) -> Needs {
+    let own = snapshot.own_limits(&who.principal).unwrap_or_default();
+    let limits = terms.limits().chain(own).chain(&*snapshot.shared);
+    let of_limits = limits.map(|limit| limit.when.needs());
+    let of_rules = terms.rules().map(|rules| rules.needs);
+    of_rules.chain(of_limits).fold(Needs::default(), Needs::and)
 }
 
 fn zone(terms: Terms) -> TimeZone {
@@ -225,6 +236,7 @@ impl<'a> Scale<'a> {
             became: Became {
                 model: Arc::clone(&model.name),
                 clamp: shape.clamp.map(|(most, _)| most),
+                dropped: planned.drop_fields.clone(),
                 cluster: told.cluster.clone(),
                 limits_per_mille: judgement.limits_per_mille.map(|(share, _)| share),
                 grant: charged.map(|charge| Arc::clone(&charge.limit.name)),
@@ -310,8 +322,10 @@ impl<'a> Scale<'a> {
             return None;
         }
         let models = &self.admission.snapshot.models;
+        let endpoint = self.ask.who.endpoint;
+        let takes = |other: &Model| endpoint.takes_alike(&model.name, &other.name);
         let mut known = swap.to.iter().filter_map(|name| models.get(name));
-        known.find(|model| self.may_use(model) && self.speaks(model))
+        known.find(|other| self.may_use(other) && self.speaks(other) && takes(other))
     }
 
     fn can_be_rewritten(&self) -> bool {

@@ -17,7 +17,7 @@ mod names;
 mod spelt;
 
 pub use moment::Moment;
-pub use names::{Names, Needs, names_models, names_tiers};
+pub use names::{Names, Needs, names_models, names_tiers, words_of};
 pub use spelt::{is_in_rows, spelt, told};
 
 use super::{Call, Model};
@@ -25,6 +25,7 @@ use crate::expressions::condition::{self, Field, Value};
 use crate::limits::{Charge, Refusal, Standing};
 use crate::pricing::{Kind as PriceKind, ServiceTier, cost_nanos};
 use crate::units::UnixMillis;
+use jiff::tz::TimeZone;
 use names::{COUNTERS, Fact, OF_COUNTERS, fact};
 use std::sync::Arc;
 
@@ -130,6 +131,17 @@ impl Counters {
 }
 
 impl<'c> Facts<'c> {
+    /// The same, where the time is told by this zone, if there is one and anything
+    /// asks for the time.
+    #[must_use]
+    pub fn in_zone(&self, zone: Option<&TimeZone>) -> Self {
+        let zone = zone.filter(|_| self.moment != Moment::default());
+        Self {
+            moment: zone.map_or(self.moment, |zone| Moment::of(self.now, zone)),
+            ..*self
+        }
+    }
+
     /// Of a call of which no more is known.
     pub fn of(call: Call<'c>, request: &'c Request) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! Which limits apply to a call, and what each charges.
 
 use super::budget::Budget;
-use super::facts::{Facts, Named};
-use super::{Estimate, Model};
+use super::facts::{Facts, Named, Needs};
+use super::{Estimate, Model, Terms};
 use crate::expressions::condition::Condition;
 use crate::identity::Principal;
 use crate::limits::reservation::write_counter_id;
@@ -69,6 +69,12 @@ impl When {
             && condition.is_none_or(|condition| condition.holds(&named).unwrap_or(true))
     }
 
+    /// What its condition has to be told of a call. Allocates nothing.
+    pub fn needs(&self) -> Needs {
+        let condition = self.condition.as_ref();
+        condition.map_or(Needs::default(), |condition| Needs::of(condition.fields()))
+    }
+
     /// Of any call for this model, as far as that decides.
     pub fn holds(&self, model: &Model, endpoint: Endpoint) -> bool {
         let tier = model.tier.as_ref();
@@ -83,13 +89,31 @@ const USUAL: usize = 16;
 
 /// The charges of one call, in the order of the limits.
 pub fn charges<'p>(limits: impl IntoIterator<Item = &'p PlanLimit>, facts: &Facts) -> Vec<Charge> {
-    let limits = limits.into_iter();
-
     let mut charges = Vec::with_capacity(USUAL);
-    let applying = limits.filter(|limit| limit.when.holds_for(facts));
     let mut naming = Naming::of(facts.call);
-    charges.extend(applying.map(|limit| charge(limit, &mut naming)));
+    charges.extend(applying(limits, facts).map(|limit| charge(limit, &mut naming)));
     charges
+}
+
+/// The charges of one call to the limits of its caller's plan and of what stands below
+/// it, each by its own time.
+pub fn charges_of(terms: Terms, facts: &Facts) -> Vec<Charge> {
+    let mut charges = Vec::with_capacity(USUAL);
+    let mut naming = Naming::of(facts.call);
+    for plan in terms.layers() {
+        let facts = facts.in_zone(plan.rules.time_zone.as_ref());
+        let limits = applying(&plan.limits, &facts);
+        charges.extend(limits.map(|limit| charge(limit, &mut naming)));
+    }
+    charges
+}
+
+fn applying<'p>(
+    limits: impl IntoIterator<Item = &'p PlanLimit>,
+    facts: &Facts,
+) -> impl Iterator<Item = &'p PlanLimit> {
+    let limits = limits.into_iter();
+    limits.filter(|limit| limit.when.holds_for(facts))
 }
 
 fn charge(PlanLimit { limit, hard, .. }: &PlanLimit, naming: &mut Naming) -> Charge {

@@ -132,7 +132,11 @@ impl OutputRule {
             max_tokens_cap: least(self.max_tokens_cap, narrower.max_tokens_cap),
             max_tokens_required: self.max_tokens_required || narrower.max_tokens_required,
             max_tokens_over: stricter(self.max_tokens_over, narrower.max_tokens_over),
-            choices_cap: least(self.choices_cap, narrower.choices_cap),
+            // Without a cap it is the usual one, which nothing below makes more.
+            choices_cap: narrower
+                .choices_cap
+                .map(|cap| cap.min(self.choices_cap.unwrap_or(CHOICES_DEFAULT)))
+                .or(self.choices_cap),
             choices_over: stricter(self.choices_over, narrower.choices_over),
             hold: self.hold,
         }

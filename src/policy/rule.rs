@@ -15,6 +15,7 @@ use crate::expressions::NoValue;
 use crate::expressions::condition::Condition;
 use crate::limits::Mode;
 use crate::units::Millis;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 /// The most rules of a plan: each is looked at in each call.
@@ -113,6 +114,8 @@ pub struct Rules {
     pub needs: Needs,
     /// The longest delay of one of them.
     pub delay_max: Millis,
+    /// By which they tell the time, where that isn't the tenant's plan's.
+    pub time_zone: Option<TimeZone>,
 }
 
 /// What comes of a rule's condition.
@@ -227,6 +230,7 @@ impl Rules {
             delay_max: delays.max().unwrap_or_default(),
             list,
             names,
+            time_zone: None,
         }
     }
 
@@ -238,6 +242,7 @@ impl Rules {
         mut each: impl FnMut(&'p Rule, &'p Action),
     ) {
         let names = &self.names;
+        let facts = &facts.in_zone(self.time_zone.as_ref());
         for rule in &self.list {
             let named = Named { facts, names };
             if rule.does(wanted) && rule.holds(&named) {

@@ -278,6 +278,12 @@ impl Endpoint {
             .any(|segment| NEVER_UNREAD.contains(&segment))
     }
 
+    /// Whether a body for a model fits another: at Bedrock's `invoke` each maker's.
+    pub fn takes_alike(self, model: &str, other: &str) -> bool {
+        let is_invoke = matches!(self, Endpoint::Invoke | Endpoint::InvokeStream);
+        !is_invoke || super::bedrock::requests::invoked_alike(model, other)
+    }
+
     /// Whether nothing is billed for it.
     pub fn is_free(self) -> bool {
         matches!(

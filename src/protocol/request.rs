@@ -35,6 +35,7 @@ use crate::protocol::{
     Anchors, BodyError, CallFacts, Endpoint, FieldSpan, Image, ModelPlace, OutputMax, TextSpan,
 };
 use std::borrow::Cow;
+use std::ops::Range;
 
 pub use edit::{Changes, edits};
 pub(in crate::protocol) use fault::Fault;
@@ -157,6 +158,8 @@ pub(in crate::protocol) struct Reading<'a> {
     tool_names: Vec<String>,
     metadata: Vec<(String, String)>,
     fields: Vec<FieldSpan>,
+    /// The name of the body's field that is being read.
+    key: Range<usize>,
 }
 
 impl<'a> Reading<'a> {
@@ -203,6 +206,7 @@ impl<'a> Reading<'a> {
             tool_names: Vec::new(),
             metadata: Vec::new(),
             fields: Vec::new(),
+            key: 0..0,
         })
     }
 
@@ -217,6 +221,7 @@ impl<'a> Reading<'a> {
         self.anchors.empty = true;
         while let Some(field) = fields.next(&mut self.json, &place)? {
             self.anchors.empty = false;
+            self.key = fields.key.span.clone();
             let began = self.field_began(None, field.known_name(), &fields.key)?;
             match field {
                 Field::Known(known) => (known.read)(self, &place.field(known.name))?,

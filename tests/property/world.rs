@@ -40,6 +40,10 @@ pub struct World {
     pub learned: Learned,
     /// Refusals come as a sidecar remembers them.
     pub remembers_refusals: bool,
+    /// What was asked of the store, in order.
+    pub asked: Vec<weir::limits::Reservation>,
+    /// How often it was asked to settle.
+    pub settled: usize,
     calls: u64,
 }
 
@@ -137,6 +141,8 @@ impl World {
             rows: Vec::new(),
             learned: Learned::default(),
             remembers_refusals: false,
+            asked: Vec::new(),
+            settled: 0,
             calls: 0,
         }
     }
@@ -172,7 +178,7 @@ impl World {
         self.calls += 1;
         let mut random = [0; 10];
         random[2..].copy_from_slice(&self.calls.to_be_bytes());
-        let mut exchange = Exchange::new(
+        let exchange = Exchange::new(
             Role::Full,
             super::settings(),
             Arc::clone(&self.snapshot),
@@ -195,6 +201,53 @@ impl World {
             ..RequestHead::default()
         };
         let text = serde_json::to_vec(body).unwrap();
+        self.send(exchange, head, text, body)
+    }
+
+    /// What comes of a head that nothing follows.
+    pub fn head(&mut self, who: &str, method: &str, path: &str) -> Option<Reply> {
+        let (mut exchange, mut head) = self.begun(who, method, path);
+        head.end = true;
+        self.step(&mut exchange, Event::RequestHeaders(head)).0
+    }
+
+    fn begun(&mut self, who: &str, method: &str, path: &str) -> (Exchange, RequestHead) {
+        self.calls += 1;
+        let mut random = [0; 10];
+        random[2..].copy_from_slice(&self.calls.to_be_bytes());
+        let exchange = Exchange::new(
+            Role::Full,
+            super::settings(),
+            Arc::clone(&self.snapshot),
+            self.learned.clone(),
+            HoldId::new(self.now, &random),
+            Counting::unbounded(),
+        );
+        let bearer = format!("Bearer {}", key(who));
+        let all = [
+            (":method", method),
+            (":path", path),
+            (":authority", "host"),
+            ("authorization", &bearer),
+            ("content-type", "application/json"),
+        ];
+        let head = RequestHead {
+            headers: all
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()))
+                .collect(),
+            ..RequestHead::default()
+        };
+        (exchange, head)
+    }
+
+    fn send(
+        &mut self,
+        mut exchange: Exchange,
+        head: RequestHead,
+        text: Vec<u8>,
+        body: &Value,
+    ) -> Result<Sent, Refused> {
         let (reply, _) = self.step(&mut exchange, Event::RequestHeaders(head));
         if let Some(Reply::Refuse { rendered, .. }) = reply {
             return Err(refused(rendered));
@@ -267,6 +320,7 @@ impl World {
                 match effect {
                     Effect::Reserve(reservation) => {
                         let decision = self.counters.reserve(&reservation, self.now).unwrap();
+                        self.asked.push(reservation);
                         let decision = match decision {
                             Decision::Refused(refusal, _) if self.remembers_refusals => {
                                 Decision::Refused(refusal, Vec::new())
@@ -276,6 +330,7 @@ impl World {
                         next = Some(Event::Decided(Some(decision)));
                     }
                     Effect::Settle(s) => {
+                        self.settled += 1;
                         let settled = self.counters.settle(&s.slot, s.hold, s.actual, self.now);
                         if let (Settled::Applied, Some(event)) = (settled, s.event) {
                             self.rows.push(event);

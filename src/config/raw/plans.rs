@@ -298,11 +298,14 @@ fn guardrails(item: &Item) -> Option<RawGuardrails> {
         None => Some(None),
         Some(item) => item.size_bytes(1..=AMOUNT_MAX).map(|most| Some(most.value)),
     };
-    let list = |name| match fields.optional(name) {
+    let list = |name, read: fn(&Item) -> Option<Vec<Arc<str>>>| match fields.optional(name) {
         None => Some(Vec::new()),
-        Some(item) => rules::parameters(&item),
+        Some(item) => read(&item),
     };
-    let (forbid, drop) = (list("forbid"), list("drop"));
+    let (forbid, drop) = (
+        list("forbid", rules::parameters),
+        list("drop", rules::dropped),
+    );
     let (input, images, tools) = (
         amount("input_tokens_max"),
         amount("images_max"),

@@ -214,11 +214,11 @@ fn downgrade(item: &Item) -> Option<RawSwap> {
     }
     let fields = item.fields(&["to", "drop", "refuse"])?;
     let to = fields.required("to", "the models to go to, the best first");
-    let list = |name| match fields.optional(name) {
+    let list = |name, read: fn(&Item) -> Option<Vec<Arc<str>>>| match fields.optional(name) {
         None => Some(Vec::new()),
-        Some(item) => parameters(&item),
+        Some(item) => read(&item),
     };
-    let (drop, refuse) = (list("drop"), list("refuse"));
+    let (drop, refuse) = (list("drop", dropped), list("refuse", parameters));
     Some(RawSwap {
         to: names(&to?)?,
         drop: drop?,
@@ -236,6 +236,23 @@ pub fn names(item: &Item) -> Option<Vec<Name>> {
     names.into_iter().collect()
 }
 
+/// Names of fields of request bodies that go.
+pub fn dropped(item: &Item) -> Option<Vec<Arc<str>>> {
+    let names = parameters(item)?;
+    let bounds = |name: &&Arc<str>| BOUNDS.contains(&plain(name).as_str());
+    match names.iter().find(bounds) {
+        None => Some(names),
+        Some(name) => item.report(format!(
+            "{name} bounds what a call may produce: it must stay (forbid refuses calls with it)"
+        )),
+    }
+}
+
+/// A name as every spelling of it has it.
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
+}
+
 /// Names of fields of request bodies, as `logit_bias` or `generationConfig.topK`.
 pub fn parameters(item: &Item) -> Option<Vec<Arc<str>>> {
     let items = item.one_or_list()?;
@@ -246,19 +263,56 @@ pub fn parameters(item: &Item) -> Option<Vec<Arc<str>>> {
         .iter()
         .map(|item| {
             let text = item.text()?.value;
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-            if text.len() > 128 || !text.chars().all(plain) {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if text.len() > 128 || !text.chars().all(is_plain) {
                 return item.report("must be a field of request bodies, as logit_bias");
             }
-            let plain = text.replace('_', "").to_ascii_lowercase();
+            let plain = plain(&text);
             if PROTECTED.contains(&plain.as_str()) {
                 return item.report(format!("{text} is what calls are metered by: it must stay"));
+            }
+            if let Some((object, member)) = plain.split_once('.')
+                && (!OBJECTS.contains(&object) || member.contains('.'))
+            {
+                return item.report(format!(
+                    "{text} is not looked at: name a field of the body itself, or one of \
+                     generationConfig, inferenceConfig, textGenerationConfig, options or \
+                     stream_options"
+                ));
             }
             Some(text.into())
         })
         .collect();
     names.into_iter().collect()
 }
+
+/// The objects of a body whose own fields are known, and no others'.
+const OBJECTS: &[&str] = &[
+    "generationconfig",
+    "inferenceconfig",
+    "textgenerationconfig",
+    "options",
+    "streamoptions",
+];
+
+/// Fields without which a call could produce more than is held for it.
+const BOUNDS: &[&str] = &[
+    "maxtokens",
+    "maxcompletiontokens",
+    "maxoutputtokens",
+    "maxtokenstosample",
+    "maxgenlen",
+    "maxtoolcalls",
+    "generationconfig",
+    "generationconfig.maxoutputtokens",
+    "inferenceconfig",
+    "inferenceconfig.maxtokens",
+    "inferenceconfig.maxnewtokens",
+    "textgenerationconfig",
+    "textgenerationconfig.maxtokencount",
+    "options",
+    "options.numpredict",
+];
 
 /// Fields without which a call is another one.
 const PROTECTED: &[&str] = &[

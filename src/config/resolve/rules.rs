@@ -102,10 +102,13 @@ pub fn condition(text: &Located<String>, words: &Words, findings: &Findings) -> 
     let tiers = words.known.tiers();
     let mut whole = true;
     for (field, value) in condition.texts_compared() {
+        let closed = facts::words_of(field);
         let (what, known) = if facts::names_models(field) {
             ("model", words.called)
         } else if facts::names_tiers(field) {
             ("model of tier", &tiers)
+        } else if let Some((what, known)) = &closed {
+            (*what, known)
         } else {
             continue;
         };

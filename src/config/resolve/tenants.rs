@@ -224,7 +224,10 @@ fn placed(plan: Plan, place: &Place) -> Plan {
     let names: Arc<[Arc<str>]> = plan.rules.names.iter().map(|name| named(name)).collect();
     Plan {
         limits: limits.collect(),
-        rules: Rules::new(plan.rules.list, names),
+        rules: Rules {
+            time_zone: plan.time_zone.clone(),
+            ..Rules::new(plan.rules.list, names)
+        },
         ..plan
     }
 }

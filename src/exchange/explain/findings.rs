@@ -262,6 +262,8 @@ impl Found<'_> {
         let layers = self.scale.terms.layers();
         layers
             .flat_map(|plan| {
+                let zone = plan.rules.time_zone.as_ref();
+                let (before, after) = (before.in_zone(zone), after.in_zone(zone));
                 let each = plan.rules.list.iter();
                 let each = each.map(|rule| {
                     let judges = rule.then.iter().any(|action| !action.shapes());

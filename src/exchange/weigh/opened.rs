@@ -7,7 +7,7 @@ use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
 use crate::exchange::planning::Planned;
 use crate::exchange::rules_told::Told;
-use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Unit};
+use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Unit};
 use crate::policy::{self, Model};
 use crate::protocol::{Endpoint, json_edit};
 use std::sync::Arc;
@@ -27,7 +27,10 @@ impl Scale<'_> {
         let (mut charges, mut shared) = self.charges(model, &planned);
         if let Some(share) = became.limits_per_mille {
             let all = charges.iter_mut().chain(&mut shared);
-            all.for_each(|charge| scale(charge, share));
+            // Of a budget a part would be no pace: what is above it would be refused
+            // until the budget's period ends.
+            let paced = all.filter(|charge| !self.is_budget(&charge.limit));
+            paced.for_each(|charge| scale(charge, share));
         }
         let (charge, ungranted) = match grant {
             Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
@@ -49,11 +52,16 @@ impl Scale<'_> {
             delay,
             became,
             counted,
-            needs_counters: super::needs(self.terms).counters
+            needs_counters: super::needs(self.admission.snapshot, who, self.terms).counters
                 || of_virtual.is_some_and(|choice| choice.needs.counters),
             reservation: self.admission.reservation(&deciding),
             deciding,
         }
+    }
+
+    fn is_budget(&self, limit: &Limit) -> bool {
+        let mut limits = self.terms.limits();
+        limits.any(|known| known.budget.is_some() && known.limit.name == limit.name)
     }
 
     /// What the call is charged to: the caller's own counters, and those that
@@ -61,7 +69,7 @@ impl Scale<'_> {
     pub fn charges(&self, model: &Model, planned: &Planned) -> (Vec<Charge>, Vec<Charge>) {
         let snapshot = self.admission.snapshot;
         let facts = self.facts(model, planned);
-        let mut charges = policy::charges(self.terms.limits(), &facts);
+        let mut charges = policy::charges_of(self.terms, &facts);
         // A head isn't let in without them.
         let own = snapshot.own_limits(&self.ask.who.principal);
         charges.extend(policy::charges(own.unwrap_or_default(), &facts));

@@ -4,7 +4,7 @@ use crate::units::UnixMillis;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-const WEEKDAYS: [&str; 7] = [
+pub(super) const WEEKDAYS: [&str; 7] = [
     "monday",
     "tuesday",
     "wednesday",

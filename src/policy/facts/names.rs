@@ -1,6 +1,9 @@
 //! The names of facts: what conditions may write, and what each of it is.
 
+use super::moment::WEEKDAYS;
 use crate::expressions::condition::{Field, Kind, NoField, Schema};
+use crate::protocol::Endpoint;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The names that conditions of a plan may use.
@@ -237,6 +240,20 @@ pub fn names_models(field: Field) -> bool {
 /// Whether a field holds names of tiers.
 pub fn names_tiers(field: Field) -> bool {
     fact(field.0) == Some(Fact::Tier)
+}
+
+/// What a field's words are called, and all that there are, where no others can be.
+pub fn words_of(field: Field) -> Option<(&'static str, HashSet<&'static str>)> {
+    let endpoints = Endpoint::ALL.into_iter();
+    Some(match fact(field.0)? {
+        Fact::Endpoint => ("endpoint", endpoints.map(Endpoint::path).collect()),
+        Fact::Dialect => {
+            let dialects = endpoints.map(|endpoint| endpoint.dialect().as_str());
+            ("dialect", dialects.collect())
+        }
+        Fact::Weekday => ("weekday", WEEKDAYS.into()),
+        _ => return None,
+    })
 }
 
 pub(super) fn fact(field: u32) -> Option<Fact> {

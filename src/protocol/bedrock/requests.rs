@@ -104,6 +104,8 @@ const TOOL_CONFIG: &[Member] = &[member("tools", take::tools)];
 
 /// What a model's own fields could ask for beyond the cap.
 const ADDITIONAL_FIELDS: &[Member] = &[
+    // Anthropic's own: its computer, its shell.
+    member("tools", take::tools),
     member("max_tokens", take::unpriced),
     member("maxTokens", take::unpriced),
     member("max_new_tokens", take::unpriced),
@@ -168,9 +170,20 @@ const INVOKE_MEMBERS: &[Member] = &[
 
 const TITAN_CONFIG: &[Member] = &[member("maxTokenCount", take::output_max)];
 
+/// Whether two models take the same bodies at `invoke`, as far as is known.
+pub(in crate::protocol) fn invoked_alike(one: &str, other: &str) -> bool {
+    let of = |model| kind_of(model).map(|(kind, _)| kind);
+    one == other || of(one).is_some_and(|kind| of(other) == Some(kind))
+}
+
 /// Where each maker's models take a cap; one that isn't known has its own
 /// default, which configuration tells as `max_output_tokens`.
 fn cap_of(model: &str) -> CapField {
+    kind_of(model).map_or(CapField::None, |(_, field)| field)
+}
+
+/// Whose form a model takes, and where its cap stands.
+fn kind_of(model: &str) -> Option<(&'static str, CapField)> {
     const NOVA: CapField = CapField::In {
         object: "inferenceConfig",
         name: "max_new_tokens",
@@ -192,12 +205,11 @@ fn cap_of(model: &str) -> CapField {
         ("qwen.", CapField::Body("max_tokens")),
     ];
     // A region or an ARN may stand before the name.
-    let found = fields.iter().find(|(maker, _)| {
+    fields.into_iter().find(|(maker, _)| {
         model
             .find(maker)
             .is_some_and(|at| at == 0 || matches!(model.as_bytes()[at - 1], b'.' | b'/'))
-    });
-    found.map_or(CapField::None, |(_, field)| *field)
+    })
 }
 
 fn messages(reading: &mut Reading, place: &Place) -> Result<(), Fault> {

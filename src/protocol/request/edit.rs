@@ -13,6 +13,9 @@ pub struct Changes<'c> {
     /// The cap on the output in tokens, and where it is written if the client
     /// set none; one that it set keeps its field.
     pub output_max: Option<(u64, CapPlace)>,
+    /// One that the client set takes that field's name all the same. Only of fields
+    /// of the body itself.
+    pub moves_cap: bool,
     /// `stream_options.include_usage: true`.
     pub include_usage: bool,
     /// Another model, as [`is_model_name`] has it. Only where
@@ -48,7 +51,7 @@ pub fn edits(facts: &CallFacts, changes: &Changes) -> Vec<Edit> {
     editing.clamp(changes.choices);
     if !facts.anchors.form {
         if let Some((tokens, place)) = changes.output_max {
-            editing.output_max(tokens, place);
+            editing.output_max(tokens, place, changes.moves_cap);
         }
         if changes.include_usage {
             editing.include_usage();
@@ -119,11 +122,14 @@ impl Editing<'_> {
         }
     }
 
-    fn output_max(&mut self, tokens: u64, place: CapPlace) {
+    fn output_max(&mut self, tokens: u64, place: CapPlace, moves: bool) {
         let facts = self.facts;
-        let set = facts.output_max.as_ref().map(|set| &set.span);
-        if let Some(set) = set.filter(|set| !self.dropped.holds(set)) {
-            return self.replace(set, tokens.to_string());
+        let set = facts.output_max.as_ref();
+        if let Some(set) = set.filter(|set| !self.dropped.holds(&set.span)) {
+            if moves {
+                self.replace(&set.key, place.name.to_owned());
+            }
+            return self.replace(&set.span, tokens.to_string());
         }
         let mut nulls = facts.anchors.output_null.iter();
         let null = nulls.find(|(name, _)| *name == place.name);

@@ -138,8 +138,13 @@ impl Reading<'_> {
                 return Err(Fault::at(place, ONE_CAP));
             }
             Integer::Of(tokens, span) => {
-                let name = place.name();
-                self.output_max = Some(OutputMax { tokens, span, name });
+                let (name, key) = (place.name(), self.key.clone());
+                self.output_max = Some(OutputMax {
+                    tokens,
+                    span,
+                    name,
+                    key,
+                });
             }
         }
         Ok(())

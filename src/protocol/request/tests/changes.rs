@@ -280,6 +280,7 @@ proptest! {
         let droppable = bodies.droppable.iter().zip(&dropped);
         let drop_fields: Vec<&str> = droppable.filter(|(_, goes)| **goes).map(|(path, _)| *path).collect();
         let changes = Changes {
+            moves_cap: false,
             output_max: tokens.map(|tokens| (tokens, *place.get(bodies.places))),
             include_usage: usage && bodies.endpoint.is_asked_for_usage(),
             model,

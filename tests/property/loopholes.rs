@@ -1,0 +1,360 @@
+//! Ways around plans, rules and guardrails that are none.
+
+use super::world::{NOON, World, problems};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use weir::exchange::message::Reply;
+
+const TENANTS: &str = "tenants: { acme: { plan: team }, globex: { plan: team } }\n";
+const ROOMY: &str =
+    "limits: [ { name: roomy, per: tenant, unit: requests, amount: 999, every: 1h } ]";
+
+fn chat_of(model: &str, more: Value) -> Value {
+    let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+#[test]
+fn a_child_without_parents_choices_cap() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY} }} }}\ntenants: {{ acme: {{ plan: team, users: {{ ada: {{ output: {{ choices: {{ cap: 20 }} }} }} }} }}, globex: {{ plan: team }} }}\n"
+    ));
+    let body = chat_of("big", json!({ "n": 20, "max_tokens": 5 }));
+    assert!(world.call("eve", &body).is_err(), "the plan alone takes 8");
+    assert!(
+        world.call("ada", &body).is_err(),
+        "a child widens its parent"
+    );
+}
+
+fn limit_when(when: &str, body: &Value) -> bool {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {{ name: once, per: tenant, unit: requests, amount: 1, every: 1h, when: '{when}' }} ] }} }}\n{TENANTS}"
+    ));
+    let _ = world.call("ada", body).unwrap_or_else(|r| panic!("{r:?}"));
+    world.call("ada", body).is_err()
+}
+
+#[test]
+fn a_limit_that_hangs_on_the_time() {
+    assert!(limit_when("time.hour == 12", &chat_of("big", json!({}))));
+}
+
+#[test]
+fn a_limit_that_hangs_on_metadata() {
+    let body = chat_of("big", json!({ "metadata": { "team": "red" } }));
+    assert!(limit_when(
+        "request.metadata[\"team\"] in [\"red\"] && \"team\" in request.metadata",
+        &body
+    ));
+}
+
+#[test]
+fn a_limit_that_hangs_on_tools() {
+    let tool = json!([{ "type": "function", "function": { "name": "rm", "parameters": {} } }]);
+    assert!(limit_when(
+        "\"rm\" in request.tools",
+        &chat_of("big", json!({ "tools": tool }))
+    ));
+}
+
+#[test]
+fn a_limit_that_hangs_on_the_task() {
+    let body = chat_of("big", json!({ "metadata": { "task": "reason" } }));
+    assert!(limit_when("request.task == \"reason\"", &body));
+}
+
+#[test]
+fn a_topped_up_budget_lets_heads_pass() {
+    use weir::limits::{Scope, Unit};
+    use weir::policy::top_ups::{TopUp, TopUpChange};
+    let _ = (Scope::TENANT, Unit::Cost);
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ budgets: [ {{ name: b, unit: requests, amount: 2, every: month }} ] }} }}\n{TENANTS}"
+    ));
+    let top_up = TopUp {
+        id: "t1".into(),
+        tenant: "acme".into(),
+        budget: "b".into(),
+        counter: TopUp::counter_of("b", "acme", &[]),
+        unit: Unit::Requests,
+        amount: 10,
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 86_400_000),
+        of: Vec::new(),
+        by: "olga".into(),
+        note: None,
+    };
+    world.change(|s| s.top_ups = Arc::new(s.top_ups.changed([TopUpChange::Added(top_up)])));
+    for _ in 0..3 {
+        world.used("ada", "big", 1);
+    }
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(!matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
+}
+
+#[test]
+fn the_same_call_is_weighed_the_same() {
+    let mut world = World::of(&format!(
+        "models:\n  a: {{ price: free, max_output_tokens: 9 }}\n  b: {{ price: free, max_output_tokens: 9 }}\n  c: {{ price: free, max_output_tokens: 9 }}\n  auto: {{ choose: [ {{ use: {{ a: 3, b: 2, c: 2 }} }} ] }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: w, when: 'limit.roomy.used > 0.9', then: {{ warn: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    for _ in 0..20 {
+        world.used("ada", "auto", 1);
+    }
+    assert_eq!(world.asked.len(), 20, "calls are reserved for once");
+}
+
+#[test]
+fn what_another_rule_to_the_same_model_drops() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: a, when: 'limit.roomy.used < 0.9', then: {{ downgrade: {{ to: small, drop: [seed] }} }} }}, {{ name: b, then: {{ downgrade: small }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("big", json!({ "seed": 1 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let actions = &call.body;
+    assert_eq!(actions.get("seed"), None, "rule a counts: {actions}");
+}
+
+#[test]
+fn a_throttle_of_limits_blocks_by_the_budget() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, budgets: [ {{ name: monthly, amount: 10 USD, every: month }} ], policies: [ {{ name: slow, when: 'budget.monthly.used > 0.5', then: {{ throttle: {{ limits: 0.5 }} }} }} ] }} }}\n{TENANTS}"
+    ));
+    for _ in 0..60 {
+        world.used("ada", "big", 900);
+    }
+    for _ in 0..150 {
+        world.used("ada", "big", 1000);
+    }
+    let refused = world.chat("ada", "big").err();
+    assert!(refused.is_none(), "{refused:?}");
+}
+
+#[test]
+fn a_clamp_that_clamps_nothing_is_not_told() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, then: {{ clamp_output: 500 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let mut call = world
+        .call("ada", &chat_of("big", json!({ "max_tokens": 50 })))
+        .unwrap_or_else(|r| panic!("{r:?}"));
+    world.answer(&mut call, 1, 1);
+    assert!(
+        world.last_row().actions.is_empty(),
+        "{:?}",
+        world.last_row().actions
+    );
+}
+
+const SIZES: &str = "models:\n  large: { provider: openai, price: free, max_output_tokens: 16384 }\n  little: { provider: openai, price: free, max_output_tokens: 4096 }\n";
+
+const BEDROCK: &str = "models:\n  anthropic.claude-x: { provider: bedrock, price: free, max_output_tokens: 4096 }\n  meta.llama3: { provider: bedrock, price: free, max_output_tokens: 4096 }\n  writer.palmyra: { provider: bedrock, price: free, max_output_tokens: 40960 }\n";
+
+const FAMILIES: &str = "models:\n  gpt-4o: { provider: openai, price: free, max_output_tokens: 4096 }\n  o4-mini: { provider: openai, price: free, max_output_tokens: 4096 }\n  llama: { provider: openai, price: free, max_output_tokens: 4096 }\n";
+
+#[test]
+fn a_downgraded_call_asks_for_more_than_the_model_has() {
+    let mut world = World::of(&format!(
+        "{SIZES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: little }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("large", json!({ "max_tokens": 10000 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "little");
+    assert!(
+        call.body["max_tokens"].as_u64().unwrap() <= 4096,
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn a_default_beyond_the_model() {
+    let mut world = World::of(&format!(
+        "{SIZES}plans: {{ team: {{ {ROOMY}, output: {{ max_tokens: {{ default: 8000 }} }} }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("little", json!({})));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(
+        call.body["max_tokens"].as_u64().unwrap() <= 4096,
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn a_cap_where_none_is_known() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, output: {{ max_tokens: {{ cap: 100, over: refuse }} }} }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "prompt": "x", "max_tokens": 9000 });
+    let call = world.call_with("ada", "/model/writer.palmyra/invoke", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}
+
+#[test]
+fn a_cap_goes_over_into_the_field_of_the_other_model() {
+    let mut world = World::of(&format!(
+        "{FAMILIES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: o4-mini }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call("ada", &chat_of("gpt-4o", json!({ "max_tokens": 100 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "o4-mini");
+    assert_eq!(
+        (
+            call.body.get("max_tokens"),
+            call.body.get("max_completion_tokens")
+        ),
+        (None, Some(&json!(100))),
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn and_the_other_way_round() {
+    let mut world = World::of(&format!(
+        "{FAMILIES}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: llama }} }} ] }} }}\n{TENANTS}"
+    ));
+    let call = world.call(
+        "ada",
+        &chat_of("o4-mini", json!({ "max_completion_tokens": 100 })),
+    );
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(call.body["model"], "llama");
+    assert_eq!(
+        call.body.get("max_tokens"),
+        Some(&json!(100)),
+        "{}",
+        call.body
+    );
+}
+
+#[test]
+fn a_dropped_cap_bounds_nothing() {
+    let policy = format!(
+        "plans: {{ team: {{ budgets: [ {{ name: b, amount: 1, every: day }} ], guardrails: {{ drop: [max_tokens] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let call = world.call("ada", &chat_of("big", json!({ "max_tokens": 10 })));
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let held: u64 = world
+        .asked
+        .last()
+        .unwrap()
+        .charges
+        .iter()
+        .map(|c| c.amount)
+        .max()
+        .unwrap();
+    let bounded = call.body.get("max_tokens").is_some();
+    assert!(
+        bounded || held > 4096 * 30_000,
+        "held {held} nanos for {}",
+        call.body
+    );
+}
+
+#[test]
+fn a_dropped_config_of_geminis() {
+    let policy = format!(
+        "models: {{ gem: {{ price: free, max_output_tokens: 4096 }} }}\nplans: {{ team: {{ limits: [ {{ name: t, per: tenant, unit: tokens, amount: 99999, every: 1h }} ], guardrails: {{ drop: [generationConfig] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let body = json!({ "contents": [{ "role": "user", "parts": [{ "text": "x" }] }], "generationConfig": { "maxOutputTokens": 10 } });
+    let call = world.call_with("ada", "/v1beta/models/gem:generateContent", &[], &body);
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    let held = world.asked.last().unwrap().charges[0].amount;
+    assert!(
+        call.body
+            .pointer("/generationConfig/maxOutputTokens")
+            .is_some()
+            || held > 4096,
+        "held {held} for {}",
+        call.body
+    );
+}
+
+#[test]
+fn a_forbidden_field_within_another() {
+    let policy = format!(
+        "plans: {{ team: {{ {ROOMY}, guardrails: {{ forbid: [reasoning.effort] }} }} }}\n{TENANTS}"
+    );
+    if !problems(&policy).is_empty() {
+        return;
+    }
+    let mut world = World::of(&policy);
+    let body = json!({ "model": "big", "input": "x", "reasoning": { "effort": "high" } });
+    let call = world.call_with("ada", "/v1/responses", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}
+
+#[test]
+fn a_makers_form_goes_to_another_maker() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, policies: [ {{ name: e, then: {{ downgrade: meta.llama3 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": [{ "role": "user", "content": "x" }] });
+    let call = world.call_with("ada", "/model/anthropic.claude-x/invoke", &[], &body);
+    let call = call.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(
+        call.header("x-weir-model"),
+        None,
+        "{:?} {}",
+        call.head,
+        call.body
+    );
+}
+
+#[test]
+fn tools_in_the_models_own_fields() {
+    let mut world = World::of(&format!(
+        "{BEDROCK}plans: {{ team: {{ {ROOMY}, allow: {{ tools: [calc] }} }} }}\n{TENANTS}"
+    ));
+    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "x" }] }],
+        "additionalModelRequestFields": { "tools": [{ "type": "computer_20241022", "name": "computer" }] } });
+    let call = world.call_with("ada", "/model/anthropic.claude-x/converse", &[], &body);
+    assert!(call.is_err(), "{}", call.ok().unwrap().body);
+}
+
+#[test]
+fn that_nothing_can_be_are_told_of() {
+    for (when, said) in [
+        (
+            r#"time.weekday == "Monday""#,
+            "there is no weekday \"Monday\"; did you mean \"monday\"?",
+        ),
+        (
+            r#"request.dialect in ["opnai"]"#,
+            "there is no dialect \"opnai\"; did you mean \"openai\"?",
+        ),
+        (
+            r#"request.endpoint != "chat_completions""#,
+            "there is no endpoint \"chat_completions\"",
+        ),
+    ] {
+        let found = problems(&format!(
+            "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+        ));
+        assert!(
+            found.first().is_some_and(|found| found.contains(said)),
+            "{when} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_time_zone_below_a_plan() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY} }} }}\ntenants: {{ acme: {{ plan: team, time_zone: Asia/Tokyo, policies: [ {{ name: night, when: 'time.hour == 21', then: {{ block: true }} }} ] }}, globex: {{ plan: team }} }}\n"
+    ));
+    assert!(world.chat("ada", "big").is_err(), "it is 21:00 in Tokyo");
+}
