@@ -118,7 +118,7 @@ impl Snapshot {
     /// Adds to a charge's limit what was added to that budget.
     pub fn top_up(&self, charge: &mut Charge, tenant: &str, now: UnixMillis) {
         let limit = &charge.limit;
-        let extra = self.top_ups.extra(tenant, &charge.counter, limit.unit, now);
+        let extra = self.top_ups.extra(tenant, &charge.counter, limit, now);
         if extra > 0 {
             charge.limit = Arc::new(Limit {
                 amount: limit.amount.saturating_add(extra).min(AMOUNT_MAX),

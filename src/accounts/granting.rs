@@ -7,6 +7,7 @@
 //! Left to others: who may (`admin`, `cli`), and whether there is such a tenant.
 
 use super::grants::NewGrant;
+use crate::limits::period::FOREVER;
 use crate::limits::{AMOUNT_MAX, Dimension, Unit};
 use crate::policy::grants::{Allowance, ApprovalRequest, GRANT_MODELS_MAX, Grant};
 use crate::policy::top_ups::TopUp;
@@ -245,7 +246,10 @@ pub fn addition(id: Arc<str>, of: Addition, now: UnixMillis) -> Result<TopUp, Wr
         id,
         counter: TopUp::counter_of(&of.budget, &of.tenant, &of.of),
         amount: amount(of.amount)?,
-        until: end(of.until, now)?,
+        until: match of.until {
+            FOREVER => FOREVER,
+            until => end(until, now)?,
+        },
         note: noted(of.note)?,
         tenant: of.tenant,
         budget: of.budget,

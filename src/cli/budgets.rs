@@ -5,7 +5,7 @@ use super::approvals::answer::{Kind, said, take_back};
 use super::approvals::ended;
 use super::keys::stored::{Format, Where, actor, block_on, hint, now};
 use super::lasting::{self, LastingArgs};
-use super::terms::{Amount, Lasting, amount, at, print, usd, word};
+use super::terms::{Amount, FOR_EVER, Lasting, amount, print, until, usd, word};
 use crate::accounts::granting::{self, Addition};
 use crate::accounts::lasting::Lasting as _;
 use crate::accounts::top_ups::StoredTopUp;
@@ -30,7 +30,7 @@ pub struct BudgetsArgs {
 enum BudgetsCommand {
     /// List what was added to budgets.
     ListTopUps(LastingArgs),
-    /// Add to a budget, until a time.
+    /// Add to a budget, for the period that runs.
     TopUp(Box<TopUpArgs>),
     /// Take back what was added: it counts nowhere a few seconds later.
     RevokeTopUp(RevokeArgs),
@@ -64,8 +64,8 @@ struct TopUpArgs {
     /// How much: dollars or tokens, as the budget counts: 100USD, 2M.
     #[arg(long, value_name = "AMOUNT")]
     amount: String,
-    /// Without --for and --until, to the end of the budget's period; a database
-    /// alone doesn't know it.
+    /// Without --for and --until, to the end of the budget's period, or for ever where
+    /// the budget is; a database alone doesn't know it.
     #[command(flatten)]
     lasting: Lasting,
     /// Why.
@@ -110,7 +110,7 @@ impl TopUpArgs {
 }
 
 fn top_up(args: &TopUpArgs) -> anyhow::Result<()> {
-    let (amount, until) = (amount(&args.amount)?, args.lasting.until()?);
+    let (amount, ends) = (amount(&args.amount)?, args.lasting.until()?);
     let made = match args.at.server.opened()? {
         Some(server) => {
             let of = args.of().into_iter();
@@ -127,12 +127,12 @@ fn top_up(args: &TopUpArgs) -> anyhow::Result<()> {
                 "of": of,
                 "cost_nanos": nanos,
                 "tokens": tokens,
-                "until_ms": until.map(|at| at.0),
+                "until_ms": ends.map(|at| at.0),
                 "note": args.note,
             });
             server.ask(Method::POST, "/v1/budgets/top-ups", Some(&body))?
         }
-        None => added(args, amount, until)?,
+        None => added(args, amount, ends)?,
     };
     if args.at.format == Format::Json {
         writeln!(std::io::stdout(), "{made}")?;
@@ -140,11 +140,14 @@ fn top_up(args: &TopUpArgs) -> anyhow::Result<()> {
     }
     writeln!(std::io::stdout(), "{}", word(&made, "id"))?;
     hint(&format!(
-        "{} of {} has {} more until {}: every weir that reaches the database knows it in 5 s",
+        "{} of {} has {} more {}: every weir that reaches the database knows it in 5 s",
         args.budget,
         args.tenant,
         how_much(&made),
-        at(&made, "until_ms"),
+        match until(&made) {
+            ends if ends == FOR_EVER => ends,
+            ends => format!("until {ends}"),
+        },
     ));
     Ok(())
 }
@@ -232,7 +235,7 @@ fn row(row: &Value) -> [String; 9] {
             false => of.join(", "),
         },
         how_much(row),
-        at(row, "until_ms"),
+        until(row),
         word(row, "by"),
         word(row, "note"),
     ]

@@ -3,6 +3,7 @@
 use super::keys::stored::{Format, columns, now};
 use super::server::{Server, query};
 use crate::config::keys::{count, dollars, instant, span};
+use crate::limits::period::FOREVER;
 use crate::units::UnixMillis;
 use anyhow::{anyhow, bail};
 use hyper::Method;
@@ -102,6 +103,17 @@ pub(super) fn print<const N: usize>(
 /// A text of an object; `-` where there is none.
 pub(super) fn word(of: &Value, name: &str) -> String {
     of[name].as_str().unwrap_or("-").to_owned()
+}
+
+/// What [`until`] says of what has no end.
+pub(super) const FOR_EVER: &str = "for ever";
+
+/// Until when something of an object lasts.
+pub(super) fn until(of: &Value) -> String {
+    match of["until_ms"].as_u64().map(UnixMillis) {
+        Some(FOREVER) => FOR_EVER.to_owned(),
+        until => super::keys::stored::time(until),
+    }
 }
 
 /// A time of an object.

@@ -1,7 +1,7 @@
 //! What limits tell the caller: of a refusal, and of what is left.
 
 use super::open_call::OpenCall;
-use crate::limits::period::CalendarUnit;
+use crate::limits::period::{CalendarUnit, EVERY_MAX};
 use crate::limits::{Algorithm, Charge, Limit, Mode, Refusal, Retry, Standing, Unit};
 use crate::protocol::denial::{Denial, RateDenial, RateRetry, RateStanding, RateUnit};
 use crate::protocol::rate_headers::{self, Standings};
@@ -59,6 +59,7 @@ pub(super) fn denial(
 /// a day where it is one or more.
 fn window_min(limit: &Limit) -> Option<Millis> {
     let calendar = match &limit.algorithm {
+        Algorithm::FixedWindow { period, .. } if period.is_forever() => return Some(EVERY_MAX),
         Algorithm::FixedWindow { period, .. } => period.calendar_unit(),
         _ => None,
     };

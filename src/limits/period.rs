@@ -1,5 +1,5 @@
 //! Where the windows of a fixed window end: every so often, from the first hit,
-//! or by a calendar.
+//! by a calendar, or never.
 //!
 //! A window is known by its end alone. Ends by a calendar are those of local
 //! time: a day may have 23 or 25 hours. The time zone is given; finding it is
@@ -14,6 +14,10 @@ use std::hash::Hasher;
 /// The longest that a window from the first hit, or every so often, may be:
 /// 50 years.
 pub const EVERY_MAX: Millis = Millis(50 * 366 * 86_400_000);
+
+/// The end of the one window that never ends: 9999-12-31T00:00:00Z, the last day that
+/// a calendar knows.
+pub const FOREVER: UnixMillis = UnixMillis(253_402_214_400_000);
 
 /// Where time is beyond what a calendar knows (the year 9999), a day is this.
 const DAY_MS: u64 = 86_400_000;
@@ -32,6 +36,7 @@ enum Rule {
     FirstHit { every: Millis },
     Aligned { every: Millis },
     Calendar(Calendar),
+    Forever,
 }
 
 /// A calendar's hour, day, week or month.
@@ -71,10 +76,20 @@ impl Period {
         Self::of(Rule::Calendar(calendar))
     }
 
+    /// One window for all time.
+    pub fn forever() -> Self {
+        Self::of(Rule::Forever)
+    }
+
+    pub fn is_forever(&self) -> bool {
+        self.rule == Rule::Forever
+    }
+
     fn of(rule: Rule) -> Self {
         let name = match &rule {
             Rule::FirstHit { every } => format!("first {}", every.0),
             Rule::Aligned { every } => format!("aligned {}", every.0),
+            Rule::Forever => "forever".to_owned(),
             Rule::Calendar(Calendar { unit, zone }) => {
                 let zone = zone.iana_name().unwrap_or("UTC");
                 match unit {
@@ -100,7 +115,7 @@ impl Period {
     pub fn from_first_hit(&self) -> Option<Millis> {
         match self.rule {
             Rule::FirstHit { every } => Some(every),
-            Rule::Aligned { .. } | Rule::Calendar(_) => None,
+            Rule::Aligned { .. } | Rule::Calendar(_) | Rule::Forever => None,
         }
     }
 
@@ -108,7 +123,7 @@ impl Period {
     pub fn calendar_unit(&self) -> Option<CalendarUnit> {
         match &self.rule {
             Rule::Calendar(calendar) => Some(calendar.unit),
-            Rule::FirstHit { .. } | Rule::Aligned { .. } => None,
+            Rule::FirstHit { .. } | Rule::Aligned { .. } | Rule::Forever => None,
         }
     }
 
@@ -121,15 +136,15 @@ impl Period {
     pub fn zone(&self) -> Option<&TimeZone> {
         match &self.rule {
             Rule::Calendar(calendar) => Some(&calendar.zone),
-            Rule::FirstHit { .. } | Rule::Aligned { .. } => None,
+            Rule::FirstHit { .. } | Rule::Aligned { .. } | Rule::Forever => None,
         }
     }
 
-    /// How long each window is; `None` where a calendar says.
+    /// How long each window is; `None` where a calendar says, or it never ends.
     pub fn length(&self) -> Option<Millis> {
         match self.rule {
             Rule::FirstHit { every } | Rule::Aligned { every } => Some(every),
-            Rule::Calendar(_) => None,
+            Rule::Calendar(_) | Rule::Forever => None,
         }
     }
 
@@ -142,6 +157,7 @@ impl Period {
                 UnixMillis((now.0 / every + 1).saturating_mul(every))
             }
             Rule::Calendar(calendar) => calendar.end(now),
+            Rule::Forever => FOREVER.max(now + Millis(DAY_MS)),
         }
     }
 
@@ -150,6 +166,7 @@ impl Period {
     pub fn start(&self, now: UnixMillis) -> Option<UnixMillis> {
         let calendar = match &self.rule {
             Rule::FirstHit { .. } => return None,
+            Rule::Forever => return Some(UnixMillis(0)),
             Rule::Aligned { every } => {
                 let every = every.0.max(1);
                 return Some(UnixMillis(now.0 / every * every));
@@ -180,6 +197,7 @@ impl Period {
     pub fn number(&self, now: UnixMillis) -> u64 {
         match &self.rule {
             Rule::FirstHit { .. } => 0,
+            Rule::Forever => 1,
             Rule::Aligned { every } => now.0 / every.0.max(1) + 1,
             Rule::Calendar(calendar) => {
                 let number = calendar.number(now);
@@ -198,6 +216,7 @@ impl Period {
     pub fn shortest(&self) -> Millis {
         match &self.rule {
             Rule::FirstHit { every } | Rule::Aligned { every } => *every,
+            Rule::Forever => EVERY_MAX,
             Rule::Calendar(calendar) => Millis(match calendar.unit {
                 CalendarUnit::Hour => DAY_MS / 48,
                 CalendarUnit::Day => DAY_MS / 2,

@@ -1,5 +1,8 @@
 //! What was added to budgets once, until a time: by tenant, for a counter each.
 //!
+//! A top-up is for the period of its budget in which it was made, and for no other:
+//! so none is paid out twice. What is added to a budget for ever stays.
+//!
 //! Always holds: what is over counts for nothing; of a tenant no more than
 //! [`TOP_UPS_OF_TENANT_MAX`] are held; a sum never passes what counters can hold; what
 //! was meant as money is never taken for tokens.
@@ -8,9 +11,11 @@
 //! budget itself.
 
 use super::{PlanLimit, Snapshot};
+use crate::limits::period::Period;
 use crate::limits::reservation::counter_id;
-use crate::limits::{AMOUNT_MAX, Dimension, Scope, Unit};
+use crate::limits::{AMOUNT_MAX, Algorithm, Dimension, Limit, Scope, Unit};
 use crate::units::UnixMillis;
+use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -92,18 +97,26 @@ fn value(dimension: Dimension, name: &str) -> String {
 }
 
 impl TopUps {
-    /// How much was added to a counter of the tenant's by what holds now; of a
-    /// budget in this unit. Allocates nothing.
-    pub fn extra(&self, tenant: &str, counter: &str, unit: Unit, now: UnixMillis) -> u64 {
+    /// How much was added to a limit's counter of the tenant's in the period that now
+    /// runs. Allocates nothing.
+    pub fn extra(&self, tenant: &str, counter: &str, limit: &Limit, now: UnixMillis) -> u64 {
         let Some(all) = self.tenants.get(tenant) else {
             return 0;
         };
-        let is_money = unit == Unit::Cost;
+        let is_money = limit.unit == Unit::Cost;
         let fits = |one: &&TopUp| {
             *one.counter == *counter && one.holds(now) && (one.unit == Unit::Cost) == is_money
         };
-        let fitting = all.iter().filter(fits);
-        let sum = fitting.fold(0u64, |sum, one| sum.saturating_add(one.amount));
+        let mut fitting = all.iter().filter(fits).peekable();
+        if fitting.peek().is_none() {
+            return 0;
+        }
+        // No look at the calendar where nothing was added.
+        let Some(since) = period_of(limit).and_then(|period| period.start(now)) else {
+            return 0;
+        };
+        let of_period = fitting.filter(|one| one.from >= since);
+        let sum = of_period.fold(0u64, |sum, one| sum.saturating_add(one.amount));
         sum.min(AMOUNT_MAX)
     }
 
@@ -166,6 +179,19 @@ impl TopUps {
     }
 }
 
+/// The periods of a limit that can be added to: those that end whoever calls.
+fn period_of(limit: &Limit) -> Option<&Period> {
+    match &limit.algorithm {
+        Algorithm::FixedWindow { period, .. } if period.from_first_hit().is_none() => Some(period),
+        _ => None,
+    }
+}
+
+fn written(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
 /// Why nothing can be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoBudget {
@@ -187,8 +213,12 @@ pub enum NoBudget {
         scope: Scope,
         form: String,
     },
-    #[error("{0} has no period that a calendar ends: say until when")]
-    Until(Arc<str>),
+    #[error("{0} has no periods that begin and end by themselves, which could be added to")]
+    Period(Arc<str>),
+    #[error("what is added to {name} ends with its period, at {end}: say no later time, or none")]
+    Outlasts { name: Arc<str>, end: String },
+    #[error("{0} is for ever, and so is what is added to it: don't say until when")]
+    Forever(Arc<str>),
 }
 
 /// The budget of this name in the tenant's plan.
@@ -206,7 +236,10 @@ pub fn budget_of<'s>(
     let mut named = limits.iter().filter(|limit| *limit.limit.name == *name);
     named.next().ok_or_else(|| {
         // Only those that can be added to.
-        let counts = |limit: &&PlanLimit| matches!(limit.limit.unit, Unit::Cost | Unit::Tokens);
+        let counts = |limit: &&PlanLimit| {
+            matches!(limit.limit.unit, Unit::Cost | Unit::Tokens)
+                && period_of(&limit.limit).is_some()
+        };
         let names: Vec<&str> = limits
             .iter()
             .filter(counts)
@@ -220,7 +253,7 @@ pub fn budget_of<'s>(
 }
 
 /// Until when something holds that is added to a budget now: until the time that was
-/// said, or the end of the budget's period.
+/// said, or the end of the budget's period ([`FOREVER`] of one for ever).
 ///
 /// # Errors
 /// What doesn't fit: see [`NoBudget`].
@@ -231,7 +264,6 @@ pub fn fitting(
     until: Option<UnixMillis>,
     now: UnixMillis,
 ) -> Result<UnixMillis, NoBudget> {
-    use crate::limits::Algorithm;
     let limit = &budget.limit;
     let name = || Arc::clone(&limit.name);
     let form = match limit.unit {
@@ -266,12 +298,16 @@ pub fn fitting(
             form,
         });
     }
-    match (until, &limit.algorithm) {
-        (Some(until), _) => Ok(until),
-        (None, Algorithm::FixedWindow { period, .. }) if period.from_first_hit().is_none() => {
-            Ok(period.end(now))
-        }
-        _ => Err(NoBudget::Until(name())),
+    let period = period_of(limit).ok_or_else(|| NoBudget::Period(name()))?;
+    let end = period.end(now);
+    match until {
+        None => Ok(end),
+        Some(_) if period.is_forever() => Err(NoBudget::Forever(name())),
+        Some(until) if until > end => Err(NoBudget::Outlasts {
+            name: name(),
+            end: written(end),
+        }),
+        Some(until) => Ok(until),
     }
 }
 

@@ -13,7 +13,8 @@ use weir::accounts::lasting::LastingAsked;
 use weir::accounts::top_ups::StoredTopUp;
 use weir::accounts::{Accounts, AccountsError, Actor};
 use weir::identity::Principal;
-use weir::limits::{Dimension, Unit};
+use weir::limits::period::Period;
+use weir::limits::{Algorithm, Dimension, Limit, Mode, Scope, Unit};
 use weir::policy::grants::{
     Allowance, ApprovalRequest, Approver, GRANTS_OF_TENANT_MAX, Grant, GrantChange, Grants,
 };
@@ -376,8 +377,10 @@ async fn top_ups_come_back_as_they_were_and_are_taken_back(kept: Kept) {
     assert!(matches!(again, Err(AccountsError::Taken("top-up"))));
     let read = kept.all_of(0).await;
     let top_ups = TopUps::default().changed(read.top_ups);
-    let extra =
-        |of: &TopUps, one: &TopUp| of.extra("acme", &one.counter, one.unit, UnixMillis(5_000));
+    let extra = |of: &TopUps, one: &TopUp| {
+        let limit = budget(one.unit);
+        of.extra("acme", &one.counter, &limit, UnixMillis(5_000))
+    };
     assert_eq!(
         (extra(&top_ups, &whole), extra(&top_ups, &small)),
         (whole.amount, small.amount)
@@ -723,4 +726,19 @@ async fn a_database_of_the_version_before_is_brought_on(kept: Kept) {
     assert!(Accounts::open_to_read(&kept.ledger.config).await.is_err());
     let accounts = Accounts::open(&kept.ledger.config).await.unwrap();
     accounts.ask(vec![request("ada", 1)]).await.unwrap();
+}
+
+/// One that top-ups may be for.
+fn budget(unit: Unit) -> Limit {
+    Limit {
+        name: "monthly".into(),
+        scope: Scope::TENANT,
+        unit,
+        amount: 1,
+        algorithm: Algorithm::FixedWindow {
+            period: Arc::new(Period::forever()),
+            rollover: None,
+        },
+        mode: Mode::Enforce,
+    }
 }

@@ -522,7 +522,7 @@ async fn each_unit_is_settled_by_its_own(engine: Engine) {
 
 async fn a_fixed_window_takes_back_only_its_own(engine: Engine) {
     let short = fixed("s", Unit::Tokens, 100, Period::first_hit(Millis(2_000)));
-    let long = fixed("l", Unit::Tokens, 100, Period::aligned(period::EVERY_MAX));
+    let long = fixed("l", Unit::Tokens, 100, Period::forever());
     let take = |n, amount| call(n, vec![charge(&short, amount), charge(&long, amount)]);
     assert_eq!(used(&engine.reserve(&take(1, 60)).await), [60, 60]);
     assert_eq!(used(&engine.reserve(&take(2, 30)).await), [90, 90]);
@@ -549,7 +549,7 @@ async fn an_overage_is_charged_however_late(engine: Engine) {
     let limit = fixed("f", Unit::Tokens, 1_000, Period::aligned(Millis(1_000)));
     admitted(&engine.reserve(&call(1, vec![charge(&limit, 10)])).await);
     engine.pass(2_500).await;
-    let all = fixed("f", Unit::Tokens, 1_000, Period::aligned(period::EVERY_MAX));
+    let all = fixed("f", Unit::Tokens, 1_000, Period::forever());
     engine.settle(hold(1), actual(1, 70)).await;
     // Under a longer period, which keeps the count, time doesn't matter.
     let used_now = used(&engine.reserve(&call(2, vec![charge(&all, 0)])).await);
@@ -632,7 +632,7 @@ async fn a_changed_limit_keeps_its_word(engine: Engine) {
 async fn a_shadow_limit_counts_and_never_refuses(engine: Engine) {
     let limits = [
         window("w", Unit::Requests, 1, DAY),
-        fixed("f", Unit::Requests, 1, Period::aligned(period::EVERY_MAX)),
+        fixed("f", Unit::Requests, 1, Period::forever()),
         slots("c", 1),
         bucket("b", 1, DAY, 1),
     ];

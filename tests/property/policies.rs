@@ -807,3 +807,73 @@ fn wrong_rules_say_where_and_what_would_be_right() {
         assert!(found.contains(expected), "{found}\n  has no\n{expected}");
     }
 }
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Adds so much to a budget of acme's from now on.
+fn top_up(world: &mut World, id: &str, budget: &str, nanos: u64, until: UnixMillis) {
+    use weir::policy::top_ups::{TopUp, TopUpChange};
+    let added = TopUp {
+        id: id.into(),
+        tenant: "acme".into(),
+        budget: budget.into(),
+        of: Vec::new(),
+        counter: TopUp::counter_of(budget, "acme", &[]),
+        unit: weir::limits::Unit::Cost,
+        amount: nanos,
+        from: world.now,
+        until,
+        by: "cli/ann".into(),
+        note: None,
+    };
+    world.change(|s| s.top_ups = Arc::new(s.top_ups.changed([TopUpChange::Added(added)])));
+}
+
+/// Calls until one is refused; what they cost.
+fn spend_all(world: &mut World) -> u64 {
+    let before = world.rows.len();
+    while let Ok(mut call) = world.chat("ada", "big") {
+        world.answer(&mut call, 10, 900);
+    }
+    let new = world.rows[before..].iter();
+    new.filter_map(|row| row.cost_nanos).sum()
+}
+
+/// As `weir config example prepaid` has it.
+#[test]
+fn a_credit_is_spent_once_and_what_is_bought_later_comes_to_it() {
+    let budget = "{ name: credit, amount: 0.000000001 USD, every: forever }";
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    budgets: [ {budget} ]\n{TENANTS}"
+    ));
+    let forever = weir::limits::period::FOREVER;
+    assert_eq!(spend_all(&mut world), 0, "nothing was bought");
+    top_up(&mut world, "top_a", "credit", 1_000_000_000, forever);
+    let first = spend_all(&mut world);
+    assert!((900_000_000..=1_000_000_000).contains(&first), "{first}");
+    for years in [1, 10, 50] {
+        world.now = world.now + Millis(years * 366 * DAY_MS);
+        assert_eq!(spend_all(&mut world), 0, "the same dollar, once more");
+    }
+    top_up(&mut world, "top_b", "credit", 2_000_000_000, forever);
+    let both = first + spend_all(&mut world);
+    assert!((2_900_000_000..=3_000_000_000).contains(&both), "{both}");
+}
+
+#[test]
+fn what_is_added_once_is_not_added_to_each_month() {
+    let mut world = team("      - { name: none, when: 'false', then: { warn: true } }");
+    let sixty_days = world.now + Millis(60 * DAY_MS);
+    top_up(&mut world, "top_a", "monthly", 5_000_000_000, sixty_days);
+    let first = spend_all(&mut world);
+    assert!(
+        (14_900_000_000..=15_000_000_000).contains(&first),
+        "{first}"
+    );
+    world.now = world.now + Millis(31 * DAY_MS);
+    let second = spend_all(&mut world);
+    assert!(
+        (9_900_000_000..=10_000_000_000).contains(&second),
+        "{second}"
+    );
+}

@@ -11,8 +11,9 @@ use crate::counters::memory::Memory;
 use crate::driver::{Leases, Recorder};
 use crate::exchange::Settings;
 use crate::identity::Principal;
-use crate::limits::Unit;
+use crate::limits::period::Period;
 use crate::limits::share::OnCounterFailure;
+use crate::limits::{Algorithm, Limit, Mode, Scope, Unit};
 use crate::policy::Snapshot;
 use crate::policy::grants::{ApprovalRequest, Approver};
 use crate::policy::top_ups::TopUp;
@@ -94,7 +95,21 @@ impl Sidecar {
         let snapshot = self.driver.snapshot();
         snapshot
             .top_ups
-            .extra("acme", &counter, Unit::Cost, self.now())
+            .extra("acme", &counter, &monthly(), self.now())
+    }
+}
+
+fn monthly() -> Limit {
+    Limit {
+        name: "monthly".into(),
+        scope: Scope::TENANT,
+        unit: Unit::Cost,
+        amount: 1,
+        algorithm: Algorithm::FixedWindow {
+            period: Arc::new(Period::forever()),
+            rollover: None,
+        },
+        mode: Mode::Enforce,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Budgets as they are written.
 
-use super::limits::{self, PERIODS, RawLimit};
+use super::limits::{self, PeriodWord, RawLimit};
 use super::{MINUTE_MS, policy::Name};
 use crate::config::problem::{nearest, shown, shown_bare};
 use crate::config::quantity::SPAN_MS_MAX;
@@ -41,6 +41,14 @@ const UNITS: &[(&str, Unit)] = &[
     ("requests", Unit::Requests),
 ];
 
+const PERIODS: &[(&str, PeriodWord)] = &[
+    ("hour", PeriodWord::Hour),
+    ("day", PeriodWord::Day),
+    ("week", PeriodWord::Week),
+    ("month", PeriodWord::Month),
+    ("forever", PeriodWord::Forever),
+];
+
 /// Where nothing is said.
 const PER_DEFAULT: &str = "tenant";
 
@@ -74,15 +82,25 @@ fn budget(item: &Item) -> Option<RawBudget> {
         Some(item) => limits::scope(&item),
         None => limits::scope_of(PER_DEFAULT, &fields.at),
     };
-    let every = fields.required("every", "how long it is for: hour, day, week, month or 30d");
+    let every = fields.required(
+        "every",
+        "how long it is for: hour, day, week, month, 30d or forever",
+    );
     let is_period = |item: &Item| PERIODS.iter().any(|(word, _)| item.is_word(word));
     let period = every.clone().filter(is_period);
     let period = period.and_then(|item| item.word(PERIODS));
-    let anchor = limits::anchor(&fields, period.as_ref(), &mut read);
+    let is_forever = period
+        .as_ref()
+        .is_some_and(|word| word.value == PeriodWord::Forever);
+    if is_forever {
+        without_calendar(&fields, &mut read);
+    }
+    let of_calendar = period.as_ref().filter(|_| !is_forever);
+    let anchor = limits::anchor(&fields, of_calendar, &mut read);
     let span = every.filter(|item| !is_period(item));
     let is_span = span.is_some();
     let length = span.and_then(|item| length(&item, &fields, &mut read));
-    let zone = fields.optional("zone").filter(|_| !is_span);
+    let zone = fields.optional("zone").filter(|_| !is_span && !is_forever);
     let warn_at = warn_at(&fields, &mut read);
     let rollover = fields.optional("rollover");
     let rollover = rollover.map(|item| self::rollover(&item, is_cost));
@@ -156,17 +174,23 @@ fn share(text: &Located<String>) -> Option<Located<u64>> {
     })
 }
 
-/// What isn't a period by its word; only periods have zones and anchors.
+/// What isn't a period by its word; only a calendar's periods have zones and anchors.
 fn length(item: &Item, fields: &Fields, read: &mut impl FnMut(bool)) -> Option<Located<Millis>> {
     let length = span(item);
     read(length.is_some());
+    if length.is_some() {
+        without_calendar(fields, read);
+    }
+    length
+}
+
+fn without_calendar(fields: &Fields, read: &mut impl FnMut(bool)) {
     for name in ["zone", "anchor"] {
-        if let Some(item) = fields.optional(name).filter(|_| length.is_some()) {
+        if let Some(item) = fields.optional(name) {
             read(false);
             item.report::<()>("has a meaning only with every: hour, day, week or month");
         }
     }
-    length
 }
 
 fn span(item: &Item) -> Option<Located<Millis>> {
@@ -178,7 +202,7 @@ fn span(item: &Item) -> Option<Located<Millis>> {
     let hint = nearest(&text, PERIODS.iter().map(|(word, _)| *word))
         .map(|word| format!("; did you mean {word:?}?"))
         .unwrap_or_default();
-    let rule = "must be hour, day, week, month, or a span of time such as 30d";
+    let rule = "must be hour, day, week, month, a span of time such as 30d, or forever";
     item.report(format!("{rule} (got {}){hint}", shown(&text)))
 }
 

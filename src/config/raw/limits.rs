@@ -25,6 +25,8 @@ pub enum PeriodWord {
     Day,
     Week,
     Month,
+    /// Of budgets alone.
+    Forever,
 }
 
 /// When a window of a fixed length begins.
@@ -334,7 +336,7 @@ pub fn anchor(
                 at: day.at,
             })
         }),
-        PeriodWord::Hour | PeriodWord::Day => {
+        PeriodWord::Hour | PeriodWord::Day | PeriodWord::Forever => {
             item.report("has a meaning only with period: week or month")
         }
     };

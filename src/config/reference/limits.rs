@@ -86,8 +86,10 @@ static WHEN_BLOCK: Block = block("when", "Calls that match all of these, each a 
 
 pub static BUDGETS: Form = Form::List(&BUDGET);
 static BUDGET: Form = Form::Block(&BUDGET_BLOCK);
-static PERIOD_OR_SPAN: Form =
-    Form::Any(&[Form::Words(&["hour", "day", "week", "month"]), SPAN_FORM]);
+static PERIOD_OR_SPAN: Form = Form::Any(&[
+    Form::Words(&["hour", "day", "week", "month", "forever"]),
+    SPAN_FORM,
+]);
 const SPAN_FORM: Form = Form::Written(&super::forms::SPAN_WRITTEN);
 
 static QUANTITY_OR_PERCENT: Form = Form::Any(&[QUANTITY_FORM, PERCENT_FORM]);
@@ -106,7 +108,7 @@ static BUDGET_BLOCK: Block = block("budget", "What may be spent in a period; nev
     def("per", &SCOPES_OR_GLOBAL, "tenant", "Whose calls are counted together, within each tenant; not `global`."),
     def("unit", &Form::Words(&["cost", "tokens", "input_tokens", "output_tokens", "requests"]), "cost", "What is counted; `cost` is dollars."),
     req("amount", &QUANTITY, "How much, as `500 USD` or `2M`, from 1 (of `cost`: 0.000000001)."),
-    req("every", &PERIOD_OR_SPAN, "How long it is for: a calendar's unit, or a span of 1m to 400d."),
+    req("every", &PERIOD_OR_SPAN, "How long it is for: a calendar's unit, a span of 1m to 400d, or `forever`: what is used then is never forgotten, as of a credit."),
     ZONE, ANCHOR,
     opt("warn_at", &SOME_SHARES, "never", "Shares of the amount, rising, at most 8, as `[0.5, 0.8]`: answers carry a warning from there on."),
     opt("rollover", &QUANTITY_OR_PERCENT, "nothing", "The most that is carried into a period of what the one before had left: an amount, or a share of it as `50%`, up to 3600%. Only for periods of a year at most; a debt and top-ups are not carried."),

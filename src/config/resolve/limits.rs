@@ -311,10 +311,13 @@ fn fixed_window(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
         Some(period) => {
             let text = "has no meaning with a period, which says how long and from when";
             surplus([at(&raw.every), at(&raw.starts)], text, findings);
-            Period::calendar(Calendar {
-                unit: calendar_unit(period.value, raw.anchor.as_ref().map(|a| a.value)),
-                zone: zone(raw, findings)?,
-            })
+            match calendar_unit(period.value, raw.anchor.as_ref().map(|a| a.value)) {
+                Some(unit) => Period::calendar(Calendar {
+                    unit,
+                    zone: zone(raw, findings)?,
+                }),
+                None => Period::forever(),
+            }
         }
     };
     Some(Algorithm::FixedWindow {
@@ -323,15 +326,17 @@ fn fixed_window(raw: &RawLimit, findings: &Findings) -> Option<Algorithm> {
     })
 }
 
-fn calendar_unit(period: PeriodWord, anchor: Option<Anchor>) -> CalendarUnit {
-    match (period, anchor) {
+/// `None` where no calendar ends it.
+fn calendar_unit(period: PeriodWord, anchor: Option<Anchor>) -> Option<CalendarUnit> {
+    Some(match (period, anchor) {
         (PeriodWord::Hour, _) => CalendarUnit::Hour,
         (PeriodWord::Day, _) => CalendarUnit::Day,
         (PeriodWord::Week, Some(Anchor::Weekday(day))) => CalendarUnit::Week(day),
         (PeriodWord::Week, _) => CalendarUnit::Week(Weekday::Monday),
         (PeriodWord::Month, Some(Anchor::DayOfMonth(day))) => CalendarUnit::Month(day),
         (PeriodWord::Month, _) => CalendarUnit::Month(1),
-    }
+        (PeriodWord::Forever, _) => return None,
+    })
 }
 
 /// From the database that weir brings, so that all sidecars agree.

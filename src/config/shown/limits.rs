@@ -50,6 +50,9 @@ fn amounts(limit: &Limit) -> Map<String, Value> {
 }
 
 fn of_period(period: &Period) -> Vec<(String, Value)> {
+    if period.is_forever() {
+        return vec![("period".to_owned(), json!("forever"))];
+    }
     let shown = match (period.length(), period.calendar_unit()) {
         (Some(every), _) => {
             let starts = match period.from_first_hit() {

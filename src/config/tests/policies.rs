@@ -95,13 +95,13 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "21:9: plans.team.budgets[0].amount: is required: how much, as 500 USD or 2M (tokens)",
     ]),
     ("BUDGET", "{ name: monthly, amount: 500 }", &[
-        "21:9: plans.team.budgets[0].every: is required: how long it is for: hour, day, week, month or 30d",
+        "21:9: plans.team.budgets[0].every: is required: how long it is for: hour, day, week, month, 30d or forever",
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: fortnight }", &[
-        r#"21:46: plans.team.budgets[0].every: must be hour, day, week, month, or a span of time such as 30d (got "fortnight")"#,
+        r#"21:46: plans.team.budgets[0].every: must be hour, day, week, month, a span of time such as 30d, or forever (got "fortnight")"#,
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: mnth }", &[
-        r#"21:46: plans.team.budgets[0].every: must be hour, day, week, month, or a span of time such as 30d (got "mnth"); did you mean "month"?"#,
+        r#"21:46: plans.team.budgets[0].every: must be hour, day, week, month, a span of time such as 30d, or forever (got "mnth"); did you mean "month"?"#,
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: 10s }", &[
         "21:46: plans.team.budgets[0].every: must be at least 1m (got 10s)",
@@ -132,6 +132,13 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: 30d, zone: UTC }", &[
         "21:57: plans.team.budgets[0].zone: has a meaning only with every: hour, day, week or month",
+    ]),
+    ("BUDGET", "{ name: monthly, amount: 500, every: forever, anchor: 3, zone: UTC }", &[
+        "21:63: plans.team.budgets[0].anchor: has a meaning only with every: hour, day, week or month",
+        "21:72: plans.team.budgets[0].zone: has a meaning only with every: hour, day, week or month",
+    ]),
+    ("BUDGET", "{ name: monthly, amount: 500, every: forever, rollover: 50% }", &[
+        "21:65: plans.team.budgets[0].rollover: is only for periods of a year at most",
     ]),
     ("BUDGET", "{ name: monthly, amount: 500, every: month, zone: Berlin }", &[
         r#"21:59: plans.team.budgets[0].zone: must be an IANA time zone such as Europe/Berlin (got "Berlin")"#,

@@ -151,6 +151,7 @@ fn limit(inquiry: &Inquiry, terms: Option<Terms>, charge: &Charge, is_shared: bo
 /// ends also where nothing is used yet; else nothing is to be reset then.
 fn resets_in(limit: &Limit, standing: &Standing, now: UnixMillis) -> Option<u64> {
     match &limit.algorithm {
+        Algorithm::FixedWindow { period, .. } if period.is_forever() => None,
         _ if standing.used > 0 => Some(standing.reset_after?.0),
         Algorithm::FixedWindow { period, .. } if period.from_first_hit().is_none() => {
             Some(period.end(now).since(now).0)

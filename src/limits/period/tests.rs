@@ -190,6 +190,7 @@ fn periods_are_told_apart_by_their_kind() {
     let kinds = [
         Period::first_hit(Millis(60_000)),
         Period::aligned(Millis(60_000)),
+        Period::forever(),
         Period::aligned(Millis(61_000)),
         calendar(CalendarUnit::Day, zone("UTC")),
         calendar(CalendarUnit::Day, zone("Europe/Berlin")),
@@ -284,4 +285,20 @@ fn each_window_has_one_more_than_the_number_of_the_one_before() {
         Period::first_hit(Millis(5)).number(at("2026-01-01T00:00:00Z")),
         0
     );
+}
+
+#[test]
+fn what_is_for_ever_has_one_window() {
+    let forever = Period::forever();
+    for now in [0, 1_794_830_400_000, FOREVER.0 - 1] {
+        let now = UnixMillis(now);
+        assert_eq!(forever.start(now), Some(UnixMillis(0)));
+        assert_eq!(forever.number(now), 1);
+        let Ends(first, second) = forever.ends(now);
+        assert_eq!(first.0.max(now.0 + 86_400_000), first.0);
+        assert!(now < first && first < second);
+    }
+    assert_eq!(forever.end(UnixMillis(1_794_830_400_000)), FOREVER);
+    assert_eq!((forever.length(), forever.calendar_unit()), (None, None));
+    assert!(forever.is_forever() && !Period::aligned(EVERY_MAX).is_forever());
 }

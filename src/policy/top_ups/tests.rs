@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::identity::Principal;
-use crate::limits::period::{Calendar, CalendarUnit, Period};
+use crate::limits::period::{Calendar, CalendarUnit, FOREVER, Period};
 use crate::limits::{Algorithm, Limit, Mode};
 use crate::policy::facts::{Facts, Request};
 use crate::policy::{Call, Estimate, Model, Plan};
@@ -64,7 +64,9 @@ fn top_ups_of_a_counter_add_up_while_they_hold() {
         top_up("c", &[], Unit::Tokens, 100),
         top_up("d", &[(Dimension::User, "ada")], Unit::Cost, 3),
     ]);
-    let extra = |counter: &str, unit, now| top_ups.extra("acme", counter, unit, UnixMillis(now));
+    let limit = |unit| monthly(Scope::TENANT, unit, by_calendar()).limit;
+    let extra =
+        |counter: &str, unit, now| top_ups.extra("acme", counter, &limit(unit), UnixMillis(now));
     assert_eq!(extra(&tenants, Unit::Cost, 15), 12);
     assert_eq!(extra(&adas, Unit::Cost, 15), 3);
     for unit in [Unit::Tokens, Unit::InputTokens, Unit::OutputTokens] {
@@ -78,20 +80,55 @@ fn top_ups_of_a_counter_add_up_while_they_hold() {
         assert_eq!(extra(&tenants, Unit::Cost, now), sum, "{now}");
     }
     assert_eq!(
-        top_ups.extra("globex", &tenants, Unit::Cost, UnixMillis(15)),
+        top_ups.extra("globex", &tenants, &limit(Unit::Cost), UnixMillis(15)),
         0
     );
     let fewer = top_ups.changed([TopUpChange::Revoked("b".into())]);
-    assert_eq!(fewer.extra("acme", &tenants, Unit::Cost, UnixMillis(15)), 5);
+    assert_eq!(
+        fewer.extra("acme", &tenants, &limit(Unit::Cost), UnixMillis(15)),
+        5
+    );
     assert_eq!(top_ups.len(), 4);
     let most = all([
         top_up("a", &[], Unit::Cost, AMOUNT_MAX),
         top_up("b", &[], Unit::Cost, AMOUNT_MAX),
     ]);
     assert_eq!(
-        most.extra("acme", &tenants, Unit::Cost, UnixMillis(15)),
+        most.extra("acme", &tenants, &limit(Unit::Cost), UnixMillis(15)),
         AMOUNT_MAX
     );
+}
+
+/// Whatever was said of when it ends: else it would be paid out in each period.
+#[test]
+fn what_was_added_counts_in_the_period_in_which_it_was_alone() {
+    const DAY_MS: u64 = 86_400_000;
+    let counter = TopUp::counter_of("monthly", "acme", &[]);
+    let top_ups = all([TopUp {
+        from: UnixMillis(10 * DAY_MS),
+        until: UnixMillis(60 * DAY_MS),
+        ..top_up("a", &[], Unit::Cost, 5)
+    }]);
+    let extra = |algorithm: Algorithm, day: u64| {
+        let limit = monthly(Scope::TENANT, Unit::Cost, algorithm).limit;
+        top_ups.extra("acme", &counter, &limit, UnixMillis(day * DAY_MS))
+    };
+    let fixed = |period| Algorithm::FixedWindow {
+        period: Arc::new(period),
+        rollover: None,
+    };
+    for (day, sum) in [(9, 0), (10, 5), (30, 5), (31, 0), (59, 0), (60, 0)] {
+        assert_eq!(extra(by_calendar(), day), sum, "January, then {day}");
+    }
+    let span = || fixed(Period::aligned(Millis(20 * DAY_MS)));
+    for (day, sum) in [(10, 5), (19, 5), (20, 0)] {
+        assert_eq!(extra(span(), day), sum, "twenty days, then {day}");
+    }
+    let forever = || fixed(Period::forever());
+    for (day, sum) in [(9, 0), (10, 5), (59, 5), (60, 0)] {
+        assert_eq!(extra(forever(), day), sum, "{day}");
+    }
+    assert_eq!(extra(fixed(Period::first_hit(Millis(20 * DAY_MS))), 10), 0);
 }
 
 #[test]
@@ -150,10 +187,23 @@ fn only_what_fits_the_budget_is_added_until_its_period_ends() {
     let per_user = monthly(Scope::USER, Unit::Tokens, by_calendar());
     assert_eq!(fitting(&per_tenant, &[], Unit::Cost, None, now), Ok(end));
     assert_eq!(fitting(&per_user, user, Unit::Tokens, None, now), Ok(end));
-    let said = Some(UnixMillis(5));
+    let until = |budget, said| fitting(budget, &[], Unit::Cost, Some(UnixMillis(said)), now);
+    assert_eq!(until(&per_tenant, 5), Ok(UnixMillis(5)));
+    assert_eq!(until(&per_tenant, end.0), Ok(end));
     assert_eq!(
-        fitting(&per_tenant, &[], Unit::Cost, said, now),
-        Ok(UnixMillis(5))
+        until(&per_tenant, end.0 + 1).unwrap_err().to_string(),
+        "what is added to monthly ends with its period, at 2026-12-01T00:00:00Z: say no later \
+         time, or none"
+    );
+    let forever = Algorithm::FixedWindow {
+        period: Arc::new(Period::forever()),
+        rollover: None,
+    };
+    let credit = monthly(Scope::TENANT, Unit::Cost, forever);
+    assert_eq!(fitting(&credit, &[], Unit::Cost, None, now), Ok(FOREVER));
+    assert_eq!(
+        until(&credit, end.0).unwrap_err().to_string(),
+        "monthly is for ever, and so is what is added to it: don't say until when"
     );
     let window = Algorithm::SlidingWindow {
         every: Millis(60_000),
@@ -199,7 +249,7 @@ fn only_what_fits_the_budget_is_added_until_its_period_ends() {
             &monthly(Scope::TENANT, Unit::Cost, window),
             &[],
             Unit::Cost,
-            "monthly has no period that a calendar ends: say until when",
+            "monthly has no periods that begin and end by themselves, which could be added to",
         ),
     ] {
         let found = fitting(budget, of, unit, None, now).unwrap_err();
