@@ -28,10 +28,15 @@ const QUOTAS: &str = "[
       { name: large, per: tier, unit: input_tokens, amount: 100M, period: week, when: { tier: large } },
       { name: hours, per: tenant, unit: output_tokens, amount: 100M, every: 720h, algorithm: fixed_window } ]";
 
+/// What is used of it is never forgotten.
+const CREDIT: &str =
+    "    budgets: [ { name: credit, unit: tokens, amount: 100M, every: forever } ]";
+
 fn setup(engine: Engine) -> Setup {
     Setup {
         engine,
         limits: QUOTAS.to_owned(),
+        plan: CREDIT.to_owned(),
         sinks: ", sqlite: { path: \"DIR/weir.db\" }".into(),
         ..Setup::default()
     }
@@ -81,6 +86,7 @@ fn said(events: &[UsageEvent]) -> BTreeMap<(String, String), u64> {
         let large = if model == "gpt-4o" { input } else { 0 };
         for (limit, of, used) in [
             ("month", "{}".to_owned(), event.total_tokens()),
+            ("credit", "{}".to_owned(), event.total_tokens()),
             (
                 "spend",
                 format!("{{\"user\":\"{user}\"}}"),
