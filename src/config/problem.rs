@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The most problems that are listed, and the most warnings; the rest is
 /// counted. A file with more is wrong in one way, many times.
@@ -36,7 +37,7 @@ struct Step {
 #[derive(Debug)]
 enum Name {
     Field(&'static str),
-    Key(Box<str>),
+    Key(Arc<str>),
     Index(usize),
 }
 
@@ -47,8 +48,8 @@ impl Path {
     }
 
     /// The entry whose name the operator chose.
-    pub fn key(&self, name: &str) -> Path {
-        self.step(Name::Key(name.into()))
+    pub fn key(&self, name: Arc<str>) -> Path {
+        self.step(Name::Key(name))
     }
 
     /// The item of a list, from 0.
@@ -316,12 +317,12 @@ mod tests {
     fn a_path_quotes_what_would_be_read_in_two_ways() {
         let path = Path::default()
             .field("models")
-            .key("gpt-4.1")
+            .key("gpt-4.1".into())
             .field("tier")
             .index(2);
         assert_eq!(path.to_string(), r#"models."gpt-4.1".tier[2]"#);
         assert_eq!(
-            Path::default().key("a\nb").to_string(),
+            Path::default().key("a\nb".into()).to_string(),
             r#""a\nb""#,
             "a line break never breaks a line"
         );

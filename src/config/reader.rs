@@ -14,7 +14,7 @@ use super::quantity::{self, AsDollars, AsPerMille, AsSize, AsSpan, QuantityError
 use super::secret::Secret;
 use super::yaml::{Entry, Node, Value};
 use crate::units::Millis;
-use std::collections::HashMap;
+use hashbrown::hash_table::{self as table, HashTable};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -88,25 +88,41 @@ impl<'a> Item<'a> {
             Value::Null => return Some(Vec::new()),
             other => return self.report(format!("must be a mapping (got {})", other.kind())),
         };
-        let mut distinct: Vec<&Entry> = Vec::with_capacity(entries.len());
-        let mut hashed = (entries.len() > SCANNED_MAX)
-            .then(|| HashMap::with_capacity_and_hasher(entries.len(), ahash::RandomState::new()));
-        for entry in entries {
-            let key = entry.key.as_str();
-            let first = match &mut hashed {
-                Some(hashed) => hashed.insert(key, entry),
-                None => distinct.iter().find(|first| first.key == key).copied(),
-            };
-            match (first, &mut hashed) {
-                (None, _) => distinct.push(entry),
-                (Some(first), None) => self.twice(entry, first),
-                (Some(first), Some(hashed)) => {
-                    self.twice(entry, first);
-                    hashed.insert(key, first);
+        if entries.len() <= SCANNED_MAX {
+            return Some(self.distinct(entries, |entry, distinct| {
+                let mut before = distinct.iter();
+                before.find(|first| first.key == entry.key).copied()
+            }));
+        }
+        let hasher = ahash::RandomState::new();
+        let hash = |entry: &&Entry| hasher.hash_one(entry.key.as_str());
+        let mut hashed: HashTable<&Entry> = HashTable::with_capacity(entries.len());
+        Some(self.distinct(entries, |entry, _| {
+            let same = |first: &&Entry| first.key == entry.key;
+            match hashed.entry(hash(&entry), same, hash) {
+                table::Entry::Occupied(first) => Some(*first.get()),
+                table::Entry::Vacant(place) => {
+                    place.insert(entry);
+                    None
                 }
             }
+        }))
+    }
+
+    /// `first` finds an earlier entry of the same key.
+    fn distinct(
+        &self,
+        entries: &'a [Entry],
+        mut first: impl FnMut(&'a Entry, &[&'a Entry]) -> Option<&'a Entry>,
+    ) -> Vec<&'a Entry> {
+        let mut distinct: Vec<&Entry> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match first(entry, &distinct) {
+                Some(first) => self.twice(entry, first),
+                None => distinct.push(entry),
+            }
         }
-        Some(distinct)
+        distinct
     }
 
     fn twice(&self, entry: &Entry, first: &Entry) {
@@ -116,9 +132,13 @@ impl<'a> Item<'a> {
     }
 
     fn key_at(&self, entry: &Entry) -> At {
+        self.named_at(entry, entry.key.as_str().into())
+    }
+
+    fn named_at(&self, entry: &Entry, name: Arc<str>) -> At {
         At {
             place: entry.key_place,
-            path: self.at.path.key(&entry.key),
+            path: self.at.path.key(name),
         }
     }
 
@@ -163,13 +183,13 @@ impl<'a> Item<'a> {
         let whole = self.clone();
         // One at a time: a file may have a million tenants.
         Some(entries.filter_map(move |entry| {
-            let at = whole.key_at(entry);
+            let value: Arc<str> = entry.key.as_str().into();
+            let at = whole.named_at(entry, Arc::clone(&value));
             if let Some(fault) = name_fault(&entry.key) {
                 whole.findings.problem(&at, format!("the name {fault}"));
                 return None;
             }
             let item = whole.below(&entry.node, at.path.clone());
-            let value = Arc::from(entry.key.as_str());
             Some((Located { value, at }, item))
         }))
     }

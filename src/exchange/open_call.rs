@@ -4,6 +4,8 @@
 //! It travels with the hold in the counter store, in the ledger's spool, and from
 //! a door to a meter, as JSON. It holds names, numbers and times; never a prompt, an answer or a key.
 
+mod written;
+
 use super::prompt::Basis;
 use crate::identity::{Labels, labels};
 use crate::limits::HoldId;
@@ -142,11 +144,7 @@ impl OpenCall {
     }
 
     pub fn to_json(&self) -> String {
-        let mut json = Vec::with_capacity(JSON_BYTES);
-        // Names and numbers always serialise; an empty text reads back as none.
-        let written = serde_json::to_writer(&mut json, self);
-        let text = written.ok().and_then(|()| String::from_utf8(json).ok());
-        text.unwrap_or_default()
+        written::written(self)
     }
 
     /// Reads what [`OpenCall::to_json`] wrote; `None` where it is anything else.

@@ -157,6 +157,19 @@ impl PinnedPrice {
         Pin::of(dated, version).price(may)
     }
 
+    /// As it is written: the price, what input and output tokens are held at, the tier
+    /// where it isn't the standard one, the version.
+    pub fn parts(&self) -> (&str, u64, u64, Option<&str>, &str) {
+        let tier = (!is_standard(&self.tier)).then(|| self.tier.as_str());
+        let Self {
+            input,
+            output,
+            version,
+            ..
+        } = self;
+        (&self.charged.text, *input, *output, tier, version)
+    }
+
     pub fn version(&self) -> &Arc<str> {
         &self.version
     }
