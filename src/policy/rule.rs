@@ -114,6 +114,8 @@ pub struct Rules {
     pub needs: Needs,
     /// The longest delay of one of them.
     pub delay_max: Millis,
+    /// How many grants a call may need, one for each rule that asks for one.
+    pub grants: usize,
     /// By which they tell the time, where that isn't the tenant's plan's.
     pub time_zone: Option<TimeZone>,
 }
@@ -225,7 +227,10 @@ impl Rules {
             Action::Throttle(throttle) => throttle.delay,
             _ => None,
         });
+        let asks = |action: &Action| matches!(action, Action::RequireApproval(_));
+        let enforced = list.iter().filter(|rule| rule.mode == Mode::Enforce);
         Self {
+            grants: enforced.filter(|rule| rule.does(asks)).count(),
             needs: needs.fold(Needs::default(), Needs::and),
             delay_max: delays.max().unwrap_or_default(),
             list,

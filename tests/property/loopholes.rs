@@ -358,3 +358,54 @@ fn the_time_zone_below_a_plan() {
     ));
     assert!(world.chat("ada", "big").is_err(), "it is 21:00 in Tokyo");
 }
+
+#[test]
+fn grants_beside_as_many_limits_as_fit() {
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    let limits: Vec<String> = (0..31)
+        .map(|n| format!("{{ name: l{n}, per: tenant, unit: requests, amount: 99, every: 1h }}"))
+        .collect();
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {} ], policies: [ {{ name: ask, then: {{ require_approval: true }} }} ] }} }}\n{TENANTS}",
+        limits.join(", ")
+    ));
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some("ask".into()),
+        models: vec!["big".into()],
+        allowance: Allowance::Calls(9),
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant)])));
+    assert!(world.chat("ada", "big").is_ok());
+    // A limit of a key's own beside them is one too many.
+    let own: Arc<[weir::policy::PlanLimit]> =
+        [weir::policy::PlanLimit::from(weir::limits::Limit {
+            name: "own:x".into(),
+            scope: weir::limits::Scope::TENANT,
+            unit: weir::limits::Unit::Requests,
+            amount: 9,
+            algorithm: weir::limits::Algorithm::SlidingWindow {
+                every: weir::units::Millis(3_600_000),
+            },
+            mode: weir::limits::Mode::Enforce,
+        })]
+        .into();
+    world.change(|s| {
+        let who = s.principals_of("acme").next().unwrap();
+        let mut who = who;
+        who.limits = Some("x".into());
+        s.own_limits = Arc::new([("x".into(), Arc::clone(&own))].into_iter().collect());
+        assert!(
+            s.own_limits(&who).is_none(),
+            "with a grant it is one too many"
+        );
+    });
+}
