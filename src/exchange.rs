@@ -41,6 +41,7 @@ pub mod prompt;
 mod reading;
 mod recall;
 mod rules_told;
+mod throttle;
 mod told;
 mod verdict;
 mod weigh;

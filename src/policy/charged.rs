@@ -5,12 +5,17 @@
 
 use super::rule::Rules;
 use super::{Plan, PlanLimit};
+use crate::limits::Unit;
 
 /// What calls may be charged to. Sums and choices of it are made before it is asked
 /// for [`Charged::most`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charged {
     limits: usize,
+    /// Those of them that a rule may make a call be charged to twice.
+    paced: usize,
+    /// Whether such a rule is there.
+    pub throttles: bool,
     /// Grants: one for each rule that asks for one.
     grants: usize,
 }
@@ -21,15 +26,18 @@ impl Charged {
     }
 
     pub fn of<'l>(limits: impl IntoIterator<Item = &'l PlanLimit>) -> Self {
-        Self {
-            limits: limits.into_iter().count(),
+        let each = limits.into_iter().map(|limit| Self {
+            limits: 1,
+            paced: usize::from(limit.budget.is_none() && limit.limit.unit != Unit::Concurrency),
             ..Self::default()
-        }
+        });
+        each.fold(Self::default(), Self::and)
     }
 
     pub fn of_rules(rules: &Rules) -> Self {
         Self {
             grants: rules.grants,
+            throttles: rules.throttle_limits,
             ..Self::default()
         }
     }
@@ -39,6 +47,8 @@ impl Charged {
     pub fn and(self, other: Self) -> Self {
         Self {
             limits: self.limits + other.limits,
+            paced: self.paced + other.paced,
+            throttles: self.throttles || other.throttles,
             grants: self.grants + other.grants,
         }
     }
@@ -48,12 +58,15 @@ impl Charged {
     pub fn or(self, other: Self) -> Self {
         Self {
             limits: self.limits.max(other.limits),
+            paced: self.paced.max(other.paced),
+            throttles: self.throttles || other.throttles,
             grants: self.grants.max(other.grants),
         }
     }
 
     /// The most charges of one call.
     pub fn most(self) -> usize {
-        self.limits + self.grants
+        let again = if self.throttles { self.paced } else { 0 };
+        self.limits + again + self.grants
     }
 }

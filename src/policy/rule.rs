@@ -61,7 +61,8 @@ pub enum Action {
 pub struct Throttle {
     /// The call is held back for so long.
     pub delay: Option<Millis>,
-    /// It passes only within this many thousandths of each of its limits.
+    /// Such calls together pass only within this many thousandths of each of their
+    /// limits.
     pub limits_per_mille: Option<u64>,
 }
 
@@ -116,6 +117,8 @@ pub struct Rules {
     pub delay_max: Millis,
     /// How many grants a call may need, one for each rule that asks for one.
     pub grants: usize,
+    /// Whether a call may be let through within a part of its limits only.
+    pub throttle_limits: bool,
     /// By which they tell the time, where that isn't the tenant's plan's.
     pub time_zone: Option<TimeZone>,
 }
@@ -228,9 +231,14 @@ impl Rules {
             _ => None,
         });
         let asks = |action: &Action| matches!(action, Action::RequireApproval(_));
-        let enforced = list.iter().filter(|rule| rule.mode == Mode::Enforce);
+        let throttles = |action: &Action| match action {
+            Action::Throttle(throttle) => throttle.limits_per_mille.is_some(),
+            _ => false,
+        };
+        let enforced = || list.iter().filter(|rule| rule.mode == Mode::Enforce);
         Self {
-            grants: enforced.filter(|rule| rule.does(asks)).count(),
+            grants: enforced().filter(|rule| rule.does(asks)).count(),
+            throttle_limits: enforced().any(|rule| rule.does(throttles)),
             needs: needs.fold(Needs::default(), Needs::and),
             delay_max: delays.max().unwrap_or_default(),
             list,

@@ -409,3 +409,77 @@ fn grants_beside_as_many_limits_as_fit() {
         );
     });
 }
+
+#[test]
+fn a_throttled_bucket_is_slower() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: rpm, per: tenant, unit: requests, algorithm: token_bucket, amount: 60, every: 1m }} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+    ));
+    let mut passed = 0;
+    // Ten minutes, two calls a second.
+    for _ in 0..1_200 {
+        if let Ok(mut call) = world.chat("ada", "small") {
+            world.answer(&mut call, 1, 1);
+            passed += 1;
+        }
+        world.now = world.now + weir::units::Millis(500);
+    }
+    assert!(passed <= 30 + 300, "half of 600 and a burst, not {passed}");
+}
+
+#[test]
+fn a_throttled_call_within_one_sidecars_share() {
+    use weir::limits::{Decision, HoldId};
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: rpm, per: tenant, unit: requests, amount: 100, every: 1h }} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+    ));
+    world.used("ada", "small", 1);
+    // As `driver::local` has it while the store is away, with three sidecars.
+    let mut part = world.asked.last().unwrap().clone();
+    part.hold = HoldId::new(NOON, &[9; 10]);
+    for charge in Arc::make_mut(&mut part.charges) {
+        charge.limit = Arc::new(charge.limit.share(3).unwrap());
+    }
+    let decision = weir::counters::memory::Memory::default()
+        .reserve(&part, NOON)
+        .unwrap();
+    assert!(
+        matches!(decision, Decision::Admitted(_)),
+        "the first of 16: {decision:?}"
+    );
+}
+
+#[test]
+fn a_throttled_call_is_told_of_the_part_that_it_has() {
+    let policy = |limits: &str| {
+        format!(
+            "plans:\n  team:\n    limits: [ {limits} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+        )
+    };
+    let mut world = World::of(&policy(
+        "{ name: rpm, per: tenant, unit: requests, algorithm: fixed_window, amount: 9, every: 1h }, { name: at-once, per: tenant, unit: concurrency, amount: 1 }",
+    ));
+    for _ in 0..4 {
+        world.used("ada", "small", 1);
+    }
+    let refused = world.chat("ada", "small").err().unwrap();
+    assert_eq!(refused.header("x-weir-decision"), Some("throttled:rpm"));
+    assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("4"));
+    let text = refused.body.to_string();
+    for said in ["throttled:rpm", "Limit 4, Used 4, Requested 1."] {
+        assert!(text.contains(said), "{text}");
+    }
+    // Each that has a part counts twice.
+    let limits = |count: u8| {
+        let all = (0..count).map(|n| {
+            format!("{{ name: l{n}, per: tenant, unit: requests, amount: 9, every: 1h }}")
+        });
+        all.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(problems(&policy(&limits(16))), Vec::<String>::new());
+    let found = problems(&policy(&limits(17)));
+    assert!(
+        found[0].contains("at most 32 limits (got 34): what a throttle"),
+        "{found:?}"
+    );
+}

@@ -237,7 +237,7 @@ fn a_throttle_scales_limits() {
     let refused = world.chat("bob", "small").err().unwrap();
     assert_eq!(
         (refused.status, refused.header("x-weir-decision")),
-        (429, Some("rpm"))
+        (429, Some("throttled:rpm"))
     );
     for _ in 0..5 {
         world.used("ada", "small", 1);

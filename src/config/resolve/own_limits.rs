@@ -8,6 +8,7 @@ use crate::config::problem::Findings;
 use crate::config::raw::RawKey;
 use crate::config::raw::limits::RawLimit;
 use crate::config::reader::Located;
+use crate::limits::throttled::THROTTLED;
 use crate::limits::{CHARGES_MAX, Dimension, Limit};
 use crate::policy::charged::Charged;
 use crate::policy::{ByName, Model, Plan, PlanLimit};
@@ -30,7 +31,7 @@ pub fn not_named_alike(raw: &RawLimit, findings: &Findings) -> Option<()> {
         return Some(());
     };
     let mut taken = std::iter::once(OWN_PREFIX)
-        .chain([GRANT_PREFIX])
+        .chain([GRANT_PREFIX, THROTTLED])
         .chain(tenants::PREFIXES);
     let Some(taken) = taken.find(|prefix| name.value.starts_with(prefix)) else {
         return Some(());
@@ -38,6 +39,7 @@ pub fn not_named_alike(raw: &RawLimit, findings: &Findings) -> Option<()> {
     let whose = match taken {
         OWN_PREFIX => "of keys",
         GRANT_PREFIX => "of grants",
+        THROTTLED => "of calls that are slowed down",
         _ => "that stand below a plan",
     };
     let text = format!("must not begin with {taken:?}: so begin those {whose}");

@@ -243,7 +243,11 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     let count = of_rules.and(Charged::of(all)).most();
     if count > CHARGES_MAX {
         let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
-        let text = format!("must have at most {CHARGES_MAX} limits (got {count})");
+        let twice = match of_rules.throttles {
+            true => ": what a throttle makes calls keep a part of counts twice",
+            false => "",
+        };
+        let text = format!("must have at most {CHARGES_MAX} limits (got {count}){twice}");
         findings.problem(at.unwrap_or(&name.at), text);
     }
     let entitlements = entitlements(chain, ground);

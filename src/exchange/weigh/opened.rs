@@ -7,7 +7,8 @@ use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
 use crate::exchange::planning::Planned;
 use crate::exchange::rules_told::Told;
-use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Unit};
+use crate::exchange::throttle::throttle;
+use crate::limits::Charge;
 use crate::policy::{self, Model};
 use crate::protocol::{Endpoint, json_edit};
 use std::sync::Arc;
@@ -26,11 +27,8 @@ impl Scale<'_> {
         let who = &self.ask.who;
         let (mut charges, mut shared) = self.charges(model, &planned);
         if let Some(share) = became.limits_per_mille {
-            let all = charges.iter_mut().chain(&mut shared);
-            // Of a budget a part would be no pace: what is above it would be refused
-            // until the budget's period ends.
-            let paced = all.filter(|charge| !self.is_budget(&charge.limit));
-            paced.for_each(|charge| scale(charge, share));
+            throttle(&mut charges, self.terms, share);
+            throttle(&mut shared, self.terms, share);
         }
         let (charge, ungranted) = match grant {
             Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
@@ -57,11 +55,6 @@ impl Scale<'_> {
             reservation: self.admission.reservation(&deciding),
             deciding,
         }
-    }
-
-    fn is_budget(&self, limit: &Limit) -> bool {
-        let mut limits = self.terms.limits();
-        limits.any(|known| known.budget.is_some() && known.limit.name == limit.name)
     }
 
     /// What the call is charged to: the caller's own counters, and those that
@@ -128,20 +121,4 @@ fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
         other.push_str(query);
     }
     Some(other)
-}
-
-/// Leaves so much of the limit alone that only this many thousandths are left to
-/// take from.
-fn scale(charge: &mut Charge, per_mille: u64) {
-    let limit = &charge.limit;
-    let whole = match limit.algorithm {
-        // What may be carried into a window is none of it before it is.
-        Algorithm::FixedWindow { .. } => limit.amount,
-        _ => limit.most(),
-    };
-    let kept = u128::from(whole) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
-    let kept = u64::try_from(kept).unwrap_or(AMOUNT_MAX);
-    if limit.unit != Unit::Concurrency {
-        charge.room = charge.wanted().saturating_add(kept).min(AMOUNT_MAX);
-    }
 }
