@@ -1,5 +1,6 @@
 //! Judging a request's body: what it asks, what it may cost, what it reserves.
 
+use super::approval::Otherwise;
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
 use super::head::Identified;
@@ -213,7 +214,7 @@ impl Admission<'_> {
                 edits,
                 without_bodies: who.upgrade,
             },
-            ungranted: None,
+            ungranted: Otherwise::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 //! of it.
 
 use super::admit::{Refused, refuse};
-use super::approval::{self, Needed};
+use super::approval::{Needed, Otherwise};
 use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
@@ -27,8 +27,8 @@ pub(super) struct Deciding {
     pub principal: Arc<Principal>,
     pub ietf_headers: bool,
     pub send_on: SendOn,
-    /// What becomes of it where the grant that it goes on by is used up.
-    pub ungranted: Option<Box<Needed>>,
+    /// What becomes of it where a grant that it goes on by is used up.
+    pub ungranted: Otherwise,
 }
 
 /// A call that waits for the store, and may be weighed again with its answer.
@@ -109,11 +109,11 @@ impl Deciding {
                 let rate_headers = told::headers(&stand, told_in, now);
                 let denial = told::denial(&charges, &standings, refusal, &self.call);
                 let by = charges.get(refusal.charge);
-                let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
+                let by = by.map(|by| Arc::clone(&by.limit.name));
                 drop(charges);
                 let mut deciding = self;
-                let needed = deciding.ungranted.take().filter(|_| by_grant);
-                let (denial, asked) = match needed.map(|needed| *needed) {
+                let ungranted = std::mem::take(&mut deciding.ungranted);
+                let (denial, asked) = match by.and_then(|by| ungranted.without(&by)) {
                     Some(Needed { denial, request }) => (denial, request),
                     None => (denial, None),
                 };

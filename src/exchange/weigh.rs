@@ -24,7 +24,7 @@ pub(super) use refused::crowded;
 use refused::{Against, blocked, refused};
 
 use super::admit::{Admission, Refused};
-use super::approval::{self, Granted, Needed};
+use super::approval::{self, Consent, Needed};
 use super::deciding::Deciding;
 use super::head::Identified;
 use super::planning::Planned;
@@ -76,7 +76,8 @@ pub(super) struct Became {
     dropped: Vec<Arc<str>>,
     cluster: Option<Arc<str>>,
     limits_per_mille: Option<u64>,
-    grant: Option<Arc<str>>,
+    /// The names of their limits.
+    grants: Vec<Arc<str>>,
 }
 
 /// One weighing.
@@ -108,7 +109,7 @@ struct Found<'a> {
     delay: Option<(Millis, Arc<str>)>,
     became: Became,
     told: Told,
-    grant: Option<Granted>,
+    consent: Consent,
     counted: Counted,
 }
 
@@ -229,8 +230,8 @@ impl<'a> Scale<'a> {
                     ..*against
                 })
             });
-        let grant = granted?;
-        let charged = grant.as_ref().and_then(|grant| grant.charge.as_ref());
+        let consent = granted?;
+        let grants = consent.charges.iter();
         let delay = judgement.delay;
         Ok(Found {
             became: Became {
@@ -239,33 +240,30 @@ impl<'a> Scale<'a> {
                 dropped: planned.drop_fields.clone(),
                 cluster: told.cluster.clone(),
                 limits_per_mille: judgement.limits_per_mille.map(|(share, _)| share),
-                grant: charged.map(|charge| Arc::clone(&charge.limit.name)),
+                grants: grants.map(|grant| Arc::clone(&grant.limit.name)).collect(),
             },
             delay: delay.map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
             model,
             planned,
             told,
-            grant,
+            consent,
             counted,
         })
     }
 
-    /// Whether it may go on, and by which grant, if it needs one.
+    /// Whether it may go on, and by which grants, if it needs any.
     fn judged(
         &self,
         judgement: &Judgement,
         planned: &Planned,
         facts: &Facts,
-    ) -> Result<Option<Granted>, Box<Against>> {
+    ) -> Result<Consent, Box<Against>> {
         if let Some((block, rule)) = judgement.block {
             return Err(Box::new(blocked(block, rule).into()));
         }
         guardrails::after(self.terms, planned).map_err(|denial| Box::new(denial.into()))?;
-        let Some((approval, rule)) = judgement.approval else {
-            return Ok(None);
-        };
-        let granted = approval::granted(self.admission.snapshot, approval, rule, facts);
-        granted.map(Some).map_err(|needed| {
+        let granted = approval::granted(self.admission.snapshot, &judgement.approvals, facts);
+        granted.map_err(|needed| {
             let Needed { denial, request } = *needed;
             Box::new(Against {
                 approval: request,

@@ -3,8 +3,8 @@
 //! Effects compose from mildest to hardest. What shapes the call comes first
 //! ([`shape`]): the smallest cap on the output, the first downgrade and the first
 //! route that fit. What is left of the call is judged then ([`judge`]): the
-//! longest delay, the smallest share of its limits, the first approval that is
-//! needed, the first block, which ends it.
+//! longest delay, the smallest share of its limits, each approval that is needed,
+//! the first block, which ends it.
 //!
 //! Always holds: a block of any rule wins over whatever other rules say; a rule in
 //! shadow mode changes nothing and is told of; a rule whose condition has no value
@@ -148,7 +148,7 @@ pub struct Judgement<'p> {
     pub warnings: Vec<(Option<&'p Arc<str>>, &'p Rule)>,
     pub delay: Option<(Millis, &'p Rule)>,
     pub limits_per_mille: Option<(u64, &'p Rule)>,
-    pub approval: Option<(&'p Approval, &'p Rule)>,
+    pub approvals: Vec<(&'p Approval, &'p Rule)>,
     pub block: Option<(&'p Block, &'p Rule)>,
 }
 
@@ -336,9 +336,7 @@ impl<'p> Judgement<'p> {
                     self.limits_per_mille = Some((share, rule));
                 }
             }
-            Action::RequireApproval(approval) => {
-                self.approval.get_or_insert((approval, rule));
-            }
+            Action::RequireApproval(approval) => self.approvals.push((approval, rule)),
             Action::Block(block) => {
                 self.block.get_or_insert((block, rule));
             }

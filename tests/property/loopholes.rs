@@ -483,3 +483,65 @@ fn a_throttled_call_is_told_of_the_part_that_it_has() {
         "{found:?}"
     );
 }
+
+#[test]
+fn each_approval_that_is_needed_is_asked_for() {
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    use weir::units::UnixMillis;
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: money, then: {{ require_approval: true }} }}, {{ name: security, when: 'model.tier == \"premium\"', then: {{ require_approval: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some("money".into()),
+        models: vec!["big".into()],
+        allowance: Allowance::Calls(9),
+        from: NOON,
+        until: UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant.clone())])));
+    let refused = world
+        .chat("ada", "big")
+        .err()
+        .expect("nobody granted it for security");
+    assert_eq!(refused.header("x-weir-decision"), Some("security"));
+    // One for whatever rule asks is used once by a call.
+    let for_all = Grant {
+        id: "g2".into(),
+        rule: None,
+        allowance: Allowance::Calls(2),
+        from: UnixMillis(NOON.0 - 1),
+        ..grant.clone()
+    };
+    world.change(|s| {
+        let security = GrantChange::Granted(Grant {
+            id: "g3".into(),
+            rule: Some("security".into()),
+            ..grant
+        });
+        s.grants = Arc::new(s.grants.changed([GrantChange::Granted(for_all), security]));
+    });
+    assert!(world.chat("ada", "big").is_ok());
+    let names: Vec<&str> = world
+        .asked
+        .last()
+        .unwrap()
+        .charges
+        .iter()
+        .map(|charge| &*charge.limit.name)
+        .collect();
+    assert_eq!(names, ["roomy", "grant:g1", "grant:g3"]);
+    world.change(|s| {
+        let revoked = ["g1", "g3"].map(|id| GrantChange::Revoked(id.into()));
+        s.grants = Arc::new(s.grants.changed(revoked));
+    });
+    for passes in [true, true, false] {
+        assert_eq!(world.chat("ada", "big").is_ok(), passes);
+    }
+}

@@ -1,7 +1,6 @@
 //! What a weighed call reserves, and what is sent on of it.
 
 use super::{Found, Scale, Weighed};
-use crate::exchange::approval::Granted;
 use crate::exchange::deciding::{Deciding, SendOn};
 use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
@@ -21,7 +20,7 @@ impl Scale<'_> {
             delay,
             became,
             told,
-            grant,
+            consent,
             counted,
         } = found;
         let who = &self.ask.who;
@@ -30,11 +29,7 @@ impl Scale<'_> {
             throttle(&mut charges, self.terms, share);
             throttle(&mut shared, self.terms, share);
         }
-        let (charge, ungranted) = match grant {
-            Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
-            None => (None, None),
-        };
-        charges.extend(charge);
+        charges.extend(consent.charges);
         let send_on = self.send_on(model, &planned, &told);
         let deciding = Deciding {
             call: self.open_call(model, planned, told, !shared.is_empty()),
@@ -43,7 +38,7 @@ impl Scale<'_> {
             principal: Arc::clone(&who.principal),
             ietf_headers: self.admission.settings.ietf_rate_limit_headers,
             send_on,
-            ungranted,
+            ungranted: consent.otherwise,
         };
         let of_virtual = self.admission.names_virtual(self.ask);
         Weighed {
