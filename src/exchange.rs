@@ -126,6 +126,8 @@ pub struct Exchange {
     counting: Counting,
     /// How it is refused, if it is.
     form: Form,
+    /// Grants that have refused it, by the names of their limits.
+    used_up: Vec<Arc<str>>,
     state: State,
 }
 
@@ -160,6 +162,7 @@ impl Exchange {
             hold,
             counting,
             form: Form::default(),
+            used_up: Vec::new(),
             state: State::Start,
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct Admission<'a> {
     pub learned: &'a Learned,
     pub hold: HoldId,
     pub counting: &'a Counting,
+    /// Grants that have refused it, by the names of their limits.
+    pub used_up: &'a [Arc<str>],
 }
 
 impl Refused {
@@ -134,7 +136,7 @@ impl Admission<'_> {
             }
         };
         let ask = Ask::of(read, who);
-        let weighed = self.weigh(&ask)?;
+        let weighed = self.weigh(&ask, None, None)?;
         Ok((ask, weighed))
     }
 

@@ -35,6 +35,18 @@ pub(super) struct Consent {
 pub(super) struct Otherwise(Vec<(Arc<str>, Needed)>);
 
 impl Otherwise {
+    /// Whether any grant may be found used up.
+    pub fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The grant whose limit has this name, if it is one of these.
+    pub fn grant(&self, name: &str) -> Option<&Arc<str>> {
+        let mut all = self.0.iter();
+        all.find(|(grant, _)| **grant == *name)
+            .map(|(grant, _)| grant)
+    }
+
     /// Where the limit of this name refused it, if that is one of its grants.
     pub fn without(self, name: &str) -> Option<Needed> {
         let mut all = self.0.into_iter();
@@ -52,7 +64,8 @@ pub(super) struct Needed {
 }
 
 /// The grants that a call goes on by: for each rule, of those that fit, one without
-/// bounds, or else the newest whose whole allowance is enough for it.
+/// bounds, or else the newest whose whole allowance is enough for it. Not one of
+/// `used_up`, as their limits are named.
 ///
 /// # Errors
 /// No grant fits what one of the rules asks.
@@ -60,13 +73,19 @@ pub(super) fn granted(
     snapshot: &Snapshot,
     approvals: &[(&Approval, &Rule)],
     facts: &Facts,
+    used_up: &[Arc<str>],
 ) -> Result<Consent, Box<Needed>> {
     let mut consent = Consent::default();
     let most = facts.call.most.cost_nanos;
     for (approval, rule) in approvals {
         let (who, model) = (facts.call.who, &facts.call.model.name);
         let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
-        let best = grants.max_by_key(|grant| (reach(grant.allowance, most), grant.from));
+        let is_used_up = |grant: &Grant| {
+            let mut ids = used_up.iter().filter_map(|name| name.strip_prefix(GRANT));
+            ids.any(|id| *id == *grant.id)
+        };
+        let left = grants.filter(|grant| !is_used_up(grant));
+        let best = left.max_by_key(|grant| (reach(grant.allowance, most), grant.from));
         let otherwise = needed(snapshot, approval, rule, facts);
         let Some(grant) = best else {
             return Err(Box::new(otherwise));

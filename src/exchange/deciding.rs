@@ -11,6 +11,7 @@ use super::weigh::{Ask, Became, Counted};
 use super::{told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
+use crate::policy::facts::Counters;
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
@@ -40,12 +41,34 @@ pub(super) struct Pending {
     pub waited: Millis,
 }
 
-/// What weighing it again needs.
+/// What weighing it again needs: with what the store says of its counters, or without
+/// a grant that is used up.
 #[derive(Debug)]
 pub(super) struct Again {
     pub ask: Ask,
     pub became: Became,
     pub counted: Counted,
+    pub counters: Looked,
+}
+
+/// Whether it was looked how a call's counters stand.
+#[derive(Debug, Clone)]
+pub(super) enum Looked {
+    /// Nothing asks for that.
+    Needless,
+    /// Rules wait for the store's answer.
+    NotYet,
+    /// Rules have seen them so.
+    Seen(Counters),
+}
+
+impl Looked {
+    pub fn seen(&self) -> Option<&Counters> {
+        match self {
+            Looked::Seen(counters) => Some(counters),
+            Looked::Needless | Looked::NotYet => None,
+        }
+    }
 }
 
 /// A call that is held back.

@@ -132,6 +132,7 @@ impl Door<'_> {
             learned: &Learned::default(),
             hold: self.id,
             counting: self.counting,
+            used_up: &[],
         };
         let (deciding, reservation) =
             admission.as_request(&who, model.map(|model| &**model), edits)?;

@@ -53,7 +53,7 @@ impl Exchange {
             traceparent: None,
         };
         let ask = ask(event, named, who);
-        let weighed = self.admission(self.hold).weigh(&ask);
+        let weighed = self.admission(self.hold).weigh(&ask, None, None);
         let weighed = weighed.map(|weighed| (ask, weighed));
         Some(self.on_weighed(weighed, now))
     }

@@ -114,9 +114,15 @@ struct Found<'a> {
 }
 
 impl Admission<'_> {
-    /// Weighs a call of whose counters nothing is known.
-    pub fn weigh(&self, ask: &Ask) -> Result<Weighed, Box<Refused>> {
-        let weighed = self.scale(ask, None, None).and_then(|scale| {
+    /// Weighs a call, as far as it is known how its counters stood before it, and what
+    /// was counted.
+    pub fn weigh(
+        &self,
+        ask: &Ask,
+        counters: Option<&Counters>,
+        counted: Option<&Counted>,
+    ) -> Result<Weighed, Box<Refused>> {
+        let weighed = self.scale(ask, counters, counted).and_then(|scale| {
             let found = scale.find()?;
             Ok(scale.opened(found))
         });
@@ -262,7 +268,13 @@ impl<'a> Scale<'a> {
             return Err(Box::new(blocked(block, rule).into()));
         }
         guardrails::after(self.terms, planned).map_err(|denial| Box::new(denial.into()))?;
-        let granted = approval::granted(self.admission.snapshot, &judgement.approvals, facts);
+        let used_up = self.admission.used_up;
+        let granted = approval::granted(
+            self.admission.snapshot,
+            &judgement.approvals,
+            facts,
+            used_up,
+        );
         granted.map_err(|needed| {
             let Needed { denial, request } = *needed;
             Box::new(Against {
