@@ -115,7 +115,12 @@ impl Exchange {
             let weighed = self
                 .admission(self.hold.again())
                 .weigh(&again.ask, seen, Some(counted));
-            return self.instead(pending, weighed.map(|weighed| (weighed, *again)), now);
+            return self.instead(
+                pending,
+                decision.as_ref(),
+                weighed.map(|weighed| (weighed, *again)),
+                now,
+            );
         }
         let asks = |again: &Box<Again>| matches!(again.counters, Looked::NotYet);
         let counted = pending.again.take_if(|again| asks(again));
@@ -139,7 +144,7 @@ impl Exchange {
             Ok(weigh::Again::Other(weighed)) => Ok((*weighed, *again)),
             Err(refused) => Err(refused),
         };
-        self.instead(pending, weighed, now)
+        self.instead(pending, decision.as_ref(), weighed, now)
     }
 
     /// The grant that refused a call which may have another one.
@@ -160,10 +165,11 @@ impl Exchange {
     fn instead(
         &mut self,
         pending: Pending,
+        decision: Option<&Decision>,
         weighed: Result<(Weighed, Again), Box<Refused>>,
         now: UnixMillis,
     ) -> Step {
-        let given_back = Effect::Settle(Box::new(pending.deciding.give_back(None)));
+        let given_back = pending.deciding.give_back(None);
         self.hold = self.hold.again();
         let mut step = match weighed {
             Ok((weighed, Again { ask, counters, .. })) => {
@@ -172,7 +178,13 @@ impl Exchange {
             }
             Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
         };
-        step.effects.insert(0, given_back);
+        // What was refused took nothing, but may have been noted, which ends so too. A
+        // refusal that was remembered was neither asked for nor noted.
+        let is_remembered =
+            matches!(decision, Some(Decision::Refused(_, standings)) if standings.is_empty());
+        if !is_remembered {
+            step.effects.insert(0, Effect::Settle(Box::new(given_back)));
+        }
         step
     }
 

@@ -545,3 +545,18 @@ fn each_approval_that_is_needed_is_asked_for() {
         assert_eq!(world.chat("ada", "big").is_ok(), passes);
     }
 }
+
+#[test]
+fn a_remembered_refusal_asks_the_store_for_nothing() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: few, per: tenant, unit: requests, amount: 1, every: 1h }} ]\n    policies:\n      - {{ name: gone, when: 'limit.few.remaining < 1', then: {{ block: {{ status: 402 }} }} }}\n{TENANTS}"
+    ));
+    world.used("ada", "big", 1);
+    world.remembers_refusals = true;
+    let before = world.settled;
+    assert_eq!(world.chat("ada", "big").err().unwrap().status, 402);
+    assert_eq!(
+        world.settled, before,
+        "a hold that was never taken is given back, which makes a sidecar forget the refusal"
+    );
+}
