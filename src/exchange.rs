@@ -34,6 +34,7 @@ mod head;
 mod hints;
 mod identify;
 pub mod message;
+mod of_head;
 pub mod open_call;
 mod output_cap;
 mod planning;

@@ -19,9 +19,9 @@ mod opened;
 mod refused;
 
 pub(super) use ask::Ask;
-pub(super) use refused::crowded;
+pub(super) use refused::{blocked, crowded};
 
-use refused::{Against, blocked, refused};
+use refused::{Against, refused};
 
 use super::admit::{Admission, Refused};
 use super::approval::{self, Consent, Needed};

@@ -560,3 +560,90 @@ fn a_remembered_refusal_asks_the_store_for_nothing() {
         "a hold that was never taken is given back, which makes a sidecar forget the refusal"
     );
 }
+
+#[test]
+fn a_block_sees_calls_that_pass_unread() {
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: no-ada, when: 'principal.user == \"ada\"', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    assert!(world.chat("ada", "big").is_err());
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
+    let row = world.last_row();
+    assert_eq!(
+        row.actions.iter().map(|a| &**a).collect::<Vec<_>>(),
+        ["no-ada:block"]
+    );
+    let reply = world.head("bob", "GET", "/v1/files");
+    assert!(
+        matches!(reply, Some(Reply::RequestHeaders { .. })),
+        "{reply:?}"
+    );
+}
+
+/// What the body would say isn't known of a call that passes unread: neither that it
+/// is so nor that it isn't.
+#[test]
+fn what_a_body_would_say_holds_for_no_head() {
+    for (when, holds) in [
+        ("true", true),
+        ("principal.user == \"ada\"", true),
+        ("request.task == \"\"", false),
+        ("request.tokens < 10", false),
+        ("request.tokens >= 10", false),
+        ("!(\"a\" in metadata)", false),
+        ("!(\"rm\" in request.tools)", false),
+        ("request.stream || !request.stream", false),
+        ("model.tier != \"premium\"", false),
+        ("request.model != \"big\"", false),
+        ("request.endpoint != \"/v1/chat/completions\"", true),
+        ("time.hour == 12", true),
+        ("limit.roomy.remaining > 0", false),
+    ] {
+        let mut world = World::of(&format!(
+            "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: r, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+        ));
+        let reply = world.head("ada", "GET", "/v1/files");
+        let refused = matches!(reply, Some(Reply::Refuse { .. }));
+        assert_eq!(refused, holds, "{when}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_head_asks_for_approval_and_is_warned_and_throttled() {
+    use weir::exchange::message::Notice;
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: ask, when: 'principal.user == \"ada\"', then: {{ require_approval: true }} }}, {{ name: told, then: {{ warn: files are not metered, throttle: {{ delay: 2s, limits: 0.5 }} }} }}, {{ name: small, then: {{ clamp_output: 5 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
+    let Some(Notice::Approval(request)) = world.notices.pop() else {
+        panic!("{:?}", world.notices)
+    };
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some(Arc::clone(&request.rule)),
+        models: Vec::new(),
+        allowance: Allowance::Calls(1),
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant)])));
+    for passes in [true, false] {
+        let reply = world.head("ada", "GET", "/v1/files");
+        let passed = matches!(reply, Some(Reply::RequestHeaders { .. }));
+        assert_eq!(passed, passes, "{reply:?}");
+    }
+    let charges = &world.asked.last().unwrap().charges;
+    let names: Vec<&str> = charges.iter().map(|charge| &*charge.limit.name).collect();
+    assert_eq!(names, ["roomy", "throttled:roomy", "grant:g1"]);
+    assert_eq!(world.now, NOON, "it waits for nothing");
+    assert!(matches!(world.notices.last(), Some(Notice::Approval(_))));
+}
