@@ -34,6 +34,7 @@ mod head;
 mod hints;
 mod identify;
 pub mod message;
+mod of_head;
 pub mod open_call;
 mod output_cap;
 mod planning;
@@ -41,6 +42,7 @@ pub mod prompt;
 mod reading;
 mod recall;
 mod rules_told;
+mod throttle;
 mod told;
 mod verdict;
 mod weigh;
@@ -125,6 +127,8 @@ pub struct Exchange {
     counting: Counting,
     /// How it is refused, if it is.
     form: Form,
+    /// Grants that have refused it, by the names of their limits.
+    used_up: Vec<Arc<str>>,
     state: State,
 }
 
@@ -159,6 +163,7 @@ impl Exchange {
             hold,
             counting,
             form: Form::default(),
+            used_up: Vec::new(),
             state: State::Start,
         }
     }

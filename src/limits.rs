@@ -25,6 +25,7 @@ pub mod rollover;
 pub mod scope;
 pub mod share;
 pub mod sliding_window;
+pub mod throttled;
 pub mod token_bucket;
 pub mod toll;
 

@@ -6,6 +6,7 @@
 //! to requests that are no calls.
 
 pub mod budget;
+pub mod charged;
 pub mod choice;
 pub mod descriptors;
 pub mod expected;
@@ -26,6 +27,8 @@ pub use crate::tokens::ratios::{ModelRatio, Ratio};
 pub use limit::{Call, PlanLimit, When, charges, charges_of};
 pub use plan::{Entitlements, Guardrails, Hold, OutputRule, Over, Plan};
 pub use terms::{Tenant, Terms};
+
+use charged::Charged;
 
 use crate::identity::source::{Places, Source};
 use crate::identity::table::{Account, Entry};
@@ -135,8 +138,11 @@ impl Snapshot {
         };
         let own = self.own_limits.get(name)?;
         let terms = self.terms(principal);
-        let others = terms.map_or(0, |terms| terms.limits().count()) + self.shared.len();
-        (own.len() + others <= CHARGES_MAX).then_some(own)
+        let others = terms.map_or(Charged::default(), Terms::charged);
+        let all = others
+            .and(Charged::of(&*self.shared))
+            .and(Charged::of(&**own));
+        (all.most() <= CHARGES_MAX).then_some(own)
     }
 
     /// Of each of a tenant's keys, in no order; looks at every key.

@@ -33,8 +33,15 @@ impl Driver {
         match door.judge(check, now) {
             Judgement::Passed(passed) => Ok(*passed),
             Judgement::Counts(counts) => self.count(*counts).await,
-            Judgement::Refused { rendered, event } => {
+            Judgement::Refused {
+                rendered,
+                event,
+                asked,
+            } => {
                 self.recorder.record(*event);
+                if let Some(notice) = asked {
+                    self.heard(notice);
+                }
                 Err(rendered)
             }
         }

@@ -3,6 +3,7 @@
 use super::{Driver, unsettled};
 use crate::exchange::Settlement;
 use crate::ledger::faults::die;
+use crate::limits::Settled;
 use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,10 +50,17 @@ pub(super) fn start(driver: &Arc<Driver>, settlement: Settlement) -> Option<Unde
     })))
 }
 
-/// The hold has ended: its event is recorded by whoever ended it.
-pub(super) fn conclude(driver: &Driver, settlement: Settlement, ended_here: bool) {
+/// The hold has ended: its event is recorded by whoever ended it. `settled` is what the
+/// store said, where it was asked and has answered.
+pub(super) fn conclude(
+    driver: &Driver,
+    settlement: Settlement,
+    settled: Option<Settled>,
+    ended_here: bool,
+) {
     driver.leases.release(settlement.hold);
-    if driver.counters.is_remote() {
+    // Of a hold that there wasn't nothing was given back: its refusal holds.
+    if driver.counters.is_remote() && settled != Some(Settled::Unknown) {
         driver.denials.forget(&settlement.slot);
     }
     driver.learning.learn(&settlement);

@@ -189,7 +189,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
     driver.leases.over(hold);
     if driver.local.end(hold, actual, driver.clock.now()) {
         // The store is told in time, by `merge`.
-        conclude(driver, settlement, true);
+        conclude(driver, settlement, None, true);
         return;
     }
     let lane = driver.counters.lane(&settlement.slot);
@@ -203,7 +203,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
         Ok(settled) => {
             heard(driver, &settlement, settled, asked_at);
             let ended_here = matches!(settled, Settled::Applied | Settled::Unknown);
-            conclude(driver, settlement, ended_here);
+            conclude(driver, settlement, Some(settled), ended_here);
         }
         Err(error) => {
             tracing::debug!(%error, %hold, "a settlement failed; it is tried again");
@@ -214,7 +214,7 @@ async fn settle_part(driver: &Driver, settlement: Settlement) {
                      is recorded, its hold will expire"
                 );
                 // Whoever finds it expired uses the same id.
-                conclude(driver, *settlement, true);
+                conclude(driver, *settlement, None, true);
             }
         }
     }
@@ -347,7 +347,7 @@ async fn ask_batch(driver: &Driver, batch: Vec<Settlement>) -> Answers {
                 let ended_here = settled != Settled::Expired;
                 if let Some(settlement) = driver.unsettled.take(hold) {
                     heard(driver, &settlement, settled, asked_at);
-                    conclude(driver, settlement, ended_here);
+                    conclude(driver, settlement, Some(settled), ended_here);
                 }
             }
             // What refuses everybody (READONLY while another takes over) will

@@ -1,19 +1,17 @@
 //! Judging a request's body: what it asks, what it may cost, what it reserves.
 
-use super::deciding::{Deciding, SendOn};
+use super::deciding::Deciding;
 use super::event::UsageEvent;
 use super::head::Identified;
-use super::message::{Effect, HeaderEdits, Metadata, Notice, Reply, Step};
+use super::message::{Effect, Metadata, Notice, Reply, Step};
 use super::open_call::OpenCall;
 use super::planning::Planned;
 use super::weigh::{Ask, Weighed};
 use super::{Learned, Settings, reading, verdict};
 use crate::identity::Principal;
-use crate::limits::reservation::retained;
-use crate::limits::{Charge, HoldId, Reservation, Unit};
-use crate::policy::facts::{Facts, Needs, Request};
+use crate::limits::{HoldId, Reservation};
 use crate::policy::grants::ApprovalRequest;
-use crate::policy::{self, Estimate, Model, Plan, Snapshot};
+use crate::policy::{Model, Plan, Snapshot};
 use crate::protocol::Endpoint;
 use crate::protocol::denial::{Denial, Rendered};
 use crate::protocol::refusal::{self, Form};
@@ -44,6 +42,8 @@ pub(super) struct Admission<'a> {
     pub learned: &'a Learned,
     pub hold: HoldId,
     pub counting: &'a Counting,
+    /// Grants that have refused it, by the names of their limits.
+    pub used_up: &'a [Arc<str>],
 }
 
 impl Refused {
@@ -133,88 +133,8 @@ impl Admission<'_> {
             }
         };
         let ask = Ask::of(read, who);
-        let weighed = self.weigh(&ask)?;
+        let weighed = self.weigh(&ask, None, None)?;
         Ok((ask, weighed))
-    }
-
-    /// A call of which only the head is read.
-    pub fn unread(
-        &self,
-        who: Identified,
-        edits: HeaderEdits,
-    ) -> Result<(Deciding, Reservation), Box<Refused>> {
-        let deciding = self.of_head(&who, &Model::unknown(), edits)?;
-        let reservation = self.reservation(&deciding);
-        Ok((deciding, reservation))
-    }
-
-    /// A call of which nothing is counted but that it came; by what it isn't known
-    /// to be, it isn't limited.
-    pub fn as_request(
-        &self,
-        who: &Identified,
-        model: Option<&Model>,
-        edits: HeaderEdits,
-    ) -> Result<(Deciding, Reservation), Box<Refused>> {
-        let unknown = Model::unknown();
-        let mut deciding = self.of_head(who, model.unwrap_or(&unknown), edits)?;
-        let counts = |charge: &Charge| {
-            let limit = &charge.limit;
-            limit.unit == Unit::Requests && (model.is_some() || !limit.scope.is_of_models())
-        };
-        deciding.charges = retained(&deciding.charges, counts);
-        deciding.shared = retained(&deciding.shared, counts);
-        deciding.call.shared = !deciding.shared.is_empty();
-        let reservation = self.reservation(&deciding);
-        Ok((deciding, reservation))
-    }
-
-    fn of_head(
-        &self,
-        who: &Identified,
-        model: &Model,
-        edits: HeaderEdits,
-    ) -> Result<Deciding, Box<Refused>> {
-        let terms = self.snapshot.terms(&who.principal).ok_or_else(|| {
-            let denial = Denial::UnknownEndpoint;
-            Refused::new(denial, Some(&who.principal), None, who.started_at)
-        })?;
-        let request = Request::default();
-        let call = policy::Call {
-            who: &who.principal,
-            model,
-            endpoint: who.endpoint,
-            estimate: Estimate::default(),
-            most: Estimate::default(),
-        };
-        let facts = Facts {
-            now: who.started_at,
-            moment: self.moment(who, terms, Needs::default()),
-            ..Facts::of(call, &request)
-        };
-        let shared = policy::charges(&*self.snapshot.shared, &facts);
-        let mut charges = policy::charges_of(terms, &facts);
-        // A head isn't let in without them.
-        let own = self.snapshot.own_limits(&who.principal).unwrap_or_default();
-        charges.extend(policy::charges(own, &facts));
-        for charge in &mut charges {
-            let (tenant, now) = (&who.principal.tenant, who.started_at);
-            self.snapshot.top_up(charge, tenant, now);
-        }
-        let planned = Planned::default();
-        let is_shared = !shared.is_empty();
-        Ok(Deciding {
-            call: self.open_call(who, terms.plan(), model, planned, is_shared),
-            charges: charges.into(),
-            shared: shared.into(),
-            principal: Arc::clone(&who.principal),
-            ietf_headers: self.settings.ietf_rate_limit_headers,
-            send_on: SendOn::Head {
-                edits,
-                without_bodies: who.upgrade,
-            },
-            ungranted: None,
-        })
     }
 
     pub fn reservation(&self, deciding: &Deciding) -> Reservation {

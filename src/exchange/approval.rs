@@ -21,13 +21,38 @@ const REQUEST_TTL: Millis = Millis::from_mins(7 * 24 * 60);
 /// What a grant's limit is named, before the grant's id.
 pub(super) const GRANT: &str = "grant:";
 
-/// A call that may go on by a grant.
-#[derive(Debug)]
-pub(super) struct Granted {
-    /// `None` where the grant is without bounds.
-    pub charge: Option<Charge>,
-    /// What becomes of the call where the grant is used up.
-    pub otherwise: Box<Needed>,
+/// By which grants a call may go on: one for each rule that asks for consent, or one
+/// for several.
+#[derive(Debug, Default)]
+pub(super) struct Consent {
+    /// None for grants without bounds; one for each other grant.
+    pub charges: Vec<Charge>,
+    pub otherwise: Otherwise,
+}
+
+/// What becomes of a call where a grant is used up, by the name of its limit.
+#[derive(Debug, Default)]
+pub(super) struct Otherwise(Vec<(Arc<str>, Needed)>);
+
+impl Otherwise {
+    /// Whether any grant may be found used up.
+    pub fn is_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The grant whose limit has this name, if it is one of these.
+    pub fn grant(&self, name: &str) -> Option<&Arc<str>> {
+        let mut all = self.0.iter();
+        all.find(|(grant, _)| **grant == *name)
+            .map(|(grant, _)| grant)
+    }
+
+    /// Where the limit of this name refused it, if that is one of its grants.
+    pub fn without(self, name: &str) -> Option<Needed> {
+        let mut all = self.0.into_iter();
+        all.find(|(grant, _)| **grant == *name)
+            .map(|(_, needed)| needed)
+    }
 }
 
 /// Consent that a call needs.
@@ -38,29 +63,46 @@ pub(super) struct Needed {
     pub request: Option<Box<ApprovalRequest>>,
 }
 
-/// The grant that a call goes on by: of those that fit, one without bounds, or else the
-/// newest whose whole allowance is enough for it.
+/// The grants that a call goes on by: for each rule, of those that fit, one without
+/// bounds, or else the newest whose whole allowance is enough for it. Not one of
+/// `used_up`, as their limits are named.
 ///
 /// # Errors
-/// No grant fits.
+/// No grant fits what one of the rules asks.
 pub(super) fn granted(
     snapshot: &Snapshot,
-    approval: &Approval,
-    rule: &Rule,
+    approvals: &[(&Approval, &Rule)],
     facts: &Facts,
-) -> Result<Granted, Box<Needed>> {
-    let (who, model) = (facts.call.who, &facts.call.model.name);
-    let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
+    used_up: &[Arc<str>],
+) -> Result<Consent, Box<Needed>> {
+    let mut consent = Consent::default();
     let most = facts.call.most.cost_nanos;
-    let best = grants.max_by_key(|grant| (reach(grant.allowance, most), grant.from));
-    let otherwise = Box::new(needed(snapshot, approval, rule, facts));
-    match best {
-        Some(grant) => Ok(Granted {
-            charge: charge(grant, facts),
-            otherwise,
-        }),
-        None => Err(otherwise),
+    for (approval, rule) in approvals {
+        let (who, model) = (facts.call.who, &facts.call.model.name);
+        let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
+        let is_used_up = |grant: &Grant| {
+            let mut ids = used_up.iter().filter_map(|name| name.strip_prefix(GRANT));
+            ids.any(|id| *id == *grant.id)
+        };
+        let left = grants.filter(|grant| !is_used_up(grant));
+        let best = left.max_by_key(|grant| (reach(grant.allowance, most), grant.from));
+        let otherwise = needed(snapshot, approval, rule, facts);
+        let Some(grant) = best else {
+            return Err(Box::new(otherwise));
+        };
+        let charge = charge(grant, facts);
+        // One that answers several rules is used once.
+        let is_new = |charge: &Charge| {
+            let mut known = consent.charges.iter();
+            !known.any(|known| known.counter == charge.counter)
+        };
+        if let Some(charge) = charge.filter(is_new) {
+            let name = Arc::clone(&charge.limit.name);
+            consent.otherwise.0.push((name, otherwise));
+            consent.charges.push(charge);
+        }
     }
+    Ok(consent)
 }
 
 /// How far an allowance reaches for a call of at most this cost, if nothing of it were

@@ -2,7 +2,7 @@
 //! of it.
 
 use super::admit::{Refused, refuse};
-use super::approval::{self, Needed};
+use super::approval::{Needed, Otherwise};
 use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
@@ -11,6 +11,7 @@ use super::weigh::{Ask, Became, Counted};
 use super::{told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
+use crate::policy::facts::Counters;
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
@@ -27,8 +28,8 @@ pub(super) struct Deciding {
     pub principal: Arc<Principal>,
     pub ietf_headers: bool,
     pub send_on: SendOn,
-    /// What becomes of it where the grant that it goes on by is used up.
-    pub ungranted: Option<Box<Needed>>,
+    /// What becomes of it where a grant that it goes on by is used up.
+    pub ungranted: Otherwise,
 }
 
 /// A call that waits for the store, and may be weighed again with its answer.
@@ -40,12 +41,34 @@ pub(super) struct Pending {
     pub waited: Millis,
 }
 
-/// What weighing it again needs.
+/// What weighing it again needs: with what the store says of its counters, or without
+/// a grant that is used up.
 #[derive(Debug)]
 pub(super) struct Again {
     pub ask: Ask,
     pub became: Became,
     pub counted: Counted,
+    pub counters: Looked,
+}
+
+/// Whether it was looked how a call's counters stand.
+#[derive(Debug, Clone)]
+pub(super) enum Looked {
+    /// Nothing asks for that.
+    Needless,
+    /// Rules wait for the store's answer.
+    NotYet,
+    /// Rules have seen them so.
+    Seen(Counters),
+}
+
+impl Looked {
+    pub fn seen(&self) -> Option<&Counters> {
+        match self {
+            Looked::Seen(counters) => Some(counters),
+            Looked::Needless | Looked::NotYet => None,
+        }
+    }
 }
 
 /// A call that is held back.
@@ -109,11 +132,11 @@ impl Deciding {
                 let rate_headers = told::headers(&stand, told_in, now);
                 let denial = told::denial(&charges, &standings, refusal, &self.call);
                 let by = charges.get(refusal.charge);
-                let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
+                let by = by.map(|by| Arc::clone(&by.limit.name));
                 drop(charges);
                 let mut deciding = self;
-                let needed = deciding.ungranted.take().filter(|_| by_grant);
-                let (denial, asked) = match needed.map(|needed| *needed) {
+                let ungranted = std::mem::take(&mut deciding.ungranted);
+                let (denial, asked) = match by.and_then(|by| ungranted.without(&by)) {
                     Some(Needed { denial, request }) => (denial, request),
                     None => (denial, None),
                 };

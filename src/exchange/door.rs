@@ -9,7 +9,7 @@ use super::admit::{Admission, Refused, refusal_of};
 use super::deciding::{Deciding, SendOn};
 use super::event::UsageEvent;
 use super::head::Identified;
-use super::message::{Effect, HeaderEdits, Judged, Reply, RequestHead, Settlement};
+use super::message::{Effect, HeaderEdits, Judged, Notice, Reply, RequestHead, Settlement};
 use super::open_call::ToldHeader;
 use super::{Learned, Settings, credentials, head, reading, verdict};
 use crate::identity::Principal;
@@ -58,6 +58,8 @@ pub enum Judgement {
     Refused {
         rendered: Rendered,
         event: Box<UsageEvent>,
+        /// What somebody is to be asked for.
+        asked: Option<Notice>,
     },
 }
 
@@ -132,6 +134,7 @@ impl Door<'_> {
             learned: &Learned::default(),
             hold: self.id,
             counting: self.counting,
+            used_up: &[],
         };
         let (deciding, reservation) =
             admission.as_request(&who, model.map(|model| &**model), edits)?;
@@ -168,10 +171,13 @@ impl Door<'_> {
     }
 
     fn refused(&self, refused: Refused, form: Form, now: UnixMillis) -> Judgement {
+        let mut refused = refused;
+        let asked = refused.approval.take().map(Notice::Approval);
         let (rendered, _, event) = refusal_of(refused, form, self.id, now);
         Judgement::Refused {
             rendered,
             event: Box::new(event),
+            asked,
         }
     }
 }

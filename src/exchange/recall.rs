@@ -13,7 +13,7 @@ use super::weigh::Ask;
 use super::{Exchange, State, UsageEvent};
 use crate::identity::Principal;
 use crate::policy::Snapshot;
-use crate::policy::facts::{Hints, Request};
+use crate::policy::facts::{Hints, Request, Seen};
 use crate::protocol::denial::{Denial, Scope};
 use crate::protocol::refusal::Form;
 use crate::protocol::request::CapField;
@@ -53,7 +53,7 @@ impl Exchange {
             traceparent: None,
         };
         let ask = ask(event, named, who);
-        let weighed = self.admission(self.hold).weigh(&ask);
+        let weighed = self.admission(self.hold).weigh(&ask, None, None);
         let weighed = weighed.map(|weighed| (ask, weighed));
         Some(self.on_weighed(weighed, now))
     }
@@ -132,7 +132,7 @@ fn ask(event: &UsageEvent, named: &Arc<str>, who: Identified) -> Ask {
             choices: 1,
             searches,
             body_bytes: event.request_bytes,
-            is_recorded: true,
+            seen: Seen::Row,
             ..Request::default()
         },
         recorded: Some(input),

@@ -65,7 +65,7 @@ pub(super) fn told(shape: &Shape, judgement: &Judgement, planned: &Planned, name
     {
         told.took(rule, "throttle");
     }
-    if let Some((_, rule)) = judgement.approval {
+    for (_, rule) in &judgement.approvals {
         told.took(rule, "require_approval");
     }
     if let Some((_, rule)) = judgement.block {

@@ -19,12 +19,12 @@ mod opened;
 mod refused;
 
 pub(super) use ask::Ask;
-pub(super) use refused::crowded;
+pub(super) use refused::{blocked, crowded};
 
-use refused::{Against, blocked, refused};
+use refused::{Against, refused};
 
 use super::admit::{Admission, Refused};
-use super::approval::{self, Granted, Needed};
+use super::approval::{self, Consent, Needed};
 use super::deciding::Deciding;
 use super::head::Identified;
 use super::planning::Planned;
@@ -76,7 +76,8 @@ pub(super) struct Became {
     dropped: Vec<Arc<str>>,
     cluster: Option<Arc<str>>,
     limits_per_mille: Option<u64>,
-    grant: Option<Arc<str>>,
+    /// The names of their limits.
+    grants: Vec<Arc<str>>,
 }
 
 /// One weighing.
@@ -108,14 +109,20 @@ struct Found<'a> {
     delay: Option<(Millis, Arc<str>)>,
     became: Became,
     told: Told,
-    grant: Option<Granted>,
+    consent: Consent,
     counted: Counted,
 }
 
 impl Admission<'_> {
-    /// Weighs a call of whose counters nothing is known.
-    pub fn weigh(&self, ask: &Ask) -> Result<Weighed, Box<Refused>> {
-        let weighed = self.scale(ask, None, None).and_then(|scale| {
+    /// Weighs a call, as far as it is known how its counters stood before it, and what
+    /// was counted.
+    pub fn weigh(
+        &self,
+        ask: &Ask,
+        counters: Option<&Counters>,
+        counted: Option<&Counted>,
+    ) -> Result<Weighed, Box<Refused>> {
+        let weighed = self.scale(ask, counters, counted).and_then(|scale| {
             let found = scale.find()?;
             Ok(scale.opened(found))
         });
@@ -229,8 +236,8 @@ impl<'a> Scale<'a> {
                     ..*against
                 })
             });
-        let grant = granted?;
-        let charged = grant.as_ref().and_then(|grant| grant.charge.as_ref());
+        let consent = granted?;
+        let grants = consent.charges.iter();
         let delay = judgement.delay;
         Ok(Found {
             became: Became {
@@ -239,33 +246,36 @@ impl<'a> Scale<'a> {
                 dropped: planned.drop_fields.clone(),
                 cluster: told.cluster.clone(),
                 limits_per_mille: judgement.limits_per_mille.map(|(share, _)| share),
-                grant: charged.map(|charge| Arc::clone(&charge.limit.name)),
+                grants: grants.map(|grant| Arc::clone(&grant.limit.name)).collect(),
             },
             delay: delay.map(|(delay, rule)| (delay, Arc::clone(&rule.name))),
             model,
             planned,
             told,
-            grant,
+            consent,
             counted,
         })
     }
 
-    /// Whether it may go on, and by which grant, if it needs one.
+    /// Whether it may go on, and by which grants, if it needs any.
     fn judged(
         &self,
         judgement: &Judgement,
         planned: &Planned,
         facts: &Facts,
-    ) -> Result<Option<Granted>, Box<Against>> {
+    ) -> Result<Consent, Box<Against>> {
         if let Some((block, rule)) = judgement.block {
             return Err(Box::new(blocked(block, rule).into()));
         }
         guardrails::after(self.terms, planned).map_err(|denial| Box::new(denial.into()))?;
-        let Some((approval, rule)) = judgement.approval else {
-            return Ok(None);
-        };
-        let granted = approval::granted(self.admission.snapshot, approval, rule, facts);
-        granted.map(Some).map_err(|needed| {
+        let used_up = self.admission.used_up;
+        let granted = approval::granted(
+            self.admission.snapshot,
+            &judgement.approvals,
+            facts,
+            used_up,
+        );
+        granted.map_err(|needed| {
             let Needed { denial, request } = *needed;
             Box::new(Against {
                 approval: request,

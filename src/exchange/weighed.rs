@@ -2,7 +2,7 @@
 //! what the store said.
 
 use super::admit::{self, Admission, Refused};
-use super::deciding::{Again, Deciding, Pending, SendOn, Waiting};
+use super::deciding::{Again, Deciding, Looked, Pending, SendOn, Waiting};
 use super::message::{Effect, Metadata, Notice, Reply, Step};
 use super::weigh::{self, Ask, Weighed};
 use super::{Exchange, Role, State, rules_told, verdict};
@@ -17,6 +17,11 @@ use std::sync::Arc;
 /// through: nobody is told that it is used up.
 const USED_UP_PER_MILLE: u64 = 900;
 
+/// The most grants that are found used up before a call is refused: each costs a
+/// question, as a rule one that this sidecar answers by what it remembers. The newest
+/// come first, so whoever is granted more passes whatever was used up before.
+const GRANTS_TRIED_MAX: usize = 16;
+
 impl Exchange {
     pub(super) fn admission(&self, hold: HoldId) -> Admission<'_> {
         Admission {
@@ -25,6 +30,7 @@ impl Exchange {
             learned: &self.learned,
             hold,
             counting: &self.counting,
+            used_up: &self.used_up,
         }
     }
 
@@ -35,15 +41,11 @@ impl Exchange {
     ) -> Step {
         match weighed {
             Ok((ask, weighed)) => {
-                let again = weighed.needs_counters.then(|| {
-                    let became = weighed.became.clone();
-                    let counted = weighed.counted.clone();
-                    Box::new(Again {
-                        ask,
-                        became,
-                        counted,
-                    })
-                });
+                let counters = match weighed.needs_counters {
+                    true => Looked::NotYet,
+                    false => Looked::Needless,
+                };
+                let again = again(ask, &weighed, counters);
                 self.go_on(weighed, again, Millis(0))
             }
             Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
@@ -105,48 +107,84 @@ impl Exchange {
         decision: Option<Decision>,
         now: UnixMillis,
     ) -> Step {
-        let charges = || all_charges(&pending.deciding);
-        let said = match &decision {
-            Some(Decision::Admitted(standings)) => {
-                Some((Counters::before(charges(), standings, true), true))
-            }
-            // One that is remembered is the refusal alone.
-            Some(Decision::Refused(refusal, standings)) if standings.is_empty() => {
-                let by = charges().nth(refusal.charge);
-                by.map(|by| (Counters::of_refusal(by, refusal), false))
-            }
-            Some(Decision::Refused(_, standings)) => {
-                Some((Counters::before(charges(), standings, false), false))
-            }
-            Some(Decision::Ended) | None => None,
-        };
-        let Some((again, (counters, taken))) = pending.again.take().zip(said) else {
+        if let Some(grant) = self.refused_by_grant(&pending.deciding, decision.as_ref())
+            && let Some(again) = pending.again.take()
+        {
+            self.used_up.push(grant);
+            let (seen, counted) = (again.counters.seen(), &again.counted);
+            let weighed = self
+                .admission(self.hold.again())
+                .weigh(&again.ask, seen, Some(counted));
+            return self.instead(
+                pending,
+                decision.as_ref(),
+                weighed.map(|weighed| (weighed, *again)),
+                now,
+            );
+        }
+        let asks = |again: &Box<Again>| matches!(again.counters, Looked::NotYet);
+        let counted = pending.again.take_if(|again| asks(again));
+        let seen = seen(&pending.deciding, decision.as_ref());
+        let Some((mut again, (counters, taken))) = counted.zip(seen) else {
             return self.conclude(pending, decision, now);
         };
-        let hold = self.hold.again();
-        let waited = pending.waited;
-        let before = (&again.became, &again.counted);
         // Who is refused anyhow needn't wait for it.
-        let may_wait = taken.then_some(waited);
-        let admission = self.admission(hold);
-        let weighed = match admission.weigh_again(&again.ask, &counters, before, may_wait) {
+        let may_wait = taken.then_some(pending.waited);
+        let before = (&again.became, &again.counted);
+        let admission = self.admission(self.hold.again());
+        let weighed = admission.weigh_again(&again.ask, &counters, before, may_wait);
+        again.counters = Looked::Seen(counters);
+        let weighed = match weighed {
             Ok(weigh::Again::Same(told)) => {
                 let call = &mut pending.deciding.call;
                 call.actions = told.actions;
                 call.rate_headers = told.headers;
                 return self.conclude(pending, decision, now);
             }
-            Ok(weigh::Again::Other(weighed)) => Ok(*weighed),
+            Ok(weigh::Again::Other(weighed)) => Ok((*weighed, *again)),
             Err(refused) => Err(refused),
         };
-        // It isn't the call any more that the store was asked for.
-        let given_back = Effect::Settle(Box::new(pending.deciding.give_back(None)));
-        self.hold = hold;
-        let mut step = match weighed {
-            Ok(weighed) => self.go_on(weighed, None, waited),
-            Err(refused) => admit::refuse(*refused, self.form, hold, now),
+        self.instead(pending, decision.as_ref(), weighed, now)
+    }
+
+    /// The grant that refused a call which may have another one.
+    fn refused_by_grant(
+        &self,
+        deciding: &Deciding,
+        decision: Option<&Decision>,
+    ) -> Option<Arc<str>> {
+        let Some(Decision::Refused(refusal, _)) = decision else {
+            return None;
         };
-        step.effects.insert(0, given_back);
+        let by = deciding.charges.get(refusal.charge)?;
+        let grant = deciding.ungranted.grant(&by.limit.name).cloned();
+        grant.filter(|_| self.used_up.len() < GRANTS_TRIED_MAX)
+    }
+
+    /// It isn't the call any more that the store was asked for.
+    fn instead(
+        &mut self,
+        pending: Pending,
+        decision: Option<&Decision>,
+        weighed: Result<(Weighed, Again), Box<Refused>>,
+        now: UnixMillis,
+    ) -> Step {
+        let given_back = pending.deciding.give_back(None);
+        self.hold = self.hold.again();
+        let mut step = match weighed {
+            Ok((weighed, Again { ask, counters, .. })) => {
+                let again = again(ask, &weighed, counters);
+                self.go_on(weighed, again, pending.waited)
+            }
+            Err(refused) => admit::refuse(*refused, self.form, self.hold, now),
+        };
+        // What was refused took nothing, but may have been noted, which ends so too. A
+        // refusal that was remembered was neither asked for nor noted.
+        let is_remembered =
+            matches!(decision, Some(Decision::Refused(_, standings)) if standings.is_empty());
+        if !is_remembered {
+            step.effects.insert(0, Effect::Settle(Box::new(given_back)));
+        }
         step
     }
 
@@ -237,6 +275,36 @@ impl Exchange {
     pub(super) fn on_left(waiting: &Waiting, now: UnixMillis) -> Step {
         let event = verdict::void(&waiting.pending.deciding.call, now);
         Step::effect(Effect::Record(Box::new(event)))
+    }
+}
+
+/// What weighing a call again needs, where anything may ask for that.
+fn again(ask: Ask, weighed: &Weighed, counters: Looked) -> Option<Box<Again>> {
+    let is_asked = matches!(counters, Looked::NotYet) || weighed.deciding.ungranted.is_some();
+    is_asked.then(|| {
+        Box::new(Again {
+            ask,
+            became: weighed.became.clone(),
+            counted: weighed.counted.clone(),
+            counters,
+        })
+    })
+}
+
+/// How the call's counters stood before it, and whether it was taken.
+fn seen(deciding: &Deciding, decision: Option<&Decision>) -> Option<(Counters, bool)> {
+    let charges = || all_charges(deciding);
+    match decision? {
+        Decision::Admitted(standings) => Some((Counters::before(charges(), standings, true), true)),
+        // One that is remembered is the refusal alone.
+        Decision::Refused(refusal, standings) if standings.is_empty() => {
+            let by = charges().nth(refusal.charge)?;
+            Some((Counters::of_refusal(by, refusal), false))
+        }
+        Decision::Refused(_, standings) => {
+            Some((Counters::before(charges(), standings, false), false))
+        }
+        Decision::Ended => None,
     }
 }
 

@@ -107,6 +107,11 @@ pub trait Facts {
     /// kind than the schema said counts as none.
     fn value(&self, field: Field) -> Option<Value<'_>>;
 
+    /// Whether it is known what a map has: else nothing can be said to be missing.
+    fn is_map_known(&self, _map: Field) -> bool {
+        true
+    }
+
     /// What a map has under this key.
     fn entry(&self, map: Field, key: &str) -> Option<&str>;
 

@@ -49,11 +49,13 @@ impl HoldId {
         Self(uuid::Uuid::from_bytes(bytes))
     }
 
-    /// The name of another hold of the same call, in place of this one.
+    /// The name of another hold of the same call, in place of this one; of many one
+    /// after the other each has a name of its own.
     #[must_use]
     pub fn again(self) -> Self {
         let mut bytes = self.0.into_bytes();
-        bytes[14] ^= 0xff;
+        // Odd, so that all 256 come before the first again.
+        bytes[14] = bytes[14].wrapping_add(0x7f);
         Self(uuid::Uuid::from_bytes(bytes))
     }
 

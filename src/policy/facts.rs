@@ -45,8 +45,18 @@ pub struct Request {
     pub tools: Vec<String>,
     pub metadata: Vec<(String, String)>,
     pub hints: Hints,
+    pub seen: Seen,
+}
+
+/// How much of a request is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Seen {
+    #[default]
+    Whole,
     /// It is made anew from the ledger, which doesn't know what it said of itself.
-    pub is_recorded: bool,
+    Row,
+    /// Nothing but its head, and its model where that says it.
+    Head,
 }
 
 /// What the head of a request says of what it is for.
@@ -142,6 +152,22 @@ impl<'c> Facts<'c> {
         }
     }
 
+    /// Whether such a thing is known of the call at all.
+    fn knows(&self, fact: Fact) -> bool {
+        let hints = &self.request.hints;
+        match self.request.seen {
+            Seen::Whole => true,
+            Seen::Row => fact.is_in_rows(),
+            Seen::Head => match fact {
+                Fact::Task => hints.task.is_some(),
+                Fact::Latency => hints.latency.is_some(),
+                Fact::ModelAsked => !self.request.model.is_empty(),
+                fact if fact.is_of_models() => !self.call.model.name.is_empty(),
+                fact => !fact.is_of_bodies(),
+            },
+        }
+    }
+
     /// Of a call of which no more is known.
     pub fn of(call: Call<'c>, request: &'c Request) -> Self {
         Self {
@@ -198,7 +224,7 @@ impl condition::Facts for Named<'_, '_> {
             return (*counters)?.get(name)?.value(at % OF_COUNTERS.len());
         }
         let who = call.who;
-        if request.is_recorded && !fact(field.0)?.is_in_rows() {
+        if !self.facts.knows(fact(field.0)?) {
             return None;
         }
         Some(match fact(field.0)? {
@@ -238,6 +264,10 @@ impl condition::Facts for Named<'_, '_> {
         })
     }
 
+    fn is_map_known(&self, map: Field) -> bool {
+        fact(map.0).is_some_and(|fact| self.facts.knows(fact))
+    }
+
     fn entry(&self, map: Field, key: &str) -> Option<&str> {
         match fact(map.0)? {
             Fact::Labels => {
@@ -257,9 +287,8 @@ impl condition::Facts for Named<'_, '_> {
     }
 
     fn texts_len(&self, list: Field) -> Option<usize> {
-        let request = self.facts.request;
-        let is_known = fact(list.0)? == Fact::Tools && !request.is_recorded;
-        is_known.then_some(request.tools.len())
+        let is_known = fact(list.0)? == Fact::Tools && self.facts.knows(Fact::Tools);
+        is_known.then_some(self.facts.request.tools.len())
     }
 
     fn text_at(&self, list: Field, at: usize) -> Option<&str> {

@@ -95,12 +95,6 @@ pub enum Hold {
 }
 
 impl Plan {
-    /// Whether calls may need a grant.
-    pub fn asks_approval(&self) -> bool {
-        let mut then = self.rules.list.iter().flat_map(|rule| &rule.then);
-        then.any(|action| matches!(action, Action::RequireApproval(_)))
-    }
-
     /// Whether it matters which tools a body brings.
     pub fn looks_at_tools(&self) -> bool {
         self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some()

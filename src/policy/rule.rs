@@ -3,8 +3,8 @@
 //! Effects compose from mildest to hardest. What shapes the call comes first
 //! ([`shape`]): the smallest cap on the output, the first downgrade and the first
 //! route that fit. What is left of the call is judged then ([`judge`]): the
-//! longest delay, the smallest share of its limits, the first approval that is
-//! needed, the first block, which ends it.
+//! longest delay, the smallest share of its limits, each approval that is needed,
+//! the first block, which ends it.
 //!
 //! Always holds: a block of any rule wins over whatever other rules say; a rule in
 //! shadow mode changes nothing and is told of; a rule whose condition has no value
@@ -61,7 +61,8 @@ pub enum Action {
 pub struct Throttle {
     /// The call is held back for so long.
     pub delay: Option<Millis>,
-    /// It passes only within this many thousandths of each of its limits.
+    /// Such calls together pass only within this many thousandths of each of their
+    /// limits.
     pub limits_per_mille: Option<u64>,
 }
 
@@ -114,6 +115,10 @@ pub struct Rules {
     pub needs: Needs,
     /// The longest delay of one of them.
     pub delay_max: Millis,
+    /// How many grants a call may need, one for each rule that asks for one.
+    pub grants: usize,
+    /// Whether a call may be let through within a part of its limits only.
+    pub throttle_limits: bool,
     /// By which they tell the time, where that isn't the tenant's plan's.
     pub time_zone: Option<TimeZone>,
 }
@@ -143,7 +148,7 @@ pub struct Judgement<'p> {
     pub warnings: Vec<(Option<&'p Arc<str>>, &'p Rule)>,
     pub delay: Option<(Millis, &'p Rule)>,
     pub limits_per_mille: Option<(u64, &'p Rule)>,
-    pub approval: Option<(&'p Approval, &'p Rule)>,
+    pub approvals: Vec<(&'p Approval, &'p Rule)>,
     pub block: Option<(&'p Block, &'p Rule)>,
 }
 
@@ -225,7 +230,15 @@ impl Rules {
             Action::Throttle(throttle) => throttle.delay,
             _ => None,
         });
+        let asks = |action: &Action| matches!(action, Action::RequireApproval(_));
+        let throttles = |action: &Action| match action {
+            Action::Throttle(throttle) => throttle.limits_per_mille.is_some(),
+            _ => false,
+        };
+        let enforced = || list.iter().filter(|rule| rule.mode == Mode::Enforce);
         Self {
+            grants: enforced().filter(|rule| rule.does(asks)).count(),
+            throttle_limits: enforced().any(|rule| rule.does(throttles)),
             needs: needs.fold(Needs::default(), Needs::and),
             delay_max: delays.max().unwrap_or_default(),
             list,
@@ -323,9 +336,7 @@ impl<'p> Judgement<'p> {
                     self.limits_per_mille = Some((share, rule));
                 }
             }
-            Action::RequireApproval(approval) => {
-                self.approval.get_or_insert((approval, rule));
-            }
+            Action::RequireApproval(approval) => self.approvals.push((approval, rule)),
             Action::Block(block) => {
                 self.block.get_or_insert((block, rule));
             }

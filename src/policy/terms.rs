@@ -5,6 +5,7 @@
 //! lists of what may be used must all allow, the smallest bound counts. So no child
 //! exceeds its parent, whatever either says.
 
+use super::charged::Charged;
 use super::plan::{OutputRule, Plan};
 use super::rule::Rules;
 use super::{ByName, Model, PlanLimit, Snapshot};
@@ -62,7 +63,8 @@ impl From<&str> for Tenant {
 }
 
 impl Narrower {
-    fn below(
+    /// What stands below the plan for calls of these, by its place ([`Terms::below`]).
+    pub fn below(
         &self,
         project: Option<&str>,
         environment: Option<&str>,
@@ -127,6 +129,12 @@ impl<'s> Terms<'s> {
     pub fn below(self) -> impl Iterator<Item = (usize, &'s Arc<Plan>)> {
         let below = self.below.into_iter().enumerate();
         below.filter_map(|(layer, plan)| Some((layer, plan?)))
+    }
+
+    /// What its calls may be charged to.
+    pub fn charged(self) -> Charged {
+        let each = self.layers().map(|plan| Charged::of_plan(plan));
+        each.fold(Charged::default(), Charged::and)
     }
 
     pub fn limits(self) -> impl Iterator<Item = &'s PlanLimit> {

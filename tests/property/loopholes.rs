@@ -358,3 +358,292 @@ fn the_time_zone_below_a_plan() {
     ));
     assert!(world.chat("ada", "big").is_err(), "it is 21:00 in Tokyo");
 }
+
+#[test]
+fn grants_beside_as_many_limits_as_fit() {
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    let limits: Vec<String> = (0..31)
+        .map(|n| format!("{{ name: l{n}, per: tenant, unit: requests, amount: 99, every: 1h }}"))
+        .collect();
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {} ], policies: [ {{ name: ask, then: {{ require_approval: true }} }} ] }} }}\n{TENANTS}",
+        limits.join(", ")
+    ));
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some("ask".into()),
+        models: vec!["big".into()],
+        allowance: Allowance::Calls(9),
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant)])));
+    assert!(world.chat("ada", "big").is_ok());
+    // A limit of a key's own beside them is one too many.
+    let own: Arc<[weir::policy::PlanLimit]> =
+        [weir::policy::PlanLimit::from(weir::limits::Limit {
+            name: "own:x".into(),
+            scope: weir::limits::Scope::TENANT,
+            unit: weir::limits::Unit::Requests,
+            amount: 9,
+            algorithm: weir::limits::Algorithm::SlidingWindow {
+                every: weir::units::Millis(3_600_000),
+            },
+            mode: weir::limits::Mode::Enforce,
+        })]
+        .into();
+    world.change(|s| {
+        let who = s.principals_of("acme").next().unwrap();
+        let mut who = who;
+        who.limits = Some("x".into());
+        s.own_limits = Arc::new([("x".into(), Arc::clone(&own))].into_iter().collect());
+        assert!(
+            s.own_limits(&who).is_none(),
+            "with a grant it is one too many"
+        );
+    });
+}
+
+#[test]
+fn a_throttled_bucket_is_slower() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: rpm, per: tenant, unit: requests, algorithm: token_bucket, amount: 60, every: 1m }} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+    ));
+    let mut passed = 0;
+    // Ten minutes, two calls a second.
+    for _ in 0..1_200 {
+        if let Ok(mut call) = world.chat("ada", "small") {
+            world.answer(&mut call, 1, 1);
+            passed += 1;
+        }
+        world.now = world.now + weir::units::Millis(500);
+    }
+    assert!(passed <= 30 + 300, "half of 600 and a burst, not {passed}");
+}
+
+#[test]
+fn a_throttled_call_within_one_sidecars_share() {
+    use weir::limits::{Decision, HoldId};
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: rpm, per: tenant, unit: requests, amount: 100, every: 1h }} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+    ));
+    world.used("ada", "small", 1);
+    // As `driver::local` has it while the store is away, with three sidecars.
+    let mut part = world.asked.last().unwrap().clone();
+    part.hold = HoldId::new(NOON, &[9; 10]);
+    for charge in Arc::make_mut(&mut part.charges) {
+        charge.limit = Arc::new(charge.limit.share(3).unwrap());
+    }
+    let decision = weir::counters::memory::Memory::default()
+        .reserve(&part, NOON)
+        .unwrap();
+    assert!(
+        matches!(decision, Decision::Admitted(_)),
+        "the first of 16: {decision:?}"
+    );
+}
+
+#[test]
+fn a_throttled_call_is_told_of_the_part_that_it_has() {
+    let policy = |limits: &str| {
+        format!(
+            "plans:\n  team:\n    limits: [ {limits} ]\n    policies: [ {{ name: half, then: {{ throttle: {{ limits: 0.5 }} }} }} ]\n{TENANTS}"
+        )
+    };
+    let mut world = World::of(&policy(
+        "{ name: rpm, per: tenant, unit: requests, algorithm: fixed_window, amount: 9, every: 1h }, { name: at-once, per: tenant, unit: concurrency, amount: 1 }",
+    ));
+    for _ in 0..4 {
+        world.used("ada", "small", 1);
+    }
+    let refused = world.chat("ada", "small").err().unwrap();
+    assert_eq!(refused.header("x-weir-decision"), Some("throttled:rpm"));
+    assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("4"));
+    let text = refused.body.to_string();
+    for said in ["throttled:rpm", "Limit 4, Used 4, Requested 1."] {
+        assert!(text.contains(said), "{text}");
+    }
+    // Each that has a part counts twice.
+    let limits = |count: u8| {
+        let all = (0..count).map(|n| {
+            format!("{{ name: l{n}, per: tenant, unit: requests, amount: 9, every: 1h }}")
+        });
+        all.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(problems(&policy(&limits(16))), Vec::<String>::new());
+    let found = problems(&policy(&limits(17)));
+    assert!(
+        found[0].contains("at most 32 limits (got 34): what a throttle"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn each_approval_that_is_needed_is_asked_for() {
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    use weir::units::UnixMillis;
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, policies: [ {{ name: money, then: {{ require_approval: true }} }}, {{ name: security, when: 'model.tier == \"premium\"', then: {{ require_approval: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some("money".into()),
+        models: vec!["big".into()],
+        allowance: Allowance::Calls(9),
+        from: NOON,
+        until: UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant.clone())])));
+    let refused = world
+        .chat("ada", "big")
+        .err()
+        .expect("nobody granted it for security");
+    assert_eq!(refused.header("x-weir-decision"), Some("security"));
+    // One for whatever rule asks is used once by a call.
+    let for_all = Grant {
+        id: "g2".into(),
+        rule: None,
+        allowance: Allowance::Calls(2),
+        from: UnixMillis(NOON.0 - 1),
+        ..grant.clone()
+    };
+    world.change(|s| {
+        let security = GrantChange::Granted(Grant {
+            id: "g3".into(),
+            rule: Some("security".into()),
+            ..grant
+        });
+        s.grants = Arc::new(s.grants.changed([GrantChange::Granted(for_all), security]));
+    });
+    assert!(world.chat("ada", "big").is_ok());
+    let names: Vec<&str> = world
+        .asked
+        .last()
+        .unwrap()
+        .charges
+        .iter()
+        .map(|charge| &*charge.limit.name)
+        .collect();
+    assert_eq!(names, ["roomy", "grant:g1", "grant:g3"]);
+    world.change(|s| {
+        let revoked = ["g1", "g3"].map(|id| GrantChange::Revoked(id.into()));
+        s.grants = Arc::new(s.grants.changed(revoked));
+    });
+    for passes in [true, true, false] {
+        assert_eq!(world.chat("ada", "big").is_ok(), passes);
+    }
+}
+
+#[test]
+fn a_remembered_refusal_asks_the_store_for_nothing() {
+    let mut world = World::of(&format!(
+        "plans:\n  team:\n    limits: [ {{ name: few, per: tenant, unit: requests, amount: 1, every: 1h }} ]\n    policies:\n      - {{ name: gone, when: 'limit.few.remaining < 1', then: {{ block: {{ status: 402 }} }} }}\n{TENANTS}"
+    ));
+    world.used("ada", "big", 1);
+    world.remembers_refusals = true;
+    let before = world.settled;
+    assert_eq!(world.chat("ada", "big").err().unwrap().status, 402);
+    assert_eq!(
+        world.settled, before,
+        "a hold that was never taken is given back, which makes a sidecar forget the refusal"
+    );
+}
+
+#[test]
+fn a_block_sees_calls_that_pass_unread() {
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: no-ada, when: 'principal.user == \"ada\"', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    assert!(world.chat("ada", "big").is_err());
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
+    let row = world.last_row();
+    assert_eq!(
+        row.actions.iter().map(|a| &**a).collect::<Vec<_>>(),
+        ["no-ada:block"]
+    );
+    let reply = world.head("bob", "GET", "/v1/files");
+    assert!(
+        matches!(reply, Some(Reply::RequestHeaders { .. })),
+        "{reply:?}"
+    );
+}
+
+/// What the body would say isn't known of a call that passes unread: neither that it
+/// is so nor that it isn't.
+#[test]
+fn what_a_body_would_say_holds_for_no_head() {
+    for (when, holds) in [
+        ("true", true),
+        ("principal.user == \"ada\"", true),
+        ("request.task == \"\"", false),
+        ("request.tokens < 10", false),
+        ("request.tokens >= 10", false),
+        ("!(\"a\" in metadata)", false),
+        ("!(\"rm\" in request.tools)", false),
+        ("request.stream || !request.stream", false),
+        ("model.tier != \"premium\"", false),
+        ("request.model != \"big\"", false),
+        ("request.endpoint != \"/v1/chat/completions\"", true),
+        ("time.hour == 12", true),
+        ("limit.roomy.remaining > 0", false),
+    ] {
+        let mut world = World::of(&format!(
+            "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: r, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+        ));
+        let reply = world.head("ada", "GET", "/v1/files");
+        let refused = matches!(reply, Some(Reply::Refuse { .. }));
+        assert_eq!(refused, holds, "{when}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_head_asks_for_approval_and_is_warned_and_throttled() {
+    use weir::exchange::message::Notice;
+    use weir::policy::grants::{Allowance, Grant, GrantChange};
+    let mut world = World::of(&format!(
+        "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: ask, when: 'principal.user == \"ada\"', then: {{ require_approval: true }} }}, {{ name: told, then: {{ warn: files are not metered, throttle: {{ delay: 2s, limits: 0.5 }} }} }}, {{ name: small, then: {{ clamp_output: 5 }} }} ] }} }}\n{TENANTS}"
+    ));
+    let reply = world.head("ada", "GET", "/v1/files");
+    assert!(matches!(reply, Some(Reply::Refuse { .. })), "{reply:?}");
+    let Some(Notice::Approval(request)) = world.notices.pop() else {
+        panic!("{:?}", world.notices)
+    };
+    let grant = Grant {
+        id: "g1".into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: None,
+        key_id: None,
+        rule: Some(Arc::clone(&request.rule)),
+        models: Vec::new(),
+        allowance: Allowance::Calls(1),
+        from: NOON,
+        until: weir::units::UnixMillis(NOON.0 + 3_600_000),
+        granted_by: "olga".into(),
+    };
+    world.change(|s| s.grants = Arc::new(s.grants.changed([GrantChange::Granted(grant)])));
+    for passes in [true, false] {
+        let reply = world.head("ada", "GET", "/v1/files");
+        let passed = matches!(reply, Some(Reply::RequestHeaders { .. }));
+        assert_eq!(passed, passes, "{reply:?}");
+    }
+    let charges = &world.asked.last().unwrap().charges;
+    let names: Vec<&str> = charges.iter().map(|charge| &*charge.limit.name).collect();
+    assert_eq!(names, ["roomy", "throttled:roomy", "grant:g1"]);
+    assert_eq!(world.now, NOON, "it waits for nothing");
+    assert!(matches!(world.notices.last(), Some(Notice::Approval(_))));
+}

@@ -237,7 +237,7 @@ fn a_throttle_scales_limits() {
     let refused = world.chat("bob", "small").err().unwrap();
     assert_eq!(
         (refused.status, refused.header("x-weir-decision")),
-        (429, Some("rpm"))
+        (429, Some("throttled:rpm"))
     );
     for _ in 0..5 {
         world.used("ada", "small", 1);
@@ -876,4 +876,65 @@ fn what_is_added_once_is_not_added_to_each_month() {
         (9_900_000_000..=10_000_000_000).contains(&second),
         "{second}"
     );
+}
+
+#[test]
+fn a_used_up_grant_takes_no_others_place() {
+    let rule =
+        "      - { name: ask, when: 'request.model == \"big\"', then: { require_approval: true } }";
+    let mut world = team(rule);
+    let until = world.now + Millis(3_600_000);
+    let grant = |id: &str, from: UnixMillis, calls: u64| {
+        GrantChange::Granted(Grant {
+            id: id.into(),
+            tenant: "acme".into(),
+            project: None,
+            environment: None,
+            user: None,
+            key_id: None,
+            rule: None,
+            models: Vec::new(),
+            allowance: Allowance::Calls(calls),
+            from,
+            until,
+            granted_by: "cli/ann".into(),
+        })
+    };
+    let (old, new) = (UnixMillis(world.now.0 - 1_000), world.now);
+    let both = [grant("grt_old", old, 100), grant("grt_new", new, 1)];
+    world.change(|s| s.grants = Arc::new(s.grants.changed(both)));
+    world.used("ada", "big", 100);
+    // The new one is used up; of the old one a hundred calls are left.
+    for left in (0..100).rev() {
+        let asked = world.asked.len();
+        let mut call = world
+            .chat("ada", "big")
+            .unwrap_or_else(|r| panic!("{left}: {r:?}"));
+        world.answer(&mut call, 1, 1);
+        assert_eq!(world.asked.len() - asked, 2);
+        assert_eq!(
+            world.last_row().outcome,
+            weir::exchange::event::Outcome::Exact
+        );
+    }
+    let refused = world.chat("ada", "big").err().unwrap();
+    assert_eq!(
+        (refused.status, refused.header("x-weir-decision")),
+        (403, Some("ask"))
+    );
+    assert!(refused.header("x-weir-approval").is_some());
+    // However many are used up, a new one is found at once, and no more are looked at
+    // than there is a bound for.
+    let many = (0..20).map(|n| grant(&format!("grt_{n}"), new + Millis(n), 1));
+    world.now = new + Millis(60);
+    world.change(|s| s.grants = Arc::new(s.grants.changed(many)));
+    for passes in 0..20 {
+        assert!(world.chat("ada", "big").is_ok() || passes > 16, "{passes}");
+    }
+    let asked = world.asked.len();
+    let _ = world.chat("ada", "big");
+    assert!(world.asked.len() - asked <= 17);
+    let newest = grant("grt_newest", new + Millis(50), 1);
+    world.change(|s| s.grants = Arc::new(s.grants.changed([newest])));
+    assert!(world.chat("ada", "big").is_ok());
 }

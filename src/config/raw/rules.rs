@@ -40,13 +40,6 @@ pub struct RawSwap {
     pub refuse: Vec<Arc<str>>,
 }
 
-impl RawRule {
-    pub fn asks_approval(&self) -> bool {
-        let mut then = self.then.iter();
-        then.any(|action| matches!(action, RawAction::RequireApproval(_)))
-    }
-}
-
 /// How long a grant lasts where nothing is said.
 const VALID_FOR_DEFAULT: Millis = Millis::from_mins(60);
 

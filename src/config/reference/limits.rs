@@ -57,7 +57,7 @@ static CONDITION_OF_LIMIT: super::Written = super::Written {
 
 #[rustfmt::skip]
 static LIMIT_BLOCK: Block = block("limit", "So much in such a time, of the calls that are counted together.", &[
-    opt("name", &NAME, "`<per>-<unit>`", "Unique in its plan; shown in refusals, and conditions speak of it. Not beginning with `own:`, `grant:`, `tenant:`, `project:`, `environment:`, `project-environment:` or `user:`."),
+    opt("name", &NAME, "`<per>-<unit>`", "Unique in its plan; shown in refusals, and conditions speak of it. Not beginning with `own:`, `grant:`, `throttled:`, `tenant:`, `project:`, `environment:`, `project-environment:` or `user:`."),
     req("per", &SCOPES_OR_GLOBAL, "Whose calls are counted together, within each tenant; `global` only in the limits at the top."),
     req("unit", &Form::Words(&["requests", "input_tokens", "output_tokens", "tokens", "cost", "concurrency"]), "What is counted; `tokens` are input and output, `cost` dollars, `concurrency` calls in flight."),
     req("amount", &QUANTITY, "How much, from 1 (of `cost`: 0.000000001) to 9007199254740991 (9007199.254740991)."),

@@ -36,7 +36,7 @@ static DOWNGRADE_TO: super::Written = super::Written {
 #[rustfmt::skip]
 static THROTTLE: Block = block("throttle", "At least one of these.", &[
     opt("delay", &SPAN, "none", "The call is held back for so long, 1ms to 30s."),
-    opt("limits", &SHARE, "all of each limit", "It passes only within this share of each of its limits, 0.001 to 0.999."),
+    opt("limits", &SHARE, "all of each limit", "Such calls pass only within this share of each limit but budgets and `concurrency`, counted apart as `throttled:<name>`, 0.001 to 0.999."),
 ]);
 
 #[rustfmt::skip]

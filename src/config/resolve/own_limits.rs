@@ -8,8 +8,10 @@ use crate::config::problem::Findings;
 use crate::config::raw::RawKey;
 use crate::config::raw::limits::RawLimit;
 use crate::config::reader::Located;
+use crate::limits::throttled::THROTTLED;
 use crate::limits::{CHARGES_MAX, Dimension, Limit};
-use crate::policy::{ByName, Model, PlanLimit};
+use crate::policy::charged::Charged;
+use crate::policy::{ByName, Model, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ pub fn not_named_alike(raw: &RawLimit, findings: &Findings) -> Option<()> {
         return Some(());
     };
     let mut taken = std::iter::once(OWN_PREFIX)
-        .chain([GRANT_PREFIX])
+        .chain([GRANT_PREFIX, THROTTLED])
         .chain(tenants::PREFIXES);
     let Some(taken) = taken.find(|prefix| name.value.starts_with(prefix)) else {
         return Some(());
@@ -37,6 +39,7 @@ pub fn not_named_alike(raw: &RawLimit, findings: &Findings) -> Option<()> {
     let whose = match taken {
         OWN_PREFIX => "of keys",
         GRANT_PREFIX => "of grants",
+        THROTTLED => "of calls that are slowed down",
         _ => "that stand below a plan",
     };
     let text = format!("must not begin with {taken:?}: so begin those {whose}");
@@ -107,10 +110,16 @@ pub fn of_keys(
         if let (Some(policy), Some(tenant)) = (policy, &key.attributes.tenant) {
             let plan = tenants.plan_of(&tenant.value);
             let plan = plan.and_then(|plan| policy.plans.get(plan));
-            let others = plan.map_or(0, |plan| plan.limits.len()) + policy.shared.len();
-            if written.value.len() + others > CHARGES_MAX {
+            let below = below(key, policy, &tenant.value);
+            let others = plan.into_iter().chain(below);
+            let others = others.map(|plan| Charged::of_plan(plan));
+            let others = others.fold(Charged::of(&*policy.shared), Charged::and);
+            let own = limits.as_deref().unwrap_or_default();
+            let (count, own) = (others.and(Charged::of(own)).most(), own.len());
+            if count > CHARGES_MAX {
+                let others = count - own;
                 let text = format!(
-                    "with the {others} limits of its plan there must be at most {CHARGES_MAX}"
+                    "with the {others} that it has by its plan there must be at most {CHARGES_MAX} limits"
                 );
                 findings.problem(&written.at, text);
             }
@@ -123,6 +132,23 @@ pub fn of_keys(
         }
     }
     all
+}
+
+/// What stands below its tenant's plan for a key's calls.
+fn below<'p>(
+    key: &RawKey,
+    policy: &'p Policy,
+    tenant: &str,
+) -> impl Iterator<Item = &'p Arc<Plan>> {
+    let narrower = policy.narrower.get(tenant);
+    let below = narrower.map(|narrower| {
+        let name =
+            |name: &Option<Located<Arc<str>>>| name.as_ref().map(|name| Arc::clone(&name.value));
+        let (project, user) = (name(&key.attributes.project), name(&key.attributes.user));
+        let environment = name(&key.attributes.environment);
+        narrower.below(project.as_deref(), environment.as_deref(), user.as_deref())
+    });
+    below.into_iter().flatten().flatten()
 }
 
 /// What a configured key's own limits are known by. Those of stored keys are known

@@ -14,6 +14,7 @@ use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
 use crate::identity::scopes::Pattern;
 use crate::limits::CHARGES_MAX;
+use crate::policy::charged::Charged;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
@@ -225,14 +226,6 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     if is_bare && limits_are_read {
         findings.warning(&name.at, "the plan has no limits");
     }
-    // A grant is counted as a limit is.
-    let grants = chain.rules().iter().any(|rule| rule.asks_approval());
-    let count = raw_limits.len() + raw_budgets.len() + ground.top.len() + usize::from(grants);
-    if count > CHARGES_MAX {
-        let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
-        let text = format!("must have at most {CHARGES_MAX} limits (got {count})");
-        findings.problem(at.unwrap_or(&name.at), text);
-    }
     let own = own_limits(chain, &raw_limits, &raw_budgets, ground);
     let names = names(&raw_limits, &raw_budgets, ground.top);
     let words = Words {
@@ -242,6 +235,21 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     };
     let counters = Arc::clone(&names.counters);
     let rules = rules::rules(&chain.rules(), &words, counters, findings);
+    let of_rules = rules.as_ref().map_or(Charged::default(), Charged::of_rules);
+    let all = own
+        .iter()
+        .flatten()
+        .chain(ground.top.iter().map(|(_, limit)| limit));
+    let count = of_rules.and(Charged::of(all)).most();
+    if count > CHARGES_MAX {
+        let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
+        let twice = match of_rules.throttles {
+            true => ": what a throttle makes calls keep a part of counts twice",
+            false => "",
+        };
+        let text = format!("must have at most {CHARGES_MAX} limits (got {count}){twice}");
+        findings.problem(at.unwrap_or(&name.at), text);
+    }
     let entitlements = entitlements(chain, ground);
     let time_zone = match chain.last(|plan| plan.time_zone.as_ref()) {
         Some(written) => Some(limits::zone_of(written, findings)?),

@@ -8,6 +8,7 @@ use super::plans::{Ground, plan};
 use crate::config::raw::Raw;
 use crate::config::raw::tenants::{RawBelow, RawNarrow, RawProject, RawTenant};
 use crate::limits::{CHARGES_MAX, Dimension, Limit, Scope};
+use crate::policy::charged::Charged;
 use crate::policy::rule::Rules;
 use crate::policy::terms::{Narrower, Project};
 use crate::policy::{ByName, Plan, PlanLimit};
@@ -106,20 +107,22 @@ pub fn plans_named(raw: &Raw) -> HashSet<&str> {
 /// Whether a call can be charged to all limits that may apply to it.
 fn has_room(tenant: &RawTenant, narrower: &Narrower, plans: &Resolved, ground: &Ground) -> bool {
     let named = tenant.plan.as_ref().and_then(|name| plans.get(&name.value));
-    let len = |plan: Option<&Arc<Plan>>| plan.map_or(0, |plan| plan.limits.len());
-    let most = |plans: &Resolved| plans.values().map(|plan| plan.limits.len()).max();
-    let most = |plans: &Resolved| most(plans).unwrap_or_default();
+    let of = |plan: Option<&Arc<Plan>>| plan.map_or(Charged::default(), |p| Charged::of_plan(p));
+    let each = |plans: &Resolved| {
+        let each = plans.values().map(|plan| Charged::of_plan(plan));
+        each.fold(Charged::default(), Charged::or)
+    };
     let projects = narrower.projects.values();
-    let of_projects = projects.map(|p| len(p.plan.as_ref()) + most(&p.environments));
-    let shared = ground.top.iter().filter(|(_, l)| l.limit.scope.is_shared());
-    let count = len(named)
-        + shared.count()
-        + len(narrower.tenant.as_ref())
-        + most(&narrower.environments)
-        + of_projects.max().unwrap_or_default()
-        + most(&narrower.users)
-        // A grant is counted as a limit is.
-        + usize::from(named.into_iter().chain(narrower.plans()).any(|plan| plan.asks_approval()));
+    let projects = projects.map(|p| of(p.plan.as_ref()).and(each(&p.environments)));
+    let shared = ground.top.iter().map(|(_, limit)| limit);
+    let shared = shared.filter(|limit| limit.limit.scope.is_shared());
+    let count = of(named)
+        .and(Charged::of(shared))
+        .and(of(narrower.tenant.as_ref()))
+        .and(each(&narrower.environments))
+        .and(projects.fold(Charged::default(), Charged::or))
+        .and(each(&narrower.users))
+        .most();
     if count > CHARGES_MAX {
         let text = format!(
             "a call could be charged to {count} limits of the plan and of what stands below it: \

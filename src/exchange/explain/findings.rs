@@ -101,7 +101,7 @@ fn limit(inquiry: &Inquiry, terms: Option<Terms>, charge: &Charge, is_shared: bo
     let asked = inquiry.known.get(&name);
     let told = asked.map(|asked| asked.told);
     let lacks = told.and_then(|told| told.lacks);
-    let is_it = |one: &&PlanLimit| one.limit.name == limit.name;
+    let is_it = |one: &&PlanLimit| *one.limit.name == *limit.whole_name();
     let layers = terms.into_iter().flat_map(Terms::layers);
     let mut of = layers.filter_map(|plan| Some((plan, plan.limits.iter().find(is_it)?)));
     let of = of.find(|_| !is_shared);

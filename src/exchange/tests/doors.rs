@@ -273,3 +273,55 @@ fn a_counted_check_passes_with_its_rate_headers_or_is_refused_with_a_wait() {
         assert_eq!(recorded.count(), 1);
     }
 }
+
+/// Nobody judges the call behind a check that is counted; behind another it is judged
+/// whole.
+#[test]
+fn rules_judge_a_check_that_is_counted() {
+    use crate::policy::rule::{Action, Approval, Block, Rule, Rules};
+    let judged = |action: Action, settings: Settings| {
+        let mut snapshot = Arc::into_inner(snapshot()).unwrap();
+        for plan in Arc::make_mut(&mut snapshot.plans).values_mut() {
+            let rule = Rule {
+                name: "r".into(),
+                when: None,
+                then: vec![action.clone()],
+                mode: crate::limits::Mode::Enforce,
+                needs_counters: false,
+            };
+            Arc::make_mut(plan).rules = Rules::new(vec![rule], [].into());
+        }
+        let check = check("/v1/chat/completions", Body::Unseen, &[]);
+        check_at_door(check, &snapshot, settings)
+    };
+    let block = Action::Block(Block {
+        status: 402,
+        code: None,
+        message: None,
+    });
+    let approval = Action::RequireApproval(Approval {
+        valid_for: Millis(1_000),
+        approvers: None,
+        by_tenant_admin: false,
+        message: None,
+    });
+    for (action, status, asks) in [(block, 402, false), (approval, 403, true)] {
+        match judged(action.clone(), counting()) {
+            Judgement::Refused {
+                rendered, asked, ..
+            } => assert_eq!((rendered.status, asked.is_some()), (status, asks)),
+            other => panic!("{other:?}"),
+        }
+        let judged = judged(action, settings());
+        assert!(matches!(judged, Judgement::Passed(_)), "{judged:?}");
+    }
+    let warn = Action::Warn {
+        message: Some("soon".into()),
+    };
+    let Judgement::Counts(counts) = judged(warn, counting()) else {
+        panic!("it passes")
+    };
+    let passed = passes(*counts);
+    let told = passed.rate_headers.iter();
+    assert_eq!(told.filter(|(name, _)| name == "x-weir-warning").count(), 1);
+}

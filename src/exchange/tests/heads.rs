@@ -294,7 +294,9 @@ fn the_door_alone_judges_as_an_exchange_does() {
         other => panic!("{other:?}"),
     }
     match at_door(&request_head("/other"), &snapshot()) {
-        Judgement::Refused { rendered, event } => {
+        Judgement::Refused {
+            rendered, event, ..
+        } => {
             assert_eq!(rendered.status, 404);
             assert_eq!(event.tenant.as_deref(), Some("acme"));
         }
@@ -382,6 +384,7 @@ fn a_head_is_refused_in_its_callers_dialect() {
         let Judgement::Refused {
             rendered: at_door,
             event: event_at_door,
+            ..
         } = judged
         else {
             panic!("{asked} passed the door");

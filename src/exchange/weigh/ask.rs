@@ -3,7 +3,7 @@
 use crate::exchange::head::Identified;
 use crate::exchange::prompt::Prompt;
 use crate::exchange::reading::Read;
-use crate::policy::facts::Request;
+use crate::policy::facts::{Request, Seen};
 use crate::protocol::CallFacts;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Ask {
             tools: facts.tool_names.clone(),
             metadata: facts.metadata.clone(),
             hints: who.hints.clone(),
-            is_recorded: false,
+            seen: Seen::Whole,
         };
         Self {
             who,

@@ -1,13 +1,13 @@
 //! What a weighed call reserves, and what is sent on of it.
 
 use super::{Found, Scale, Weighed};
-use crate::exchange::approval::Granted;
 use crate::exchange::deciding::{Deciding, SendOn};
 use crate::exchange::message::HeaderEdits;
 use crate::exchange::open_call::OpenCall;
 use crate::exchange::planning::Planned;
 use crate::exchange::rules_told::Told;
-use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Unit};
+use crate::exchange::throttle::throttle;
+use crate::limits::Charge;
 use crate::policy::{self, Model};
 use crate::protocol::{Endpoint, json_edit};
 use std::sync::Arc;
@@ -20,23 +20,16 @@ impl Scale<'_> {
             delay,
             became,
             told,
-            grant,
+            consent,
             counted,
         } = found;
         let who = &self.ask.who;
         let (mut charges, mut shared) = self.charges(model, &planned);
         if let Some(share) = became.limits_per_mille {
-            let all = charges.iter_mut().chain(&mut shared);
-            // Of a budget a part would be no pace: what is above it would be refused
-            // until the budget's period ends.
-            let paced = all.filter(|charge| !self.is_budget(&charge.limit));
-            paced.for_each(|charge| scale(charge, share));
+            throttle(&mut charges, self.terms, share);
+            throttle(&mut shared, self.terms, share);
         }
-        let (charge, ungranted) = match grant {
-            Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
-            None => (None, None),
-        };
-        charges.extend(charge);
+        charges.extend(consent.charges);
         let send_on = self.send_on(model, &planned, &told);
         let deciding = Deciding {
             call: self.open_call(model, planned, told, !shared.is_empty()),
@@ -45,7 +38,7 @@ impl Scale<'_> {
             principal: Arc::clone(&who.principal),
             ietf_headers: self.admission.settings.ietf_rate_limit_headers,
             send_on,
-            ungranted,
+            ungranted: consent.otherwise,
         };
         let of_virtual = self.admission.names_virtual(self.ask);
         Weighed {
@@ -57,11 +50,6 @@ impl Scale<'_> {
             reservation: self.admission.reservation(&deciding),
             deciding,
         }
-    }
-
-    fn is_budget(&self, limit: &Limit) -> bool {
-        let mut limits = self.terms.limits();
-        limits.any(|known| known.budget.is_some() && known.limit.name == limit.name)
     }
 
     /// What the call is charged to: the caller's own counters, and those that
@@ -128,20 +116,4 @@ fn on_path(endpoint: Endpoint, path: &str, model: &str) -> Option<String> {
         other.push_str(query);
     }
     Some(other)
-}
-
-/// Leaves so much of the limit alone that only this many thousandths are left to
-/// take from.
-fn scale(charge: &mut Charge, per_mille: u64) {
-    let limit = &charge.limit;
-    let whole = match limit.algorithm {
-        // What may be carried into a window is none of it before it is.
-        Algorithm::FixedWindow { .. } => limit.amount,
-        _ => limit.most(),
-    };
-    let kept = u128::from(whole) * u128::from(1_000_u64.saturating_sub(per_mille)) / 1_000;
-    let kept = u64::try_from(kept).unwrap_or(AMOUNT_MAX);
-    if limit.unit != Unit::Concurrency {
-        charge.room = charge.wanted().saturating_add(kept).min(AMOUNT_MAX);
-    }
 }

@@ -46,7 +46,7 @@ pub(super) fn refused(ask: &Ask, against: Against) -> Box<Refused> {
     refused
 }
 
-pub(super) fn blocked(block: &Block, rule: &Rule) -> Denial {
+pub(in crate::exchange) fn blocked(block: &Block, rule: &Rule) -> Denial {
     let message = block.message.as_deref();
     Denial::Policy(Box::new(PolicyDenial {
         kind: PolicyKind::Blocked {

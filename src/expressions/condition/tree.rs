@@ -168,7 +168,10 @@ fn belongs<F: Facts + ?Sized>(
         }
         Node::InKeys(part, map) => {
             let key = text(part, facts, walked)?;
-            Ok(facts.entry(*map, key).is_some())
+            match facts.is_map_known(*map) {
+                true => Ok(facts.entry(*map, key).is_some()),
+                false => Err(NoValue),
+            }
         }
         Node::Affix(affix, sides) => {
             let whole = text(&sides[0], facts, walked)?;

@@ -27,6 +27,32 @@ pub fn is_in_rows(field: Field) -> bool {
 }
 
 impl Fact {
+    /// Only bodies tell of it, and what they come to.
+    pub(super) fn is_of_bodies(self) -> bool {
+        matches!(
+            self,
+            Fact::Stream
+                | Fact::InputTokens
+                | Fact::OutputMax
+                | Fact::Tokens
+                | Fact::CostMax
+                | Fact::Choices
+                | Fact::Messages
+                | Fact::Images
+                | Fact::Searches
+                | Fact::BodyBytes
+                | Fact::Tools
+                | Fact::Metadata
+        )
+    }
+
+    pub(super) fn is_of_models(self) -> bool {
+        matches!(
+            self,
+            Fact::ModelName | Fact::Tier | Fact::Provider | Fact::InputPrice | Fact::OutputPrice
+        )
+    }
+
     pub(super) fn is_in_rows(self) -> bool {
         !matches!(
             self,
