@@ -1,6 +1,6 @@
 //! Budgets as they are written.
 
-use super::limits::{self, PeriodWord, RawLimit};
+use super::limits::{self, Anchor, PeriodWord, RawLimit};
 use super::{MINUTE_MS, policy::Name};
 use crate::config::problem::{nearest, shown, shown_bare};
 use crate::config::quantity::SPAN_MS_MAX;
@@ -82,25 +82,7 @@ fn budget(item: &Item) -> Option<RawBudget> {
         Some(item) => limits::scope(&item),
         None => limits::scope_of(PER_DEFAULT, &fields.at),
     };
-    let every = fields.required(
-        "every",
-        "how long it is for: hour, day, week, month, 30d or forever",
-    );
-    let is_period = |item: &Item| PERIODS.iter().any(|(word, _)| item.is_word(word));
-    let period = every.clone().filter(is_period);
-    let period = period.and_then(|item| item.word(PERIODS));
-    let is_forever = period
-        .as_ref()
-        .is_some_and(|word| word.value == PeriodWord::Forever);
-    if is_forever {
-        without_calendar(&fields, &mut read);
-    }
-    let of_calendar = period.as_ref().filter(|_| !is_forever);
-    let anchor = limits::anchor(&fields, of_calendar, &mut read);
-    let span = every.filter(|item| !is_period(item));
-    let is_span = span.is_some();
-    let length = span.and_then(|item| length(&item, &fields, &mut read));
-    let zone = fields.optional("zone").filter(|_| !is_span && !is_forever);
+    let lasting = lasting(&fields, &mut read);
     let warn_at = warn_at(&fields, &mut read);
     let rollover = fields.optional("rollover");
     let rollover = rollover.map(|item| self::rollover(&item, is_cost));
@@ -113,10 +95,10 @@ fn budget(item: &Item) -> Option<RawBudget> {
             unit,
             amount,
             length_is_missing: false,
-            every: length,
-            period,
-            zone: zone.and_then(|item| item.text()),
-            anchor,
+            every: lasting.length,
+            period: lasting.period,
+            zone: lasting.zone,
+            anchor: lasting.anchor,
             starts: None,
             algorithm: Some(limits::fixed_window(&fields.at)),
             burst: None,
@@ -128,6 +110,36 @@ fn budget(item: &Item) -> Option<RawBudget> {
         warn_at,
         rollover: rollover.flatten(),
     })
+}
+
+/// How long a budget is for.
+struct Lasting {
+    length: Option<Located<Millis>>,
+    period: Option<Located<PeriodWord>>,
+    zone: Option<Located<String>>,
+    anchor: Option<Located<Anchor>>,
+}
+
+fn lasting(fields: &Fields, read: &mut impl FnMut(bool)) -> Lasting {
+    const WHAT: &str = "how long it is for: hour, day, week, month, 30d or forever";
+    let every = fields.required("every", WHAT);
+    let is_period = |item: &Item| PERIODS.iter().any(|(word, _)| item.is_word(word));
+    let period = every.clone().filter(is_period);
+    let period = period.and_then(|item| item.word(PERIODS));
+    let is_forever = |period: &Located<PeriodWord>| period.value == PeriodWord::Forever;
+    if period.as_ref().is_some_and(is_forever) {
+        without_calendar(fields, read);
+    }
+    let of_calendar = period.as_ref().filter(|period| !is_forever(period));
+    let anchor = of_calendar.and_then(|period| limits::anchor(fields, Some(period), read));
+    let zone = fields.optional("zone").filter(|_| of_calendar.is_some());
+    let span = every.filter(|item| !is_period(item));
+    Lasting {
+        length: span.and_then(|item| length(&item, fields, read)),
+        zone: zone.and_then(|item| item.text()),
+        period,
+        anchor,
+    }
 }
 
 /// An amount of the budget's unit, or a share of its amount, as 50%.
