@@ -3,6 +3,7 @@
 
 use crate::ledger::Ledger;
 use std::sync::Arc;
+use weir::accounts::alerts::AlertsAsked;
 use weir::accounts::allowed::Allowed;
 use weir::accounts::approvals::{
     Asked, KEPT_FOR, PAGE_ROWS_MAX, State, StoredRequest, WAITING_OF_TENANT_MAX,
@@ -12,6 +13,7 @@ use weir::accounts::grants::{NewGrant, StoredGrant};
 use weir::accounts::lasting::LastingAsked;
 use weir::accounts::top_ups::StoredTopUp;
 use weir::accounts::{Accounts, AccountsError, Actor};
+use weir::alerts::Facts;
 use weir::identity::Principal;
 use weir::limits::{Dimension, Unit};
 use weir::policy::grants::{
@@ -30,6 +32,8 @@ macro_rules! on_each_database {
 
 on_each_database!(
     what_is_asked_waits_once,
+    each_wait_is_told_once_by_whichever_sidecar_asks,
+    nobody_is_told_of_more_than_can_wait,
     a_grant_answers_its_request_and_is_used_up_later,
     a_denial_holds_until_it_is_over,
     what_cannot_be_answered_changes_nothing,
@@ -186,6 +190,74 @@ async fn what_is_asked_waits_once(kept: Kept) {
         read.grants.is_empty() && read.head == 0,
         "nobody follows asks"
     );
+}
+
+/// Alerts of this tenant's that are kept, for whom.
+fn wanting(tenant: &str) -> Vec<Arc<str>> {
+    let is_wanted = tenant == "acme";
+    is_wanted.then(|| "ops".into()).into_iter().collect()
+}
+
+async fn each_wait_is_told_once_by_whichever_sidecar_asks(kept: Kept) {
+    let other = Accounts::open(&kept.ledger.config).await.unwrap();
+    let ask = async |accounts: &Accounts, at: u64| {
+        let requests = vec![request("ada", at), request("ada", at + 1)];
+        accounts.ask_and_tell(requests, wanting).await.unwrap()
+    };
+    // At once, by two.
+    let both = tokio::join!(ask(&kept.accounts, 1_000), ask(&other, 1_002));
+    assert_eq!(both.0 + both.1, 1);
+    assert_eq!(
+        ask(&other, 100_000_000).await,
+        0,
+        "it still waits, a day after"
+    );
+    let id = request("ada", 1).id;
+    // A grant of one call, used up at once, and asked for again on the same day; a
+    // sidecar that hasn't heard of it asks meanwhile.
+    for (nth, at) in [200_000_000, 200_100_000, 200_200_000]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("grt_{nth}");
+        kept.grant(&name, Some(&id), at).await.unwrap();
+        assert_eq!(ask(&other, at + 5_000).await, 0, "{nth}");
+        assert_eq!(ask(&kept.accounts, at + 15_000).await, 1, "{nth}");
+        assert_eq!(ask(&other, at + 16_000).await, 0, "{nth}");
+    }
+    let until = UnixMillis(300_050_000);
+    kept.accounts
+        .deny(by(300_000_000), &id, until, None)
+        .await
+        .unwrap();
+    assert_eq!(ask(&other, 300_049_000).await, 0, "denied");
+    assert_eq!(ask(&other, 300_050_000).await, 1);
+    let asked = AlertsAsked {
+        limit: 100,
+        ..AlertsAsked::default()
+    };
+    let all = kept.accounts.alerts(&asked).await.unwrap();
+    let ids: std::collections::BTreeSet<_> = all.iter().map(|one| &one.alert.id).collect();
+    assert_eq!((all.len(), ids.len()), (5, 5));
+    let taken = other.take_delivery(&"ops".into(), UnixMillis(400_000_000), Millis(1));
+    let told = taken.await.unwrap().unwrap().alert;
+    assert!(matches!(told.facts, Facts::Approval { request, .. } if request == id));
+    // Nobody wants to hear of this one.
+    let mut unheard = request("ada", 1_000);
+    unheard.id = "apr_other".into();
+    unheard.tenant = "globex".into();
+    let told = kept.accounts.ask_and_tell(vec![unheard], wanting).await;
+    assert_eq!(told.unwrap(), 0);
+    other.close().await;
+}
+
+async fn nobody_is_told_of_more_than_can_wait(kept: Kept) {
+    let many = (0..WAITING_OF_TENANT_MAX as u64).map(|n| request(&format!("u{n}"), 1_000 + n));
+    let told = kept.accounts.ask_and_tell(many.collect(), wanting).await;
+    assert_eq!(told.unwrap(), WAITING_OF_TENANT_MAX);
+    let more = vec![request("more", 9_000)];
+    let told = kept.accounts.ask_and_tell(more, wanting).await;
+    assert_eq!(told.unwrap(), 0);
 }
 
 async fn a_grant_answers_its_request_and_is_used_up_later(kept: Kept) {
