@@ -4,12 +4,10 @@
 //! slot, reserved and settled with all else that a call is charged to. So it is used
 //! up exactly, by however many sidecars at once.
 
-use crate::limits::period::{EVERY_MAX, Period};
-use crate::limits::reservation::counter_id;
-use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Mode, Scope, Unit};
+use crate::limits::{Charge, Unit};
 use crate::policy::Snapshot;
 use crate::policy::facts::Facts;
-use crate::policy::grants::{Allowance, ApprovalRequest, Approver, Grant};
+use crate::policy::grants::{Allowance, ApprovalRequest, Approver, Grant, action};
 use crate::policy::rule::{Approval, Rule};
 use crate::protocol::denial::{Denial, PolicyDenial, PolicyKind};
 use crate::units::Millis;
@@ -18,12 +16,11 @@ use std::sync::Arc;
 /// How long a request waits for an answer, after it was made last.
 const REQUEST_TTL: Millis = Millis::from_mins(7 * 24 * 60);
 
-/// What a grant's limit is named, before the grant's id.
-pub(super) const GRANT: &str = "grant:";
-
 /// A call that may go on by a grant.
 #[derive(Debug)]
 pub(super) struct Granted {
+    /// The action that the call's row tells it by.
+    pub action: Arc<str>,
     /// `None` where the grant is without bounds.
     pub charge: Option<Charge>,
     /// What becomes of the call where the grant is used up.
@@ -56,6 +53,7 @@ pub(super) fn granted(
     let otherwise = Box::new(needed(snapshot, approval, rule, facts));
     match best {
         Some(grant) => Ok(Granted {
+            action: action(&rule.name, &grant.id),
             charge: charge(grant, facts),
             otherwise,
         }),
@@ -75,27 +73,11 @@ fn reach(allowance: Allowance, most_nanos: u64) -> u8 {
 
 /// What a call takes of a grant.
 fn charge(grant: &Grant, facts: &Facts) -> Option<Charge> {
-    let most = facts.call.most;
-    let (unit, amount, taken) = match grant.allowance {
-        Allowance::Calls(calls) => (Unit::Requests, calls, 1),
-        Allowance::CostNanos(nanos) => (Unit::Cost, nanos, most.cost_nanos),
-        Allowance::Unlimited => return None,
+    let (limit, counter) = grant.limit()?;
+    let taken = match limit.unit {
+        Unit::Cost => facts.call.most.cost_nanos,
+        _ => 1,
     };
-    // Begun by the first call, it outlasts the grant.
-    let lasts = Millis(grant.until.since(grant.from).0.clamp(1, EVERY_MAX.0));
-    let name: Arc<str> = format!("{GRANT}{}", grant.id).into();
-    let limit = Limit {
-        name: Arc::clone(&name),
-        scope: Scope::TENANT,
-        unit,
-        amount: amount.min(AMOUNT_MAX),
-        algorithm: Algorithm::FixedWindow {
-            period: Arc::new(Period::first_hit(lasts)),
-            rollover: None,
-        },
-        mode: Mode::Enforce,
-    };
-    let counter = counter_id(&name, &[&facts.call.who.tenant]);
     Some(Charge::new(Arc::new(limit), counter, taken))
 }
 

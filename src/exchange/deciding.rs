@@ -2,7 +2,7 @@
 //! of it.
 
 use super::admit::{Refused, refuse};
-use super::approval::{self, Needed};
+use super::approval::Needed;
 use super::event::UsageEvent;
 use super::message::{Effect, HeaderEdits, Settlement, Step};
 use super::open_call::OpenCall;
@@ -11,6 +11,7 @@ use super::weigh::{Ask, Became, Counted};
 use super::{told, verdict};
 use crate::identity::Principal;
 use crate::limits::{Actual, Charge, Decision, HoldId, Reservation};
+use crate::policy::grants::GRANT_PREFIX;
 use crate::protocol::denial::Denial;
 use crate::protocol::refusal::Form;
 use crate::units::{Millis, UnixMillis};
@@ -109,7 +110,7 @@ impl Deciding {
                 let rate_headers = told::headers(&stand, told_in, now);
                 let denial = told::denial(&charges, &standings, refusal, &self.call);
                 let by = charges.get(refusal.charge);
-                let by_grant = by.is_some_and(|by| by.limit.name.starts_with(approval::GRANT));
+                let by_grant = by.is_some_and(|by| by.limit.name.starts_with(GRANT_PREFIX));
                 drop(charges);
                 let mut deciding = self;
                 let needed = deciding.ungranted.take().filter(|_| by_grant);

@@ -230,6 +230,8 @@ impl<'a> Scale<'a> {
                 })
             });
         let grant = granted?;
+        told.actions
+            .extend(grant.iter().map(|grant| Arc::clone(&grant.action)));
         let charged = grant.as_ref().and_then(|grant| grant.charge.as_ref());
         let delay = judgement.delay;
         Ok(Found {

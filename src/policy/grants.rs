@@ -9,8 +9,10 @@
 //! Left to others: who may grant (`admin`), where it is kept (`accounts`), and how
 //! much of a grant is used up, which a counter of its own tells.
 
+mod counter;
 mod request;
 
+pub use counter::{GRANT_PREFIX, action, grant_of_action};
 pub use request::{ApprovalRequest, Approver};
 
 use crate::identity::Principal;

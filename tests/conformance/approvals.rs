@@ -239,7 +239,8 @@ async fn each_wait_is_told_once_by_whichever_sidecar_asks(kept: Kept) {
     let all = kept.accounts.alerts(&asked).await.unwrap();
     let ids: std::collections::BTreeSet<_> = all.iter().map(|one| &one.alert.id).collect();
     assert_eq!((all.len(), ids.len()), (5, 5));
-    let taken = other.take_delivery(&"ops".into(), UnixMillis(400_000_000), Millis(1));
+    let ops: Arc<str> = "ops".into();
+    let taken = other.take_delivery(&ops, UnixMillis(400_000_000), Millis(1));
     let told = taken.await.unwrap().unwrap().alert;
     assert!(matches!(told.facts, Facts::Approval { request, .. } if request == id));
     // Nobody wants to hear of this one.

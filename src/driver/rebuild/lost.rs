@@ -15,7 +15,6 @@ use crate::ledger::store::query::{Condition, Query};
 use crate::ledger::store::report::UsageRow;
 use crate::limits::reservation::counter_id;
 use crate::limits::{Algorithm, Dimension, SHARED_SLOT, Unit};
-use crate::policy::grants::GrantChange;
 use crate::policy::{Model, PlanLimit, Snapshot};
 use crate::protocol::Endpoint;
 use crate::units::UnixMillis;
@@ -138,14 +137,6 @@ pub(super) fn lost(
             plan: source.plan.cloned(),
             since,
             until,
-        });
-    }
-    let is_grant = |change| matches!(change, GrantChange::Granted(_));
-    if snapshot.grants.iter().any(is_grant) {
-        left_out.push(LeftOut {
-            limit: "grants".into(),
-            plan: None,
-            why: "what was used of grants isn't rebuilt: they begin anew".to_owned(),
         });
     }
     (asked, left_out)
@@ -349,7 +340,7 @@ impl Lost {
 }
 
 /// What a limit on this unit was charged.
-fn amount(unit: Unit, sums: &Sums) -> u64 {
+pub(super) fn amount(unit: Unit, sums: &Sums) -> u64 {
     let sum = match unit {
         Unit::Requests => sums.get(Measure::Calls),
         Unit::InputTokens => sums.get(Measure::InputTokens),

@@ -33,7 +33,9 @@ impl Scale<'_> {
             paced.for_each(|charge| scale(charge, share));
         }
         let (charge, ungranted) = match grant {
-            Some(Granted { charge, otherwise }) => (charge, Some(otherwise)),
+            Some(Granted {
+                charge, otherwise, ..
+            }) => (charge, Some(otherwise)),
             None => (None, None),
         };
         charges.extend(charge);
