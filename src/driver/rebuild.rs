@@ -26,6 +26,7 @@ use crate::ledger::store::{StoreConfig, StoreError};
 use crate::limits::Unit;
 use crate::units::Millis;
 pub use lost::LeftOut;
+pub(super) use lost::{Tenants, used_at};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;
