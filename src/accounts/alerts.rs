@@ -66,29 +66,8 @@ impl Accounts {
         // One after the other, so that of two thresholds the lower isn't told last.
         let (mut tx, _) = head::begin_late(&self.pool).await?;
         let mut new = 0;
-        for Raised { alert, webhooks } in all {
-            if is_told(&mut tx, alert).await? {
-                continue;
-            }
-            let into = format!("alerts ({COLUMNS})");
-            let after = "ON CONFLICT (id) DO NOTHING RETURNING id";
-            let values = vec![values(alert)?];
-            let added = tx.insert(&into, values, after, &[Type::Text]).await?;
-            if added.is_empty() {
-                continue;
-            }
-            new += 1;
-            let deliveries = webhooks.iter().map(|webhook| {
-                vec![
-                    Value::Text(alert.id.to_string()),
-                    Value::Text(webhook.to_string()),
-                    Value::Text("waiting".to_owned()),
-                    Value::Int(0),
-                    row::at(Some(alert.at)),
-                ]
-            });
-            let into = "alert_deliveries (alert_id, webhook, state, tries, next_at_ms)";
-            tx.insert(into, deliveries.collect(), "", &[]).await?;
+        for raised in all {
+            new += usize::from(keep(&mut tx, raised).await?);
         }
         tx.commit().await?;
         Ok(new)
@@ -118,6 +97,34 @@ impl Accounts {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Keeps an alert to be delivered, where it is new; whether it is. In a transaction
+/// that keeps others out.
+pub(super) async fn keep(tx: &mut Tx, raised: &Raised) -> Result<bool, AccountsError> {
+    let Raised { alert, webhooks } = raised;
+    if is_told(tx, alert).await? {
+        return Ok(false);
+    }
+    let into = format!("alerts ({COLUMNS})");
+    let after = "ON CONFLICT (id) DO NOTHING RETURNING id";
+    let values = vec![values(alert)?];
+    let added = tx.insert(&into, values, after, &[Type::Text]).await?;
+    if added.is_empty() {
+        return Ok(false);
+    }
+    let deliveries = webhooks.iter().map(|webhook| {
+        vec![
+            Value::Text(alert.id.to_string()),
+            Value::Text(webhook.to_string()),
+            Value::Text("waiting".to_owned()),
+            Value::Int(0),
+            row::at(Some(alert.at)),
+        ]
+    });
+    let into = "alert_deliveries (alert_id, webhook, state, tries, next_at_ms)";
+    tx.insert(into, deliveries.collect(), "", &[]).await?;
+    Ok(true)
 }
 
 /// Whether this period's alert went as far. Only budgets' ends are told by counters,

@@ -21,8 +21,10 @@ use std::sync::Arc;
 /// hexadecimal digits, and the document.
 const MAGIC: &str = "weir-allowed-1 ";
 
-/// The largest file that is read: as many as the database may have.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// The largest file that is read: as many as the database may have. A hundred thousand
+/// grants are some 1.4 KB each at most, and twice that if all their letters are escaped;
+/// as many denials and top-ups are less.
+const FILE_BYTES_MAX: u64 = 512 << 20;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

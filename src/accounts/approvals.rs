@@ -28,6 +28,9 @@ pub const WAITING_OF_TENANT_MAX: usize = 1_000;
 /// The most that wait at all.
 pub const WAITING_MAX: usize = 100_000;
 
+/// The most denials that hold at all: each is some hundred bytes in every sidecar.
+pub const DENIED_MAX: usize = 100_000;
+
 /// Who asks again so soon after a grant may not have heard of it: sidecars hear of
 /// it within 5 s. Later, the grant is used up or over.
 pub const GRANT_HEARD_AFTER: Millis = Millis::from_secs(10);

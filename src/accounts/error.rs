@@ -14,6 +14,10 @@ pub enum AccountsError {
     /// A bound is reached.
     #[error("there are too many {0}: let some end, or revoke some, first")]
     Full(&'static str),
+    #[error(
+        "too many requests are denied already: deny for a shorter time, or wait until some end"
+    )]
+    FullOfDenials,
     #[error("the database holds no keys: `weir keys create` or `weir serve` prepares it")]
     NoAccounts,
     /// What is kept there isn't what this program writes.

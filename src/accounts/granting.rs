@@ -9,7 +9,7 @@
 use super::grants::NewGrant;
 use crate::limits::period::FOREVER;
 use crate::limits::{AMOUNT_MAX, Dimension, Unit};
-use crate::policy::grants::{Allowance, ApprovalRequest, GRANT_MODELS_MAX, Grant};
+use crate::policy::grants::{Allowance, ApprovalRequest, GRANT_BYTES_MAX, GRANT_MODELS_MAX, Grant};
 use crate::policy::top_ups::TopUp;
 use crate::units::{Millis, UnixMillis};
 use std::sync::Arc;
@@ -93,6 +93,11 @@ pub enum WrongTerms {
         "there must be at most {GRANT_MODELS_MAX}, each with a name of at most {NAME_BYTES_MAX} bytes"
     )]
     Models,
+    #[error(
+        "is too much: all names of a grant, its models among them, are at most {GRANT_BYTES_MAX} \
+         bytes together; name fewer models, or none, which is any"
+    )]
+    Bytes,
     /// Of this parameter.
     #[error("must be a name of at most {NAME_BYTES_MAX} bytes")]
     Name(&'static str),
@@ -111,7 +116,7 @@ impl WrongTerms {
             WrongTerms::Allowances => "calls",
             WrongTerms::Amount => "amount",
             WrongTerms::Over | WrongTerms::Far | WrongTerms::NoEnd => "until",
-            WrongTerms::Models => "models",
+            WrongTerms::Models | WrongTerms::Bytes => "models",
             WrongTerms::Note => "note",
             WrongTerms::Name(parameter) => parameter,
             WrongTerms::NoProject | WrongTerms::NoEnvironment => "anyone_of",
@@ -209,6 +214,9 @@ pub fn without_request(
     ] {
         named(parameter, name)?;
     }
+    if bytes(&whom, &models) > GRANT_BYTES_MAX {
+        return Err(WrongTerms::Bytes);
+    }
     let until = end(terms.until.ok_or(WrongTerms::NoEnd)?, now)?;
     let note = noted(terms.note)?;
     Ok(NewGrant {
@@ -230,6 +238,14 @@ pub fn without_request(
         request: None,
         note,
     })
+}
+
+/// Of all names of a grant.
+fn bytes(whom: &Whom, models: &[Arc<str>]) -> usize {
+    let of = [&whom.project, &whom.environment, &whom.user];
+    let of = of.into_iter().chain([&whom.key_id, &whom.rule]).flatten();
+    let names = std::iter::once(&whom.tenant).chain(of).chain(models);
+    names.map(|name| name.len()).sum()
 }
 
 /// Something that is to be added to a budget.
@@ -423,6 +439,12 @@ mod tests {
             let made = without_request("g".into(), whom(), terms, NOW);
             assert_eq!(made.err(), Some(WrongTerms::Models));
         }
+        let long = |t: &mut Terms| t.models = Some(vec!["m".repeat(256).into(); 4]);
+        assert_eq!(wrong(long), Some(WrongTerms::Bytes));
+        let fits = |t: &mut Terms| t.models = Some(vec!["m".repeat(240).into(); 4]);
+        assert_eq!(wrong(fits), None);
+        let many = |t: &mut Terms| t.models = Some(vec!["m".into(); GRANT_MODELS_MAX]);
+        assert_eq!(wrong(many), None);
         assert_eq!(
             wrong(|t| t.note = Some("\u{1b}[2J".into())),
             Some(WrongTerms::Note)

@@ -89,7 +89,7 @@ pub(super) struct GrantWanted {
     /// Without it, for as long as the rule says.
     until_ms: Option<u64>,
     /// Without it, the model that was asked for; empty: any.
-    #[schema(max_items = 64)]
+    #[schema(max_items = 16)]
     models: Option<Vec<String>>,
     /// tenant, project or environment: for anyone of the asker's; without it, for who
     /// asked.

@@ -4,21 +4,27 @@ use super::AdminState;
 use super::answer::{Answer, Told, Wrong, read};
 use super::approvals::shown;
 use super::caller::Caller;
-use super::lasting::page;
+use super::lasting::stored;
 use super::tokens::Revoked;
 use super::withdrawn::{Kind, withdrawn};
 use crate::accounts::granting::{self, Terms, Whom};
 use crate::accounts::grants::StoredGrant;
 use crate::accounts::lasting::Lasting;
 use crate::accounts::{Actor, making};
+use crate::policy::grants::Grant;
 use crate::units::UnixMillis;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
+
+/// A counter store that takes longer is away: what is left isn't told then.
+const COUNTERS_MAX: Duration = Duration::from_secs(1);
 
 /// A grant.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -43,6 +49,10 @@ pub(super) struct GrantShown {
     /// Nano-dollars.
     cost_nanos: Option<u64>,
     unlimited: bool,
+    /// What of it is used, what open calls hold included: calls or nano-dollars. null:
+    /// it is unlimited, holds no more, or the counters can't be asked.
+    used: Option<u64>,
+    left: Option<u64>,
     from_ms: u64,
     until_ms: u64,
     granted_at_ms: u64,
@@ -71,7 +81,7 @@ pub(super) struct FreeGrantWanted {
     /// Without it, whatever rule asks.
     rule: Option<String>,
     /// Without it, or empty: any.
-    #[schema(max_items = 64)]
+    #[schema(max_items = 16)]
     models: Option<Vec<String>>,
     /// So many calls; without this, cost_nanos and unlimited, one.
     #[schema(minimum = 1)]
@@ -102,7 +112,8 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Answer<GrantPage> {
-    let (grants, next) = page::<StoredGrant, _>(&state, &caller, query.as_deref()).await?;
+    let (rows, next) = stored::<StoredGrant>(&state, &caller, query.as_deref()).await?;
+    let grants = told(&state, rows).await?;
     Ok(Told(GrantPage { grants, next }))
 }
 
@@ -118,7 +129,41 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Answer<GrantShown> {
     let found = seen(&state, &caller, &id).await?;
-    shown(found.to_json(state.access.now())).map(Told)
+    let mut told = told(&state, vec![found]).await?;
+    told.pop().map(Told).ok_or_else(|| Wrong::nothing("grant"))
+}
+
+/// Grants as they are shown, with what is left of those that hold.
+async fn told(state: &AdminState, rows: Vec<StoredGrant>) -> Result<Vec<GrantShown>, Wrong> {
+    let now = state.access.now();
+    let mut tenants: BTreeMap<Arc<str>, Vec<&Grant>> = BTreeMap::new();
+    let holding = rows.iter().filter(|row| row.revoked_at.is_none());
+    for grant in holding.map(|row| &row.grant).filter(|of| of.holds(now)) {
+        let of = tenants.entry(Arc::clone(&grant.tenant));
+        of.or_default().push(grant);
+    }
+    let mut used: BTreeMap<Arc<str>, (u64, u64)> = BTreeMap::new();
+    // Nobody waits for a weir that is starting.
+    let driver = state.limits.driver().ok();
+    for (tenant, grants) in &tenants {
+        let Some(driver) = driver else { break };
+        let asked = driver.grants_used(tenant, grants);
+        let Ok(Ok(all)) = tokio::time::timeout(COUNTERS_MAX, asked).await else {
+            tracing::debug!("counters can't be asked what is left of grants");
+            break;
+        };
+        let each = grants.iter().zip(all);
+        used.extend(each.filter_map(|(grant, of)| Some((Arc::clone(&grant.id), of?))));
+    }
+    let each = rows.iter().map(|row| {
+        let of = used.get(&row.grant.id);
+        Ok(GrantShown {
+            used: of.map(|(used, _)| *used),
+            left: of.map(|(_, left)| *left),
+            ..shown::<GrantShown>(row.to_json(now))?
+        })
+    });
+    each.collect()
 }
 
 /// A grant that the caller may see; others are as good as not there.

@@ -15,6 +15,18 @@ pub(super) async fn page<T: Lasting + Send, S: DeserializeOwned>(
     caller: &Caller,
     query: Option<&str>,
 ) -> Result<(Vec<S>, Option<String>), Wrong> {
+    let (rows, next) = stored::<T>(state, caller, query).await?;
+    let now = state.access.now();
+    let shown = rows.iter().map(|row| shown(row.to_json(now)));
+    Ok((shown.collect::<Result<_, _>>()?, next))
+}
+
+/// The same as it is kept.
+pub(super) async fn stored<T: Lasting + Send>(
+    state: &AdminState,
+    caller: &Caller,
+    query: Option<&str>,
+) -> Result<(Vec<T>, Option<String>), Wrong> {
     let parameters = Parameters::read(query, &["tenant", "all", "after", "limit"])?;
     let limit = parameters.limit(ROWS, PAGE_ROWS_MAX - 1)?;
     let asked = LastingAsked {
@@ -24,12 +36,10 @@ pub(super) async fn page<T: Lasting + Send, S: DeserializeOwned>(
         now: state.access.now(),
         limit: limit + 1,
     };
-    let now = asked.now;
     let rows = state
         .accounts
         .with(|accounts| async move { accounts.lasting::<T>(&asked).await });
     let mut rows = rows.await?;
     let next = next_after(&mut rows, limit, |row| row.id().to_string());
-    let shown = rows.iter().map(|row| shown(row.to_json(now)));
-    Ok((shown.collect::<Result<_, _>>()?, next))
+    Ok((rows, next))
 }

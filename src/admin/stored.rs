@@ -191,9 +191,10 @@ impl From<AccountsError> for Wrong {
         let text = error.to_string();
         match error {
             AccountsError::Unknown(what) => Wrong::nothing(what),
-            AccountsError::Taken(_) | AccountsError::Over(_) | AccountsError::Full(_) => {
-                Wrong::new(StatusCode::CONFLICT, text)
-            }
+            AccountsError::Taken(_)
+            | AccountsError::Over(_)
+            | AccountsError::Full(_)
+            | AccountsError::FullOfDenials => Wrong::new(StatusCode::CONFLICT, text),
             AccountsError::Unreadable(_) => Wrong::new(StatusCode::INTERNAL_SERVER_ERROR, text),
             _ => Wrong::busy(text),
         }

@@ -16,9 +16,6 @@ use std::sync::Arc;
 /// budgets are a minute at least.
 const END_STEP: Millis = Millis::from_secs(10);
 
-/// A request for approval that is asked for again another day is told again.
-const APPROVAL_EVERY: Millis = Millis::from_mins(24 * 60);
-
 /// The bytes of an id: 128 bits of a hash, so that no two alerts share one by
 /// chance.
 const ID_BYTES: usize = 16;
@@ -172,17 +169,19 @@ impl Alert {
         }
     }
 
-    /// A call waits for consent.
-    pub fn approval(request: &ApprovalRequest) -> Self {
-        let day = request.asked_at.0 / APPROVAL_EVERY.0;
+    /// A call waits for consent since `waits_since`: each wait is told once, as after
+    /// an answer that is used up or over somebody has to answer again.
+    pub fn approval(request: &ApprovalRequest, waits_since: UnixMillis) -> Self {
         let series = named("ser_", &["approval", &request.id]);
         Self {
-            id: named("alr_", &[&series, &day.to_string()]),
+            id: named("alr_", &[&series, &waits_since.0.to_string()]),
             tenant: Some(Arc::clone(&request.tenant)),
             at: request.asked_at,
             series,
             level: 0,
-            ends_at: approval_ends_at(request.asked_at),
+            // A wait ends with its answer, which nobody knows before: it is told from
+            // others by its beginning.
+            ends_at: waits_since,
             facts: Facts::Approval {
                 request: Arc::clone(&request.id),
                 rule: Arc::clone(&request.rule),
@@ -235,12 +234,6 @@ impl Alert {
             facts: Facts::Test {},
         }
     }
-}
-
-/// When a request that is asked for at this time is told again, if it still is.
-pub fn approval_ends_at(at: UnixMillis) -> UnixMillis {
-    let days = (at.0 / APPROVAL_EVERY.0).saturating_add(1);
-    UnixMillis(days.saturating_mul(APPROVAL_EVERY.0))
 }
 
 fn to_step(at: UnixMillis) -> UnixMillis {
@@ -346,11 +339,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_waits_for_approval_is_told_once_a_day() {
-        let day = 86_400_000;
-        let id = |at| Alert::approval(&request(at)).id;
-        assert_eq!(id(10 * day), id(11 * day - 1));
-        assert_ne!(id(10 * day), id(11 * day));
+    fn what_waits_for_approval_is_told_once_a_wait() {
+        let id = |at, since| Alert::approval(&request(at), UnixMillis(since)).id;
+        assert_eq!(id(5_000, 5_000), id(90_000_000, 5_000));
+        assert_ne!(id(5_000, 5_000), id(25_000, 25_000), "the wait after");
     }
 
     #[test]
@@ -358,7 +350,7 @@ pub(crate) mod tests {
         let tenant: Arc<str> = "acme".into();
         for alert in [
             Alert::budget(&tenant, &passed(800, 100_000), false, UnixMillis(5)),
-            Alert::approval(&request(7)),
+            Alert::approval(&request(7), UnixMillis(7)),
             Alert::refusals(
                 &tenant,
                 51,

@@ -260,7 +260,7 @@ mod tests {
             },
         });
         assert_eq!(body(&alert, Form::Json, "k"), expected);
-        let approval = body(&Alert::approval(&request(NOW.0)), Form::Json, "");
+        let approval = body(&Alert::approval(&request(NOW.0), NOW), Form::Json, "");
         assert_eq!(approval["type"], "approval.waiting");
         assert_eq!(approval["approval"]["request"], "apr_1");
         assert!(
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_sentence_and_severity() {
-        let approval = Alert::approval(&request(NOW.0));
+        let approval = Alert::approval(&request(NOW.0), NOW);
         for (alert, severity, text) in [
             (
                 budget(125, false),

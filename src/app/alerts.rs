@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! driver ── Notice ──► ears (new? wanted?) ──► queue ──► outbox (database, memory)
+//!    └── what waits for approval ──► keys (asked) ──────────────┘
 //!                                                          │ one at a time, leased
 //!                                          webhooks ◄──────┘ for each webhook
 //! ```
@@ -133,7 +134,10 @@ impl Telling {
             .build()
             .context("can't start the runtime of alerts")?;
         let stop = CancellationToken::new();
-        let (ears, queue) = Ears::new(&self.config, driver, &self.metrics);
+        let (mut ears, queue) = Ears::new(&self.config, driver, &self.metrics);
+        if self.store.is_none() {
+            ears.tell_approvals();
+        }
         driver.listen(Box::new(ears));
         let driver = Arc::clone(driver);
         let stopped = stop.clone();
@@ -239,11 +243,9 @@ impl Shared {
 
     fn to(&self, alert: &Alert) -> Raised {
         let (kind, tenant) = (alert.kind(), alert.tenant.as_deref());
-        let all = self.config.webhooks.iter();
-        let wanting = all.filter(|webhook| webhook.wants(kind, tenant));
         Raised {
             alert: alert.clone(),
-            webhooks: wanting.map(|webhook| Arc::clone(&webhook.name)).collect(),
+            webhooks: self.config.wanting(kind, tenant),
         }
     }
 

@@ -36,7 +36,7 @@ use crate::accounts::approvals::asker::Asker;
 use crate::accounts::follow::{self, Load};
 use crate::accounts::withdrawals::Withdrawals;
 use crate::accounts::{Accounts, AccountsError};
-use crate::config::{Config, LedgerConfig};
+use crate::config::{AlertsConfig, Config, LedgerConfig};
 use crate::driver::Driver;
 use crate::identity::{Change, KeyTable, KeyTableBuilder};
 use crate::ledger::store::{StoreConfig, StoreError};
@@ -85,6 +85,7 @@ pub(super) struct Following {
     folder: PathBuf,
     withdrawals: Arc<Withdrawals>,
     stale_max: Millis,
+    alerts: Arc<AlertsConfig>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 }
@@ -114,6 +115,7 @@ impl Following {
             folder: ledger.path.clone(),
             withdrawals: Arc::clone(withdrawals),
             stale_max: config.keys_stale_max,
+            alerts: Arc::clone(&config.alerts),
             metrics: Arc::clone(metrics),
             readiness: Arc::clone(readiness),
         })
@@ -134,6 +136,8 @@ impl Following {
             waiting,
             accounts: Arc::clone(&follower.accounts),
             driver: Arc::clone(driver),
+            alerts: Arc::clone(&follower.of.alerts),
+            metrics: Arc::clone(&follower.of.metrics),
         };
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()

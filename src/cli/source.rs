@@ -1,5 +1,6 @@
 //! Which ledger a command reads, corrects, or keeps keys in, from its arguments.
 
+use crate::accounts::{Accounts, AccountsError};
 use crate::app::reports::database;
 use crate::config::{self, Config, Outside, Process};
 use crate::ledger::store::{PostgresConfig, Store, StoreConfig};
@@ -210,6 +211,15 @@ impl Found {
     pub async fn open_to_read(&self) -> anyhow::Result<Store> {
         let opened = Store::open_to_read(&self.config).await;
         opened.with_context(|| format!("{}: can't be read", self.name))
+    }
+
+    /// The keys, grants and the like beside it, to read; `None`: there are none.
+    pub async fn accounts_to_read(&self) -> anyhow::Result<Option<Accounts>> {
+        match Accounts::open_to_read(&self.config).await {
+            Ok(accounts) => Ok(Some(accounts)),
+            Err(AccountsError::NoAccounts) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{}: can't be read", self.name)),
+        }
     }
 
     /// Opens it, to write too. Tables are made and brought to a newer version by

@@ -44,6 +44,15 @@ pub struct WebhookSettings {
     pub timeout: Millis,
 }
 
+impl AlertsConfig {
+    /// The names of those that want such alerts of this tenant.
+    pub fn wanting(&self, kind: Kind, tenant: Option<&str>) -> Vec<Arc<str>> {
+        let all = self.webhooks.iter();
+        let wanting = all.filter(|webhook| webhook.wants(kind, tenant));
+        wanting.map(|webhook| Arc::clone(&webhook.name)).collect()
+    }
+}
+
 impl WebhookSettings {
     /// Whether it is for such alerts of this tenant.
     pub fn wants(&self, kind: Kind, tenant: Option<&str>) -> bool {

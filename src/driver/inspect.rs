@@ -4,6 +4,7 @@
 use super::Driver;
 use crate::counters::CounterError;
 use crate::limits::{Charge, SHARED_SLOT, Standing, Unit};
+use crate::policy::grants::Grant;
 use crate::policy::standing::{Asked, Counted, Listed, NotListed, counters};
 use std::sync::Arc;
 
@@ -78,6 +79,37 @@ impl Driver {
             counters: inspected,
             next: listed.next,
         })
+    }
+
+    /// What of some grants of a tenant is used, what open calls hold included, and what is
+    /// left, in order: calls or nano-dollars. `None`: it is without bounds.
+    ///
+    /// # Errors
+    /// The store can't be asked.
+    pub async fn grants_used(
+        &self,
+        tenant: &Arc<str>,
+        grants: &[&Grant],
+    ) -> Result<Vec<Option<(u64, u64)>>, CounterError> {
+        let looks: Vec<Option<Charge>> = grants
+            .iter()
+            .map(|grant| {
+                let (limit, counter) = grant.limit()?;
+                Some(Charge::new(Arc::new(limit), counter, 0))
+            })
+            .collect();
+        let bounded: Vec<Charge> = looks.iter().flatten().cloned().collect();
+        if bounded.is_empty() {
+            return Ok(vec![None; grants.len()]);
+        }
+        let now = self.clock.now();
+        let standings = self.counters.look(tenant, &bounded, now).await?;
+        let mut standings = standings.into_iter();
+        let used = looks.iter().map(|look| {
+            let standing = look.as_ref().and_then(|_| standings.next())?;
+            Some((standing.used, standing.remaining))
+        });
+        Ok(used.collect())
     }
 
     /// Puts the tenant's own counters at rest, and forgets what this sidecar

@@ -8,12 +8,13 @@
 //! sidecars, attempts and lives of a process make no difference.
 //!
 //! Left out, and said so: windows that are not a calendar's or aligned to the
-//! clock, limits whose condition asks for more than rows tell, what windows before
-//! had left for this one, and what was used of grants. Sliding windows and buckets
-//! are at rest by themselves soon; where a window began with its first hit isn't
-//! known any more.
+//! clock, limits whose condition asks for more than rows tell, and what windows before
+//! had left for this one. Sliding windows and buckets are at rest by themselves soon;
+//! where a window began with its first hit isn't known any more, but for that of a
+//! grant, which outlasts it.
 
 mod give;
+mod granted;
 mod lost;
 mod sums;
 
@@ -25,6 +26,7 @@ use crate::ledger::store::{StoreConfig, StoreError};
 use crate::limits::Unit;
 use crate::units::Millis;
 pub use lost::LeftOut;
+pub(super) use lost::{Tenants, used_at};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;

@@ -4,12 +4,10 @@
 //! slot, reserved and settled with all else that a call is charged to. So it is used
 //! up exactly, by however many sidecars at once.
 
-use crate::limits::period::{EVERY_MAX, Period};
-use crate::limits::reservation::counter_id;
-use crate::limits::{AMOUNT_MAX, Algorithm, Charge, Limit, Mode, Scope, Unit};
+use crate::limits::{Charge, Unit};
 use crate::policy::Snapshot;
 use crate::policy::facts::Facts;
-use crate::policy::grants::{Allowance, ApprovalRequest, Approver, Grant};
+use crate::policy::grants::{Allowance, ApprovalRequest, Approver, GRANT_PREFIX, Grant, action};
 use crate::policy::rule::{Approval, Rule};
 use crate::protocol::denial::{Denial, PolicyDenial, PolicyKind};
 use crate::units::Millis;
@@ -18,13 +16,12 @@ use std::sync::Arc;
 /// How long a request waits for an answer, after it was made last.
 const REQUEST_TTL: Millis = Millis::from_mins(7 * 24 * 60);
 
-/// What a grant's limit is named, before the grant's id.
-pub(super) const GRANT: &str = "grant:";
-
 /// By which grants a call may go on: one for each rule that asks for consent, or one
 /// for several.
 #[derive(Debug, Default)]
 pub(super) struct Consent {
+    /// The actions that the call's row tells them by, one for each rule.
+    pub actions: Vec<Arc<str>>,
     /// None for grants without bounds; one for each other grant.
     pub charges: Vec<Charge>,
     pub otherwise: Otherwise,
@@ -81,7 +78,9 @@ pub(super) fn granted(
         let (who, model) = (facts.call.who, &facts.call.model.name);
         let grants = snapshot.grants.for_call(who, &rule.name, model, facts.now);
         let is_used_up = |grant: &Grant| {
-            let mut ids = used_up.iter().filter_map(|name| name.strip_prefix(GRANT));
+            let mut ids = used_up
+                .iter()
+                .filter_map(|name| name.strip_prefix(GRANT_PREFIX));
             ids.any(|id| *id == *grant.id)
         };
         let left = grants.filter(|grant| !is_used_up(grant));
@@ -90,6 +89,7 @@ pub(super) fn granted(
         let Some(grant) = best else {
             return Err(Box::new(otherwise));
         };
+        consent.actions.push(action(&rule.name, &grant.id));
         let charge = charge(grant, facts);
         // One that answers several rules is used once.
         let is_new = |charge: &Charge| {
@@ -117,27 +117,11 @@ fn reach(allowance: Allowance, most_nanos: u64) -> u8 {
 
 /// What a call takes of a grant.
 fn charge(grant: &Grant, facts: &Facts) -> Option<Charge> {
-    let most = facts.call.most;
-    let (unit, amount, taken) = match grant.allowance {
-        Allowance::Calls(calls) => (Unit::Requests, calls, 1),
-        Allowance::CostNanos(nanos) => (Unit::Cost, nanos, most.cost_nanos),
-        Allowance::Unlimited => return None,
+    let (limit, counter) = grant.limit()?;
+    let taken = match limit.unit {
+        Unit::Cost => facts.call.most.cost_nanos,
+        _ => 1,
     };
-    // Begun by the first call, it outlasts the grant.
-    let lasts = Millis(grant.until.since(grant.from).0.clamp(1, EVERY_MAX.0));
-    let name: Arc<str> = format!("{GRANT}{}", grant.id).into();
-    let limit = Limit {
-        name: Arc::clone(&name),
-        scope: Scope::TENANT,
-        unit,
-        amount: amount.min(AMOUNT_MAX),
-        algorithm: Algorithm::FixedWindow {
-            period: Arc::new(Period::first_hit(lasts)),
-            rollover: None,
-        },
-        mode: Mode::Enforce,
-    };
-    let counter = counter_id(&name, &[&facts.call.who.tenant]);
     Some(Charge::new(Arc::new(limit), counter, taken))
 }
 

@@ -29,7 +29,7 @@ use super::head::Identified;
 use super::message::{Effect, Event, Notice, Reply, Step};
 use super::weigh::Ask;
 use super::{Exchange, State};
-use crate::limits::{Asked, Charge, Decision, Reservation, SHARED_SLOT, Standing, decision};
+use crate::limits::{Asked, Charge, Decision, Reservation, SHARED_SLOT, decision};
 use crate::policy::facts::Counters;
 use crate::units::{Millis, UnixMillis};
 use std::collections::HashMap;
@@ -89,7 +89,30 @@ impl Inquiry {
         // Who calls is said by whoever asks.
         exchange.settings.trust_ext_authz = true;
         let Question { head, body } = question;
-        let mut inquiry = Self {
+        let mut inquiry = Self::of(exchange, body, now);
+        inquiry.step(Event::RequestHeaders(head));
+        if let State::Identified(who) = &inquiry.exchange.state {
+            let who = Identified::clone(who);
+            inquiry.read(who);
+        }
+        inquiry.rest();
+        inquiry
+    }
+
+    /// Asks about a call that the ledger has, as if it were made at this time. The
+    /// exchange is a fresh one. `None`: its row doesn't tell enough.
+    pub fn recall(exchange: Exchange, event: &UsageEvent, now: UnixMillis) -> Option<Self> {
+        let mut inquiry = Self::of(exchange, Vec::new(), now);
+        let (ask, step) = inquiry.exchange.recalled(event, now)?;
+        inquiry.who = ask.as_ref().map(|ask| ask.who.clone());
+        inquiry.ask = ask;
+        inquiry.hear(step);
+        inquiry.rest();
+        Some(inquiry)
+    }
+
+    fn of(exchange: Exchange, body: Vec<u8>, now: UnixMillis) -> Self {
+        Self {
             exchange,
             now,
             body,
@@ -101,14 +124,7 @@ impl Inquiry {
             known: HashMap::new(),
             counters: None,
             seen: Seen::default(),
-        };
-        inquiry.step(Event::RequestHeaders(head));
-        if let State::Identified(who) = &inquiry.exchange.state {
-            let who = Identified::clone(who);
-            inquiry.read(who);
         }
-        inquiry.rest();
-        inquiry
     }
 
     /// What has to be known of counters; `None`: it is over.
@@ -119,27 +135,40 @@ impl Inquiry {
     /// Goes on with what the store says of [`Inquiry::looks`], one answer for each
     /// charge, in order.
     pub fn go_on(&mut self, own: &[Asked], shared: &[Asked]) {
+        let known = |all: &[Asked]| all.iter().copied().map(Some).collect::<Vec<_>>();
+        self.go_on_with(&known(own), &known(shared));
+    }
+
+    /// As [`Inquiry::go_on`], where of some counters nothing is known: they are taken to
+    /// have room, and told to be unknown.
+    pub fn go_on_with(&mut self, own: &[Option<Asked>], shared: &[Option<Asked>]) {
         let Some(looks) = self.wanted.take() else {
             return;
         };
         let each = [(false, &looks.own, own), (true, &looks.shared, shared)];
         for (is_shared, charges, asked) in each {
             for (charge, asked) in charges.iter().zip(asked) {
-                let name = (is_shared, Arc::clone(&charge.counter));
-                self.known.insert(name, *asked);
+                if let Some(asked) = asked {
+                    let name = (is_shared, Arc::clone(&charge.counter));
+                    self.known.insert(name, *asked);
+                }
             }
         }
         let charges = [&*looks.own, &looks.shared].concat();
-        let asked = [own, shared].concat();
-        let standings: Vec<Standing> = asked.iter().map(|asked| asked.told.standing).collect();
         // Rules see counters as they were when the store was asked first.
-        let counters = || Counters::before(charges.iter(), &standings, false);
-        self.counters.get_or_insert_with(counters);
+        if self.counters.is_none() {
+            let told = own.iter().chain(shared);
+            let told = charges.iter().zip(told);
+            let told = told.filter_map(|(charge, asked)| Some((charge, (*asked)?.told.standing)));
+            let (known, standings): (Vec<_>, Vec<_>) = told.unzip();
+            self.counters = Some(Counters::before(known.into_iter(), &standings, false));
+        }
         if !self.is_told {
+            let (own, shared) = (assumed(&looks.own, own), assumed(&looks.shared, shared));
             // A store decides on each slot by itself, the tenant's own first.
-            let decided = match decision(&looks.own, own) {
+            let decided = match decision(&looks.own, &own) {
                 refused @ Decision::Refused(..) => refused,
-                _ => decision(&charges, &asked),
+                _ => decision(&charges, &[own, shared].concat()),
             };
             self.step(Event::Decided(Some(decided)));
             self.rest();
@@ -167,9 +196,13 @@ impl Inquiry {
     }
 
     fn step(&mut self, event: Event) {
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            let Step { reply, effects } = self.exchange.step(event, self.now);
+        let step = self.exchange.step(event, self.now);
+        self.hear(step);
+    }
+
+    fn hear(&mut self, step: Step) {
+        let mut next = Some(step);
+        while let Some(Step { reply, effects }) = next.take() {
             self.seen.reply = reply.or(self.seen.reply.take());
             for effect in effects {
                 match effect {
@@ -183,7 +216,7 @@ impl Inquiry {
                     }
                     Effect::Wait { span, .. } => {
                         self.seen.delay = Millis(self.seen.delay.0 + span.0);
-                        next = Some(Event::Waited(true));
+                        next = Some(self.exchange.step(Event::Waited(true), self.now));
                     }
                     Effect::Record(event) => self.seen.event = Some(*event),
                     Effect::Notice(notice) => self.seen.notices.push(notice),
@@ -241,6 +274,13 @@ impl Inquiry {
             (reserved, weighed) => reserved.or(weighed),
         }
     }
+}
+
+/// What charges meet where some of it isn't known.
+fn assumed(charges: &[Charge], asked: &[Option<Asked>]) -> Vec<Asked> {
+    let each = charges.iter().zip(asked);
+    each.map(|(charge, asked)| asked.unwrap_or_else(|| Asked::unknown(charge)))
+        .collect()
 }
 
 /// Whether all counters of some charges are among those of others.

@@ -28,6 +28,16 @@ impl Exchange {
     /// Begins with a recorded call in place of a head and a body. `None`: its row
     /// doesn't tell enough, as of one that was never read.
     pub fn recall(&mut self, event: &UsageEvent, now: UnixMillis) -> Option<Step> {
+        self.recalled(event, now).map(|(_, step)| step)
+    }
+
+    /// As [`Exchange::recall`], with the call as it is weighed; it is there unless its
+    /// caller is on no plan.
+    pub(super) fn recalled(
+        &mut self,
+        event: &UsageEvent,
+        now: UnixMillis,
+    ) -> Option<(Option<Ask>, Step)> {
         let endpoint = event.endpoint.filter(|one| *one != Endpoint::Other)?;
         let named = event.model_asked.as_ref().or(event.model.as_ref())?;
         let tenant = event.tenant.as_ref()?;
@@ -38,7 +48,8 @@ impl Exchange {
         let Some(principal) = principal(event, tenant, &self.snapshot) else {
             let denial = Denial::OutOfScope(Scope::Plan);
             let refused = Refused::new(denial, None, Some(endpoint), now);
-            return Some(super::admit::refuse(*refused, self.form, self.hold, now));
+            let step = super::admit::refuse(*refused, self.form, self.hold, now);
+            return Some((None, step));
         };
         let who = Identified {
             principal: Arc::new(principal),
@@ -52,10 +63,11 @@ impl Exchange {
             started_at: now,
             traceparent: None,
         };
-        let ask = ask(event, named, who);
-        let weighed = self.admission(self.hold).weigh(&ask, None, None);
-        let weighed = weighed.map(|weighed| (ask, weighed));
-        Some(self.on_weighed(weighed, now))
+        let made = ask(event, named, who.clone());
+        let weighed = self.admission(self.hold).weigh(&made, None, None);
+        let weighed = weighed.map(|weighed| (made, weighed));
+        let step = self.on_weighed(weighed, now);
+        Some((Some(ask(event, named, who)), step))
     }
 
     /// The call that was let through, while it runs.

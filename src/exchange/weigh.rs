@@ -237,6 +237,7 @@ impl<'a> Scale<'a> {
                 })
             });
         let consent = granted?;
+        told.actions.extend(consent.actions.iter().cloned());
         let grants = consent.charges.iter();
         let delay = judgement.delay;
         Ok(Found {

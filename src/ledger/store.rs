@@ -16,6 +16,7 @@
 //! | `aside` | rows that were set aside, and another try |
 //! | `told_twice` | a call that is told of as refused and as let through |
 //! | `served` | which model served, in rollups |
+//! | `granted` | what was used of grants |
 //! | `usage`, `read`, `adjust`, `retention` | reports, rows, corrections, the end of rows and sums |
 //!
 //! Always holds:
@@ -42,6 +43,7 @@ mod connect;
 mod copy;
 mod engine;
 mod error;
+mod granted;
 mod known;
 mod migrations;
 mod partitions;

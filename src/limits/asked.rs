@@ -2,7 +2,7 @@
 
 use super::counter::wait;
 use super::toll::Told;
-use super::{Charge, Decision, Mode, Refusal};
+use super::{Charge, Decision, Mode, Refusal, Standing};
 
 /// A counter before a charge, and whether there is room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,25 @@ pub struct Asked {
     pub told: Told,
     /// What of it open calls hold; `None` where that isn't known.
     pub held: Option<u64>,
+}
+
+impl Asked {
+    /// Of a counter of which nothing is known: there is room.
+    pub fn unknown(charge: &Charge) -> Self {
+        Self {
+            told: Told {
+                standing: Standing {
+                    used: 0,
+                    exceeded: false,
+                    remaining: charge.limit.most(),
+                    carried: 0,
+                    reset_after: None,
+                },
+                lacks: None,
+            },
+            held: None,
+        }
+    }
 }
 
 /// The decision on these charges, by their counters in order, as

@@ -9,8 +9,10 @@
 //! Left to others: who may grant (`admin`), where it is kept (`accounts`), and how
 //! much of a grant is used up, which a counter of its own tells.
 
+mod counter;
 mod request;
 
+pub use counter::{GRANT_PREFIX, action, grant_of_action};
 pub use request::{ApprovalRequest, Approver};
 
 use crate::identity::Principal;
@@ -26,8 +28,12 @@ pub const GRANTS_OF_TENANT_MAX: usize = 1_000;
 /// again, and stays denied where it is kept.
 pub const DENIALS_OF_TENANT_MAX: usize = 10_000;
 
-/// The most models that a grant names.
-pub const GRANT_MODELS_MAX: usize = 64;
+/// The most models that a grant names: for more, name none, or make another.
+pub const GRANT_MODELS_MAX: usize = 16;
+
+/// The most bytes of all names of a grant: whose it is, its rule, its models. So a
+/// hundred thousand of them are some 200 MB in memory, and less in a sidecar's copy.
+pub const GRANT_BYTES_MAX: usize = 1_024;
 
 /// How much a grant allows, of all calls together that it lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

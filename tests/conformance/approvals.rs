@@ -3,6 +3,7 @@
 
 use crate::ledger::Ledger;
 use std::sync::Arc;
+use weir::accounts::alerts::AlertsAsked;
 use weir::accounts::allowed::Allowed;
 use weir::accounts::approvals::{
     Asked, KEPT_FOR, PAGE_ROWS_MAX, State, StoredRequest, WAITING_OF_TENANT_MAX,
@@ -12,11 +13,13 @@ use weir::accounts::grants::{NewGrant, StoredGrant};
 use weir::accounts::lasting::LastingAsked;
 use weir::accounts::top_ups::StoredTopUp;
 use weir::accounts::{Accounts, AccountsError, Actor};
+use weir::alerts::Facts;
 use weir::identity::Principal;
 use weir::limits::period::Period;
 use weir::limits::{Algorithm, Dimension, Limit, Mode, Scope, Unit};
 use weir::policy::grants::{
-    Allowance, ApprovalRequest, Approver, GRANTS_OF_TENANT_MAX, Grant, GrantChange, Grants,
+    Allowance, ApprovalRequest, Approver, DENIALS_OF_TENANT_MAX, GRANTS_OF_TENANT_MAX, Grant,
+    GrantChange, Grants,
 };
 use weir::policy::top_ups::{TopUp, TopUps};
 use weir::units::{Millis, UnixMillis};
@@ -31,6 +34,8 @@ macro_rules! on_each_database {
 
 on_each_database!(
     what_is_asked_waits_once,
+    each_wait_is_told_once_by_whichever_sidecar_asks,
+    nobody_is_told_of_more_than_can_wait,
     a_grant_answers_its_request_and_is_used_up_later,
     a_denial_holds_until_it_is_over,
     what_cannot_be_answered_changes_nothing,
@@ -41,6 +46,7 @@ on_each_database!(
     a_row_that_is_not_understood_counts_as_taken_back,
     the_oldest_make_way_and_what_is_over_is_forgotten,
     a_tenant_has_a_bound_of_grants,
+    a_tenant_has_a_bound_of_denials,
     lists_go_page_by_page,
     each_answer_is_in_the_audit_and_no_ask,
     a_database_of_the_version_before_is_brought_on,
@@ -187,6 +193,68 @@ async fn what_is_asked_waits_once(kept: Kept) {
         read.grants.is_empty() && read.head == 0,
         "nobody follows asks"
     );
+}
+
+/// Alerts of this tenant's that are kept, for whom.
+fn wanting(tenant: &str) -> Vec<Arc<str>> {
+    let is_wanted = tenant == "acme";
+    is_wanted.then(|| "ops".into()).into_iter().collect()
+}
+
+async fn each_wait_is_told_once_by_whichever_sidecar_asks(kept: Kept) {
+    let other = Accounts::open(&kept.ledger.config).await.unwrap();
+    let ask = async |accounts: &Accounts, at: u64| {
+        let requests = vec![request("ada", at), request("ada", at + 1)];
+        accounts.ask_and_tell(requests, wanting).await.unwrap()
+    };
+    // At once, by two.
+    let both = tokio::join!(ask(&kept.accounts, 1_000), ask(&other, 1_002));
+    assert_eq!(both.0 + both.1, 1);
+    assert_eq!(ask(&other, 900_000).await, 0, "it still waits");
+    let id = request("ada", 1).id;
+    // A grant of one call, used up at once, and asked for again on the same day; a
+    // sidecar that hasn't heard of it asks meanwhile.
+    for (nth, at) in [1_000_000, 1_100_000, 1_200_000].into_iter().enumerate() {
+        let name = format!("grt_{nth}");
+        kept.grant(&name, Some(&id), at).await.unwrap();
+        assert_eq!(ask(&other, at + 5_000).await, 0, "{nth}");
+        assert_eq!(ask(&kept.accounts, at + 15_000).await, 1, "{nth}");
+        assert_eq!(ask(&other, at + 16_000).await, 0, "{nth}");
+    }
+    let until = UnixMillis(1_350_000);
+    kept.accounts
+        .deny(by(1_300_000), &id, until, None)
+        .await
+        .unwrap();
+    assert_eq!(ask(&other, 1_349_000).await, 0, "denied");
+    assert_eq!(ask(&other, 1_350_000).await, 1);
+    let asked = AlertsAsked {
+        limit: 100,
+        ..AlertsAsked::default()
+    };
+    let all = kept.accounts.alerts(&asked).await.unwrap();
+    let ids: std::collections::BTreeSet<_> = all.iter().map(|one| &one.alert.id).collect();
+    assert_eq!((all.len(), ids.len()), (5, 5));
+    let ops: Arc<str> = "ops".into();
+    let taken = other.take_delivery(&ops, UnixMillis(400_000_000), Millis(1));
+    let told = taken.await.unwrap().unwrap().alert;
+    assert!(matches!(told.facts, Facts::Approval { request, .. } if request == id));
+    // Nobody wants to hear of this one.
+    let mut unheard = request("ada", 1_000);
+    unheard.id = "apr_other".into();
+    unheard.tenant = "globex".into();
+    let told = kept.accounts.ask_and_tell(vec![unheard], wanting).await;
+    assert_eq!(told.unwrap(), 0);
+    other.close().await;
+}
+
+async fn nobody_is_told_of_more_than_can_wait(kept: Kept) {
+    let many = (0..WAITING_OF_TENANT_MAX as u64).map(|n| request(&format!("u{n}"), 1_000 + n));
+    let told = kept.accounts.ask_and_tell(many.collect(), wanting).await;
+    assert_eq!(told.unwrap(), WAITING_OF_TENANT_MAX);
+    let more = vec![request("more", 9_000)];
+    let told = kept.accounts.ask_and_tell(more, wanting).await;
+    assert_eq!(told.unwrap(), 0);
 }
 
 async fn a_grant_answers_its_request_and_is_used_up_later(kept: Kept) {
@@ -631,6 +699,43 @@ async fn a_tenant_has_a_bound_of_grants(kept: Kept) {
             .await
             .unwrap()
     );
+}
+
+async fn a_tenant_has_a_bound_of_denials(kept: Kept) {
+    let until = UnixMillis(900_000);
+    let deny = async |id: &str, at: u64, until: UnixMillis| {
+        kept.accounts.deny(by(at), id, until, None).await.map(drop)
+    };
+    let first = kept.ask("ada", 1_000).await;
+    deny(&first, 2_000, until).await.unwrap();
+    // As many as fit, past weir: one by one takes too long.
+    let columns = "tenant, project, environment, user_name, key_id, plan, rule, model, endpoint, \
+                   cost_max_nanos, valid_for_ms, approvers, approver_role, asked_at_ms, \
+                   last_asked_at_ms, asked_count, expires_at_ms, state, decided_at_ms, decided_by, \
+                   note, denied_until_ms, grant_id";
+    let more = DENIALS_OF_TENANT_MAX - 1;
+    let series = match kept.ledger.is_postgres() {
+        true => format!("generate_series(1, {more}) AS s (n)"),
+        false => format!(
+            "(WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {more}) \
+             SELECT n FROM c) AS s"
+        ),
+    };
+    kept.ledger
+        .raw(&format!(
+            "INSERT INTO approval_requests (id, {columns}, changed) \
+             SELECT 'apr_x' || s.n, {columns}, s.n + 100 FROM approval_requests, {series}"
+        ))
+        .await;
+    let second = kept.ask("bob", 3_000).await;
+    let full = deny(&second, 4_000, until).await;
+    assert!(
+        matches!(full, Err(AccountsError::FullOfDenials)),
+        "{full:?}"
+    );
+    // One that is denied already may be denied for longer, and what is over makes room.
+    deny(&first, 5_000, UnixMillis(950_000)).await.unwrap();
+    deny(&second, 900_000, UnixMillis(990_000)).await.unwrap();
 }
 
 async fn lists_go_page_by_page(kept: Kept) {

@@ -187,6 +187,11 @@ async fn consent_is_asked_for_given_and_used_up_across_two_sidecars() {
         .filter(|event| event.outcome == Outcome::Exact);
     for event in granted {
         let actions: Vec<&str> = event.actions.iter().map(|action| &**action).collect();
-        assert_eq!(actions, ["ask-first:require_approval"]);
+        assert_eq!(actions[0], "ask-first:require_approval");
+        assert!(
+            actions[1].starts_with("ask-first:grant=grt_"),
+            "{actions:?}"
+        );
+        assert_eq!(actions.len(), 2);
     }
 }

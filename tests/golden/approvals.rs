@@ -158,8 +158,8 @@ fn what_is_asked_is_listed_granted_and_taken_back() {
     let grants = weir(folder, &["approvals", "grants"]);
     assert_eq!(
         grants.out,
-        "ID STATE TENANT FOR RULE MODELS ALLOWS UNTIL BY\n\
-         grt_ID active acme user ada big gpt 50 USD TIME cli/ann\n"
+        "ID STATE TENANT FOR RULE MODELS ALLOWS LEFT UNTIL BY\n\
+         grt_ID active acme user ada big gpt 50 USD - TIME cli/ann\n"
     );
     let json = weir(folder, &["approvals", "grants", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();

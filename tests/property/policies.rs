@@ -305,6 +305,8 @@ fn what_needs_approval_goes_on_by_a_grant_until_that_is_used_up() {
     world.change(|s| s.grants = Arc::new(s.grants.changed([grant(Allowance::Calls(2), hour)])));
     for _ in 0..2 {
         world.used("ada", "big", 900);
+        let granted = "big-spend:grant=g1";
+        assert_eq!(actions(&world), ["big-spend:require_approval", granted]);
     }
     let refused = world.chat("ada", "big").err().unwrap();
     assert_eq!(code(&refused.body), "approval_required");

@@ -1,10 +1,11 @@
 //! Requests looked at, and answered.
 
-use super::{Asked, COLUMNS, PAGE_ROWS_MAX, State, StoredRequest, TYPES};
+use super::{Asked, COLUMNS, DENIED_MAX, PAGE_ROWS_MAX, State, StoredRequest, TYPES};
 use crate::accounts::audit::{self, Deed};
 use crate::accounts::head::{self, Head};
 use crate::accounts::{Accounts, AccountsError, Actor, row};
 use crate::ledger::store::database::{Sql, Tx, Type, Value};
+use crate::policy::grants::DENIALS_OF_TENANT_MAX;
 use crate::units::UnixMillis;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountsError::Unknown`]; [`AccountsError::Over`] where it was granted;
+    /// [`AccountsError::FullOfDenials`];
     /// [`AccountsError::Database`].
     pub async fn deny(
         &self,
@@ -58,6 +60,10 @@ impl Accounts {
     ) -> Result<StoredRequest, AccountsError> {
         let (mut tx, mut head) = head::begin(&self.pool, by).await?;
         let before = to_answer(&mut tx, by, id).await?;
+        let was_denied = before.denied_until.is_some_and(|until| by.at < until);
+        if !was_denied {
+            room(&mut tx, &before.request.tenant, by.at).await?;
+        }
         let after = StoredRequest {
             state: State::Denied,
             denied_until: Some(until),
@@ -69,6 +75,27 @@ impl Accounts {
         tx.commit().await?;
         Ok(after)
     }
+}
+
+/// Whether there is room for one more denial that holds: those that sidecars don't know
+/// of would be asked for again.
+async fn room(tx: &mut Tx, tenant: &str, now: UnixMillis) -> Result<(), AccountsError> {
+    let held = |tx: &Tx| {
+        tx.sql(
+            "SELECT COUNT(*) FROM approval_requests WHERE state = 'denied' AND denied_until_ms > ",
+        )
+        .bind(row::at(Some(now)))
+    };
+    let tenant = Value::Text(tenant.to_owned());
+    let of_tenant = held(tx).and(" AND tenant = ").bind(tenant);
+    let all = held(tx);
+    for (sql, max) in [(of_tenant, DENIALS_OF_TENANT_MAX), (all, DENIED_MAX)] {
+        let count = usize::try_from(tx.number(sql).await?).unwrap_or_default();
+        if count >= max {
+            return Err(AccountsError::FullOfDenials);
+        }
+    }
+    Ok(())
 }
 
 /// A request that can be answered: one that waits, or was denied.

@@ -1,7 +1,9 @@
 //! What calls ask, kept; and what is over, forgotten.
 
 use super::{COLUMNS, KEPT_FOR, State, StoredRequest, TYPES, WAITING_MAX, WAITING_OF_TENANT_MAX};
+use crate::accounts::alerts::{self, Raised};
 use crate::accounts::{Accounts, AccountsError, head, row};
+use crate::alerts::Alert;
 use crate::ledger::store::database::{Tx, Type, Value};
 use crate::policy::grants::ApprovalRequest;
 use crate::units::UnixMillis;
@@ -39,33 +41,64 @@ impl Accounts {
     /// # Errors
     /// [`AccountsError::Database`].
     pub async fn ask(&self, requests: Vec<ApprovalRequest>) -> Result<(), AccountsError> {
+        self.ask_and_tell(requests, |_| Vec::new()).await.map(drop)
+    }
+
+    /// As [`Accounts::ask`]; with what begins to wait, an alert of it is kept for the
+    /// webhooks that want one of its tenant: one for each wait, whoever asks, and
+    /// however many do. How many were kept. Where a tenant has so much waiting that
+    /// the oldest make way, nobody is told of more.
+    ///
+    /// # Errors
+    /// [`AccountsError::Database`].
+    pub async fn ask_and_tell(
+        &self,
+        requests: Vec<ApprovalRequest>,
+        wanting: impl Fn(&str) -> Vec<Arc<str>>,
+    ) -> Result<usize, AccountsError> {
         if requests.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         // Asks and answers come one after the other.
         let (mut tx, _) = head::begin_late(&self.pool).await?;
         let ids: BTreeSet<&str> = requests.iter().map(|request| &*request.id).collect();
         let known = of_ids(&mut tx, ids).await?;
         let mut after: BTreeMap<Arc<str>, StoredRequest> = BTreeMap::new();
-        let mut grown: BTreeSet<Arc<str>> = BTreeSet::new();
+        // By tenant, the ids of those that begin to wait.
+        let mut grown: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
         for request in requests {
             let id = Arc::clone(&request.id);
             let before = after.get(&id).or(known.get(&id));
-            if before.is_none_or(|before| before.state != State::Waiting) {
-                grown.insert(Arc::clone(&request.tenant));
-            }
+            let waited = before.is_some_and(|before| before.state == State::Waiting);
             let stored = match before {
                 Some(before) => before.asked_again(request),
                 None => StoredRequest::new(request),
             };
+            if !waited && stored.state == State::Waiting {
+                let of = grown.entry(Arc::clone(&stored.request.tenant));
+                of.or_default().insert(Arc::clone(&id));
+            }
             after.insert(id, stored);
         }
         keep(&mut tx, after.values()).await?;
-        for tenant in grown {
-            make_way(&mut tx, Some(&tenant), WAITING_OF_TENANT_MAX).await?;
+        let mut told = 0;
+        for (tenant, ids) in grown {
+            let gone = make_way(&mut tx, Some(&tenant), WAITING_OF_TENANT_MAX).await?;
+            let webhooks = wanting(&tenant);
+            if gone > 0 || webhooks.is_empty() {
+                continue;
+            }
+            for stored in ids.iter().filter_map(|id| after.get(id)) {
+                let waits_since = stored.request.asked_at;
+                let raised = Raised {
+                    alert: Alert::approval(&stored.request, waits_since),
+                    webhooks: webhooks.clone(),
+                };
+                told += usize::from(alerts::keep(&mut tx, &raised).await?);
+            }
         }
         tx.commit().await?;
-        Ok(())
+        Ok(told)
     }
 
     /// Forgets what was asked and waits no more, and what was answered or is over
@@ -131,8 +164,8 @@ async fn keep<'r>(
     Ok(())
 }
 
-/// The oldest of those that wait make way for the newest.
-async fn make_way(tx: &mut Tx, tenant: Option<&str>, max: usize) -> Result<(), AccountsError> {
+/// The oldest of those that wait make way for the newest; how many did.
+async fn make_way(tx: &mut Tx, tenant: Option<&str>, max: usize) -> Result<u64, AccountsError> {
     let mut sql = tx.sql(
         "DELETE FROM approval_requests WHERE id IN \
          (SELECT id FROM approval_requests WHERE state = 'waiting'",
@@ -146,6 +179,5 @@ async fn make_way(tx: &mut Tx, tenant: Option<&str>, max: usize) -> Result<(), A
         " ORDER BY last_asked_at_ms DESC, id LIMIT {} OFFSET {max})",
         i64::MAX
     ));
-    tx.execute(sql).await?;
-    Ok(())
+    Ok(tx.execute(sql).await?)
 }

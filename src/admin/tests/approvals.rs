@@ -4,8 +4,8 @@ use super::roles::with_roles;
 use super::*;
 use crate::accounts::Accounts;
 use crate::limits::period::{Calendar, CalendarUnit, Period};
-use crate::limits::{Algorithm, Limit, Mode, Scope, Unit};
-use crate::policy::grants::{ApprovalRequest, Approver};
+use crate::limits::{Algorithm, Charge, Limit, Mode, Scope, Toll, Unit};
+use crate::policy::grants::{Allowance, ApprovalRequest, Approver, Grant};
 use crate::policy::{Plan, PlanLimit, Snapshot};
 use crate::units::UnixMillis;
 use serde_json::Value;
@@ -184,12 +184,53 @@ async fn a_grant_is_what_was_said() {
         (200, &Value::Null, &json!(3)),
         "{made}"
     );
+    what_is_left_is_told(&state, operator, &made).await;
     let (_, page) = get(&state, operator, "/v1/grants?limit=1").await;
     assert!(page["next"].is_string(), "{page}");
     let rest = format!("/v1/grants?after={}", page["next"].as_str().unwrap());
     let (_, page) = get(&state, operator, &rest).await;
     assert_eq!(page["grants"].as_array().map(Vec::len), Some(1), "{page}");
     assert_eq!(page["next"], Value::Null);
+}
+
+/// One of three calls is used, past the API.
+async fn what_is_left_is_told(state: &AdminState, token: &str, made: &Value) {
+    let id = made["id"].as_str().unwrap();
+    let at = |name: &str| UnixMillis(made[name].as_u64().unwrap());
+    let grant = Grant {
+        id: id.into(),
+        tenant: "acme".into(),
+        project: None,
+        environment: None,
+        user: Some("bob".into()),
+        key_id: None,
+        rule: None,
+        models: Vec::new(),
+        allowance: Allowance::Calls(3),
+        from: at("from_ms"),
+        until: at("until_ms"),
+        granted_by: "operator".into(),
+    };
+    let (limit, counter) = grant.limit().unwrap();
+    let toll = Toll {
+        slot: "acme".into(),
+        charges: vec![Charge::new(Arc::new(limit), counter, 1)],
+    };
+    let driver = state.limits.driver().unwrap();
+    let charged = driver.counters().charge(&toll, driver.clock().now());
+    charged.await.unwrap();
+    let (_, shown) = get(state, token, &format!("/v1/grants/{id}")).await;
+    let left = (shown["used"].as_u64(), shown["left"].as_u64());
+    assert_eq!(left, (Some(1), Some(2)), "{shown}");
+    let (_, page) = get(state, token, "/v1/grants").await;
+    for one in page["grants"].as_array().unwrap() {
+        let left = match one["id"] == id {
+            true => Some(2),
+            // Whole, or without bounds.
+            false => one["calls"].as_u64().or(one["cost_nanos"].as_u64()),
+        };
+        assert_eq!(one["left"].as_u64(), left, "{one}");
+    }
 }
 
 /// A plan with budgets, in the place of what the configuration has.

@@ -4,7 +4,6 @@
 //! remembered, and what waits to be kept, has a bound. What finds no room is counted,
 //! and told when it comes again.
 
-use crate::alerts::alert::approval_ends_at;
 use crate::alerts::rate::Rate;
 use crate::alerts::told::{Series, Told};
 use crate::alerts::{Alert, Kind};
@@ -12,6 +11,7 @@ use crate::config::AlertsConfig;
 use crate::driver::{Driver, Listener};
 use crate::exchange::Notice;
 use crate::policy::budget::Passed;
+use crate::policy::grants::ApprovalRequest;
 use crate::telemetry::metrics::{AlertOutcome, Metrics};
 use crate::units::{Millis, UnixMillis};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -20,14 +20,19 @@ use tokio::sync::mpsc;
 /// Alerts that wait to be kept, as a database may be away.
 const QUEUE_MAX: usize = 1_024;
 
+const DAY: Millis = Millis::from_mins(24 * 60);
+
 /// For how long a budget without an end is known to have been told.
-const ENDLESS: Millis = Millis::from_mins(24 * 60);
+const ENDLESS: Millis = DAY;
 
 /// Who hears.
 pub(super) struct Ears {
     config: Arc<AlertsConfig>,
     told: Mutex<Told>,
     rate: Option<Mutex<Rate>>,
+    /// There is no database that knows what waits for approval since when, and tells
+    /// of it.
+    tells_approvals: bool,
     queue: mpsc::Sender<Alert>,
     /// Whose clock it is; it holds these ears itself.
     driver: Weak<Driver>,
@@ -54,11 +59,29 @@ impl Ears {
             config: Arc::clone(config),
             told: Mutex::default(),
             rate,
+            tells_approvals: false,
             queue,
             driver: Arc::downgrade(driver),
             metrics: Arc::clone(metrics),
         };
         (ears, waiting)
+    }
+
+    /// From now on these tell what waits for approval: without a database nobody else
+    /// does.
+    pub fn tell_approvals(&mut self) {
+        self.tells_approvals = true;
+    }
+
+    fn approval(&self, request: &ApprovalRequest, now: UnixMillis) {
+        let series = Series::Approval(Arc::clone(&request.id));
+        // Nobody knows whether it was answered meanwhile.
+        let day = UnixMillis(request.asked_at.0 - request.asked_at.0 % DAY.0);
+        if self.is_new(&series, 0, day + DAY, now)
+            && self.is_wanted(Kind::Approval, &request.tenant)
+        {
+            self.raise(Alert::approval(request, day), Some(&series));
+        }
     }
 
     fn now(&self) -> Option<UnixMillis> {
@@ -117,15 +140,8 @@ impl Listener for Ears {
                 passed,
                 refused,
             } => self.budget(tenant, passed, *refused, now),
-            Notice::Approval(request) => {
-                let series = Series::Approval(Arc::clone(&request.id));
-                let until = approval_ends_at(request.asked_at);
-                if self.is_new(&series, 0, until, now)
-                    && self.is_wanted(Kind::Approval, &request.tenant)
-                {
-                    self.raise(Alert::approval(request), Some(&series));
-                }
-            }
+            Notice::Approval(request) if self.tells_approvals => self.approval(request, now),
+            Notice::Approval(_) => {}
         }
     }
 

@@ -7,9 +7,12 @@
 use super::in_time;
 use crate::accounts::approvals::asker::Waiting;
 use crate::accounts::{Accounts, AccountsError};
+use crate::alerts::Kind;
+use crate::config::AlertsConfig;
 use crate::driver::Driver;
 use crate::ledger::store::StoreError;
 use crate::policy::grants::ApprovalRequest;
+use crate::telemetry::metrics::{AlertOutcome, Metrics};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,8 @@ pub(super) struct Writing {
     /// There once the database was reached.
     pub accounts: Arc<OnceLock<Accounts>>,
     pub driver: Arc<Driver>,
+    pub alerts: Arc<AlertsConfig>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Writing {
@@ -87,7 +92,12 @@ impl Writing {
     async fn try_write(&self, some: Vec<ApprovalRequest>) -> Result<(), AccountsError> {
         let away = || AccountsError::Database(StoreError::Away("it wasn't reached yet".to_owned()));
         let accounts = self.accounts.get().ok_or_else(away)?;
-        in_time(WRITE_TIMEOUT, accounts.ask(some)).await
+        // In one go, so that what waits is told of though this process dies next.
+        let wanting = |tenant: &str| self.alerts.wanting(Kind::Approval, Some(tenant));
+        let asked = accounts.ask_and_tell(some, wanting);
+        let told = in_time(WRITE_TIMEOUT, asked).await?;
+        (0..told).for_each(|_| self.metrics.alert(AlertOutcome::Raised));
+        Ok(())
     }
 
     async fn forget(&self) {

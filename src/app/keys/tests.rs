@@ -64,6 +64,7 @@ impl Sidecar {
             folder: folder.to_owned(),
             withdrawals: Arc::clone(&withdrawals),
             stale_max: Millis::from_secs(3_600),
+            alerts: Arc::default(),
             metrics: Arc::clone(&metrics),
             readiness: Arc::default(),
         };

@@ -87,12 +87,12 @@ fn who(row: &Value) -> String {
 pub fn grants(args: &LastingArgs) -> anyhow::Result<()> {
     let rows = lasting::rows::<StoredGrant>(args, "/v1/grants", "grants")?;
     let head = [
-        "ID", "STATE", "TENANT", "FOR", "RULE", "MODELS", "ALLOWS", "UNTIL", "BY",
+        "ID", "STATE", "TENANT", "FOR", "RULE", "MODELS", "ALLOWS", "LEFT", "UNTIL", "BY",
     ];
     print(args.at.format, &rows, head, grant, "no grants")
 }
 
-fn grant(row: &Value) -> [String; 9] {
+fn grant(row: &Value) -> [String; 10] {
     let models = row["models"].as_array().into_iter().flatten();
     let models: Vec<&str> = models.filter_map(Value::as_str).collect();
     [
@@ -106,6 +106,7 @@ fn grant(row: &Value) -> [String; 9] {
             false => models.join(","),
         },
         allows(row),
+        left(row),
         at(row, "until_ms"),
         word(row, "granted_by"),
     ]
@@ -119,6 +120,16 @@ pub fn whom(row: &Value) -> String {
     match parts.is_empty() {
         true => "anyone".to_owned(),
         false => parts.join(", "),
+    }
+}
+
+/// What is left of a grant, where a running weir has told: a database doesn't know.
+fn left(row: &Value) -> String {
+    match (row["left"].as_u64(), row["calls"].as_u64()) {
+        (None, _) => "-".to_owned(),
+        (Some(1), Some(_)) => "1 call".to_owned(),
+        (Some(left), Some(_)) => format!("{left} calls"),
+        (Some(left), None) => usd(left),
     }
 }
 

@@ -1,14 +1,20 @@
-//! A call of the ledger: what became of it, and what the configuration that is here
-//! says of each rule and limit that had to do with it.
+//! A call of the ledger: what became of it, what the configuration that is here says of
+//! each rule and limit that had to do with it, and how it would judge the call as limits
+//! stood then.
 
 use super::Form;
+use crate::app;
 use crate::cli::source::{self, ByItself, Use};
 use crate::cli::usage::call;
 use crate::cli::usage::format::table::{columns, printable};
 use crate::config::{Config, Process};
+use crate::driver::explain_past;
 use crate::exchange::UsageEvent;
+use crate::exchange::explain::Explanation;
 use crate::identity::Principal;
 use crate::ledger::reports::money::{exact, grouped};
+use crate::ledger::store::Store;
+use crate::limits::HoldId;
 use crate::policy::rule::Rule;
 use crate::policy::{Plan, PlanLimit, Snapshot};
 use anyhow::bail;
@@ -16,6 +22,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Before how a call of then is judged now.
+const JUDGED: &str = "\nhow the configuration judges it, as limits stood when it began: used is what \
+                      the ledger has of calls that had ended by then; of those that slide or drip, \
+                      of calls in flight, headers and metadata nothing is known any more\n\n";
 
 pub(super) fn explained(
     config: Option<&Path>,
@@ -36,21 +47,44 @@ pub(super) fn explained(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let shown = runtime.block_on(async {
+    let config = config.as_ref().map(|(_, config)| config);
+    let read = runtime.block_on(async {
         let store = found.open_to_read().await?;
-        let shown = store.show(id).await;
+        let read = read(&store, id, config).await;
         store.close().await;
-        anyhow::Ok(shown?)
+        read
     })?;
-    let Some(shown) = shown else {
+    let Some((event, judged)) = read else {
         bail!("{}", call::no_call(id));
     };
-    let event = &shown.row.event;
-    let told = told(event, config.as_ref().map(|(_, config)| config));
+    let mut told = told(&event, config);
+    if let Some(judged) = judged {
+        told["judged"] = serde_json::to_value(judged)?;
+    }
     match format {
         Form::Json => Ok(format!("{told:#}\n")),
         Form::Text => Ok(text(&told)),
     }
+}
+
+/// A call, and how the configuration judges it, if there is one and the row tells enough.
+async fn read(
+    store: &Store,
+    id: HoldId,
+    config: Option<&Config>,
+) -> anyhow::Result<Option<(UsageEvent, Option<Explanation>)>> {
+    let Some(shown) = store.show(id).await? else {
+        return Ok(None);
+    };
+    let event = shown.row.event;
+    let judged = match config {
+        Some(config) => {
+            let snapshot = Arc::new(config.snapshot.clone());
+            explain_past(store, &snapshot, app::settings(config), &event).await?
+        }
+        None => None,
+    };
+    Ok(Some((event, judged)))
 }
 
 /// What is told of a call.
@@ -209,6 +243,10 @@ fn text(told: &Value) -> String {
     if !now.is_empty() {
         text += "\nwhat the configuration says now\n";
         text += &columns(&now, 2);
+    }
+    if told["judged"].is_object() {
+        text += JUDGED;
+        text += &super::text::of(&told["judged"]);
     }
     text
 }

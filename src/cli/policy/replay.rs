@@ -3,7 +3,9 @@
 //!
 //! Calls are made anew in the order of their time, on counters in memory whose time
 //! is theirs. Each holds what the draft would hold, until it ended; what it used is
-//! charged then, at the price of the model that the draft would have sent it to.
+//! charged then, at the price of the model that the draft would have sent it to. Those
+//! that were refused then are judged in between, and take nothing. Grants count as they
+//! held at the time of each call.
 //!
 //! | module | for |
 //! |---|---|
@@ -17,6 +19,10 @@
 mod course;
 mod tally;
 
+use crate::accounts::Accounts;
+use crate::accounts::approvals::PAGE_ROWS_MAX;
+use crate::accounts::grants::StoredGrant;
+use crate::accounts::lasting::LastingAsked;
 use crate::app;
 use crate::cli::explain::Form;
 use crate::cli::progress::Progress;
@@ -25,14 +31,19 @@ use crate::cli::usage::output;
 use crate::config::Process;
 use crate::driver::clock::Clock;
 use crate::ledger::reports::ask::Asked;
+use crate::ledger::row::Row;
 use crate::ledger::store::columns::at;
 use crate::ledger::store::query::Query;
-use crate::ledger::store::{Of, Store};
+use crate::ledger::store::{Of, Scan, Store};
+use crate::limits::HoldId;
+use crate::policy::grants::Grant;
 use crate::units::UnixMillis;
 use course::Course;
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tally::Report;
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +108,11 @@ fn replayed(args: &ReplayArgs, now: UnixMillis) -> anyhow::Result<String> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        if let Some(accounts) = found.accounts_to_read().await? {
+            let read = grants(&accounts, now).await;
+            accounts.close().await;
+            course.grant(read?);
+        }
         let store = found.open_to_read().await?;
         let walked = walk(&store, &query, &mut course).await;
         store.close().await;
@@ -109,19 +125,81 @@ fn replayed(args: &ReplayArgs, now: UnixMillis) -> anyhow::Result<String> {
     })
 }
 
+/// All grants that there are, each for as long as it held.
+async fn grants(accounts: &Accounts, now: UnixMillis) -> anyhow::Result<Vec<Grant>> {
+    let mut asked = LastingAsked {
+        after: None,
+        tenant: None,
+        all: true,
+        now,
+        limit: PAGE_ROWS_MAX,
+    };
+    let mut all = Vec::new();
+    loop {
+        let page = accounts.lasting::<StoredGrant>(&asked).await?;
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
+        asked.after = Some(Arc::clone(&last.grant.id));
+        all.extend(page.into_iter().map(|stored| {
+            Grant {
+                until: stored
+                    .revoked_at
+                    .map_or(stored.grant.until, |at| at.min(stored.grant.until)),
+                ..stored.grant
+            }
+        }));
+    }
+}
+
+/// Rows of one kind, the next of them at hand.
+struct Rows {
+    scan: Scan,
+    page: VecDeque<Row>,
+}
+
+impl Rows {
+    /// The id of the next; `None`: there are no more.
+    async fn next_id(&mut self) -> anyhow::Result<Option<HoldId>> {
+        if self.page.is_empty() {
+            self.page = self.scan.next_rows().await?.into();
+        }
+        Ok(self.page.front().map(|row| row.event.id))
+    }
+}
+
 async fn walk(store: &Store, query: &Query, course: &mut Course) -> anyhow::Result<()> {
     let span = (query.since, query.until);
     let progress = Progress::along(span);
-    let mut scan = store.scan(Of::Calls, span, query.only.clone());
+    let rows = |of| Rows {
+        scan: store.scan(of, span, query.only.clone()),
+        page: VecDeque::new(),
+    };
+    let (mut calls, mut refusals) = (rows(Of::Calls), rows(Of::Refusals));
     loop {
-        let rows = scan.next_rows().await?;
-        let Some(last) = rows.last() else {
-            return Ok(());
+        // In the order of their time, which ids begin with.
+        let call = calls.next_id().await?;
+        let refusal = refusals.next_id().await?;
+        let of_refusals = match (call, refusal) {
+            (None, None) => return Ok(()),
+            (Some(call), Some(refusal)) => refusal < call,
+            (call, _) => call.is_none(),
         };
-        for row in &rows {
-            course.call(&row.event)?;
+        let rows = if of_refusals {
+            &mut refusals
+        } else {
+            &mut calls
+        };
+        let Some(row) = rows.page.pop_front() else {
+            continue;
+        };
+        match of_refusals {
+            true => course.refused(&row.event)?,
+            false => course.call(&row.event)?,
         }
-        progress.at(at(&last.event), course.calls(), "calls");
+        if rows.page.is_empty() {
+            progress.at(at(&row.event), course.calls(), "calls");
+        }
     }
 }
 

@@ -11,15 +11,13 @@ use crate::config::reader::Located;
 use crate::limits::throttled::THROTTLED;
 use crate::limits::{CHARGES_MAX, Dimension, Limit};
 use crate::policy::charged::Charged;
+use crate::policy::grants::GRANT_PREFIX;
 use crate::policy::{ByName, Model, Plan, PlanLimit};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What the names of limits begin with that are a key's own.
 const OWN_PREFIX: &str = "own:";
-
-/// What the names of limits begin with that grants are counted by.
-const GRANT_PREFIX: &str = "grant:";
 
 /// The most limits of a key's own: each is looked at in each of its calls.
 const OWN_LIMITS_MAX: usize = 8;

@@ -1,6 +1,5 @@
 //! Giving counters what the ledger says, each once.
 
-use super::lost::Lost;
 use super::{NEARLY_OVER, RebuildError, Rebuilt, RebuiltLimit};
 use crate::counters::Epoch;
 use crate::driver::Driver;
@@ -8,8 +7,8 @@ use crate::driver::carried::one_charge;
 use crate::driver::losses::Due;
 use crate::ledger::faults::die;
 use crate::ledger::row::ChainId;
-use crate::limits::{Actual, Decision, HoldId, Limit};
-use crate::units::Millis;
+use crate::limits::{Actual, Decision, HoldId, Limit, Unit};
+use crate::units::{Millis, UnixMillis};
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -27,11 +26,15 @@ pub(super) struct Given {
     pub counter: String,
     pub limit: Arc<Limit>,
     pub amount: u64,
+    /// When the window ends that it is of.
+    pub until: UnixMillis,
 }
 
 /// One limit, and what its counters are given.
 pub(super) struct Sums {
-    pub lost: Lost,
+    pub limit: Arc<str>,
+    pub plan: Option<Arc<str>>,
+    pub unit: Unit,
     pub given: Vec<Given>,
 }
 
@@ -40,24 +43,23 @@ pub(super) async fn all(
     driver: &Driver,
     lanes: &[Due],
     name: ChainId,
-    Sums { lost, given }: Sums,
+    sums: Sums,
     rebuilt: &mut Rebuilt,
 ) -> Result<(), RebuildError> {
     let mut of = RebuiltLimit {
-        limit: Arc::clone(&lost.limit.limit.name),
-        plan: lost.plan.clone(),
-        unit: lost.limit.limit.unit,
+        limit: sums.limit,
+        plan: sums.plan,
+        unit: sums.unit,
         counters: 0,
         amount: 0,
     };
-    let until = lost.until;
-    let mut told = stream::iter(given)
+    let mut told = stream::iter(sums.given)
         .map(|given| async move {
             let lane = driver.counters.lane(&given.slot);
             let Some(due) = lanes.iter().find(|due| due.lane == lane) else {
                 return Ok(Fate::Left);
             };
-            if until.since(driver.clock.now()) < NEARLY_OVER {
+            if given.until.since(driver.clock.now()) < NEARLY_OVER {
                 return Ok(Fate::Left);
             }
             one(driver, due.epoch, name, &given).await

@@ -6,6 +6,9 @@
 //! configuration doesn't know any more, is left out.
 
 mod sources;
+mod used;
+
+pub(in crate::driver) use used::used_at;
 
 use super::NEARLY_OVER;
 use crate::counters::Epoch;
@@ -15,7 +18,6 @@ use crate::ledger::store::query::{Condition, Query};
 use crate::ledger::store::report::UsageRow;
 use crate::limits::reservation::counter_id;
 use crate::limits::{Algorithm, Dimension, SHARED_SLOT, Unit};
-use crate::policy::grants::GrantChange;
 use crate::policy::{Model, PlanLimit, Snapshot};
 use crate::protocol::Endpoint;
 use crate::units::UnixMillis;
@@ -62,7 +64,7 @@ pub struct LeftOut {
 pub(super) type Counters = HashMap<(Arc<str>, String), u64>;
 
 /// Who is on which plan now, and which models there are.
-pub(super) struct Tenants<'s> {
+pub(in crate::driver) struct Tenants<'s> {
     plans: HashMap<&'s str, &'s str>,
     snapshot: &'s Snapshot,
 }
@@ -80,7 +82,7 @@ impl<'s> Tenants<'s> {
         on.chunks(TENANTS_TOGETHER_MAX).map(<[_]>::to_vec).collect()
     }
 
-    pub(super) fn of(snapshot: &'s Snapshot) -> Self {
+    pub(in crate::driver) fn of(snapshot: &'s Snapshot) -> Self {
         let all = snapshot.tenants.iter();
         Self {
             plans: all.map(|(name, tenant)| (&**name, &*tenant.plan)).collect(),
@@ -140,14 +142,6 @@ pub(super) fn lost(
             until,
         });
     }
-    let is_grant = |change| matches!(change, GrantChange::Granted(_));
-    if snapshot.grants.iter().any(is_grant) {
-        left_out.push(LeftOut {
-            limit: "grants".into(),
-            plan: None,
-            why: "what was used of grants isn't rebuilt: they begin anew".to_owned(),
-        });
-    }
     (asked, left_out)
 }
 
@@ -169,6 +163,17 @@ fn window(
     limit: &PlanLimit,
     now: UnixMillis,
 ) -> Result<Option<(UnixMillis, UnixMillis)>, &'static str> {
+    match span(limit, now)? {
+        Some((_, until)) if until.since(now) < NEARLY_OVER => Err("its window is nearly over"),
+        span => Ok(span),
+    }
+}
+
+/// When the window began and ends in which a time lies; else as [`window`].
+fn span(
+    limit: &PlanLimit,
+    now: UnixMillis,
+) -> Result<Option<(UnixMillis, UnixMillis)>, &'static str> {
     if limit.when.condition.is_some() {
         return Err("what its condition asks of calls isn't in the ledger");
     }
@@ -177,11 +182,7 @@ fn window(
             let since = period
                 .start(now)
                 .ok_or("its windows begin with their first hit, and when that was is lost")?;
-            let until = period.end(now);
-            match until.since(now) < NEARLY_OVER {
-                true => Err("its window is nearly over"),
-                false => Ok(Some((since, until))),
-            }
+            Ok(Some((since, period.end(now))))
         }
         Algorithm::SlidingWindow { .. } => Err("a sliding window begins anew"),
         Algorithm::TokenBucket { .. } | Algorithm::LeakyBucket { .. } => {
@@ -349,7 +350,7 @@ impl Lost {
 }
 
 /// What a limit on this unit was charged.
-fn amount(unit: Unit, sums: &Sums) -> u64 {
+pub(super) fn amount(unit: Unit, sums: &Sums) -> u64 {
     let sum = match unit {
         Unit::Requests => sums.get(Measure::Calls),
         Unit::InputTokens => sums.get(Measure::InputTokens),

@@ -2,7 +2,7 @@
 
 use super::give::{self, Given, Sums};
 use super::lost::{Counters, Lost, Tenants, lost};
-use super::{LedgerSource, RebuildError, Rebuilt};
+use super::{LedgerSource, RebuildError, Rebuilt, granted};
 use crate::counters::Epoch;
 use crate::driver::Driver;
 use crate::driver::losses::Due;
@@ -46,7 +46,8 @@ async fn of_moment(
     let (asked, mut left_out) = lost(&snapshot, epoch.since, driver.clock.now());
     rebuilt.left_out.append(&mut left_out);
     // Most that begin have nothing to ask.
-    if asked.is_empty() {
+    let grants = granted::lost(&snapshot, epoch.since, driver.clock.now());
+    if asked.is_empty() && grants.is_empty() {
         return Ok(());
     }
     let source = driver.ledger.get().ok_or(RebuildError::NoLedger)?;
@@ -57,7 +58,12 @@ async fn of_moment(
     rebuilt.may_lack |= !source.spool.delivered(sink, RELAYED_MAX).await;
     let store = Store::open(&source.store).await?;
     let tenants = Tenants::of(&snapshot);
-    let summed = sum(&store, source, asked, (*epoch, &tenants), rebuilt).await;
+    let summed = async {
+        let (name, mut sums) = sum(&store, source, asked, (*epoch, &tenants), rebuilt).await?;
+        sums.extend(granted::sums(&store, &grants, *epoch, rebuilt).await?);
+        Ok::<_, RebuildError>((name, sums))
+    };
+    let summed = summed.await;
     store.close().await;
     let (name, sums) = summed?;
     for sums in sums {
@@ -113,9 +119,14 @@ async fn sum(
             counter,
             limit: Arc::clone(&limit),
             amount: amount.min(AMOUNT_MAX),
+            until: lost.until,
         });
-        let given = given.collect();
-        sums.push(Sums { lost, given });
+        sums.push(Sums {
+            given: given.collect(),
+            limit: Arc::clone(&limit.name),
+            unit: limit.unit,
+            plan: lost.plan,
+        });
     }
     Ok((name, sums))
 }

@@ -5,12 +5,12 @@ use super::explanation::{
     CallerTold, EstimateTold, Explanation, GuardrailTold, LimitTold, ModelTold, RuleTold, WayTold,
 };
 use super::{Inquiry, outcome};
-use crate::exchange::approval::GRANT;
 use crate::exchange::guardrails::{self, Bound};
 use crate::exchange::planning::Planned;
 use crate::exchange::weigh::{Ask, Scale, Stood};
 use crate::limits::{Algorithm, Charge, Limit, Mode, Retry, Standing};
 use crate::policy::facts::{self, Facts, Named};
+use crate::policy::grants::GRANT_PREFIX as GRANT;
 use crate::policy::rule::{Action, Held, Rule, Rules};
 use crate::policy::{Model, Plan, PlanLimit, Terms};
 use crate::units::UnixMillis;

@@ -23,6 +23,7 @@ on_each_ledger!(
     the_largest_come_first,
     a_scan_gives_what_its_conditions_say,
     windows_are_summed_for_counters,
+    what_grants_let_through_is_summed_by_grant_and_tenant,
 );
 
 const MARCH: u64 = 1_772_323_200_000;
@@ -548,4 +549,54 @@ async fn windows_are_summed_for_counters(ledger: Ledger) {
         let row = sums.iter().find(|row| row.names == names).unwrap();
         assert_eq!(row.sums.total_tokens(), tokens);
     }
+}
+
+async fn what_grants_let_through_is_summed_by_grant_and_tenant(ledger: Ledger) {
+    let mut dice = Dice(11);
+    let mut chain = Chain::new(&mut dice);
+    let mut rows = Vec::new();
+    let mut expected: BTreeMap<(String, String), (i128, i128)> = BTreeMap::new();
+    let (since, until) = (UnixMillis(MARCH), UnixMillis(MARCH + HOUR));
+    let ended_before = UnixMillis(MARCH + 50 * 60_000);
+    for n in 0..400 {
+        let mut event = call(&mut dice, MARCH - 10 * 60_000 + n * 12_000);
+        let grant = format!("grt_{}", dice.roll(3));
+        let tenant = *dice.pick(&["acme", "globex", "initech"]);
+        event.tenant = Some(tenant.into());
+        event.outcome = *dice.pick(&[Outcome::Exact, Outcome::Estimated, Outcome::Void]);
+        event.actions = match dice.roll(4) {
+            0 => vec![],
+            1 => vec!["big:require_approval".into(), "a:grant".into()],
+            2 => vec![format!("big:grant={grant}").into()],
+            _ => vec![
+                "big:require_approval".into(),
+                format!("big%:grant={grant}").into(),
+                "shadow:\"x:block".into(),
+            ],
+        };
+        let counts = event.actions.iter().any(|one| one.ends_with(&*grant))
+            && tenant != "initech"
+            && event.outcome != Outcome::Void
+            && (since..until).contains(&at(&event))
+            && event.ended_at_ms < ended_before;
+        if counts {
+            let of = expected.entry((tenant.to_owned(), grant)).or_default();
+            *of = (of.0 + 1, of.1 + i128::from(event.cost_nanos.unwrap_or(0)));
+        }
+        rows.push(chain.link(event));
+    }
+    ledger.deliver(&rows).await;
+    let tenants = ["acme", "globex"];
+    let summed = ledger
+        .store
+        .sums_of_granted(&tenants, (since, until), ended_before);
+    let (sums, kept_from) = summed.await.unwrap();
+    assert_eq!(kept_from, UnixMillis(0));
+    let sums = sums.into_iter().map(|(grant, sums)| {
+        let of = (sums.get(Measure::Calls), sums.get(Measure::CostNanos));
+        (grant, of)
+    });
+    let sums: BTreeMap<_, _> = sums.collect();
+    assert!(expected.len() == 6 && expected.values().all(|of| of.0 > 5 && of.1 > 0));
+    assert_eq!(sums, expected);
 }

@@ -10,6 +10,7 @@ use crate::exchange::{Effect, Exchange, Learned, OpenCall, Role, Settings, Step,
 use crate::limits::counter::HOLD_TTL_MAX;
 use crate::limits::{Actual, Decision, HoldId, Refusal, Reservation, SHARED_SLOT};
 use crate::policy::facts::{is_in_rows, spelt};
+use crate::policy::grants::{Grant, GrantChange};
 use crate::policy::rule::Rule;
 use crate::policy::{Plan, Snapshot};
 use crate::tokens::Counting;
@@ -77,22 +78,58 @@ impl Course {
         self.calls
     }
 
-    /// The next call, by its id's time.
+    /// These count beside what the draft says, each at its time.
+    pub fn grant(&mut self, grants: Vec<Grant>) {
+        let granted = grants.into_iter().map(GrantChange::Granted);
+        let grants = Arc::new(self.snapshot.grants.changed(granted));
+        self.snapshot = Arc::new(Snapshot {
+            grants,
+            ..Snapshot::clone(&self.snapshot)
+        });
+    }
+
+    /// The next call, by its id's time, that was refused then. What it would have used
+    /// nobody knows: it takes nothing.
     ///
     /// # Errors
     /// The draft can't be counted.
-    pub fn call(&mut self, event: &UsageEvent) -> anyhow::Result<()> {
-        self.calls += 1;
+    pub fn refused(&mut self, event: &UsageEvent) -> anyhow::Result<()> {
+        let mut exchange = self.exchange(event);
+        let step = exchange.recall(event, self.now);
+        let fate = match step {
+            Some(step) => self.carry(&mut exchange, step)?,
+            // Of one that was never read nothing can be told.
+            None => return Ok(()),
+        };
+        if let Some(call) = exchange.open_call() {
+            self.settle(&call.tenant, call.id, call.shared, Actual::VOID, self.now);
+        }
+        let tally = self.of(event);
+        tally.refused_then += 1;
+        tally.would_pass += u64::from(!fate.refused);
+        Ok(())
+    }
+
+    fn exchange(&mut self, event: &UsageEvent) -> Exchange {
         self.now = self.now.max(event.started_at_ms);
         self.end_until(self.now);
-        let mut exchange = Exchange::new(
+        Exchange::new(
             Role::Full,
             self.settings,
             Arc::clone(&self.snapshot),
             Learned::default(),
             event.id,
             Counting::unbounded(),
-        );
+        )
+    }
+
+    /// The next call, by its id's time.
+    ///
+    /// # Errors
+    /// The draft can't be counted.
+    pub fn call(&mut self, event: &UsageEvent) -> anyhow::Result<()> {
+        self.calls += 1;
+        let mut exchange = self.exchange(event);
         let Some(step) = exchange.recall(event, self.now) else {
             self.tally(event).unread += 1;
             return Ok(());
@@ -133,12 +170,17 @@ impl Course {
     }
 
     fn tally(&mut self, event: &UsageEvent) -> &mut Tally {
+        let tally = self.of(event);
+        tally.calls += 1;
+        tally
+    }
+
+    /// That of its tenant.
+    fn of(&mut self, event: &UsageEvent) -> &mut Tally {
         let tenant = event.tenant.clone().unwrap_or_else(|| "".into());
         let is_full = self.tenants.len() >= TENANTS_MAX && !self.tenants.contains_key(&tenant);
         let name = if is_full { OTHERS.into() } else { tenant };
-        let tally = self.tenants.entry(name).or_default();
-        tally.calls += 1;
-        tally
+        self.tenants.entry(name).or_default()
     }
 
     /// Carries out what an exchange asks for, as a sidecar does.

@@ -33,6 +33,10 @@ pub(super) struct Tally {
     pub downgraded: u64,
     pub clamped: u64,
     pub delayed: u64,
+    /// Calls that were refused then, beside the others; and those of them that the draft
+    /// would let through.
+    pub refused_then: u64,
+    pub would_pass: u64,
     /// Let through, at a model without a price.
     pub unpriced: u64,
     pub cost_then_nanos: u128,
@@ -51,8 +55,9 @@ pub(super) struct Report {
 /// What holds for every replay.
 const FOOTER: &str = "Not told by the ledger, so without a value here: headers, metadata and \
                       tools, numbers of messages, images and answers. Calls that were refused \
-                      then, and grants, are left out; waiting takes no time; the most that a call \
-                      could produce is what was held for it.\n";
+                      then are judged as if they had no input and asked for all that their model \
+                      can answer, and take nothing; grants count as they held; waiting takes no \
+                      time; the most that a call could produce is what was held for it.\n";
 
 impl Tally {
     pub fn add(&mut self, fate: &Fate) {
@@ -83,6 +88,7 @@ impl Tally {
             "calls": self.calls, "unread": self.unread, "refused": self.refused,
             "refused_by": by, "needs_approval": self.needs_approval,
             "downgraded": self.downgraded, "clamped": self.clamped, "delayed": self.delayed,
+            "refused_then": self.refused_then, "would_pass": self.would_pass,
             "unpriced": self.unpriced, "cost_then_nanos": number(self.cost_then_nanos),
             "cost_draft_nanos": number(self.cost_draft_nanos), "saved_nanos": saved,
         })
@@ -117,6 +123,8 @@ impl Tally {
         self.downgraded += other.downgraded;
         self.clamped += other.clamped;
         self.delayed += other.delayed;
+        self.refused_then += other.refused_then;
+        self.would_pass += other.would_pass;
         self.unpriced += other.unpriced;
         self.cost_then_nanos += other.cost_then_nanos;
         self.cost_draft_nanos += other.cost_draft_nanos;
@@ -139,6 +147,24 @@ impl Report {
             "calls": self.calls, "tenants": tenants, "all": self.all().json(),
             "rules_without_values": self.blind, "note": FOOTER.trim_end(),
         })
+    }
+
+    /// Of those that were refused then, by tenant.
+    fn refused_then(&self) -> String {
+        let then = self.tenants.iter();
+        let then = then.filter(|(_, tally)| tally.refused_then > 0);
+        let then = then.map(|(tenant, tally)| {
+            let counts = [tally.refused_then, tally.would_pass];
+            let counts = counts.map(|count| grouped(count.into()));
+            [vec![printable(tenant)], counts.to_vec()].concat()
+        });
+        let then: Vec<Vec<String>> = then.collect();
+        if then.is_empty() {
+            return String::new();
+        }
+        let head = ["TENANT", "REFUSED THEN", "WOULD PASS"];
+        let head = head.map(str::to_owned).to_vec();
+        format!("\n{}", columns(&[vec![head], then].concat(), 1))
     }
 
     pub fn text(&self) -> String {
@@ -173,6 +199,7 @@ impl Report {
             text.push('\n');
             text += &columns(&[vec![head], by].concat(), 2);
         }
+        text += &self.refused_then();
         text.push('\n');
         if all.unread > 0 {
             text += &format!(

@@ -157,6 +157,7 @@ fn a_draft_is_told_by_tenant_to_the_nano_dollar() {
         json!({
             "calls": 10, "unread": 1, "refused": 1, "refused_by": { "rpm": 1 },
             "needs_approval": 1, "downgraded": 1, "clamped": 1, "delayed": 1, "unpriced": 0,
+            "refused_then": 0, "would_pass": 0,
             "cost_then_nanos": 131_000_000, "cost_draft_nanos": 80_400_000,
             "saved_nanos": 50_600_000,
         })
@@ -253,4 +254,103 @@ fn what_is_wrong_is_said() {
         format!("{error:#}").contains("there is no ledger"),
         "{error:#}"
     );
+}
+
+#[test]
+fn what_was_refused_then_is_judged_too_and_grants_count_at_their_time() {
+    // What a refused call asked for isn't known: it is taken to be all there is.
+    let when = "request.output_max > 4000";
+    let draft = DRAFT.replace(when, &format!("{when} && principal.user == \"dan\""));
+    let site = Site::new(&[("draft.yaml", &draft)]);
+    let refused = |more: Value| {
+        let mut event = json!({
+            "outcome": "refused", "refusal": "requests", "refused_by": "old", "status": 429,
+            "known": null, "input_tokens": null, "output_tokens": null, "reserved_tokens": null,
+            "cost_nanos": null, "price_version": null,
+        });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            event[name] = value.clone();
+        }
+        event
+    };
+    let long = || json!({ "reserved_tokens": 5_500 });
+    let events = vec![
+        call(1, 0, "ada", "small", json!({})),
+        // The second of this minute passes, and so does the third, as it took nothing.
+        call(2, 1_000, "ada", "small", refused(json!({}))),
+        call(3, 2_000, "ada", "small", json!({})),
+        call(4, 3_000, "ada", "small", refused(json!({}))),
+        // Nothing is known of what it asked.
+        call(5, 4_000, "ada", "small", refused(json!({ "model": null }))),
+        // Before there was a grant, by it, after it was used up, and after another that
+        // was taken back.
+        call(6, 10 * MINUTE, "dan", "small", long()),
+        call(7, 20 * MINUTE, "dan", "small", long()),
+        call(8, 22 * MINUTE, "dan", "small", long()),
+        call(9, 40 * MINUTE, "dan", "small", long()),
+    ];
+    let path = site.path("ledger.db");
+    ledger(Path::new(&path), events);
+    granted(Path::new(&path));
+    let told = weir(&site, &["--since", "2026-11-16", "--format", "json"]).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let acme = &told["tenants"]["acme"];
+    let counts = [
+        "calls",
+        "refused",
+        "refused_then",
+        "would_pass",
+        "needs_approval",
+    ];
+    let counts = counts.map(|name| acme[name].as_u64().unwrap());
+    assert_eq!(counts, [6, 0, 2, 1, 3], "{acme}");
+    let text = weir(&site, &["--since", "2026-11-16"]).unwrap();
+    let words: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert!(words.iter().any(|line| line == "acme 2 1"), "{text}");
+}
+
+/// A grant of one call, and one without bounds that was taken back.
+fn granted(path: &Path) {
+    use crate::accounts::{Actor, grants::NewGrant};
+    let minutes = |minutes: u64| UnixMillis(NOON + minutes * MINUTE);
+    let new = |id: &str, allowance, from, until| NewGrant {
+        grant: Grant {
+            id: id.into(),
+            tenant: "acme".into(),
+            project: None,
+            environment: None,
+            user: Some("dan".into()),
+            key_id: None,
+            rule: Some("ask".into()),
+            models: Vec::new(),
+            allowance,
+            from: minutes(from),
+            until: minutes(until),
+            granted_by: "".into(),
+        },
+        request: None,
+        note: None,
+    };
+    let by = |at| Actor {
+        name: "cli/ann",
+        at: minutes(at),
+    };
+    use crate::policy::grants::Allowance;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let path = path.to_owned();
+        let accounts = Accounts::open(&StoreConfig::Sqlite { path }).await.unwrap();
+        let one = new("grt_1", Allowance::Calls(1), 15, 25);
+        accounts.grant(by(15), one).await.unwrap();
+        let free = new("grt_2", Allowance::Unlimited, 30, 60);
+        accounts.grant(by(30), free).await.unwrap();
+        assert!(accounts.revoke_grant(by(35), "grt_2").await.unwrap());
+        accounts.close().await;
+    });
 }
