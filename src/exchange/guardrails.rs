@@ -32,7 +32,7 @@ pub(super) fn bounds(terms: Terms, ask: &Ask) -> [Bound; 3] {
         param,
     };
     let facts = &ask.facts;
-    let images = facts.images.len() as u64;
+    let images = facts.images_count();
     let tools = facts.tools.max(facts.tool_names.len() as u64);
     [
         bound(

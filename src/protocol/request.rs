@@ -139,6 +139,8 @@ pub(in crate::protocol) struct Reading<'a> {
     pub token_ids: u64,
     /// There is input that weir isn't shown.
     pub unseen_input: bool,
+    /// Pictures among it, at most.
+    pub unseen_images: u64,
     /// A text that is read anew with each of so many others.
     pub repeated: Option<TextSpan>,
     pub repeats: u64,
@@ -187,6 +189,7 @@ impl<'a> Reading<'a> {
             images: Vec::new(),
             token_ids: 0,
             unseen_input: false,
+            unseen_images: 0,
             repeated: None,
             repeats: 0,
             prompts: 0,
@@ -277,6 +280,7 @@ impl<'a> Reading<'a> {
             token_ids: self.token_ids,
             images: self.images,
             unseen_input: self.unseen_input,
+            unseen_images: self.unseen_images,
             repeated: self.repeated.map(|text| (text, self.repeats)),
             service_tier: self.service_tier,
             searches: self.searches.most(),

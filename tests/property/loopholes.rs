@@ -358,3 +358,61 @@ fn the_time_zone_below_a_plan() {
     ));
     assert!(world.chat("ada", "big").is_err(), "it is 21:00 in Tokyo");
 }
+
+/// Its calls, by path and body; which of them pass where no pictures may be sent.
+fn pictures_let_through(calls: &[(&'static str, Value)]) -> Vec<&'static str> {
+    let mut world = World::of(&format!(
+        "models:\n  anthropic.claude-x: {{ provider: bedrock, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\n  gem: {{ provider: gemini, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\n  gpt: {{ provider: openai, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\nplans: {{ team: {{ {ROOMY}, guardrails: {{ images_max: 0 }} }} }}\n{TENANTS}"
+    ));
+    let passed = calls.iter().filter(|(path, body)| {
+        let call = world.call_with("ada", path, &[], body);
+        call.is_ok()
+    });
+    passed.map(|(path, _)| *path).collect()
+}
+
+const CONVERSE: &str = "/model/anthropic.claude-x/converse";
+const GENERATE: &str = "/v1beta/models/gem:generateContent";
+const RESPONSES: &str = "/v1/responses";
+
+#[test]
+fn pictures_that_the_provider_fetches() {
+    let converse = |block: Value| {
+        (
+            CONVERSE,
+            json!({ "messages": [{ "role": "user", "content": [block] }] }),
+        )
+    };
+    let generate = |file: Value| {
+        (
+            GENERATE,
+            json!({ "contents": [{ "role": "user", "parts": [{ "fileData": file }] }] }),
+        )
+    };
+    let responses = |part: Value| {
+        (
+            RESPONSES,
+            json!({ "model": "gpt", "input": [{ "role": "user", "content": [part] }] }),
+        )
+    };
+    let s3 = json!({ "s3Location": { "uri": "s3://b/x.png" } });
+    let pictures = [
+        converse(json!({ "image": { "format": "png", "source": s3 } })),
+        generate(json!({ "mimeType": "image/png", "fileUri": "gs://b/x.png" })),
+        generate(json!({ "mime_type": "Image/png", "file_uri": "gs://b/x.png" })),
+        generate(json!({ "fileUri": "gs://b/x" })),
+        responses(json!({ "type": "input_image", "file_id": "file-1" })),
+        responses(json!({ "file_id": "file-1", "type": "input_image" })),
+    ];
+    assert_eq!(pictures_let_through(&pictures), [""; 0]);
+    let others = [
+        converse(json!({ "document": { "format": "pdf", "name": "x", "source": s3 } })),
+        generate(json!({ "mimeType": "application/pdf", "fileUri": "gs://b/x.pdf" })),
+        responses(json!({ "type": "input_file", "file_id": "file-1" })),
+    ];
+    assert_eq!(
+        pictures_let_through(&others),
+        [CONVERSE, GENERATE, RESPONSES],
+        "these are no pictures"
+    );
+}

@@ -98,6 +98,7 @@ fn nothing(upload: &Upload) -> CallFacts {
         token_ids: 0,
         images: Vec::new(),
         unseen_input: false,
+        unseen_images: 0,
         searches: 0,
         repeated: None,
         service_tier: None,
