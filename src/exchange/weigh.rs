@@ -192,7 +192,7 @@ impl Admission<'_> {
 pub(super) fn needs(snapshot: &Snapshot, who: &Identified, terms: Terms) -> Needs {
     let own = snapshot.own_limits(&who.principal).unwrap_or_default();
     let limits = terms.limits().chain(own).chain(&*snapshot.shared);
-    let of_limits = limits.map(|limit| limit.when.needs());
+    let of_limits = limits.map(|limit| limit.when.needs().in_mode(limit.limit.mode));
     let of_rules = terms.rules().map(|rules| rules.needs);
     of_rules.chain(of_limits).fold(Needs::default(), Needs::and)
 }

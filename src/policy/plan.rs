@@ -3,7 +3,9 @@
 use super::PlanLimit;
 use super::rule::{Action, Rules, Swap};
 use crate::identity::scopes::Pattern;
+use crate::limits::Mode;
 use crate::protocol::Endpoint;
+use crate::protocol::request::Want;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -102,16 +104,27 @@ impl Plan {
     }
 
     /// Whether it matters which tools a body brings.
-    pub fn looks_at_tools(&self) -> bool {
-        self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some()
+    pub fn wants_tools(&self) -> Want {
+        match self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some() {
+            true => Want::Whole,
+            false => Want::Not,
+        }
     }
 
-    /// Whether it matters which fields a body has.
-    pub fn looks_at_fields(&self) -> bool {
+    /// Whether it matters which fields a body has. What rules in shadow mode would do
+    /// with them is never done.
+    pub fn wants_fields(&self) -> Want {
         let guardrails = &self.guardrails;
         let bans = !guardrails.forbidden.is_empty() || !guardrails.dropped.is_empty();
-        let swaps = self.rules.list.iter().flat_map(|rule| &rule.then);
-        bans || swaps.filter_map(Action::swap).any(Swap::looks_at_fields)
+        let enforced = self.rules.list.iter();
+        let enforced = enforced.filter(|rule| rule.mode == Mode::Enforce);
+        let mut swaps = enforced
+            .flat_map(|rule| &rule.then)
+            .filter_map(Action::swap);
+        match bans || swaps.any(Swap::looks_at_fields) {
+            true => Want::Whole,
+            false => Want::Not,
+        }
     }
 }
 

@@ -416,3 +416,26 @@ fn pictures_that_the_provider_fetches() {
         "these are no pictures"
     );
 }
+
+#[test]
+fn a_shadow_that_looks_at_metadata() {
+    let rule = |rules: &str| {
+        World::of(&format!(
+            "plans: {{ team: {{ {ROOMY}{rules} }} }}\n{TENANTS}"
+        ))
+    };
+    let looks = |mode: &str| {
+        format!(
+            ", policies: [ {{ name: s, mode: {mode}, when: 'metadata[\"a\"] == \"3\"', then: {{ block: true }} }} ]"
+        )
+    };
+    let body = r#"{"model":"big","messages":[{"role":"user","content":"x"}],"metadata":{"a":"1","a":"2"}}"#;
+    assert!(rule("").call_text("ada", body).is_ok());
+    let shadowed = rule(&looks("shadow")).call_text("ada", body);
+    assert!(shadowed.is_ok(), "{:?}", shadowed.err());
+    let refused = rule(&looks("enforce"))
+        .call_text("ada", body)
+        .err()
+        .unwrap();
+    assert_eq!(refused.status, 400, "what it is judged by is said twice");
+}

@@ -637,6 +637,7 @@ fn any_rule() -> impl Strategy<Value = String> {
         Just("throttle: { limits: 0.5 }"),
         Just("clamp_output: 10"),
         Just("downgrade: small"),
+        Just("downgrade: { to: small, drop: [seed], refuse: [logit_bias] }"),
         Just("route: elsewhere"),
         Just("require_approval: true"),
     ];
@@ -646,8 +647,64 @@ fn any_rule() -> impl Strategy<Value = String> {
         Just("when: 'budget.monthly.used < 0.9', "),
         Just("when: 'budget.monthly.used > 0.9', "),
         Just("when: 'principal.labels[\"team\"] == \"red\"', "),
+        Just("when: 'request.metadata[\"a\"] == \"1\"', "),
+        Just("when: 'request.task == \"reason\"', "),
+        Just("when: '\"rm\" in request.tools', "),
     ];
     (action, when).prop_map(|(action, when)| format!("{when}then: {{ {action} }}"))
+}
+
+/// A chat with something odd in it, which a provider may take or not.
+fn odd_body() -> impl Strategy<Value = String> {
+    let metadata = prop_oneof![
+        Just(r#""metadata":{"a":"1","a":"2"}"#.to_owned()),
+        Just(r#""metadata":{"a":"1","\u0061":"1"}"#.to_owned()),
+        Just(r#""metadata":{"a":1,"b":null}"#.to_owned()),
+        Just(r#""metadata":[]"#.to_owned()),
+        Just(format!(
+            r#""metadata":{{"{}":"x","a":"{}"}}"#,
+            "n".repeat(999),
+            "v".repeat(9999)
+        )),
+    ];
+    let function = r#"{"type":"function","function":{"name":"rm","name":"ls"}}"#;
+    let tools = prop_oneof![
+        Just(format!(r#""tools":[{function}]"#)),
+        Just(r#""tools":[{"type":"function","type":"custom","name":"rm"}]"#.to_owned()),
+        Just(r#""tools":[{"Type":"function","name":"rm"},3,null]"#.to_owned()),
+        Just(format!(r#""tools":[{{"name":"{}"}}]"#, "rm".repeat(999))),
+        Just(format!(
+            r#""tools":[{}]"#,
+            vec![r#"{"name":"rm"}"#; 1_100].join(",")
+        )),
+    ];
+    let fields = prop_oneof![
+        Just(r#""seed":1,"logit_bias":{}"#.to_owned()),
+        Just(r#""Seed":1,"LOGIT_BIAS":{"a":1,"a":2}"#.to_owned()),
+        Just(format!(r#""{}":1"#, "x".repeat(300))),
+        Just(
+            (0..1_100)
+                .map(|n| format!(r#""x{n}":1"#))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+        Just(
+            (0..200)
+                .map(|n| format!(r#""x{n}":1"#))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+    ];
+    let model = prop_oneof![Just("big"), Just("small")];
+    let odd = prop_oneof![
+        metadata.boxed(),
+        tools.boxed(),
+        fields.boxed(),
+        Just(r#""n":1"#.to_owned()).boxed(),
+    ];
+    (model, odd).prop_map(|(model, odd)| {
+        format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}],"max_tokens":9,{odd}}}"#)
+    })
 }
 
 fn plan_of(rules: &[String], mode: &str) -> String {
@@ -692,6 +749,24 @@ proptest! {
             prop_assert_eq!(row.cost_nanos, other.cost_nanos);
             let all = row.actions.iter().all(|action| action.starts_with("shadow:"));
             prop_assert!(all && !row.actions.is_empty(), "{:?}", row.actions);
+        }
+    }
+
+    /// Nor do they of a body that could be read in two ways, or is more than is kept.
+    #[test]
+    fn a_shadow_changes_no_verdict_on_odd_bodies(
+        rules in prop::collection::vec(any_rule(), 1..6),
+        bodies in prop::collection::vec(odd_body(), 1..4),
+    ) {
+        let mut shadowed = team(&plan_of(&rules, "shadow"));
+        let mut bare = team("      - { name: none, when: 'false', then: { warn: true } }");
+        for body in bodies {
+            let seen = [&mut shadowed, &mut bare].map(|world| {
+                let call = world.call_text("bob", &body);
+                let call = call.map(|call| (call.body.clone(), call.head.clone(), call.waited));
+                call.map_err(|refused| (refused.status, refused.body))
+            });
+            prop_assert_eq!(&seen[0], &seen[1], "{}", body);
         }
     }
 
