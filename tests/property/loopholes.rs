@@ -439,3 +439,34 @@ fn a_shadow_that_looks_at_metadata() {
         .unwrap();
     assert_eq!(refused.status, 400, "what it is judged by is said twice");
 }
+
+/// A model of two prices, and a budget, at a plan that says this as well.
+fn flexible(more: &str) -> World {
+    World::of(&format!(
+        "models: {{ m: {{ provider: openai, max_output_tokens: 1000, price: {{ input: 10, output: 30, flex: {{ input: 1, output: 3 }} }} }}, o: {{ provider: openai, max_output_tokens: 1000, price: {{ input: 10, output: 30, flex: {{ input: 1, output: 3 }} }} }} }}\nplans: {{ team: {{ budgets: [ {{ name: b, amount: 1, every: day }} ]{more} }} }}\n{TENANTS}"
+    ))
+}
+
+#[test]
+fn a_tier_of_service_that_is_left_out() {
+    for (more, goes) in [
+        ("", false),
+        (", guardrails: { drop: [service_tier] }", true),
+        (
+            ", policies: [ { name: r, then: { downgrade: { to: o, drop: [serviceTier] } } } ]",
+            true,
+        ),
+        (
+            ", policies: [ { name: r, then: { downgrade: { to: o, drop: [seed] } } } ]",
+            false,
+        ),
+    ] {
+        let mut world = flexible(more);
+        let call = world
+            .call("ada", &chat_of("m", json!({ "service_tier": "flex" })))
+            .unwrap_or_else(|r| panic!("{r:?}"));
+        assert_eq!(call.body.get("service_tier").is_none(), goes, "{more}");
+        let held = world.asked.last().unwrap().charges[0].amount;
+        assert_eq!(held >= 1000 * 30_000, goes, "{more}: {held}");
+    }
+}
