@@ -59,6 +59,7 @@ pub(super) fn plan(
         who, body, facts, ..
     } = ask;
     let output = terms.output();
+    let hold = output.hold.unwrap_or_default();
     let choices = super::guardrails::choices(&output, facts)?;
     let cap = Cap::of(&output, model, facts, who.endpoint, given.clamp)?;
     let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
@@ -85,12 +86,12 @@ pub(super) fn plan(
         Estimate::priced(price.as_ref(), input_tokens, output_tokens, facts.searches)
     };
     let most = priced(cap.tokens);
-    let estimate = priced(held_tokens(admission, ask, output.hold, model, &cap));
+    let estimate = priced(held_tokens(admission, ask, hold, model, &cap));
     Ok(Planned {
         prompt,
         estimate,
         most,
-        expected: ExpectedOutput::of(output.hold, answers, most),
+        expected: ExpectedOutput::of(hold, answers, most),
         searches: facts.searches,
         stream: facts.stream,
         strip_usage: facts.stream && !facts.include_usage && asks_for_usage,

@@ -73,8 +73,8 @@ pub struct OutputRule {
     pub choices_cap: Option<u64>,
     /// What becomes of a call that asks for more; `None`: it is refused.
     pub choices_over: Option<Over>,
-    /// How much output is held for a call.
-    pub hold: Hold,
+    /// How much output is held for a call; `None`: the most that it can produce.
+    pub hold: Option<Hold>,
 }
 
 /// What becomes of a call that asks for too much.
@@ -151,8 +151,22 @@ impl OutputRule {
                 .map(|cap| cap.min(self.choices_cap.unwrap_or(CHOICES_DEFAULT)))
                 .or(self.choices_cap),
             choices_over: stricter(self.choices_over, narrower.choices_over),
-            hold: self.hold,
+            hold: most_held(self.hold, narrower.hold),
         }
+    }
+}
+
+/// Of two ways to hold output the one that holds more. What stands below can't make
+/// it less, nor where nothing is said above it.
+fn most_held(above: Option<Hold>, below: Option<Hold>) -> Option<Hold> {
+    match (above, below) {
+        (above, None) => above,
+        (Some(Hold::Expected { percentile: a }), Some(Hold::Expected { percentile: b })) => {
+            Some(Hold::Expected {
+                percentile: a.max(b),
+            })
+        }
+        (_, Some(_)) => Some(Hold::Maximum),
     }
 }
 

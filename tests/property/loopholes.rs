@@ -470,3 +470,41 @@ fn a_tier_of_service_that_is_left_out() {
         assert_eq!(held >= 1000 * 30_000, goes, "{more}: {held}");
     }
 }
+
+/// What is held for a call, of which 20 tokens of output are expected, where this is
+/// said in the plan and below it.
+fn held_where(plan: &str, below: &str) -> u64 {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {{ name: t, per: tenant, unit: output_tokens, amount: 99999, every: 1h }} ], output: {{ {plan} }} }} }}\ntenants: {{ acme: {{ plan: team, users: {{ ada: {{ output: {{ {below} }} }} }} }}, globex: {{ plan: team }} }}\n"
+    ));
+    let news = weir::policy::expected::News {
+        tenant: "acme".into(),
+        model: "big".into(),
+        output_tokens: Some(20),
+    };
+    world.learned.expected = Arc::new(world.learned.expected.with([news]));
+    let _ = world.chat("ada", "big").unwrap_or_else(|r| panic!("{r:?}"));
+    world.asked.last().unwrap().charges[0].amount
+}
+
+#[test]
+fn what_is_held_below_a_plan() {
+    for (plan, below, held) in [
+        ("hold: expected", "", 20),
+        ("hold: expected", "max_tokens: { cap: 4000 }", 20),
+        ("hold: expected", "hold: maximum", 1000),
+        ("hold: expected", "hold: expected, percentile: 50", 20),
+        ("hold: maximum", "hold: expected", 1000),
+        ("", "hold: expected", 1000),
+    ] {
+        assert_eq!(held_where(plan, below), held, "{plan} above {below}");
+    }
+}
+
+#[test]
+fn utc_below_a_plan_of_another_zone() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, time_zone: Asia/Tokyo }} }}\ntenants: {{ acme: {{ plan: team, time_zone: UTC, policies: [ {{ name: noon, when: 'time.hour == 12', then: {{ block: true }} }} ] }}, globex: {{ plan: team }} }}\n"
+    ));
+    assert!(world.chat("ada", "big").is_err(), "it is 12:00 at UTC");
+}

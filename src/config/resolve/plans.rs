@@ -262,7 +262,8 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
         entitlements,
         guardrails: guardrails(chain),
         rules,
-        time_zone: time_zone.filter(|zone| *zone != TimeZone::UTC),
+        // Below a plan it is not the same as nothing: the plan's may be another.
+        time_zone: time_zone.filter(|zone| ground.is_below || *zone != TimeZone::UTC),
     })
 }
 
