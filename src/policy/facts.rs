@@ -17,7 +17,9 @@ mod names;
 mod spelt;
 
 pub use moment::Moment;
-pub use names::{Names, Needs, names_models, names_tiers, words_of};
+pub use names::{
+    Names, Needs, is_of_headers, names_models, names_plans, names_providers, names_tiers, words_of,
+};
 pub use spelt::{is_in_rows, spelt, told};
 
 use super::{Call, Model};

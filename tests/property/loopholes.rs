@@ -508,3 +508,49 @@ fn utc_below_a_plan_of_another_zone() {
     ));
     assert!(world.chat("ada", "big").is_err(), "it is 12:00 at UTC");
 }
+
+#[test]
+fn what_conditions_can_not_see_is_told_of() {
+    for (when, said) in [
+        (
+            r#"request.headers["x-clas"] == "batch""#,
+            "there is no header \"x-clas\" in conditions.headers; did you mean \"x-class\"?",
+        ),
+        (
+            r#"request.headers["X-Class"] == "batch""#,
+            "there is no header \"X-Class\" in conditions.headers; did you mean \"x-class\"?",
+        ),
+        (
+            r#"principal.plan == "teem""#,
+            "there is no plan \"teem\"; did you mean \"team\"?",
+        ),
+        (
+            r#"model.provider == "opnai""#,
+            "there is no model of provider \"opnai\"; did you mean \"openai\"?",
+        ),
+        (
+            r#"model.tier == "premum""#,
+            "there is no model of tier \"premum\"; did you mean \"premium\"?",
+        ),
+    ] {
+        for where_it_stands in [
+            format!("policies: [ {{ name: c, when: '{when}', then: {{ block: true }} }} ]"),
+            format!(
+                "limits: [ {{ per: tenant, unit: requests, amount: 9, every: 1h, when: '{when}' }} ]"
+            ),
+        ] {
+            let found = problems(&format!(
+                "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ {where_it_stands} }} }}\n{TENANTS}"
+            ));
+            assert!(
+                found.iter().any(|found| found.contains(said)),
+                "{when} {found:?}"
+            );
+        }
+    }
+    let right = r#"request.headers["x-class"] == "batch" && principal.plan == "team" && model.provider != """#;
+    let found = problems(&format!(
+        "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, when: '{right}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    assert!(found.is_empty(), "{found:?}");
+}

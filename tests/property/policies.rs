@@ -247,11 +247,11 @@ fn a_throttle_scales_limits() {
 
 #[test]
 fn a_route_sends_the_call_to_another_cluster() {
-    let mut world = team(
-        "      - { name: batch, when: 'request.headers[\"x-class\"] == \"batch\"', then: { route: \
-         cheap-cluster } }",
-    );
-    world.change(|snapshot| snapshot.condition_headers = ["x-class".into()].into());
+    let mut world = World::of(&format!(
+        "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ budgets: [ {{ name: monthly, amount: \
+         10 USD, every: month }} ], policies: [ {{ name: batch, when: 'request.headers[\"x-class\"] == \
+         \"batch\"', then: {{ route: cheap-cluster }} }} ] }} }}\n{TENANTS}"
+    ));
     let body = json!({ "model": "big", "messages": [{ "role": "user", "content": "x" }] });
     let path = "/v1/chat/completions";
     let call = world.call_with("ada", path, &[("x-class", "batch")], &body);

@@ -56,9 +56,13 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         told_prices,
         unbounded,
     } = models::resolve(raw, outside, findings);
+    let written_plans = raw_plans.map_or(&[][..], |plans| &plans.value);
+    let plan_names = written_plans.iter().map(|raw| &*raw.name.value).collect();
     let known = Known {
         models: models.as_deref(),
         told_prices: &told_prices,
+        plans: raw_plans.map(|_| &plan_names),
+        headers: raw.condition_headers.as_deref(),
     };
     let written = raw.models.as_ref().map_or(&[][..], |models| &models.value);
     let called: HashSet<&str> = written.iter().map(|raw| &*raw.name.value).collect();

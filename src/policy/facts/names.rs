@@ -257,6 +257,21 @@ pub fn names_tiers(field: Field) -> bool {
     fact(field.0) == Some(Fact::Tier)
 }
 
+/// Whether a field holds names of providers of models.
+pub fn names_providers(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Provider)
+}
+
+/// Whether a field holds names of plans.
+pub fn names_plans(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Plan)
+}
+
+/// Whether a field is the map of a call's headers.
+pub fn is_of_headers(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Headers)
+}
+
 /// What a field's words are called, and all that there are, where no others can be.
 pub fn words_of(field: Field) -> Option<(&'static str, HashSet<&'static str>)> {
     let endpoints = Endpoint::ALL.into_iter();
