@@ -9,6 +9,7 @@ mod alerts;
 mod budgets;
 mod counters;
 mod descriptors;
+mod entitlements;
 mod extends;
 mod ledger;
 mod limits;

@@ -554,3 +554,34 @@ fn what_conditions_can_not_see_is_told_of() {
     ));
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[test]
+fn a_plan_that_allows_a_virtual_model_alone() {
+    let policy = |allow: &str| {
+        format!(
+            "models:\n  a: {{ price: free, max_output_tokens: 9, tier: low }}\n  b: {{ price: free, max_output_tokens: 9, tier: high }}\n  auto: {{ choose: a }}\nplans: {{ team: {{ {ROOMY}, allow: {{ {allow} }} }} }}\n{TENANTS}"
+        )
+    };
+    for (allow, said) in [
+        (
+            "models: [auto]",
+            "plans.team.allow.models[0]: allows no model: name those that may be chosen, too",
+        ),
+        (
+            "models: [a], tiers: [high]",
+            "plans.team.allow.models[0]: allows no model: none that it names is of a tier that is allowed",
+        ),
+    ] {
+        let found = problems(&policy(allow));
+        assert!(
+            found.len() == 2 && found[0].ends_with(said),
+            "{allow} {found:?}"
+        );
+    }
+    let mut world = World::of(&policy("models: [auto, a]"));
+    for model in ["a", "auto"] {
+        let call = world.call("ada", &chat_of(model, json!({})));
+        assert!(call.is_ok(), "{:?}", call.err());
+    }
+    assert!(world.call("ada", &chat_of("b", json!({}))).is_err());
+}

@@ -1,23 +1,23 @@
 //! Plans: what they extend put together, their limits, budgets and rules.
 
 use super::budgets;
+use super::entitlements;
 use super::extends::{Chain, Plans};
-use super::limits::{self, Known, unknown};
+use super::limits::{self, Known};
 use super::models::{self, Models};
 use super::rules::{self, Words};
 use super::{tenants, virtual_models};
 use crate::config::outside::Outside;
-use crate::config::problem::{At, Findings, shown};
+use crate::config::problem::{At, Findings};
 use crate::config::raw::budgets::RawBudget;
 use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
-use crate::identity::scopes::Pattern;
 use crate::limits::CHARGES_MAX;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
-use crate::policy::{ByName, Entitlements, Guardrails, Model, Plan, PlanLimit};
+use crate::policy::{ByName, Guardrails, Model, Plan, PlanLimit};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -246,7 +246,7 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     };
     let counters = Arc::clone(&names.counters);
     let rules = rules::rules(&chain.rules(), &words, counters, findings);
-    let entitlements = entitlements(chain, ground);
+    let entitlements = entitlements::of_plan(chain, ground);
     let time_zone = match chain.last(|plan| plan.time_zone.as_ref()) {
         Some(written) => Some(limits::zone_of(written, findings)?),
         None => None,
@@ -330,47 +330,6 @@ fn own_limits(
         }
     }
     whole.then_some(resolved)
-}
-
-fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {
-    let models = chain.last(|plan| plan.allow.models.as_ref());
-    let tiers = chain.last(|plan| plan.allow.tiers.as_ref());
-    let mut whole = true;
-    for pattern in models.into_iter().flatten() {
-        let fits = |name: &&str| pattern.value.fits(name);
-        // Models that couldn't be read have been reported.
-        if ground.known.models.is_some() && !ground.called.iter().any(fits) {
-            unknown_models(pattern, ground);
-            whole = false;
-        }
-    }
-    let known_tiers = ground.known.tiers();
-    for tier in tiers.into_iter().flatten() {
-        if ground.known.models.is_some() && !known_tiers.contains(&*tier.value) {
-            unknown("model of tier", tier, &known_tiers, ground.findings);
-            whole = false;
-        }
-    }
-    whole.then(|| Entitlements {
-        models: models.map(|all| all.iter().map(|pattern| pattern.value.clone()).collect()),
-        tiers: tiers.map(|all| all.iter().map(|name| Arc::clone(&name.value)).collect()),
-        endpoints: chain.last(|plan| plan.allow.endpoints.clone()),
-        tools: chain.last(|plan| plan.allow.tools.clone()),
-    })
-}
-
-fn unknown_models(pattern: &Located<Pattern>, ground: &Ground) {
-    let written = pattern.value.as_str();
-    if written.ends_with('*') {
-        let text = format!("fits the name of no model (got {})", shown(written));
-        ground.findings.problem(&pattern.at, text);
-        return;
-    }
-    let name = Located {
-        value: Arc::from(written),
-        at: pattern.at.clone(),
-    };
-    unknown("model", &name, ground.called, ground.findings);
 }
 
 fn guardrails(chain: &Chain) -> Guardrails {
