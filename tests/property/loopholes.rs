@@ -585,3 +585,18 @@ fn a_plan_that_allows_a_virtual_model_alone() {
     }
     assert!(world.call("ada", &chat_of("b", json!({}))).is_err());
 }
+
+#[test]
+fn a_model_without_a_price_and_a_rule_on_cost() {
+    let mut world = World::of(&format!(
+        "models: {{ m: {{ provider: openai, price: unpriced, max_output_tokens: 100000 }}, p: {{ provider: openai, price: free, max_output_tokens: 9 }} }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: dear, when: 'request.cost_max > usd(0.01)', then: {{ block: true }} }}, {{ name: cheap, when: 'request.cost_max < usd(0.01)', then: {{ warn: true }} }}, {{ name: told, when: 'has(request.cost_max)', then: {{ warn: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    for (model, actions) in [("m", &[][..]), ("p", &["cheap:warn", "told:warn"])] {
+        let mut call = world
+            .call("ada", &chat_of(model, json!({})))
+            .unwrap_or_else(|r| panic!("{r:?}"));
+        world.answer(&mut call, 1, 1);
+        let taken: Vec<&str> = world.last_row().actions.iter().map(|a| &**a).collect();
+        assert_eq!(taken, actions, "{model}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Rules and conditions: compiled, and held to what exists.
 
-use super::limits::{Known, unknown};
+use super::limits::{Known, listed, unknown};
 use crate::config::problem::{Findings, did_you_mean, shown};
 use crate::config::raw::rules::{RawAction, RawRule, RawSwap};
 use crate::config::reader::Located;
@@ -78,6 +78,9 @@ fn rule(raw: &RawRule, words: &Words, findings: &Findings) -> Option<Rule> {
         Some(when) => Some(when?),
         None => None,
     };
+    if let (Some(when), Some(text)) = (&when, &raw.when) {
+        warn_of_unpriced(when, text, words.known, findings);
+    }
     let needs = when.as_ref().map(|when| facts::Needs::of(when.fields()));
     raw.is_read.then_some(())?;
     Some(Rule {
@@ -133,6 +136,27 @@ impl<'r> Words<'r> {
         } else {
             facts::words_of(field)?
         })
+    }
+}
+
+/// A rule on what calls cost doesn't hold where nobody knows that.
+fn warn_of_unpriced(when: &Condition, text: &Located<String>, known: &Known, findings: &Findings) {
+    let is_asked = text.value.contains("has(request.cost_max)");
+    if is_asked || !when.fields().any(facts::needs_price) {
+        return;
+    }
+    let models = known.models.unwrap_or_default().iter();
+    let unpriced = models.filter(|model| model.price.is_none());
+    let names = unpriced.map(|model| &*model.name);
+    let names: Vec<&str> = names
+        .filter(|name| !known.told_prices.contains(name))
+        .collect();
+    if !names.is_empty() {
+        let text_of = format!(
+            "asks for a cost or price, which calls to {} don't have: it can't hold for them by that",
+            listed(&names)
+        );
+        findings.warning(&text.at, text_of);
     }
 }
 

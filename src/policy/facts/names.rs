@@ -267,6 +267,14 @@ pub fn names_plans(field: Field) -> bool {
     fact(field.0) == Some(Fact::Plan)
 }
 
+/// Whether a field has a value only for models that have a price.
+pub fn needs_price(field: Field) -> bool {
+    matches!(
+        fact(field.0),
+        Some(Fact::CostMax | Fact::InputPrice | Fact::OutputPrice)
+    )
+}
+
 /// Whether a field is the map of a call's headers.
 pub fn is_of_headers(field: Field) -> bool {
     fact(field.0) == Some(Fact::Headers)
