@@ -73,6 +73,9 @@ pub struct OutputRule {
     pub choices_cap: Option<u64>,
     /// What becomes of a call that asks for more; `None`: it is refused.
     pub choices_over: Option<Over>,
+    /// A call that asks for more answers is refused, whatever becomes of others that
+    /// ask for more than they may: by a plan that clamps none, of a child that does.
+    pub choices_refused_over: Option<u64>,
     /// How much output is held for a call; `None`: the most that it can produce.
     pub hold: Option<Hold>,
 }
@@ -151,6 +154,10 @@ impl OutputRule {
                 .map(|cap| cap.min(self.choices_cap.unwrap_or(CHOICES_DEFAULT)))
                 .or(self.choices_cap),
             choices_over: stricter(self.choices_over, narrower.choices_over),
+            choices_refused_over: match (self.choices_over, narrower.choices_over) {
+                (None, Some(Over::Clamp)) => Some(self.choices_cap.unwrap_or(CHOICES_DEFAULT)),
+                _ => self.choices_refused_over,
+            },
             hold: most_held(self.hold, narrower.hold),
         }
     }

@@ -809,6 +809,138 @@ proptest! {
         let passed = (0..calls).filter(|_| world.chat("ada", "big").is_ok()).count() as u64;
         prop_assert_eq!(passed, parent.min(child).min(calls as u64));
     }
+    /// Nor by its caps, bounds and lists, wherever it stands: what is sent on below a
+    /// plan the plan alone would send on, with as much in it or more.
+    #[test]
+    fn a_child_asks_for_no_more_than_its_parent(
+        parent in narrowing(),
+        child in narrowing(),
+        place in 0usize..5,
+        calls in prop::collection::vec(any_call(), 1..12),
+    ) {
+        let below = match place {
+            0 => child,
+            1 => format!("environments: {{ prod: {{ {child} }} }}"),
+            2 => format!("projects: {{ bot: {{ {child} }} }}"),
+            3 => format!("projects: {{ bot: {{ environments: {{ prod: {{ {child} }} }} }} }}"),
+            _ => format!("users: {{ ada: {{ {child} }} }}"),
+        };
+        let model = |name, tier| format!(
+            "{name}: {{ tier: {tier}, provider: openai, price: free, max_output_tokens: 4096, image_tokens: 9 }}"
+        );
+        let models = [("big", "premium"), ("small", "standard"), ("claude", "premium")];
+        let models = models.map(|(name, tier)| model(name, tier)).join(", ");
+        let world = |below: &str| World::of(&format!(
+            "models: {{ {models} }}\nplans: {{ team: {{ limits: [ {{ per: tenant, unit: tokens, amount: 99G, every: 1h }} ], {parent} }} }}\n\
+             tenants: {{ acme: {{ plan: team, {below} }}, globex: {{ plan: team }} }}\n"
+        ));
+        let (mut alone, mut both) = (world(""), world(&below));
+        for (path, body) in calls {
+            let above = alone.call_with("ada", path, &[], &body);
+            let Ok(sent) = both.call_with("ada", path, &[], &body) else { continue };
+            let told = format!("{parent} above {below}: {body}");
+            let most = |body: &Value, name: &str, otherwise| {
+                body.get(name).map_or(otherwise, |number| number.as_u64().unwrap())
+            };
+            let held = |world: &World| world.asked.last().unwrap().charges[0].amount;
+            match above {
+                Ok(above) => {
+                    for (name, otherwise) in [("max_tokens", 4096), ("n", 1)] {
+                        let mine = most(&sent.body, name, otherwise);
+                        prop_assert!(mine <= most(&above.body, name, otherwise), "{}", told);
+                    }
+                    prop_assert!(held(&both) <= held(&alone), "{}", told);
+                    for name in sent.body.as_object().unwrap().keys() {
+                        let is_there = name == "max_tokens" || above.body.get(name).is_some();
+                        prop_assert!(is_there, "{}: {}", name, told);
+                    }
+                }
+                Err(refused) => prop_assert!(false, "{:?}: {}", refused, told),
+            }
+        }
+    }
+}
+
+/// What a plan, or something below it, may say of what calls ask for.
+fn narrowing() -> impl Strategy<Value = String> {
+    let over = || prop_oneof![Just(""), Just(", over: clamp"), Just(", over: refuse")];
+    let all = (1u64..300, 1u64..300, any::<bool>(), over());
+    let all = all.prop_map(|(a, b, required, over)| {
+        let (default, cap) = (a.min(b), a.max(b));
+        format!("max_tokens: {{ default: {default}, cap: {cap}, required: {required}{over} }}")
+    });
+    let default = (1u64..300).prop_map(|default| format!("max_tokens: {{ default: {default} }}"));
+    let choices = (1u64..12, over());
+    let choices = choices.prop_map(|(cap, over)| format!("choices: {{ cap: {cap}{over} }}"));
+    let output = (
+        prop::option::of(prop_oneof![all, default]),
+        prop::option::of(choices),
+    );
+    let output = output.prop_map(|(tokens, choices)| {
+        let all: Vec<String> = tokens.into_iter().chain(choices).collect();
+        format!("output: {{ {} }}", all.join(", "))
+    });
+    let guardrail = prop_oneof![
+        (1u64..400).prop_map(|most| format!("input_tokens_max: {most}")),
+        (100u64..900).prop_map(|most| format!("body_bytes_max: {most}")),
+        (0u64..3).prop_map(|most| format!("images_max: {most}")),
+        (0u64..3).prop_map(|most| format!("tools_max: {most}")),
+        Just("forbid: [seed]".to_owned()),
+        Just("drop: [user]".to_owned()),
+    ];
+    let guardrails = prop::option::of(guardrail);
+    let guardrails =
+        guardrails.prop_map(|one| format!("guardrails: {{ {} }}", one.unwrap_or_default()));
+    let allow = prop_oneof![
+        Just(""),
+        Just("models: [big]"),
+        Just("models: [\"s*\", claude]"),
+        Just("tiers: [premium]"),
+        Just("tiers: [standard]"),
+        Just("endpoints: [chat_completions]"),
+        Just("endpoints: [embeddings]"),
+        Just("tools: [\"r*\"]"),
+        Just("tools: [ls]"),
+    ];
+    (output, guardrails, allow).prop_map(|(output, guardrails, allow)| {
+        format!("{output}, {guardrails}, allow: {{ {allow} }}")
+    })
+}
+
+/// A call of any kind that a plan may have something against.
+fn any_call() -> impl Strategy<Value = (&'static str, Value)> {
+    let model = prop_oneof![Just("big"), Just("small")];
+    let numbers = (prop::option::of(1u64..400), prop::option::of(1u64..14));
+    let tools = prop::sample::subsequence(vec!["rm", "ls", "ru"], 0..3);
+    let parts = (0usize..3, 1usize..300, any::<bool>(), any::<bool>());
+    (model, numbers, tools, parts, 0u8..6).prop_map(
+        |(model, (max_tokens, n), tools, (images, words, seed, user), kind)| {
+            let text = "a ".repeat(words);
+            if kind == 0 {
+                return ("/v1/embeddings", json!({ "model": model, "input": text }));
+            }
+            let mut content = vec![json!({ "type": "text", "text": text })];
+            let image = json!({ "type": "image_url", "image_url": { "url": "https://x/y.png" } });
+            content.extend(vec![image; images]);
+            let messages = json!([{ "role": "user", "content": content }]);
+            let mut body = json!({ "model": model, "messages": messages });
+            let mut set = |name: &str, value: Option<Value>| {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            };
+            set("max_tokens", max_tokens.map(Value::from));
+            set("n", n.map(Value::from));
+            set("seed", seed.then(|| json!(1)));
+            set("user", user.then(|| json!("u")));
+            let tools: Vec<Value> = tools
+                .iter()
+                .map(|name| json!({ "type": "function", "function": { "name": name } }))
+                .collect();
+            set("tools", (!tools.is_empty()).then(|| tools.into()));
+            ("/v1/chat/completions", body)
+        },
+    )
 }
 
 #[test]

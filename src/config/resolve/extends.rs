@@ -99,6 +99,8 @@ impl<'r> Chain<'r> {
             max_tokens_over: self.last(|plan| of(plan).max_tokens_over),
             choices_cap: self.last(|plan| of(plan).choices_cap),
             choices_over: self.last(|plan| of(plan).choices_over),
+            // That comes of what stands below it.
+            choices_refused_over: None,
             hold: self.last(|plan| of(plan).hold),
         }
     }

@@ -33,6 +33,7 @@ fn of_output(of: &OutputRule) -> Value {
         max_tokens_over,
         choices_cap,
         choices_over,
+        choices_refused_over: _,
         hold,
     } = of;
     json!({
