@@ -104,6 +104,12 @@ fn what_cant_be_run_is_an_error_with_its_place() {
         error.contains("weir.yaml:") && error.contains("unknown field"),
         "{error}"
     );
+    let priced = format!("{CONFIG}prices: {{ file: no-such-prices.txt }}\n");
+    let error = ran(&case("{ tenant: acme }"), &priced).unwrap_err();
+    assert!(
+        error.contains("\"no-such-prices.txt\": can't be read: No such file"),
+        "{error}"
+    );
     let error = ran(&case("{ user: ada }"), CONFIG).unwrap_err();
     assert!(error.contains("one of key and tenant"), "{error}");
 }
