@@ -17,7 +17,7 @@ use crate::limits::CHARGES_MAX;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
-use crate::policy::{ByName, Guardrails, Model, Plan, PlanLimit};
+use crate::policy::{ByName, Guardrails, Hold, Model, OutputRule, Plan, PlanLimit};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -251,6 +251,7 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
         Some(written) => Some(limits::zone_of(written, findings)?),
         None => None,
     };
+    let output = chain.output();
     let is_read = chain.plans().all(|plan| plan.is_read);
     let (mut limits, rules, entitlements) = (own?, rules?, entitlements?);
     let of_all_tenants = ground.top.iter().map(|(_, limit)| limit);
@@ -262,11 +263,16 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     (is_read && limits_are_read).then(|| Plan {
         name: Arc::clone(&name.value),
         limits,
-        output: chain.output(),
+        // Below a plan the default is not the same as nothing: the plan may say another.
+        output: OutputRule {
+            hold: output
+                .hold
+                .filter(|hold| ground.is_below || *hold != Hold::Maximum),
+            ..output
+        },
         entitlements,
         guardrails: guardrails(chain),
         rules,
-        // Below a plan it is not the same as nothing: the plan's may be another.
         time_zone: time_zone.filter(|zone| ground.is_below || *zone != TimeZone::UTC),
     })
 }
