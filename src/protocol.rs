@@ -75,6 +75,8 @@ pub struct CallFacts {
     /// There is input that weir isn't shown: a file by its name, an earlier
     /// answer, a recording.
     pub unseen_input: bool,
+    /// How many pictures, at most, are among what weir isn't shown.
+    pub unseen_images: u64,
     /// A text that the model reads anew with each of so many others.
     pub repeated: Option<(TextSpan, u64)>,
     /// The tier of service that is asked for, if it is one that is known.

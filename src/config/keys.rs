@@ -100,6 +100,8 @@ impl OwnLimits {
         let known = Known {
             models: self.models.as_deref(),
             told_prices: &HashSet::new(),
+            plans: None,
+            headers: None,
         };
         limits_of_key(written, &known, findings)
     }

@@ -24,6 +24,14 @@ pub trait Outside {
     /// device might never end).
     fn file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>>;
 
+    /// As [`Self::file`], of one that holds a secret.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    fn secret_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.file(path, bytes_max)
+    }
+
     /// The time that certificates are held against: the system's, where nobody
     /// says another.
     #[expect(clippy::disallowed_methods, reason = "this is where it comes in")]
@@ -97,6 +105,11 @@ impl Outside for Noted<'_> {
     fn file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
         self.read.borrow_mut().files.insert(path.to_owned());
         self.outside.file(path, bytes_max)
+    }
+
+    fn secret_file(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+        self.read.borrow_mut().files.insert(path.to_owned());
+        self.outside.secret_file(path, bytes_max)
     }
 
     fn now(&self) -> UnixMillis {

@@ -81,8 +81,8 @@ pub struct Raw {
     pub learned_path: Option<Located<String>>,
     pub prices: Option<prices::RawPrices>,
     pub alerts: Option<alerts::RawAlerts>,
-    /// Headers that conditions may see.
-    pub condition_headers: Vec<std::sync::Arc<str>>,
+    /// Headers that conditions may see; `None` after a problem.
+    pub condition_headers: Option<Vec<std::sync::Arc<str>>>,
 }
 
 #[derive(Debug, Default)]
@@ -209,19 +209,20 @@ fn holds(top: &Fields) -> Option<RawHolds> {
 /// The most headers that conditions may see: each is looked for in each call.
 const CONDITION_HEADERS_MAX: usize = 16;
 
-fn conditions(top: &Fields) -> Vec<std::sync::Arc<str>> {
-    let fields = top
-        .optional("conditions")
-        .and_then(|item| item.fields(&["headers"]));
-    let Some(item) = fields.and_then(|fields| fields.optional("headers")) else {
-        return Vec::new();
+fn conditions(top: &Fields) -> Option<Vec<std::sync::Arc<str>>> {
+    let Some(item) = top.optional("conditions") else {
+        return Some(Vec::new());
     };
-    let items = item.one_or_list().unwrap_or_default();
+    let Some(item) = item.fields(&["headers"])?.optional("headers") else {
+        return Some(Vec::new());
+    };
+    let items = item.one_or_list()?;
     if items.len() > CONDITION_HEADERS_MAX {
         let text = format!("must have at most {CONDITION_HEADERS_MAX} headers");
-        return item.report(text).unwrap_or_default();
+        return item.report(text);
     }
-    items.iter().filter_map(sources::header).collect()
+    let headers: Vec<Option<_>> = items.iter().map(sources::header).collect();
+    headers.into_iter().collect()
 }
 
 fn tokens(top: &Fields) -> Option<Located<String>> {

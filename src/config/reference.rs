@@ -140,6 +140,13 @@ const fn opt(
     }
 }
 
+impl Written {
+    /// Whether it is a number, which is never less than none, with or without a unit.
+    fn is_of_digits(&self) -> bool {
+        self.pattern.starts_with("^[0-9]") && self.id != "date"
+    }
+}
+
 impl Form {
     /// The blocks that a value may be, or have in it.
     pub fn blocks(&self) -> Vec<&'static Block> {

@@ -9,6 +9,7 @@ mod alerts;
 mod budgets;
 mod counters;
 mod descriptors;
+mod entitlements;
 mod extends;
 mod ledger;
 mod limits;
@@ -84,7 +85,7 @@ pub fn resolve(raw: Raw, outside: &dyn Outside, findings: &Findings) -> Option<C
             own_limits: Arc::new(accounts.own_limits),
             models: Arc::new(policy.models),
             virtual_models: Arc::new(policy.virtual_models),
-            condition_headers: raw.condition_headers.into(),
+            condition_headers: raw.condition_headers?.into(),
             shared: policy.shared.into(),
             plans: Arc::new(policy.plans),
             routes: routes?.into(),

@@ -97,7 +97,7 @@ pub fn read_secret(source: &SecretSource, outside: &dyn Outside) -> Result<Vec<u
 
 fn read_file(path: &Path, outside: &dyn Outside) -> Result<Vec<u8>, SecretError> {
     outside
-        .file(path, SECRET_BYTES_MAX)
+        .secret_file(path, SECRET_BYTES_MAX)
         .map_err(|error| SecretError::Unreadable(error.kind()))
 }
 

@@ -19,14 +19,8 @@ static CACHE_CONTROL: LazyLock<Finder> = LazyLock::new(|| Finder::new("cache_con
 static CACHE_POINT: LazyLock<Finder> = LazyLock::new(|| Finder::new("cachePoint"));
 static FOR_AN_HOUR: LazyLock<Finder> = LazyLock::new(|| Finder::new("\"1h\""));
 
-/// What a call may have that its price differs by.
-pub(super) fn may(
-    endpoint: Endpoint,
-    model: &Model,
-    facts: &CallFacts,
-    body: &[u8],
-    input_tokens: u64,
-) -> May {
+/// What a call may have that its price differs by, in any tier of service.
+pub(super) fn may(endpoint: Endpoint, facts: &CallFacts, body: &[u8], input_tokens: u64) -> May {
     let says = |word: &Finder| word.find(body).is_some();
     // A name in ASCII may be written with such escapes, and no others.
     let is_escaped = says(&ESCAPE);
@@ -43,13 +37,13 @@ pub(super) fn may(
         write_cache_1h: is_escaped || says(&FOR_AN_HOUR),
         read_audio: facts.unseen_input,
         read_images: facts.unseen_input || !facts.images.is_empty(),
-        service_tier: facts.service_tier.and_then(tier).or(model.service_tier),
+        service_tier: None,
     }
 }
 
 /// The tier that a provider's word means, as far as prices differ by it; `None`
 /// where it leaves the choice to the provider.
-fn tier(word: &str) -> Option<ServiceTier> {
+pub(super) fn tier(word: &str) -> Option<ServiceTier> {
     match word {
         "auto" => None,
         "batch" => Some(ServiceTier::Batch),

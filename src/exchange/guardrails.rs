@@ -32,7 +32,7 @@ pub(super) fn bounds(terms: Terms, ask: &Ask) -> [Bound; 3] {
         param,
     };
     let facts = &ask.facts;
-    let images = facts.images.len() as u64;
+    let images = facts.images_count();
     let tools = facts.tools.max(facts.tool_names.len() as u64);
     [
         bound(
@@ -101,7 +101,9 @@ pub(super) fn choices(rule: &OutputRule, facts: &CallFacts) -> Result<Option<u64
         return Ok(None);
     }
     let can_be_written = !facts.anchors.choices.is_empty();
-    if rule.choices_over == Some(Over::Clamp) && can_be_written {
+    let refused_over = rule.choices_refused_over;
+    let may_be_clamped = refused_over.is_none_or(|most| facts.choices <= most);
+    if rule.choices_over == Some(Over::Clamp) && can_be_written && may_be_clamped {
         return Ok(Some(cap));
     }
     Err(Denial::Body(BodyError {

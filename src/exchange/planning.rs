@@ -7,7 +7,7 @@ use super::output_cap::Cap;
 use super::prompt::{self, Prompt, Words};
 use super::weigh::Ask;
 use crate::policy::{Estimate, Hold, Model, Terms};
-use crate::pricing::PinnedPrice;
+use crate::pricing::{May, PinnedPrice, ServiceTier};
 use crate::protocol::denial::Denial;
 use crate::protocol::json_edit::Edit;
 use crate::protocol::request::{self, Changes};
@@ -33,8 +33,18 @@ pub(super) struct Planned {
     pub drop_fields: Vec<Arc<str>>,
 }
 
-/// Plans a call at this model; `clamp` is the most tokens of one answer by a rule,
-/// `counted` its prompt, where that is known.
+/// What rules make of a call that is planned, and what is known of it already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given<'g> {
+    /// The most tokens of one answer.
+    pub clamp: Option<u64>,
+    /// Its prompt, counted for this model.
+    pub prompt: Option<Prompt>,
+    /// Fields that are left out, besides those that its plan leaves out.
+    pub drop: &'g [Arc<str>],
+}
+
+/// Plans a call at this model.
 ///
 /// # Errors
 /// It can't be bounded, or asks for more than it may.
@@ -43,16 +53,17 @@ pub(super) fn plan(
     ask: &Ask,
     terms: Terms,
     model: &Model,
-    (clamp, counted): (Option<u64>, Option<Prompt>),
+    given: Given,
 ) -> Result<Planned, Denial> {
     let Ask {
         who, body, facts, ..
     } = ask;
     let output = terms.output();
+    let hold = output.hold.unwrap_or_default();
     let choices = super::guardrails::choices(&output, facts)?;
-    let cap = Cap::of(&output, model, facts, who.endpoint, clamp)?;
+    let cap = Cap::of(&output, model, facts, who.endpoint, given.clamp)?;
     let asks_for_usage = who.endpoint.is_asked_for_usage() && model.inject_include_usage;
-    let prompt = match (counted, who.endpoint.is_free()) {
+    let prompt = match (given.prompt, who.endpoint.is_free()) {
         (Some(counted), _) => counted,
         (None, true) => Prompt::default(),
         (None, false) => {
@@ -60,7 +71,12 @@ pub(super) fn plan(
             prompt::of_call(words, model, facts, body, admission.counting)?
         }
     };
-    let may = cost::may(who.endpoint, model, facts, body, prompt.held_tokens);
+    let dropped = terms.layers().flat_map(|plan| &plan.guardrails.dropped);
+    let dropped: Vec<Arc<str>> = dropped.chain(given.drop).cloned().collect();
+    let may = May {
+        service_tier: asked_tier(facts, &dropped, model),
+        ..cost::may(who.endpoint, facts, body, prompt.held_tokens)
+    };
     let price = model.price.as_ref();
     let price = price.map(|price| price.pin(who.started_at, may));
     let answers = choices.map_or(facts.answers, |choices| facts.answers_at(choices));
@@ -70,13 +86,12 @@ pub(super) fn plan(
         Estimate::priced(price.as_ref(), input_tokens, output_tokens, facts.searches)
     };
     let most = priced(cap.tokens);
-    let estimate = priced(held_tokens(admission, ask, output.hold, model, &cap));
-    let dropped = terms.layers().flat_map(|plan| &plan.guardrails.dropped);
+    let estimate = priced(held_tokens(admission, ask, hold, model, &cap));
     Ok(Planned {
         prompt,
         estimate,
         most,
-        expected: ExpectedOutput::of(output.hold, answers, most),
+        expected: ExpectedOutput::of(hold, answers, most),
         searches: facts.searches,
         stream: facts.stream,
         strip_usage: facts.stream && !facts.include_usage && asks_for_usage,
@@ -84,8 +99,16 @@ pub(super) fn plan(
         price,
         cap,
         choices,
-        drop_fields: dropped.cloned().collect(),
+        drop_fields: dropped,
     })
+}
+
+/// The tier of service that the provider is asked for; `None`: any.
+fn asked_tier(facts: &CallFacts, dropped: &[Arc<str>], model: &Model) -> Option<ServiceTier> {
+    let mut gone = dropped.iter().filter_map(|name| facts.field(name));
+    let stays = !gone.any(|field| field.is_named("service_tier"));
+    let asked = facts.service_tier.filter(|_| stays);
+    asked.and_then(cost::tier).or(model.service_tier)
 }
 
 fn words<'m>(admission: &Admission, endpoint: Endpoint, model: &'m Model) -> Words<'m> {

@@ -7,7 +7,7 @@ use crate::policy::{Model, Plan, Snapshot, Terms};
 use crate::protocol::CallFacts;
 use crate::protocol::denial::{Denial, EncodingFault, Entitlement, Scope};
 use crate::protocol::inflate::{self, WholeError};
-use crate::protocol::request::{self, Wants};
+use crate::protocol::request::{self, Want, Wants};
 use std::sync::Arc;
 
 /// A body that was read.
@@ -44,11 +44,17 @@ fn wants(who: &Identified, snapshot: &Snapshot) -> Wants {
     };
     let needs = weigh::needs(snapshot, who, terms);
     let is_virtual = !snapshot.virtual_models.is_empty();
-    let looks = |what: fn(&Plan) -> bool| terms.layers().any(|plan| what(plan));
+    let most = |what: fn(&Plan) -> Want| {
+        let wants = terms.layers().map(|plan| what(plan));
+        wants.max().unwrap_or_default()
+    };
     Wants {
-        tool_names: needs.tools || looks(Plan::looks_at_tools),
-        metadata: needs.metadata || is_virtual,
-        fields: looks(Plan::looks_at_fields),
+        tool_names: needs.tools.max(most(Plan::wants_tools)),
+        metadata: match is_virtual {
+            true => Want::Whole,
+            false => needs.metadata,
+        },
+        fields: most(Plan::wants_fields),
     }
 }
 

@@ -126,6 +126,7 @@ fn ask(event: &UsageEvent, named: &Arc<str>, who: Identified) -> Ask {
         token_ids: 0,
         images: Vec::new(),
         unseen_input: false,
+        unseen_images: 0,
         repeated: None,
         service_tier: None,
         searches,

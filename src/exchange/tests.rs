@@ -99,7 +99,7 @@ pub(super) fn snapshot() -> Arc<Snapshot> {
             max_tokens_default: Some(100),
             max_tokens_cap: Some(200),
             choices_cap: Some(4),
-            hold: Hold::Maximum,
+            hold: Some(Hold::Maximum),
             ..OutputRule::default()
         },
         ..Plan::default()

@@ -27,8 +27,7 @@ use super::admit::{Admission, Refused};
 use super::approval::{self, Consent, Needed};
 use super::deciding::Deciding;
 use super::head::Identified;
-use super::planning::Planned;
-use super::prompt::Prompt;
+use super::planning::{Given, Planned};
 use super::rules_told::{self, Told};
 use super::{guardrails, planning};
 use crate::limits::Reservation;
@@ -199,7 +198,7 @@ impl Admission<'_> {
 pub(super) fn needs(snapshot: &Snapshot, who: &Identified, terms: Terms) -> Needs {
     let own = snapshot.own_limits(&who.principal).unwrap_or_default();
     let limits = terms.limits().chain(own).chain(&*snapshot.shared);
-    let of_limits = limits.map(|limit| limit.when.needs());
+    let of_limits = limits.map(|limit| limit.when.needs().in_mode(limit.limit.mode));
     let of_rules = terms.rules().map(|rules| rules.needs);
     of_rules.chain(of_limits).fold(Needs::default(), Needs::and)
 }
@@ -292,7 +291,7 @@ impl<'a> Scale<'a> {
             model: Some(Arc::clone(&first.name)),
             ..denial.into()
         };
-        let planned = self.planned(first, None, None).map_err(about)?;
+        let planned = self.planned(first, Given::default()).map_err(about)?;
         let counted = (Arc::clone(&first.name), planned.clone());
         let mut shadows = Vec::new();
         let facts = self.facts(first, &planned);
@@ -343,20 +342,15 @@ impl<'a> Scale<'a> {
         self.ask.who.path_model.is_some() || self.ask.facts.model_is_rewritable()
     }
 
-    /// `prompt` where it has been counted for this model.
-    pub fn planned(
-        &self,
-        model: &Model,
-        clamp: Option<u64>,
-        prompt: Option<Prompt>,
-    ) -> Result<Planned, Denial> {
+    /// The call at this model, as far as rules have shaped it.
+    pub fn planned(&self, model: &Model, mut given: Given) -> Result<Planned, Denial> {
         let before = self.counted.filter(|(of, _)| *of == model.name);
-        if let (Some((_, planned)), None) = (before, clamp) {
+        if let (Some((_, planned)), None, true) = (before, given.clamp, given.drop.is_empty()) {
             return Ok(planned.clone());
         }
-        let prompt = prompt.or(before.map(|(_, planned)| planned.prompt));
-        let prompt = prompt.or_else(|| self.ask.recorded_prompt());
-        planning::plan(self.admission, self.ask, self.terms, model, (clamp, prompt))
+        let prompt = given.prompt.or(before.map(|(_, planned)| planned.prompt));
+        given.prompt = prompt.or_else(|| self.ask.recorded_prompt());
+        planning::plan(self.admission, self.ask, self.terms, model, given)
     }
 
     /// The call as rules have shaped it.
@@ -377,14 +371,15 @@ impl<'a> Scale<'a> {
             return Ok((model, planned));
         }
         let clamp = shape.clamp.map(|(most, _)| most);
-        let (model, prompt) = match other {
-            Some((other, ..)) => (other, None),
-            None => (model, Some(planned.prompt)),
+        let (model, prompt, drop) = match other {
+            Some((other, swap, _)) => (other, None, &swap.drop[..]),
+            None => (model, Some(planned.prompt), &[][..]),
         };
-        let mut planned = self.planned(model, clamp, prompt)?;
-        if let Some((_, swap, _)) = other {
-            planned.drop_fields.extend(swap.drop.iter().cloned());
-        }
-        Ok((model, planned))
+        let given = Given {
+            clamp,
+            prompt,
+            drop,
+        };
+        Ok((model, self.planned(model, given)?))
     }
 }

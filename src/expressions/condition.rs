@@ -131,6 +131,7 @@ struct Compiled {
     tree: tree::Node,
     fields: Vec<Field>,
     texts: Vec<(Field, Box<str>)>,
+    keys: Vec<(Field, Box<str>)>,
 }
 
 impl Condition {
@@ -156,6 +157,7 @@ impl Condition {
             tree: lowered.tree,
             fields: lowered.fields,
             texts: lowered.texts,
+            keys: lowered.keys,
         })))
     }
 
@@ -178,6 +180,11 @@ impl Condition {
     /// that whoever knows the field's meaning can say whether there is such a one.
     pub fn texts_compared(&self) -> impl Iterator<Item = (Field, &str)> + '_ {
         self.0.texts.iter().map(|(field, text)| (*field, &**text))
+    }
+
+    /// The keys that maps are asked for, each once, as far as they are written out.
+    pub fn keys_asked(&self) -> impl Iterator<Item = (Field, &str)> + '_ {
+        self.0.keys.iter().map(|(map, key)| (*map, &**key))
     }
 
     pub fn as_str(&self) -> &str {

@@ -17,7 +17,10 @@ mod names;
 mod spelt;
 
 pub use moment::Moment;
-pub use names::{Names, Needs, names_models, names_tiers, words_of};
+pub use names::{
+    Names, Needs, is_of_headers, names_models, names_plans, names_providers, names_tiers,
+    needs_price, words_of,
+};
 pub use spelt::{is_in_rows, spelt, told};
 
 use super::{Call, Model};
@@ -241,7 +244,10 @@ impl condition::Facts for Named<'_, '_> {
             Fact::InputTokens => int(call.most.input_tokens),
             Fact::OutputMax => int(call.most.output_tokens),
             Fact::Tokens => int(call.most.total_tokens()),
-            Fact::CostMax => int(call.most.cost_nanos),
+            Fact::CostMax => {
+                call.model.price.as_ref()?;
+                int(call.most.cost_nanos)
+            }
             Fact::Choices => int(request.choices),
             Fact::Messages => int(request.messages),
             Fact::Images => int(request.images),

@@ -3,7 +3,9 @@
 use super::PlanLimit;
 use super::rule::{Action, Rules, Swap};
 use crate::identity::scopes::Pattern;
+use crate::limits::Mode;
 use crate::protocol::Endpoint;
+use crate::protocol::request::Want;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -71,8 +73,11 @@ pub struct OutputRule {
     pub choices_cap: Option<u64>,
     /// What becomes of a call that asks for more; `None`: it is refused.
     pub choices_over: Option<Over>,
-    /// How much output is held for a call.
-    pub hold: Hold,
+    /// A call that asks for more answers is refused, whatever becomes of others that
+    /// ask for more than they may: by a plan that clamps none, of a child that does.
+    pub choices_refused_over: Option<u64>,
+    /// How much output is held for a call; `None`: the most that it can produce.
+    pub hold: Option<Hold>,
 }
 
 /// What becomes of a call that asks for too much.
@@ -96,16 +101,27 @@ pub enum Hold {
 
 impl Plan {
     /// Whether it matters which tools a body brings.
-    pub fn looks_at_tools(&self) -> bool {
-        self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some()
+    pub fn wants_tools(&self) -> Want {
+        match self.entitlements.tools.is_some() || self.guardrails.tools_max.is_some() {
+            true => Want::Whole,
+            false => Want::Not,
+        }
     }
 
-    /// Whether it matters which fields a body has.
-    pub fn looks_at_fields(&self) -> bool {
+    /// Whether it matters which fields a body has. What rules in shadow mode would do
+    /// with them is never done.
+    pub fn wants_fields(&self) -> Want {
         let guardrails = &self.guardrails;
         let bans = !guardrails.forbidden.is_empty() || !guardrails.dropped.is_empty();
-        let swaps = self.rules.list.iter().flat_map(|rule| &rule.then);
-        bans || swaps.filter_map(Action::swap).any(Swap::looks_at_fields)
+        let enforced = self.rules.list.iter();
+        let enforced = enforced.filter(|rule| rule.mode == Mode::Enforce);
+        let mut swaps = enforced
+            .flat_map(|rule| &rule.then)
+            .filter_map(Action::swap);
+        match bans || swaps.any(Swap::looks_at_fields) {
+            true => Want::Whole,
+            false => Want::Not,
+        }
     }
 }
 
@@ -132,8 +148,26 @@ impl OutputRule {
                 .map(|cap| cap.min(self.choices_cap.unwrap_or(CHOICES_DEFAULT)))
                 .or(self.choices_cap),
             choices_over: stricter(self.choices_over, narrower.choices_over),
-            hold: self.hold,
+            choices_refused_over: match (self.choices_over, narrower.choices_over) {
+                (None, Some(Over::Clamp)) => Some(self.choices_cap.unwrap_or(CHOICES_DEFAULT)),
+                _ => self.choices_refused_over,
+            },
+            hold: most_held(self.hold, narrower.hold),
         }
+    }
+}
+
+/// Of two ways to hold output the one that holds more. What stands below can't make
+/// it less, nor where nothing is said above it.
+fn most_held(above: Option<Hold>, below: Option<Hold>) -> Option<Hold> {
+    match (above, below) {
+        (above, None) => above,
+        (Some(Hold::Expected { percentile: a }), Some(Hold::Expected { percentile: b })) => {
+            Some(Hold::Expected {
+                percentile: a.max(b),
+            })
+        }
+        (_, Some(_)) => Some(Hold::Maximum),
     }
 }
 

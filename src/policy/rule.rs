@@ -223,8 +223,10 @@ impl Rule {
 
 impl Rules {
     pub fn new(list: Vec<Rule>, names: Arc<[Arc<str>]>) -> Self {
-        let conditions = list.iter().filter_map(|rule| rule.when.as_ref());
-        let needs = conditions.map(|when| Needs::of(when.fields()));
+        let needs = list.iter().filter_map(|rule| {
+            let when = rule.when.as_ref()?;
+            Some(Needs::of(when.fields()).in_mode(rule.mode))
+        });
         let delays = list.iter().flat_map(|rule| &rule.then);
         let delays = delays.filter_map(|action| match action {
             Action::Throttle(throttle) => throttle.delay,

@@ -77,20 +77,47 @@ pub const IMAGES_MAX: usize = 4_096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants {
     /// [`CallFacts::tool_names`].
-    pub tool_names: bool,
+    pub tool_names: Want,
     /// [`CallFacts::metadata`].
-    pub metadata: bool,
+    pub metadata: Want,
     /// [`CallFacts::fields`], without which none can be dropped.
-    pub fields: bool,
+    pub fields: Want,
+}
+
+/// Whether something of a body is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Want {
+    #[default]
+    Not,
+    /// As far as it can be: what changes nothing looks at it.
+    IfReadable,
+    /// Calls are judged by it: a body of which it can't be kept whole is refused.
+    Whole,
 }
 
 impl Wants {
     /// All of it.
     pub const ALL: Self = Self {
-        tool_names: true,
-        metadata: true,
-        fields: true,
+        tool_names: Want::Whole,
+        metadata: Want::Whole,
+        fields: Want::Whole,
     };
+}
+
+impl Want {
+    /// The same where nothing is judged by it.
+    #[must_use]
+    pub fn if_readable(self) -> Self {
+        self.min(Want::IfReadable)
+    }
+
+    /// That there is a fault in what was to be kept, which is as much of it as there is.
+    fn fault(self, fault: Fault) -> Result<(), Fault> {
+        match self {
+            Want::Whole => Err(fault),
+            Want::Not | Want::IfReadable => Ok(()),
+        }
+    }
 }
 
 /// Reads a whole request body. `path_model` is the model that the path names.
@@ -139,6 +166,8 @@ pub(in crate::protocol) struct Reading<'a> {
     pub token_ids: u64,
     /// There is input that weir isn't shown.
     pub unseen_input: bool,
+    /// Pictures among it, at most.
+    pub unseen_images: u64,
     /// A text that is read anew with each of so many others.
     pub repeated: Option<TextSpan>,
     pub repeats: u64,
@@ -187,6 +216,7 @@ impl<'a> Reading<'a> {
             images: Vec::new(),
             token_ids: 0,
             unseen_input: false,
+            unseen_images: 0,
             repeated: None,
             repeats: 0,
             prompts: 0,
@@ -277,6 +307,7 @@ impl<'a> Reading<'a> {
             token_ids: self.token_ids,
             images: self.images,
             unseen_input: self.unseen_input,
+            unseen_images: self.unseen_images,
             repeated: self.repeated.map(|text| (text, self.repeats)),
             service_tier: self.service_tier,
             searches: self.searches.most(),

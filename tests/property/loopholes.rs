@@ -647,3 +647,245 @@ fn a_head_asks_for_approval_and_is_warned_and_throttled() {
     assert_eq!(world.now, NOON, "it waits for nothing");
     assert!(matches!(world.notices.last(), Some(Notice::Approval(_))));
 }
+
+/// Its calls, by path and body; which of them pass where no pictures may be sent.
+fn pictures_let_through(calls: &[(&'static str, Value)]) -> Vec<&'static str> {
+    let mut world = World::of(&format!(
+        "models:\n  anthropic.claude-x: {{ provider: bedrock, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\n  gem: {{ provider: gemini, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\n  gpt: {{ provider: openai, price: free, max_output_tokens: 9, max_input_tokens: 1000, image_tokens: 9 }}\nplans: {{ team: {{ {ROOMY}, guardrails: {{ images_max: 0 }} }} }}\n{TENANTS}"
+    ));
+    let passed = calls.iter().filter(|(path, body)| {
+        let call = world.call_with("ada", path, &[], body);
+        call.is_ok()
+    });
+    passed.map(|(path, _)| *path).collect()
+}
+
+const CONVERSE: &str = "/model/anthropic.claude-x/converse";
+const GENERATE: &str = "/v1beta/models/gem:generateContent";
+const RESPONSES: &str = "/v1/responses";
+
+#[test]
+fn pictures_that_the_provider_fetches() {
+    let converse = |block: Value| {
+        (
+            CONVERSE,
+            json!({ "messages": [{ "role": "user", "content": [block] }] }),
+        )
+    };
+    let generate = |file: Value| {
+        (
+            GENERATE,
+            json!({ "contents": [{ "role": "user", "parts": [{ "fileData": file }] }] }),
+        )
+    };
+    let responses = |part: Value| {
+        (
+            RESPONSES,
+            json!({ "model": "gpt", "input": [{ "role": "user", "content": [part] }] }),
+        )
+    };
+    let s3 = json!({ "s3Location": { "uri": "s3://b/x.png" } });
+    let pictures = [
+        converse(json!({ "image": { "format": "png", "source": s3 } })),
+        generate(json!({ "mimeType": "image/png", "fileUri": "gs://b/x.png" })),
+        generate(json!({ "mime_type": "Image/png", "file_uri": "gs://b/x.png" })),
+        generate(json!({ "fileUri": "gs://b/x" })),
+        responses(json!({ "type": "input_image", "file_id": "file-1" })),
+        responses(json!({ "file_id": "file-1", "type": "input_image" })),
+    ];
+    assert_eq!(pictures_let_through(&pictures), [""; 0]);
+    let others = [
+        converse(json!({ "document": { "format": "pdf", "name": "x", "source": s3 } })),
+        generate(json!({ "mimeType": "application/pdf", "fileUri": "gs://b/x.pdf" })),
+        responses(json!({ "type": "input_file", "file_id": "file-1" })),
+    ];
+    assert_eq!(
+        pictures_let_through(&others),
+        [CONVERSE, GENERATE, RESPONSES],
+        "these are no pictures"
+    );
+}
+
+#[test]
+fn a_shadow_that_looks_at_metadata() {
+    let rule = |rules: &str| {
+        World::of(&format!(
+            "plans: {{ team: {{ {ROOMY}{rules} }} }}\n{TENANTS}"
+        ))
+    };
+    let looks = |mode: &str| {
+        format!(
+            ", policies: [ {{ name: s, mode: {mode}, when: 'metadata[\"a\"] == \"3\"', then: {{ block: true }} }} ]"
+        )
+    };
+    let body = r#"{"model":"big","messages":[{"role":"user","content":"x"}],"metadata":{"a":"1","a":"2"}}"#;
+    assert!(rule("").call_text("ada", body).is_ok());
+    let shadowed = rule(&looks("shadow")).call_text("ada", body);
+    assert!(shadowed.is_ok(), "{:?}", shadowed.err());
+    let refused = rule(&looks("enforce"))
+        .call_text("ada", body)
+        .err()
+        .unwrap();
+    assert_eq!(refused.status, 400, "what it is judged by is said twice");
+}
+
+/// A model of two prices, and a budget, at a plan that says this as well.
+fn flexible(more: &str) -> World {
+    World::of(&format!(
+        "models: {{ m: {{ provider: openai, max_output_tokens: 1000, price: {{ input: 10, output: 30, flex: {{ input: 1, output: 3 }} }} }}, o: {{ provider: openai, max_output_tokens: 1000, price: {{ input: 10, output: 30, flex: {{ input: 1, output: 3 }} }} }} }}\nplans: {{ team: {{ budgets: [ {{ name: b, amount: 1, every: day }} ]{more} }} }}\n{TENANTS}"
+    ))
+}
+
+#[test]
+fn a_tier_of_service_that_is_left_out() {
+    for (more, goes) in [
+        ("", false),
+        (", guardrails: { drop: [service_tier] }", true),
+        (
+            ", policies: [ { name: r, then: { downgrade: { to: o, drop: [serviceTier] } } } ]",
+            true,
+        ),
+        (
+            ", policies: [ { name: r, then: { downgrade: { to: o, drop: [seed] } } } ]",
+            false,
+        ),
+    ] {
+        let mut world = flexible(more);
+        let call = world
+            .call("ada", &chat_of("m", json!({ "service_tier": "flex" })))
+            .unwrap_or_else(|r| panic!("{r:?}"));
+        assert_eq!(call.body.get("service_tier").is_none(), goes, "{more}");
+        let held = world.asked.last().unwrap().charges[0].amount;
+        assert_eq!(held >= 1000 * 30_000, goes, "{more}: {held}");
+    }
+}
+
+/// What is held for a call, of which 20 tokens of output are expected, where this is
+/// said in the plan and below it.
+fn held_where(plan: &str, below: &str) -> u64 {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ limits: [ {{ name: t, per: tenant, unit: output_tokens, amount: 99999, every: 1h }} ], output: {{ {plan} }} }} }}\ntenants: {{ acme: {{ plan: team, users: {{ ada: {{ output: {{ {below} }} }} }} }}, globex: {{ plan: team }} }}\n"
+    ));
+    let news = weir::policy::expected::News {
+        tenant: "acme".into(),
+        model: "big".into(),
+        output_tokens: Some(20),
+    };
+    world.learned.expected = Arc::new(world.learned.expected.with([news]));
+    let _ = world.chat("ada", "big").unwrap_or_else(|r| panic!("{r:?}"));
+    world.asked.last().unwrap().charges[0].amount
+}
+
+#[test]
+fn what_is_held_below_a_plan() {
+    for (plan, below, held) in [
+        ("hold: expected", "", 20),
+        ("hold: expected", "max_tokens: { cap: 4000 }", 20),
+        ("hold: expected", "hold: maximum", 1000),
+        ("hold: expected", "hold: expected, percentile: 50", 20),
+        ("hold: maximum", "hold: expected", 1000),
+        ("", "hold: expected", 1000),
+    ] {
+        assert_eq!(held_where(plan, below), held, "{plan} above {below}");
+    }
+}
+
+#[test]
+fn utc_below_a_plan_of_another_zone() {
+    let mut world = World::of(&format!(
+        "plans: {{ team: {{ {ROOMY}, time_zone: Asia/Tokyo }} }}\ntenants: {{ acme: {{ plan: team, time_zone: UTC, policies: [ {{ name: noon, when: 'time.hour == 12', then: {{ block: true }} }} ] }}, globex: {{ plan: team }} }}\n"
+    ));
+    assert!(world.chat("ada", "big").is_err(), "it is 12:00 at UTC");
+}
+
+#[test]
+fn what_conditions_can_not_see_is_told_of() {
+    for (when, said) in [
+        (
+            r#"request.headers["x-clas"] == "batch""#,
+            "there is no header \"x-clas\" in conditions.headers; did you mean \"x-class\"?",
+        ),
+        (
+            r#"request.headers["X-Class"] == "batch""#,
+            "there is no header \"X-Class\" in conditions.headers; did you mean \"x-class\"?",
+        ),
+        (
+            r#"principal.plan == "teem""#,
+            "there is no plan \"teem\"; did you mean \"team\"?",
+        ),
+        (
+            r#"model.provider == "opnai""#,
+            "there is no model of provider \"opnai\"; did you mean \"openai\"?",
+        ),
+        (
+            r#"model.tier == "premum""#,
+            "there is no model of tier \"premum\"; did you mean \"premium\"?",
+        ),
+    ] {
+        for where_it_stands in [
+            format!("policies: [ {{ name: c, when: '{when}', then: {{ block: true }} }} ]"),
+            format!(
+                "limits: [ {{ per: tenant, unit: requests, amount: 9, every: 1h, when: '{when}' }} ]"
+            ),
+        ] {
+            let found = problems(&format!(
+                "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ {where_it_stands} }} }}\n{TENANTS}"
+            ));
+            assert!(
+                found.iter().any(|found| found.contains(said)),
+                "{when} {found:?}"
+            );
+        }
+    }
+    let right = r#"request.headers["x-class"] == "batch" && principal.plan == "team" && model.provider != """#;
+    let found = problems(&format!(
+        "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: c, when: '{right}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_plan_that_allows_a_virtual_model_alone() {
+    let policy = |allow: &str| {
+        format!(
+            "models:\n  a: {{ price: free, max_output_tokens: 9, tier: low }}\n  b: {{ price: free, max_output_tokens: 9, tier: high }}\n  auto: {{ choose: a }}\nplans: {{ team: {{ {ROOMY}, allow: {{ {allow} }} }} }}\n{TENANTS}"
+        )
+    };
+    for (allow, said) in [
+        (
+            "models: [auto]",
+            "plans.team.allow.models[0]: allows no model: name those that may be chosen, too",
+        ),
+        (
+            "models: [a], tiers: [high]",
+            "plans.team.allow.models[0]: allows no model: none that it names is of a tier that is allowed",
+        ),
+    ] {
+        let found = problems(&policy(allow));
+        assert!(
+            found.len() == 2 && found[0].ends_with(said),
+            "{allow} {found:?}"
+        );
+    }
+    let mut world = World::of(&policy("models: [auto, a]"));
+    for model in ["a", "auto"] {
+        let call = world.call("ada", &chat_of(model, json!({})));
+        assert!(call.is_ok(), "{:?}", call.err());
+    }
+    assert!(world.call("ada", &chat_of("b", json!({}))).is_err());
+}
+
+#[test]
+fn a_model_without_a_price_and_a_rule_on_cost() {
+    let mut world = World::of(&format!(
+        "models: {{ m: {{ provider: openai, price: unpriced, max_output_tokens: 100000 }}, p: {{ provider: openai, price: free, max_output_tokens: 9 }} }}\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: dear, when: 'request.cost_max > usd(0.01)', then: {{ block: true }} }}, {{ name: cheap, when: 'request.cost_max < usd(0.01)', then: {{ warn: true }} }}, {{ name: told, when: 'has(request.cost_max)', then: {{ warn: true }} }} ] }} }}\n{TENANTS}"
+    ));
+    for (model, actions) in [("m", &[][..]), ("p", &["cheap:warn", "told:warn"])] {
+        let mut call = world
+            .call("ada", &chat_of(model, json!({})))
+            .unwrap_or_else(|r| panic!("{r:?}"));
+        world.answer(&mut call, 1, 1);
+        let taken: Vec<&str> = world.last_row().actions.iter().map(|a| &**a).collect();
+        assert_eq!(taken, actions, "{model}");
+    }
+}

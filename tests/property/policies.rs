@@ -247,11 +247,11 @@ fn a_throttle_scales_limits() {
 
 #[test]
 fn a_route_sends_the_call_to_another_cluster() {
-    let mut world = team(
-        "      - { name: batch, when: 'request.headers[\"x-class\"] == \"batch\"', then: { route: \
-         cheap-cluster } }",
-    );
-    world.change(|snapshot| snapshot.condition_headers = ["x-class".into()].into());
+    let mut world = World::of(&format!(
+        "conditions: {{ headers: [x-class] }}\nplans: {{ team: {{ budgets: [ {{ name: monthly, amount: \
+         10 USD, every: month }} ], policies: [ {{ name: batch, when: 'request.headers[\"x-class\"] == \
+         \"batch\"', then: {{ route: cheap-cluster }} }} ] }} }}\n{TENANTS}"
+    ));
     let body = json!({ "model": "big", "messages": [{ "role": "user", "content": "x" }] });
     let path = "/v1/chat/completions";
     let call = world.call_with("ada", path, &[("x-class", "batch")], &body);
@@ -639,6 +639,7 @@ fn any_rule() -> impl Strategy<Value = String> {
         Just("throttle: { limits: 0.5 }"),
         Just("clamp_output: 10"),
         Just("downgrade: small"),
+        Just("downgrade: { to: small, drop: [seed], refuse: [logit_bias] }"),
         Just("route: elsewhere"),
         Just("require_approval: true"),
     ];
@@ -648,8 +649,64 @@ fn any_rule() -> impl Strategy<Value = String> {
         Just("when: 'budget.monthly.used < 0.9', "),
         Just("when: 'budget.monthly.used > 0.9', "),
         Just("when: 'principal.labels[\"team\"] == \"red\"', "),
+        Just("when: 'request.metadata[\"a\"] == \"1\"', "),
+        Just("when: 'request.task == \"reason\"', "),
+        Just("when: '\"rm\" in request.tools', "),
     ];
     (action, when).prop_map(|(action, when)| format!("{when}then: {{ {action} }}"))
+}
+
+/// A chat with something odd in it, which a provider may take or not.
+fn odd_body() -> impl Strategy<Value = String> {
+    let metadata = prop_oneof![
+        Just(r#""metadata":{"a":"1","a":"2"}"#.to_owned()),
+        Just(r#""metadata":{"a":"1","\u0061":"1"}"#.to_owned()),
+        Just(r#""metadata":{"a":1,"b":null}"#.to_owned()),
+        Just(r#""metadata":[]"#.to_owned()),
+        Just(format!(
+            r#""metadata":{{"{}":"x","a":"{}"}}"#,
+            "n".repeat(999),
+            "v".repeat(9999)
+        )),
+    ];
+    let function = r#"{"type":"function","function":{"name":"rm","name":"ls"}}"#;
+    let tools = prop_oneof![
+        Just(format!(r#""tools":[{function}]"#)),
+        Just(r#""tools":[{"type":"function","type":"custom","name":"rm"}]"#.to_owned()),
+        Just(r#""tools":[{"Type":"function","name":"rm"},3,null]"#.to_owned()),
+        Just(format!(r#""tools":[{{"name":"{}"}}]"#, "rm".repeat(999))),
+        Just(format!(
+            r#""tools":[{}]"#,
+            vec![r#"{"name":"rm"}"#; 1_100].join(",")
+        )),
+    ];
+    let fields = prop_oneof![
+        Just(r#""seed":1,"logit_bias":{}"#.to_owned()),
+        Just(r#""Seed":1,"LOGIT_BIAS":{"a":1,"a":2}"#.to_owned()),
+        Just(format!(r#""{}":1"#, "x".repeat(300))),
+        Just(
+            (0..1_100)
+                .map(|n| format!(r#""x{n}":1"#))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+        Just(
+            (0..200)
+                .map(|n| format!(r#""x{n}":1"#))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+    ];
+    let model = prop_oneof![Just("big"), Just("small")];
+    let odd = prop_oneof![
+        metadata.boxed(),
+        tools.boxed(),
+        fields.boxed(),
+        Just(r#""n":1"#.to_owned()).boxed(),
+    ];
+    (model, odd).prop_map(|(model, odd)| {
+        format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}],"max_tokens":9,{odd}}}"#)
+    })
 }
 
 fn plan_of(rules: &[String], mode: &str) -> String {
@@ -697,6 +754,24 @@ proptest! {
         }
     }
 
+    /// Nor do they of a body that could be read in two ways, or is more than is kept.
+    #[test]
+    fn a_shadow_changes_no_verdict_on_odd_bodies(
+        rules in prop::collection::vec(any_rule(), 1..6),
+        bodies in prop::collection::vec(odd_body(), 1..4),
+    ) {
+        let mut shadowed = team(&plan_of(&rules, "shadow"));
+        let mut bare = team("      - { name: none, when: 'false', then: { warn: true } }");
+        for body in bodies {
+            let seen = [&mut shadowed, &mut bare].map(|world| {
+                let call = world.call_text("bob", &body);
+                let call = call.map(|call| (call.body.clone(), call.head.clone(), call.waited));
+                call.map_err(|refused| (refused.status, refused.body))
+            });
+            prop_assert_eq!(&seen[0], &seen[1], "{}", body);
+        }
+    }
+
     /// Concurrent calls, whatever they ask for and use: a budget that bounds each of
     /// them is never overspent, and what isn't used is there for others.
     #[test]
@@ -736,6 +811,138 @@ proptest! {
         let passed = (0..calls).filter(|_| world.chat("ada", "big").is_ok()).count() as u64;
         prop_assert_eq!(passed, parent.min(child).min(calls as u64));
     }
+    /// Nor by its caps, bounds and lists, wherever it stands: what is sent on below a
+    /// plan the plan alone would send on, with as much in it or more.
+    #[test]
+    fn a_child_asks_for_no_more_than_its_parent(
+        parent in narrowing(),
+        child in narrowing(),
+        place in 0usize..5,
+        calls in prop::collection::vec(any_call(), 1..12),
+    ) {
+        let below = match place {
+            0 => child,
+            1 => format!("environments: {{ prod: {{ {child} }} }}"),
+            2 => format!("projects: {{ bot: {{ {child} }} }}"),
+            3 => format!("projects: {{ bot: {{ environments: {{ prod: {{ {child} }} }} }} }}"),
+            _ => format!("users: {{ ada: {{ {child} }} }}"),
+        };
+        let model = |name, tier| format!(
+            "{name}: {{ tier: {tier}, provider: openai, price: free, max_output_tokens: 4096, image_tokens: 9 }}"
+        );
+        let models = [("big", "premium"), ("small", "standard"), ("claude", "premium")];
+        let models = models.map(|(name, tier)| model(name, tier)).join(", ");
+        let world = |below: &str| World::of(&format!(
+            "models: {{ {models} }}\nplans: {{ team: {{ limits: [ {{ per: tenant, unit: tokens, amount: 99G, every: 1h }} ], {parent} }} }}\n\
+             tenants: {{ acme: {{ plan: team, {below} }}, globex: {{ plan: team }} }}\n"
+        ));
+        let (mut alone, mut both) = (world(""), world(&below));
+        for (path, body) in calls {
+            let above = alone.call_with("ada", path, &[], &body);
+            let Ok(sent) = both.call_with("ada", path, &[], &body) else { continue };
+            let told = format!("{parent} above {below}: {body}");
+            let most = |body: &Value, name: &str, otherwise| {
+                body.get(name).map_or(otherwise, |number| number.as_u64().unwrap())
+            };
+            let held = |world: &World| world.asked.last().unwrap().charges[0].amount;
+            match above {
+                Ok(above) => {
+                    for (name, otherwise) in [("max_tokens", 4096), ("n", 1)] {
+                        let mine = most(&sent.body, name, otherwise);
+                        prop_assert!(mine <= most(&above.body, name, otherwise), "{}", told);
+                    }
+                    prop_assert!(held(&both) <= held(&alone), "{}", told);
+                    for name in sent.body.as_object().unwrap().keys() {
+                        let is_there = name == "max_tokens" || above.body.get(name).is_some();
+                        prop_assert!(is_there, "{}: {}", name, told);
+                    }
+                }
+                Err(refused) => prop_assert!(false, "{:?}: {}", refused, told),
+            }
+        }
+    }
+}
+
+/// What a plan, or something below it, may say of what calls ask for.
+fn narrowing() -> impl Strategy<Value = String> {
+    let over = || prop_oneof![Just(""), Just(", over: clamp"), Just(", over: refuse")];
+    let all = (1u64..300, 1u64..300, any::<bool>(), over());
+    let all = all.prop_map(|(a, b, required, over)| {
+        let (default, cap) = (a.min(b), a.max(b));
+        format!("max_tokens: {{ default: {default}, cap: {cap}, required: {required}{over} }}")
+    });
+    let default = (1u64..300).prop_map(|default| format!("max_tokens: {{ default: {default} }}"));
+    let choices = (1u64..12, over());
+    let choices = choices.prop_map(|(cap, over)| format!("choices: {{ cap: {cap}{over} }}"));
+    let output = (
+        prop::option::of(prop_oneof![all, default]),
+        prop::option::of(choices),
+    );
+    let output = output.prop_map(|(tokens, choices)| {
+        let all: Vec<String> = tokens.into_iter().chain(choices).collect();
+        format!("output: {{ {} }}", all.join(", "))
+    });
+    let guardrail = prop_oneof![
+        (1u64..400).prop_map(|most| format!("input_tokens_max: {most}")),
+        (100u64..900).prop_map(|most| format!("body_bytes_max: {most}")),
+        (0u64..3).prop_map(|most| format!("images_max: {most}")),
+        (0u64..3).prop_map(|most| format!("tools_max: {most}")),
+        Just("forbid: [seed]".to_owned()),
+        Just("drop: [user]".to_owned()),
+    ];
+    let guardrails = prop::option::of(guardrail);
+    let guardrails =
+        guardrails.prop_map(|one| format!("guardrails: {{ {} }}", one.unwrap_or_default()));
+    let allow = prop_oneof![
+        Just(""),
+        Just("models: [big]"),
+        Just("models: [\"s*\", claude]"),
+        Just("tiers: [premium]"),
+        Just("tiers: [standard]"),
+        Just("endpoints: [chat_completions]"),
+        Just("endpoints: [embeddings]"),
+        Just("tools: [\"r*\"]"),
+        Just("tools: [ls]"),
+    ];
+    (output, guardrails, allow).prop_map(|(output, guardrails, allow)| {
+        format!("{output}, {guardrails}, allow: {{ {allow} }}")
+    })
+}
+
+/// A call of any kind that a plan may have something against.
+fn any_call() -> impl Strategy<Value = (&'static str, Value)> {
+    let model = prop_oneof![Just("big"), Just("small")];
+    let numbers = (prop::option::of(1u64..400), prop::option::of(1u64..14));
+    let tools = prop::sample::subsequence(vec!["rm", "ls", "ru"], 0..3);
+    let parts = (0usize..3, 1usize..300, any::<bool>(), any::<bool>());
+    (model, numbers, tools, parts, 0u8..6).prop_map(
+        |(model, (max_tokens, n), tools, (images, words, seed, user), kind)| {
+            let text = "a ".repeat(words);
+            if kind == 0 {
+                return ("/v1/embeddings", json!({ "model": model, "input": text }));
+            }
+            let mut content = vec![json!({ "type": "text", "text": text })];
+            let image = json!({ "type": "image_url", "image_url": { "url": "https://x/y.png" } });
+            content.extend(vec![image; images]);
+            let messages = json!([{ "role": "user", "content": content }]);
+            let mut body = json!({ "model": model, "messages": messages });
+            let mut set = |name: &str, value: Option<Value>| {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            };
+            set("max_tokens", max_tokens.map(Value::from));
+            set("n", n.map(Value::from));
+            set("seed", seed.then(|| json!(1)));
+            set("user", user.then(|| json!("u")));
+            let tools: Vec<Value> = tools
+                .iter()
+                .map(|name| json!({ "type": "function", "function": { "name": name } }))
+                .collect();
+            set("tools", (!tools.is_empty()).then(|| tools.into()));
+            ("/v1/chat/completions", body)
+        },
+    )
 }
 
 #[test]

@@ -168,12 +168,30 @@ impl World {
         self.call_with(who, "/v1/chat/completions", &[], body)
     }
 
+    /// A chat as it stands, which need not be what a JSON value can be.
+    pub fn call_text(&mut self, who: &str, text: &str) -> Result<Sent, Refused> {
+        let body = serde_json::from_str(text).unwrap_or_default();
+        let text = text.as_bytes().to_vec();
+        self.call_as(who, "/v1/chat/completions", &[], (text, &body))
+    }
+
     pub fn call_with(
         &mut self,
         who: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: &Value,
+    ) -> Result<Sent, Refused> {
+        let text = serde_json::to_vec(body).unwrap();
+        self.call_as(who, path, headers, (text, body))
+    }
+
+    fn call_as(
+        &mut self,
+        who: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        (text, body): (Vec<u8>, &Value),
     ) -> Result<Sent, Refused> {
         self.calls += 1;
         let mut random = [0; 10];
@@ -200,7 +218,6 @@ impl World {
                 .collect(),
             ..RequestHead::default()
         };
-        let text = serde_json::to_vec(body).unwrap();
         self.send(exchange, head, text, body)
     }
 

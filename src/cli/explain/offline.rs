@@ -1,6 +1,8 @@
 //! Calls judged by a configuration alone, on counters in memory that stand as is
 //! said.
 
+mod given;
+
 use crate::app;
 use crate::config::Config;
 use crate::config::cases::{GrantGiven, State};
@@ -63,11 +65,7 @@ impl Offline {
         state: &State,
     ) -> anyhow::Result<Explanation> {
         let now = state.time.unwrap_or_else(|| Clock::start().now());
-        for name in state.used.keys() {
-            if !self.has_limit(name) {
-                bail!("no plan has a limit or budget of the name {name}");
-            }
-        }
+        given::check(&self.snapshot, by, state)?;
         let exchange = Exchange::new(
             Role::Full,
             self.settings,
@@ -110,22 +108,6 @@ impl Offline {
         let known = self.snapshot.tenants.keys().map(|name| &**name);
         let meant = did_you_mean(tenant, known);
         Some(format!("there is no tenant {}{meant}", shown(tenant)))
-    }
-
-    fn has_limit(&self, name: &str) -> bool {
-        let snapshot = &self.snapshot;
-        let narrower = snapshot
-            .tenants
-            .values()
-            .flat_map(|tenant| &tenant.narrower);
-        let below = narrower.flat_map(|narrower| narrower.plans());
-        let plans = snapshot.plans.values().chain(below);
-        let own = snapshot.own_limits.values().flat_map(|own| own.iter());
-        let mut limits = plans
-            .flat_map(|plan| &plan.limits)
-            .chain(&*snapshot.shared)
-            .chain(own);
-        limits.any(|limit| *limit.limit.name == *name)
     }
 
     /// With what is said to be granted.

@@ -39,7 +39,10 @@ pub fn text() -> String {
 /// `null` stands for a block without fields, as `memory:` in YAML.
 fn block(block: &Block) -> Value {
     let properties = block.fields.iter();
-    let properties = properties.map(|field| (field.name.to_owned(), property(field)));
+    let properties = properties.map(|field| {
+        let schema = property(field, block);
+        (field.name.to_owned(), schema)
+    });
     let properties: Map<String, Value> = properties.collect();
     let required = block.fields.iter();
     let required = required.filter(|field| field.need == Need::Required);
@@ -64,15 +67,65 @@ fn block(block: &Block) -> Value {
     schema
 }
 
-fn property(field: &Field) -> Value {
-    let mut schema = form(field.form);
+/// Blocks that count by being there: with nothing behind them they lack what they
+/// require.
+const COUNTS: [&str; 9] = [
+    "ledger.cloudevents",
+    "ledger.file",
+    "ledger.otlp",
+    "ledger.postgres",
+    "redis.cluster",
+    "redis.sentinel",
+    "redis.url",
+    "redis.url_env",
+    "redis.url_file",
+];
+
+/// What may be left out may stand there with nothing behind it; what is chosen may
+/// not, unless that is all that it takes.
+fn property(field: &Field, of: &Block) -> Value {
+    let counts = COUNTS.contains(&&*format!("{}.{}", of.id, field.name));
+    let is_optional = field.need != Need::Required && !of.is_choice && !counts;
+    let may_be_empty = is_optional && !takes_null(field.form);
+    let mut schema = match may_be_empty {
+        true => or_null(form(field.form)),
+        false => form(field.form),
+    };
     if let Value::Object(all) = &mut schema {
+        if field.need == Need::Required && takes_null(field.form) {
+            all.insert("type".into(), "object".into());
+        }
         all.insert("description".into(), described(field).into());
         if let Need::Default(text) = field.need {
             all.insert("default".into(), scalar(text));
         }
     }
     schema
+}
+
+/// Whether a form takes nothing as it is: a mapping of which nothing is required.
+fn takes_null(form: &Form) -> bool {
+    match form {
+        Form::Named(_) => true,
+        Form::Block(block) => {
+            let mut fields = block.fields.iter();
+            !block.is_choice && fields.all(|field| field.need != Need::Required)
+        }
+        _ => false,
+    }
+}
+
+fn or_null(mut schema: Value) -> Value {
+    let nothing = json!({ "type": "null" });
+    if let Some(Value::Array(any)) = schema.get_mut("anyOf") {
+        any.push(nothing);
+        return schema;
+    }
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        words.push(Value::Null);
+        return schema;
+    }
+    json!({ "anyOf": [schema, nothing] })
 }
 
 /// Markdown's marks stay: editors show descriptions as such.
@@ -109,7 +162,14 @@ fn form(form: &Form) -> Value {
             json!({ "type": ["object", "null"], "additionalProperties": self::form(each) })
         }
         Form::Any(forms) => {
-            let forms: Vec<Value> = forms.iter().map(self::form).collect();
+            // Nothing is none of several.
+            let one = |form: &Form| match form {
+                Form::Named(each) => {
+                    json!({ "type": "object", "additionalProperties": self::form(each) })
+                }
+                form => self::form(form),
+            };
+            let forms: Vec<Value> = forms.iter().map(one).collect();
             json!({ "anyOf": forms })
         }
     }
@@ -155,8 +215,11 @@ fn written(written: &Written) -> Value {
         if written.id == "true" {
             all.insert("const".into(), true.into());
         }
+        let is_number = |name: &&str| matches!(*name, "integer" | "number");
         if written.types == ["integer"] {
             all.insert("minimum".into(), 1.into());
+        } else if written.is_of_digits() && written.types.iter().any(is_number) {
+            all.insert("minimum".into(), 0.into());
         }
     }
     schema

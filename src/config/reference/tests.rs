@@ -331,6 +331,62 @@ fn blocks_in(
     }
 }
 
+/// Whether a value is a number to the reader, with or without a unit.
+fn is_of_digits(form: &Form) -> bool {
+    match form {
+        Form::Written(written) => written.is_of_digits(),
+        Form::Some(each) => is_of_digits(each),
+        Form::Any(forms) => forms.iter().all(is_of_digits),
+        _ => false,
+    }
+}
+
+/// A field with nothing behind it, and a number below 0: what the reader takes the
+/// schema takes, and no more.
+#[test]
+fn the_schema_takes_nothing_and_less_than_nothing_as_the_reader_does() {
+    static WHOLE: Form = Form::Block(&FILE);
+    let schema = schema::schema();
+    let (mut wrong, mut held) = (BTreeSet::new(), BTreeSet::new());
+    for (name, file) in files() {
+        let mut found = Vec::new();
+        blocks_in(&WHOLE, &file, "", &mut found);
+        for (pointer, block) in found {
+            for field in block.fields {
+                let told = format!("{}.{}", block.id, field.name);
+                let mut try_with = |value: Value| {
+                    let mut file = file.clone();
+                    let Some(Value::Object(all)) = file.pointer_mut(&pointer) else {
+                        panic!("{pointer}")
+                    };
+                    all.insert(field.name.to_owned(), value.clone());
+                    let loads = load(&file.to_string(), name, &outside()).is_ok();
+                    let takes = validator::wrong(&schema, &schema, &file, "");
+                    if loads != takes.is_none() {
+                        wrong.insert(format!(
+                            "{told}: {value} at {pointer} of {name} loads: {loads}; the schema: {takes:?}"
+                        ));
+                    }
+                    held.insert((told.clone(), value.to_string()));
+                };
+                let at = format!("{pointer}/{}", field.name);
+                let is_there = file.pointer(&at).is_some();
+                // In the place of what is there it may be missed by others.
+                if !is_there {
+                    try_with(Value::Null);
+                } else if field.need == Need::Required {
+                    try_with(Value::Null);
+                }
+                if is_of_digits(field.form) {
+                    try_with(json!(-1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(held.len() >= 300, "{}", held.len());
+}
+
 /// What a configuration comes to.
 fn meaning(config: &Config) -> (Value, String) {
     let snapshot = &config.snapshot;
@@ -382,6 +438,9 @@ const NOT_TOLD: &[&str] = &[
     "descriptor_rule.unlimited",
 ];
 
+/// A plan that stands below others, too: what it doesn't say there is as they say.
+const BELOW: (&str, &str, &str) = ("departments", "/plans/trainee", "time_zone");
+
 /// Writing a default changes nothing, but another value would: so it is the default.
 #[test]
 fn defaults_are_those_that_count() {
@@ -400,7 +459,8 @@ fn defaults_are_those_that_count() {
                 let Some(Value::Object(all)) = file.pointer_mut(&pointer) else {
                     panic!("{pointer}")
                 };
-                if all.contains_key(field.name) {
+                let is_below = (name, &*pointer, field.name) == BELOW;
+                if is_below || all.contains_key(field.name) {
                     continue;
                 }
                 all.insert(field.name.to_owned(), schema::scalar(default));

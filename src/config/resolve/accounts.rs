@@ -76,7 +76,8 @@ pub fn accounts(
     };
     let sources = sources(raw, &tenants, findings);
     let written = all(keys, &tenants, findings);
-    let own_limits = own_limits::of_keys(keys, policy, &tenants, findings);
+    let headers = raw.condition_headers.as_deref();
+    let own_limits = own_limits::of_keys(keys, policy, &tenants, headers, findings);
     if !may_be_stored {
         warn_of_idle_tenants(raw, keys, findings);
     }

@@ -8,7 +8,7 @@ use crate::config::raw::limits::RawLimit;
 use crate::config::raw::plans::RawOutput;
 use crate::config::raw::rules::RawRule;
 use crate::config::reader::Located;
-use crate::policy::{Hold, OutputRule};
+use crate::policy::OutputRule;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -90,7 +90,6 @@ impl<'r> Chain<'r> {
     pub fn output(&self) -> OutputRule {
         let of = |plan: &'r RawPlan| -> &'r RawOutput { &plan.output };
         let value = |field: &Option<Located<u64>>| field.as_ref().map(|field| field.value);
-        let hold: Option<Hold> = self.last(|plan| of(plan).hold);
         OutputRule {
             max_tokens_default: self.last(|plan| value(&of(plan).max_tokens_default)),
             max_tokens_cap: self.last(|plan| value(&of(plan).max_tokens_cap)),
@@ -100,7 +99,9 @@ impl<'r> Chain<'r> {
             max_tokens_over: self.last(|plan| of(plan).max_tokens_over),
             choices_cap: self.last(|plan| of(plan).choices_cap),
             choices_over: self.last(|plan| of(plan).choices_over),
-            hold: hold.unwrap_or_default(),
+            // That comes of what stands below it.
+            choices_refused_over: None,
+            hold: self.last(|plan| of(plan).hold),
         }
     }
 }

@@ -36,6 +36,11 @@ pub struct Known<'r> {
     pub models: Option<&'r [Model]>,
     /// Models whose price couldn't be read, which has been reported.
     pub told_prices: &'r HashSet<&'r str>,
+    /// Every plan; `None` where that isn't looked at.
+    pub plans: Option<&'r HashSet<&'r str>>,
+    /// Headers that conditions see; `None` where they couldn't be read, or that isn't
+    /// looked at.
+    pub headers: Option<&'r [Arc<str>]>,
 }
 
 /// One limit of a plan, which is each tenant's own; `None` after a problem.
@@ -64,6 +69,8 @@ pub fn of_descriptors(raw: &RawLimit, findings: &Findings) -> Option<Limit> {
     let known = Known {
         models: None,
         told_prices: &HashSet::new(),
+        plans: None,
+        headers: None,
     };
     resolve(raw, &known, findings).map(|limit| Limit::clone(&limit.limit))
 }

@@ -89,15 +89,19 @@ pub fn of_keys(
     keys: &[RawKey],
     policy: Option<&Policy>,
     tenants: &Tenants,
+    headers: Option<&[Arc<str>]>,
     findings: &Findings,
 ) -> Option<ByName<Arc<[PlanLimit]>>> {
     let models: Option<Vec<Model>> = policy.map(|policy| {
         let models = policy.models.values();
         models.map(|model| Model::clone(model)).collect()
     });
+    let plans = policy.map(|policy| policy.plans.keys().map(|name| &**name).collect());
     let known = Known {
         models: models.as_deref(),
         told_prices: &HashSet::new(),
+        plans: plans.as_ref(),
+        headers,
     };
     let mut all = Some(ByName::default());
     for key in keys {

@@ -1,24 +1,24 @@
 //! Plans: what they extend put together, their limits, budgets and rules.
 
 use super::budgets;
+use super::entitlements;
 use super::extends::{Chain, Plans};
-use super::limits::{self, Known, unknown};
+use super::limits::{self, Known};
 use super::models::{self, Models};
 use super::rules::{self, Words};
 use super::{tenants, virtual_models};
 use crate::config::outside::Outside;
-use crate::config::problem::{At, Findings, shown};
+use crate::config::problem::{At, Findings};
 use crate::config::raw::budgets::RawBudget;
 use crate::config::raw::limits::RawLimit;
 use crate::config::raw::{Raw, RawPlan};
 use crate::config::reader::Located;
-use crate::identity::scopes::Pattern;
 use crate::limits::CHARGES_MAX;
 use crate::policy::charged::Charged;
 use crate::policy::choice::VirtualModel;
 use crate::policy::facts::Names;
 use crate::policy::terms::Narrower;
-use crate::policy::{ByName, Entitlements, Guardrails, Model, Plan, PlanLimit};
+use crate::policy::{ByName, Guardrails, Hold, Model, OutputRule, Plan, PlanLimit};
 use jiff::tz::TimeZone;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -57,9 +57,13 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         told_prices,
         unbounded,
     } = models::resolve(raw, outside, findings);
+    let written_plans = raw_plans.map_or(&[][..], |plans| &plans.value);
+    let plan_names = written_plans.iter().map(|raw| &*raw.name.value).collect();
     let known = Known {
         models: models.as_deref(),
         told_prices: &told_prices,
+        plans: raw_plans.map(|_| &plan_names),
+        headers: raw.condition_headers.as_deref(),
     };
     let written = raw.models.as_ref().map_or(&[][..], |models| &models.value);
     let called: HashSet<&str> = written.iter().map(|raw| &*raw.name.value).collect();
@@ -250,11 +254,12 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
         let text = format!("must have at most {CHARGES_MAX} limits (got {count}){twice}");
         findings.problem(at.unwrap_or(&name.at), text);
     }
-    let entitlements = entitlements(chain, ground);
+    let entitlements = entitlements::of_plan(chain, ground);
     let time_zone = match chain.last(|plan| plan.time_zone.as_ref()) {
         Some(written) => Some(limits::zone_of(written, findings)?),
         None => None,
     };
+    let output = chain.output();
     let is_read = chain.plans().all(|plan| plan.is_read);
     let (mut limits, rules, entitlements) = (own?, rules?, entitlements?);
     let of_all_tenants = ground.top.iter().map(|(_, limit)| limit);
@@ -266,11 +271,17 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     (is_read && limits_are_read).then(|| Plan {
         name: Arc::clone(&name.value),
         limits,
-        output: chain.output(),
+        // Below a plan the default is not the same as nothing: the plan may say another.
+        output: OutputRule {
+            hold: output
+                .hold
+                .filter(|hold| ground.is_below || *hold != Hold::Maximum),
+            ..output
+        },
         entitlements,
         guardrails: guardrails(chain),
         rules,
-        time_zone: time_zone.filter(|zone| *zone != TimeZone::UTC),
+        time_zone: time_zone.filter(|zone| ground.is_below || *zone != TimeZone::UTC),
     })
 }
 
@@ -333,47 +344,6 @@ fn own_limits(
         }
     }
     whole.then_some(resolved)
-}
-
-fn entitlements(chain: &Chain, ground: &Ground) -> Option<Entitlements> {
-    let models = chain.last(|plan| plan.allow.models.as_ref());
-    let tiers = chain.last(|plan| plan.allow.tiers.as_ref());
-    let mut whole = true;
-    for pattern in models.into_iter().flatten() {
-        let fits = |name: &&str| pattern.value.fits(name);
-        // Models that couldn't be read have been reported.
-        if ground.known.models.is_some() && !ground.called.iter().any(fits) {
-            unknown_models(pattern, ground);
-            whole = false;
-        }
-    }
-    let known_tiers = ground.known.tiers();
-    for tier in tiers.into_iter().flatten() {
-        if ground.known.models.is_some() && !known_tiers.contains(&*tier.value) {
-            unknown("model of tier", tier, &known_tiers, ground.findings);
-            whole = false;
-        }
-    }
-    whole.then(|| Entitlements {
-        models: models.map(|all| all.iter().map(|pattern| pattern.value.clone()).collect()),
-        tiers: tiers.map(|all| all.iter().map(|name| Arc::clone(&name.value)).collect()),
-        endpoints: chain.last(|plan| plan.allow.endpoints.clone()),
-        tools: chain.last(|plan| plan.allow.tools.clone()),
-    })
-}
-
-fn unknown_models(pattern: &Located<Pattern>, ground: &Ground) {
-    let written = pattern.value.as_str();
-    if written.ends_with('*') {
-        let text = format!("fits the name of no model (got {})", shown(written));
-        ground.findings.problem(&pattern.at, text);
-        return;
-    }
-    let name = Located {
-        value: Arc::from(written),
-        at: pattern.at.clone(),
-    };
-    unknown("model", &name, ground.called, ground.findings);
 }
 
 fn guardrails(chain: &Chain) -> Guardrails {

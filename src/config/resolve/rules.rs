@@ -1,10 +1,10 @@
 //! Rules and conditions: compiled, and held to what exists.
 
-use super::limits::{Known, unknown};
-use crate::config::problem::{Findings, shown};
+use super::limits::{Known, listed, unknown};
+use crate::config::problem::{Findings, did_you_mean, shown};
 use crate::config::raw::rules::{RawAction, RawRule, RawSwap};
 use crate::config::reader::Located;
-use crate::expressions::condition::{Condition, Schema};
+use crate::expressions::condition::{Condition, Field, Schema};
 use crate::policy::facts::{self, Names};
 use crate::policy::rule::{Action, RULES_MAX, Rule, Rules, Swap};
 use std::collections::{HashMap, HashSet};
@@ -78,6 +78,9 @@ fn rule(raw: &RawRule, words: &Words, findings: &Findings) -> Option<Rule> {
         Some(when) => Some(when?),
         None => None,
     };
+    if let (Some(when), Some(text)) = (&when, &raw.when) {
+        warn_of_unpriced(when, text, words.known, findings);
+    }
     let needs = when.as_ref().map(|when| facts::Needs::of(when.fields()));
     raw.is_read.then_some(())?;
     Some(Rule {
@@ -99,17 +102,9 @@ pub fn condition(text: &Located<String>, words: &Words, findings: &Findings) -> 
             return None;
         }
     };
-    let tiers = words.known.tiers();
-    let mut whole = true;
+    let mut whole = headers_are_seen(&condition, text, words.known, findings);
     for (field, value) in condition.texts_compared() {
-        let closed = facts::words_of(field);
-        let (what, known) = if facts::names_models(field) {
-            ("model", words.called)
-        } else if facts::names_tiers(field) {
-            ("model of tier", &tiers)
-        } else if let Some((what, known)) = &closed {
-            (*what, known)
-        } else {
+        let Some((what, known)) = words.of(field) else {
             continue;
         };
         // Models that couldn't be read have been reported.
@@ -118,11 +113,77 @@ pub fn condition(text: &Located<String>, words: &Words, findings: &Findings) -> 
                 value: Arc::from(value),
                 at: text.at.clone(),
             };
-            unknown(what, &name, known, findings);
+            unknown(what, &name, &known, findings);
             whole = false;
         }
     }
     whole.then_some(condition)
+}
+
+impl<'r> Words<'r> {
+    /// What a field's words are called, and all that there are, where no others can
+    /// be.
+    fn of(&self, field: Field) -> Option<(&'static str, HashSet<&'r str>)> {
+        let known = self.known;
+        Some(if facts::names_models(field) {
+            ("model", self.called.clone())
+        } else if facts::names_tiers(field) {
+            ("model of tier", known.tiers())
+        } else if facts::names_providers(field) {
+            ("model of provider", known.providers())
+        } else if facts::names_plans(field) {
+            ("plan", known.plans?.clone())
+        } else {
+            facts::words_of(field)?
+        })
+    }
+}
+
+/// A rule on what calls cost doesn't hold where nobody knows that.
+fn warn_of_unpriced(when: &Condition, text: &Located<String>, known: &Known, findings: &Findings) {
+    let is_asked = text.value.contains("has(request.cost_max)");
+    if is_asked || !when.fields().any(facts::needs_price) {
+        return;
+    }
+    let models = known.models.unwrap_or_default().iter();
+    let unpriced = models.filter(|model| model.price.is_none());
+    let names = unpriced.map(|model| &*model.name);
+    let names: Vec<&str> = names
+        .filter(|name| !known.told_prices.contains(name))
+        .collect();
+    if !names.is_empty() {
+        let text_of = format!(
+            "asks for a cost or price, which calls to {} don't have: it can't hold for them by that",
+            listed(&names)
+        );
+        findings.warning(&text.at, text_of);
+    }
+}
+
+/// Whether conditions see the headers that one asks for, which is reported where not.
+fn headers_are_seen(
+    condition: &Condition,
+    text: &Located<String>,
+    known: &Known,
+    findings: &Findings,
+) -> bool {
+    let Some(headers) = known.headers else {
+        return true;
+    };
+    let asked = condition
+        .keys_asked()
+        .filter(|(map, _)| facts::is_of_headers(*map));
+    let mut whole = true;
+    for (_, name) in asked {
+        if !headers.iter().any(|known| **known == *name) {
+            let hint = did_you_mean(name, headers.iter().map(|known| &**known));
+            let name = shown(name);
+            let text_of = format!("there is no header {name} in conditions.headers{hint}");
+            findings.problem(&text.at, text_of);
+            whole = false;
+        }
+    }
+    whole
 }
 
 fn action(raw: &RawAction, words: &Words, findings: &Findings) -> Option<Action> {

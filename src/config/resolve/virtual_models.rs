@@ -97,10 +97,17 @@ impl Words<'_> {
     }
 }
 
-impl Known<'_> {
+impl<'r> Known<'r> {
     /// The tiers of all models.
-    pub fn tiers(&self) -> HashSet<&str> {
+    pub fn tiers(&self) -> HashSet<&'r str> {
         let models = self.models.unwrap_or_default().iter();
         models.filter_map(|model| model.tier.as_deref()).collect()
+    }
+
+    /// The providers of all models.
+    pub fn providers(&self) -> HashSet<&'r str> {
+        let models = self.models.unwrap_or_default().iter();
+        let providers = models.filter_map(|model| model.provider.as_deref());
+        providers.collect()
     }
 }

@@ -33,6 +33,7 @@ fn of_output(of: &OutputRule) -> Value {
         max_tokens_over,
         choices_cap,
         choices_over,
+        choices_refused_over: _,
         hold,
     } = of;
     json!({
@@ -42,7 +43,7 @@ fn of_output(of: &OutputRule) -> Value {
         "max_tokens_over": max_tokens_over.map(over),
         "choices_cap": choices_cap,
         "choices_over": choices_over.map(over),
-        "hold": match hold {
+        "hold": match hold.unwrap_or_default() {
             Hold::Maximum => "maximum".to_owned(),
             Hold::Expected { percentile } => format!("expected at {percentile}%"),
         },

@@ -276,7 +276,10 @@ fn a_plan_may_hold_what_is_expected_and_have_hard_limits_beside() {
         let edit = format!("choices: {{ cap: 4 }}{text}");
         let file = GOOD.replace("choices: { cap: 4 }", &edit);
         let config = loaded(&file).unwrap_or_else(|problems| panic!("{text}: {problems}"));
-        config.snapshot.plans["team"].output.hold
+        config.snapshot.plans["team"]
+            .output
+            .hold
+            .unwrap_or_default()
     };
     for (text, hold) in [
         ("", Hold::Maximum),

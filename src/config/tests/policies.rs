@@ -389,6 +389,21 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("WHEN", "model.tier == 'premum'", &[
         r#"30:29: plans.team.policies[0].when: there is no model of tier "premum"; did you mean "premium"?"#,
     ]),
+    ("WHEN", "request.headers['x-teem'] == 'red'", &[
+        r#"30:29: plans.team.policies[0].when: there is no header "x-teem" in conditions.headers; did you mean "x-team"?"#,
+    ]),
+    ("WHEN", "'X-Team' in request.headers", &[
+        r#"30:29: plans.team.policies[0].when: there is no header "X-Team" in conditions.headers; did you mean "x-team"?"#,
+    ]),
+    ("WHEN", "has(request.headers.priority)", &[
+        r#"30:29: plans.team.policies[0].when: there is no header "priority" in conditions.headers"#,
+    ]),
+    ("WHEN", "principal.plan == 'teem'", &[
+        r#"30:29: plans.team.policies[0].when: there is no plan "teem"; did you mean "team"?"#,
+    ]),
+    ("WHEN", "model.provider in ['openai']", &[
+        r#"30:29: plans.team.policies[0].when: there is no model of provider "openai""#,
+    ]),
     ("WHEN", "lowerAscii(request.task) == 'x'", &[
         "30:29: plans.team.policies[0].when: there is no function lowerAscii here; a condition may use has, size, startsWith, endsWith, contains, matches, exists, all and usd",
     ]),

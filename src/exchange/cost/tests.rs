@@ -18,7 +18,10 @@ fn model(price: &str) -> Model {
 
 fn asked(endpoint: Endpoint, body: &str) -> May {
     let facts = request::read(endpoint, None, body.as_bytes(), Wants::default()).unwrap();
-    may(endpoint, &model("free"), &facts, body.as_bytes(), 10)
+    May {
+        service_tier: facts.service_tier.and_then(tier),
+        ..may(endpoint, &facts, body.as_bytes(), 10)
+    }
 }
 
 #[test]

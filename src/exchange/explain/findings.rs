@@ -6,7 +6,7 @@ use super::explanation::{
 };
 use super::{Inquiry, outcome};
 use crate::exchange::guardrails::{self, Bound};
-use crate::exchange::planning::Planned;
+use crate::exchange::planning::{Given, Planned};
 use crate::exchange::weigh::{Ask, Scale, Stood};
 use crate::limits::{Algorithm, Charge, Limit, Mode, Retry, Standing};
 use crate::policy::facts::{self, Facts, Named};
@@ -214,7 +214,7 @@ impl Found<'_> {
         let admission = self.inquiry.admission();
         let choice = admission.names_virtual(self.ask)?;
         let usual = self.scale.usual(choice).ok()?;
-        let planned = self.scale.planned(usual, None, None).ok()?;
+        let planned = self.scale.planned(usual, Given::default()).ok()?;
         let facts = self.scale.facts(usual, &planned);
         let named = Named {
             facts: &facts,
@@ -256,7 +256,7 @@ impl Found<'_> {
             return Vec::new();
         };
         // What shapes a call sees it as it was before.
-        let first = self.scale.planned(stood.first, None, None);
+        let first = self.scale.planned(stood.first, Given::default());
         let first = first.as_ref().map_or(&stood.planned, |planned| planned);
         let before = self.facts(stood.first, first);
         let after = self.facts(stood.model, &stood.planned);

@@ -8,7 +8,7 @@ use crate::policy::expected::{Expected, Lesson, News};
 fn plan_holding(hold: Hold) -> Arc<Snapshot> {
     let usual = snapshot();
     let mut plan = Plan::clone(&usual.plans["team"]);
-    plan.output.hold = hold;
+    plan.output.hold = Some(hold);
     plan.limits[1].hard = true;
     let mut snapshot = Arc::into_inner(usual).unwrap();
     Arc::make_mut(&mut snapshot.plans).insert("team".into(), Arc::new(plan));

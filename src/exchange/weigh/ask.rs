@@ -27,7 +27,7 @@ impl Ask {
             stream: facts.stream,
             choices: facts.choices,
             messages: facts.messages,
-            images: facts.images.len() as u64,
+            images: facts.images_count(),
             searches: facts.searches,
             body_bytes: body.len() as u64,
             tools: facts.tool_names.clone(),

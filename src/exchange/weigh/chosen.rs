@@ -2,6 +2,7 @@
 
 use super::Scale;
 use super::refused::Against;
+use crate::exchange::planning::Given;
 use crate::exchange::{guardrails, reading};
 use crate::policy::Model;
 use crate::policy::choice::VirtualModel;
@@ -24,7 +25,7 @@ impl<'a> Scale<'a> {
             return Ok(model);
         };
         let usual = self.usual(choice)?;
-        let planned = self.planned(usual, None, None)?;
+        let planned = self.planned(usual, Given::default())?;
         let facts = self.facts(usual, &planned);
         let failures = &self.admission.learned.failures;
         let may_use = |name: &str| self.can_be(name);

@@ -124,6 +124,9 @@ impl<'l> Lowering<'l> {
                 kind: Kind::Map,
             } => {
                 let part = self.of_kind(part, Kind::Text, ("in a map", "a key, which is text"))?;
+                if let Node::Text(key) = &part {
+                    self.asks_key(map, key);
+                }
                 Node::InKeys(Box::new(part), map)
             }
             whole => {

@@ -26,6 +26,7 @@ impl<'l> Lowering<'l> {
         let typed = match self.place(&path)? {
             Place::Walked => Typed::new(Node::Walked, Kind::Text),
             Place::Entry(map, key) => {
+                self.asks_key(map, key);
                 let key = Box::new(Node::Text(key.into()));
                 Typed::new(Node::Entry(map, key), Kind::Text)
             }
@@ -49,8 +50,11 @@ impl<'l> Lowering<'l> {
                 node: Node::Whole(map),
                 kind: Kind::Map,
             } => {
-                let key = Box::new(key(self)?);
-                Ok(Typed::new(Node::Entry(map, key), Kind::Text))
+                let key = key(self)?;
+                if let Node::Text(key) = &key {
+                    self.asks_key(map, key);
+                }
+                Ok(Typed::new(Node::Entry(map, Box::new(key)), Kind::Text))
             }
             typed => Err(NotACondition::Takes {
                 of: "[…]",
@@ -65,7 +69,10 @@ impl<'l> Lowering<'l> {
         path.push(&select.field);
         let node = match self.place(&path)? {
             Place::Walked => return Err(HAS_FORM),
-            Place::Entry(map, key) => Node::HasEntry(map, key.into()),
+            Place::Entry(map, key) => {
+                self.asks_key(map, key);
+                Node::HasEntry(map, key.into())
+            }
             Place::Field(list, Kind::Texts) => Node::HasTexts(list),
             Place::Field(_, Kind::Map) => {
                 return Err(NotACondition::Unusable {

@@ -15,6 +15,7 @@ pub struct Lowered {
     pub tree: Node,
     pub fields: Vec<Field>,
     pub texts: Vec<(Field, Box<str>)>,
+    pub keys: Vec<(Field, Box<str>)>,
 }
 
 /// A node, and what its value is.
@@ -36,6 +37,7 @@ pub fn lower(expression: &IdedExpr, source: &SourceInfo, schema: &dyn Schema) ->
         pattern_bytes: PATTERNS_BYTES_MAX,
         fields: Vec::new(),
         texts: Vec::new(),
+        keys: Vec::new(),
     };
     let whole = lowering.lower(expression)?;
     if whole.kind != Kind::Bool {
@@ -45,6 +47,7 @@ pub fn lower(expression: &IdedExpr, source: &SourceInfo, schema: &dyn Schema) ->
         tree: whole.node,
         fields: lowering.fields,
         texts: lowering.texts,
+        keys: lowering.keys,
     })
 }
 
@@ -60,6 +63,7 @@ pub struct Lowering<'l> {
     pub pattern_bytes: usize,
     pub fields: Vec<Field>,
     texts: Vec<(Field, Box<str>)>,
+    keys: Vec<(Field, Box<str>)>,
 }
 
 impl<'l> Lowering<'l> {
@@ -203,6 +207,14 @@ impl<'l> Lowering<'l> {
                     self.texts.push(pair);
                 }
             }
+        }
+    }
+
+    /// Notes a key that a map is asked for.
+    pub fn asks_key(&mut self, map: Field, key: &str) {
+        let is_known = |(of, known): &(Field, Box<str>)| *of == map && **known == *key;
+        if !self.keys.iter().any(is_known) {
+            self.keys.push((map, key.into()));
         }
     }
 

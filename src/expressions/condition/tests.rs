@@ -505,6 +505,8 @@ fn it_says_what_it_asks_for() {
         (Field(0), "gpt-4.1"),
     ];
     assert_eq!(texts, expected);
+    let keys: Vec<_> = condition.keys_asked().collect();
+    assert_eq!(keys, [(Field(5), "team")]);
     assert_eq!(condition, condition.clone());
     assert_ne!(condition, compiled("true"));
     assert_eq!(format!("{:?}", compiled("true")), "Condition(true)");

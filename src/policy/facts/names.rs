@@ -2,7 +2,9 @@
 
 use super::moment::WEEKDAYS;
 use crate::expressions::condition::{Field, Kind, NoField, Schema};
+use crate::limits::Mode;
 use crate::protocol::Endpoint;
+use crate::protocol::request::Want;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -194,8 +196,8 @@ pub struct Needs {
     pub counters: bool,
     /// The time of day.
     pub time: bool,
-    pub tools: bool,
-    pub metadata: bool,
+    pub tools: Want,
+    pub metadata: Want,
 }
 
 impl Needs {
@@ -204,9 +206,9 @@ impl Needs {
         for Field(field) in fields {
             match fact(field) {
                 None => needs.counters = true,
-                Some(Fact::Tools) => needs.tools = true,
+                Some(Fact::Tools) => needs.tools = Want::Whole,
                 // A hint may stand in the metadata.
-                Some(Fact::Metadata | Fact::Task | Fact::Latency) => needs.metadata = true,
+                Some(Fact::Metadata | Fact::Task | Fact::Latency) => needs.metadata = Want::Whole,
                 Some(
                     Fact::Unix
                     | Fact::Hour
@@ -221,13 +223,26 @@ impl Needs {
         needs
     }
 
+    /// The same of what refuses nothing in shadow mode.
+    #[must_use]
+    pub fn in_mode(self, mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => self,
+            Mode::Shadow => Self {
+                tools: self.tools.if_readable(),
+                metadata: self.metadata.if_readable(),
+                ..self
+            },
+        }
+    }
+
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
             counters: self.counters || other.counters,
             time: self.time || other.time,
-            tools: self.tools || other.tools,
-            metadata: self.metadata || other.metadata,
+            tools: self.tools.max(other.tools),
+            metadata: self.metadata.max(other.metadata),
         }
     }
 }
@@ -240,6 +255,29 @@ pub fn names_models(field: Field) -> bool {
 /// Whether a field holds names of tiers.
 pub fn names_tiers(field: Field) -> bool {
     fact(field.0) == Some(Fact::Tier)
+}
+
+/// Whether a field holds names of providers of models.
+pub fn names_providers(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Provider)
+}
+
+/// Whether a field holds names of plans.
+pub fn names_plans(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Plan)
+}
+
+/// Whether a field has a value only for models that have a price.
+pub fn needs_price(field: Field) -> bool {
+    matches!(
+        fact(field.0),
+        Some(Fact::CostMax | Fact::InputPrice | Fact::OutputPrice)
+    )
+}
+
+/// Whether a field is the map of a call's headers.
+pub fn is_of_headers(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Headers)
 }
 
 /// What a field's words are called, and all that there are, where no others can be.

@@ -86,7 +86,7 @@ const IMAGE: &[Member] = &[member("format", take::pass), member("source", image_
 
 const IMAGE_SOURCE: &[Member] = &[
     member("bytes", take::image_base64),
-    member("s3Location", take::unseen),
+    member("s3Location", take::unseen_image),
 ];
 
 const TOOL_RESULT: &[Member] = &[
@@ -237,7 +237,7 @@ fn image(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
 }
 
 fn image_source(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
-    reading.optional_object(place, IMAGE_SOURCE, take::unseen)
+    reading.optional_object(place, IMAGE_SOURCE, take::unseen_image)
 }
 
 fn inference_config(reading: &mut Reading, place: &Place) -> Result<(), Fault> {

@@ -83,7 +83,7 @@ const PART: &[Member] = &[
     member("thought", take::pass),
     spelt("thoughtSignature", "thought_signature", take::pass),
     spelt("inlineData", "inline_data", inline_data),
-    spelt("fileData", "file_data", take::unseen),
+    spelt("fileData", "file_data", file_data),
     spelt("functionCall", "function_call", take::any_text),
     spelt("functionResponse", "function_response", take::any_text),
     spelt("executableCode", "executable_code", take::any_text),
@@ -102,6 +102,12 @@ const BLOB: &[Member] = &[
     spelt("displayName", "display_name", take::pass),
 ];
 
+const FILE: &[Member] = &[
+    spelt("mimeType", "mime_type", take::pass),
+    spelt("fileUri", "file_uri", take::pass),
+    spelt("displayName", "display_name", take::pass),
+];
+
 const CONFIG_MEMBERS: &[Member] = &[
     spelt("maxOutputTokens", "max_output_tokens", take::output_max),
     spelt("candidateCount", "candidate_count", take::n),
@@ -116,7 +122,7 @@ const INSTANCE: &[Member] = &[
     member("prompt", take::any_text),
     member("text", take::any_text),
     member("title", take::any_text),
-    member("image", take::unseen),
+    member("image", take::unseen_image),
     member("video", take::unseen),
     member("audio", take::unseen),
     spelt("taskType", "task_type", take::pass),
@@ -158,17 +164,14 @@ fn inline_data(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     if reading.json.peek()? == Kind::Null {
         return reading.skip();
     }
-    let (mut is_image, mut is_text, mut data) = (false, false, None::<TextSpan>);
+    let (mut media, mut data) = (Media::Unsaid, None::<TextSpan>);
     let mut fields = Fields::open(BLOB, &mut reading.json, place)?;
     while let Some(field) = fields.next(&mut reading.json, place)? {
         match field {
             Field::Known(Member {
                 name: "mimeType", ..
             }) => {
-                let media = reading.required_string(&place.field("mimeType"))?;
-                let media = reading.json.key_text(&media);
-                is_image = media.starts_with("image/");
-                is_text = media.starts_with("text/");
+                media = Media::read(reading, &place.field("mimeType"))?;
             }
             Field::Known(Member { name: "data", .. }) => {
                 data = Some(reading.required_string(&place.field("data"))?);
@@ -177,16 +180,73 @@ fn inline_data(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
         }
     }
     match data {
-        Some(data) if is_image => {
+        Some(data) if media == Media::Image => {
             let data = (!data.escaped).then_some(data.span);
             reading.push_image(data, Detail::Unsaid)
         }
         // As base64 it is longer than the text, and has more tokens.
-        Some(data) if is_text => reading.push_text(data),
+        Some(data) if media == Media::Text => reading.push_text(data),
         _ => {
             reading.unseen_input = true;
+            reading.unseen_images += u64::from(media.may_be_image());
             Ok(())
         }
+    }
+}
+
+/// What only the provider can see: a picture, unless it is said to be something else.
+fn file_data(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    if reading.json.peek()? == Kind::Null {
+        return reading.skip();
+    }
+    let mut media = Media::Unsaid;
+    let mut fields = Fields::open(FILE, &mut reading.json, place)?;
+    while let Some(field) = fields.next(&mut reading.json, place)? {
+        match field {
+            Field::Known(Member {
+                name: "mimeType", ..
+            }) => media = Media::read(reading, &place.field("mimeType"))?,
+            Field::Known(_) | Field::Other(_) => reading.skip()?,
+        }
+    }
+    reading.unseen_input = true;
+    reading.unseen_images += u64::from(media.may_be_image());
+    Ok(())
+}
+
+/// A medium, as its type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Unsaid,
+    Image,
+    Text,
+    Other,
+}
+
+impl Media {
+    fn read(reading: &mut Reading, place: &Place) -> Result<Self, Fault> {
+        const KINDS: [(&str, Media); 5] = [
+            ("image/", Media::Image),
+            ("text/", Media::Text),
+            ("audio/", Media::Other),
+            ("video/", Media::Other),
+            ("application/", Media::Other),
+        ];
+        if reading.json.peek()? == Kind::Null {
+            return reading.skip().map(|()| Media::Unsaid);
+        }
+        let said = reading.required_string(place)?;
+        let said = reading.json.key_text(&said).as_bytes();
+        let is = |kind: &str| {
+            let front = said.get(..kind.len());
+            front.is_some_and(|front| front.eq_ignore_ascii_case(kind.as_bytes()))
+        };
+        let known = KINDS.into_iter().find(|(kind, _)| is(kind));
+        Ok(known.map_or(Media::Unsaid, |(_, media)| media))
+    }
+
+    fn may_be_image(self) -> bool {
+        matches!(self, Media::Unsaid | Media::Image)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where each field of a body stands, for rules that forbid or drop some.
 
 use super::fields::{NAME_BYTES_MAX, folded};
-use super::{Fault, Reading};
+use super::{Fault, Reading, Want};
 use crate::protocol::{CallFacts, FieldSpan, TextSpan};
 
 /// The most fields of a body that are kept, those of the objects that hold a cap
@@ -17,14 +17,15 @@ impl Reading<'_> {
         known: Option<&'static str>,
         key: &TextSpan,
     ) -> Result<Option<usize>, Fault> {
-        if !self.wants.fields {
+        if self.wants.fields == Want::Not {
             return Ok(None);
         }
         if self.fields.len() == FIELDS_MAX || key.span.len() > NAME_BYTES_MAX {
-            return Err(Fault::body(
+            let fault = Fault::body(
                 "The request body has more fields than this gateway reads (1024), or one whose \
                  name is longer than 256 bytes.",
-            ));
+            );
+            return self.wants.fields.fault(fault).map(|()| None);
         }
         let name = known.unwrap_or_else(|| self.json.key_text(key));
         let path = match object {

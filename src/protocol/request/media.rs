@@ -2,8 +2,15 @@
 
 use super::{Fault, IMAGES_MAX, Place, Reading, take};
 use crate::protocol::json::Kind;
-use crate::protocol::{Detail, Image, TextSpan};
+use crate::protocol::{CallFacts, Detail, Image, TextSpan};
 use std::ops::Range;
+
+impl CallFacts {
+    /// Pictures, those that weir isn't shown included.
+    pub fn images_count(&self) -> u64 {
+        self.unseen_images.saturating_add(self.images.len() as u64)
+    }
+}
 
 impl Reading<'_> {
     /// An image by its address, which may be a `data:` one.
@@ -62,6 +69,12 @@ impl Reading<'_> {
             self.unseen_input = true;
         }
         self.skip()
+    }
+
+    /// As [`Self::unseen`], of a picture.
+    pub(in crate::protocol) fn unseen_image(&mut self, place: &Place) -> Result<(), Fault> {
+        self.unseen_images += u64::from(self.json.peek()? != Kind::Null);
+        self.unseen(place)
     }
 
     /// As [`Self::unseen`], unless it is an empty array.

@@ -3,7 +3,7 @@
 //!
 //! Kept where rules ask for it, text by text; nothing here reaches the model.
 
-use super::{Fault, Place, Reading};
+use super::{Fault, Place, Reading, Want};
 use crate::protocol::json::Kind;
 
 /// The most pairs that are kept, and the longest name and value: OpenAI's own
@@ -18,7 +18,7 @@ const ESCAPE_BYTES_MAX: usize = 6;
 impl Reading<'_> {
     /// An object of texts; anything else in it, or in its place, is passed over.
     pub(in crate::protocol) fn metadata(&mut self, place: &Place) -> Result<(), Fault> {
-        if !self.wants.metadata || self.json.peek()? != Kind::Object {
+        if self.wants.metadata == Want::Not || self.json.peek()? != Kind::Object {
             return self.skip();
         }
         let mut open = self.json.open_object()?;
@@ -34,7 +34,9 @@ impl Reading<'_> {
             }
             let (name, value) = (self.json.text(&key), self.json.text(&value));
             if self.metadata.iter().any(|(known, _)| *known == name) {
-                return Err(Fault::at(place, "holds a name twice; give each once"));
+                let fault = Fault::at(place, "holds a name twice; give each once");
+                self.wants.metadata.fault(fault)?;
+                continue;
             }
             let fits =
                 name.len() <= METADATA_NAME_BYTES_MAX && value.len() <= METADATA_VALUE_BYTES_MAX;

@@ -22,4 +22,5 @@ ways! {
     any_text best_of image_base64 image_url images_base64 input_text input_texts metadata model n
     optional_model optional_text output_max output_max_or_negative pass same_model
     service_tier stream stream_options text texts token_id tools unpriced unseen
+    unseen_image
 }

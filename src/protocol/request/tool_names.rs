@@ -17,7 +17,7 @@
 //!
 //! [`CallFacts::unseen_input`]: crate::protocol::CallFacts::unseen_input
 
-use super::{Fault, Field, Fields, Member, Place, Reading, member, spelt, take};
+use super::{Fault, Field, Fields, Member, Place, Reading, Want, member, spelt, take};
 use crate::protocol::json::{Kind, Scanner};
 
 /// The most tools of a body, where their names are read. OpenAI takes 128,
@@ -44,18 +44,18 @@ const NAMED: &[Member] = &[member("name", take::pass)];
 impl<'a> Reading<'a> {
     /// Names the tools whose JSON was kept since there were `first` texts.
     pub(super) fn name_tools(&mut self, first: usize, place: &Place) -> Result<(), Fault> {
-        if !self.wants.tool_names {
+        if self.wants.tool_names == Want::Not {
             return Ok(());
         }
         let mut names = Names {
             names: std::mem::take(&mut self.tool_names),
             place,
         };
-        for tool in self.raw_values(first) {
-            of_tool(&mut Scanner::new(tool)?, &mut names)?;
-        }
+        let named = self
+            .raw_values(first)
+            .try_for_each(|tool| of_tool(&mut Scanner::new(tool)?, &mut names));
         self.tool_names = names.names;
-        Ok(())
+        named.or_else(|fault| self.wants.tool_names.fault(fault))
     }
 
     /// What was kept as the JSON that it is since there were `first` texts.
@@ -72,10 +72,11 @@ impl<'a> Reading<'a> {
 
     /// A tool that no definition names.
     pub(super) fn name_tool(&mut self, name: &str, place: &Place) -> Result<(), Fault> {
-        if !self.wants.tool_names {
+        if self.wants.tool_names == Want::Not {
             return Ok(());
         }
-        push(&mut self.tool_names, name.to_owned(), place)
+        let named = push(&mut self.tool_names, name.to_owned(), place);
+        named.or_else(|fault| self.wants.tool_names.fault(fault))
     }
 
     /// As [`Self::unseen_unless_empty`], of what brings in tools that go by `name`.

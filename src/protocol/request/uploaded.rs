@@ -1,6 +1,6 @@
 //! Requests that come as `multipart/form-data`: fields beside files.
 
-use super::{CapField, Fault, INTEGER_MAX, Place, Wants, is_model_name};
+use super::{CapField, Fault, INTEGER_MAX, Place, Want, Wants, is_model_name};
 use crate::protocol::multipart::{self, Part};
 use crate::protocol::{
     Anchors, BodyError, CallFacts, Choices, Detail, FieldSpan, Image, ModelPlace, TextSpan,
@@ -50,7 +50,7 @@ pub(super) fn read(
         facts: nothing(upload),
     };
     for part in &parts {
-        if wants.fields {
+        if wants.fields != Want::Not {
             reading.facts.fields.push(field(part));
         }
         reading.part(upload, part)?;
@@ -98,6 +98,7 @@ fn nothing(upload: &Upload) -> CallFacts {
         token_ids: 0,
         images: Vec::new(),
         unseen_input: false,
+        unseen_images: 0,
         searches: 0,
         repeated: None,
         service_tier: None,

@@ -95,6 +95,32 @@ fn what_cant_be_run_is_an_error_with_its_place() {
         error.contains("a: no plan has a limit or budget of the name no"),
         "{error}"
     );
+    for (given, said) in [
+        (
+            "budgets: { yearly: { used: 1 } }",
+            "a: the caller's plan, team, has no limit or budget of the name yearly: others have",
+        ),
+        (
+            "grants: [ { rule: aks } ]",
+            "a: no rule of the name \"aks\" asks the caller for approval; did you mean \"ask\"?",
+        ),
+        (
+            "grants: [ { rule: slow } ]",
+            "a: no rule of the name \"slow\" asks the caller for approval",
+        ),
+        (
+            "grants: [ { rule: ask, models: [big, smal] } ]",
+            "a: there is no model \"smal\"; did you mean \"small\"?",
+        ),
+        ("failures: { bgi: 0.5 }", "a: there is no model \"bgi\""),
+    ] {
+        let config = CONFIG.replace(
+            "tenants: {",
+            "  other:\n    budgets: [ { name: yearly, amount: 9, every: month } ]\ntenants: {",
+        );
+        let error = ran(&case(&format!("{{ tenant: acme, {given} }}")), &config).unwrap_err();
+        assert!(error.contains(said), "{given}: {error}");
+    }
     let error = ran(
         &case("{ tenant: 7 }"),
         &CONFIG.replace("team:", "team: { x: 1 }\n  t:"),
@@ -102,6 +128,12 @@ fn what_cant_be_run_is_an_error_with_its_place() {
     let error = error.unwrap_err();
     assert!(
         error.contains("weir.yaml:") && error.contains("unknown field"),
+        "{error}"
+    );
+    let priced = format!("{CONFIG}prices: {{ file: no-such-prices.txt }}\n");
+    let error = ran(&case("{ tenant: acme }"), &priced).unwrap_err();
+    assert!(
+        error.contains("\"no-such-prices.txt\": can't be read: No such file"),
         "{error}"
     );
     let error = ran(&case("{ user: ada }"), CONFIG).unwrap_err();

@@ -38,6 +38,11 @@ pub fn wrong(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<St
     {
         return Some(format!("{at}: {text} doesn't match {pattern}"));
     }
+    if let (Some(least), Some(number)) = (schema.get("minimum"), value.as_f64())
+        && number < least.as_f64().unwrap()
+    {
+        return Some(format!("{at}: {number} is less than {least}"));
+    }
     match value {
         Value::Array(items) => {
             let schema = schema.get("items")?;
@@ -88,7 +93,7 @@ fn is_one(types: &Value, value: &Value) -> bool {
     let is = |name: &Value| match name.as_str().unwrap() {
         "string" => value.is_string(),
         "number" => value.is_number(),
-        "integer" => value.is_u64(),
+        "integer" => value.is_u64() || value.is_i64(),
         "boolean" => value.is_boolean(),
         "object" => value.is_object(),
         "array" => value.is_array(),

@@ -2,8 +2,8 @@
 
 use crate::protocol::json::Kind;
 use crate::protocol::request::{
-    CapField, CapRule, Fault, Form, Member, ModelField, Place, Reading, StreamField, member,
-    searches, take,
+    CapField, CapRule, Fault, Field, Fields, Form, Member, ModelField, Place, Reading, StreamField,
+    member, searches, take,
 };
 
 pub(in crate::protocol) const RESPONSES: Form = Form {
@@ -68,7 +68,7 @@ const PART: &[Member] = &[
     member("refusal", take::optional_text),
     member("image_url", image_url),
     member("detail", take::pass),
-    member("file_id", take::unseen),
+    member("file_id", take::pass),
     member("file_url", take::unseen),
     member("file_data", take::unseen),
     member("filename", take::pass),
@@ -111,13 +111,37 @@ fn item_type(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
 /// A text, or parts; anything else as the text that it is.
 fn content(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
     match reading.json.peek()? {
-        Kind::Array => reading.each(place, |reading, place| match reading.json.peek()? {
-            Kind::Object => reading.object(place, PART, take::any_text),
-            _ => reading.any_text(place),
-        }),
-        Kind::Object => reading.object(place, PART, take::any_text),
-        _ => reading.any_text(place),
+        Kind::Array => reading.each(place, part),
+        _ => part(reading, place),
     }
+}
+
+fn part(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
+    if reading.json.peek()? != Kind::Object {
+        return reading.any_text(place);
+    }
+    let (mut is_file, mut kept) = (false, false);
+    let mut fields = Fields::open(PART, &mut reading.json, place)?;
+    while let Some(field) = fields.next(&mut reading.json, place)? {
+        match field {
+            Field::Known(Member { name: "type", .. }) if reading.json.peek()? == Kind::String => {
+                let kind = reading.json.string()?;
+                is_file = reading.json.key_text(&kind) == "input_file";
+            }
+            Field::Known(Member {
+                name: "file_id", ..
+            }) => {
+                kept = reading.json.peek()? != Kind::Null;
+                reading.skip()?;
+            }
+            Field::Known(known) => (known.read)(reading, &place.field(known.name))?,
+            Field::Other(_) => reading.any_text(place)?,
+        }
+    }
+    // What the provider keeps is a picture, or looks like one: a screenshot.
+    reading.unseen_input |= kept;
+    reading.unseen_images += u64::from(kept && !is_file);
+    Ok(())
 }
 
 fn image_url(reading: &mut Reading, place: &Place) -> Result<(), Fault> {
