@@ -95,8 +95,7 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
     let raw_models = raw.models.as_ref().map_or(&[][..], |models| &models.value);
     let virtual_models = virtual_models::virtual_models(raw_models, &words, findings);
     let shared = top.iter().map(|(_, limit)| limit);
-    let shared = shared.filter(|l| l.limit.scope.is_shared()).cloned();
-    let shared = shared.collect();
+    let shared = shared.filter(|l| l.limit.scope.is_shared());
     let models = models?
         .into_iter()
         .map(|model| (Arc::clone(&model.name), Arc::new(model)))
@@ -106,7 +105,7 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         models,
         virtual_models,
         plans,
-        shared,
+        shared: shared.cloned().collect(),
         narrower,
     })
 }
@@ -240,20 +239,7 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
     let counters = Arc::clone(&names.counters);
     let rules = rules::rules(&chain.rules(), &words, counters, findings);
     let of_rules = rules.as_ref().map_or(Charged::default(), Charged::of_rules);
-    let all = own
-        .iter()
-        .flatten()
-        .chain(ground.top.iter().map(|(_, limit)| limit));
-    let count = of_rules.and(Charged::of(all)).most();
-    if count > CHARGES_MAX {
-        let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
-        let twice = match of_rules.throttles {
-            true => ": what a throttle makes calls keep a part of counts twice",
-            false => "",
-        };
-        let text = format!("must have at most {CHARGES_MAX} limits (got {count}){twice}");
-        findings.problem(at.unwrap_or(&name.at), text);
-    }
+    too_many(name, chain, (&own, of_rules), ground);
     let entitlements = entitlements::of_plan(chain, ground);
     let time_zone = match chain.last(|plan| plan.time_zone.as_ref()) {
         Some(written) => Some(limits::zone_of(written, findings)?),
@@ -283,6 +269,28 @@ pub fn plan(name: &Located<Arc<str>>, chain: &Chain, ground: &Ground) -> Option<
         rules,
         time_zone: time_zone.filter(|zone| ground.is_below || *zone != TimeZone::UTC),
     })
+}
+
+/// Reports a plan by which calls might be charged to more than they can be.
+fn too_many(
+    name: &Located<Arc<str>>,
+    chain: &Chain,
+    (own, of_rules): (&Option<Vec<PlanLimit>>, Charged),
+    ground: &Ground,
+) {
+    let top = ground.top.iter().map(|(_, limit)| limit);
+    let all = own.iter().flatten().chain(top);
+    let count = of_rules.and(Charged::of(all)).most();
+    if count > CHARGES_MAX {
+        let at = chain.last(|plan| plan.limits.as_ref().map(|limits| &limits.at));
+        let twice = match of_rules.throttles {
+            true => ": what a throttle makes calls keep a part of counts twice",
+            false => "",
+        };
+        let text = format!("must have at most {CHARGES_MAX} limits (got {count}){twice}");
+        let at = at.unwrap_or(&name.at);
+        ground.findings.problem(at, text);
+    }
 }
 
 fn warn_of_output(chain: &Chain, findings: &Findings) {
