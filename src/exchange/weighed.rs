@@ -122,7 +122,7 @@ impl Exchange {
                 now,
             );
         }
-        let asks = |again: &Box<Again>| matches!(again.counters, Looked::NotYet);
+        let asks = |again: &Again| matches!(again.counters, Looked::NotYet);
         let counted = pending.again.take_if(|again| asks(again));
         let seen = seen(&pending.deciding, decision.as_ref());
         let Some((mut again, (counters, taken))) = counted.zip(seen) else {
