@@ -214,6 +214,11 @@ impl FixedWindow {
         }
     }
 
+    /// Whether what it leaves goes into the next.
+    pub fn carries(&self) -> bool {
+        self.carry.is_some()
+    }
+
     /// Whether a store must keep it: something counts, or may be carried on.
     pub fn is_kept(&self, now: UnixMillis) -> bool {
         match self.carry {

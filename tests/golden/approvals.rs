@@ -210,7 +210,7 @@ fn what_is_asked_is_listed_granted_and_taken_back() {
     assert_eq!(weir(folder, &free).out, "grt_ID\n");
     let grants = weir(folder, &["approvals", "grants"]).out;
     assert!(
-        grants.contains("acme project bot any any 3 calls TIME cli/ann"),
+        grants.contains("acme project bot any any 3 calls - TIME cli/ann"),
         "{grants}"
     );
     let bob = asked(folder, "bob");
@@ -283,7 +283,7 @@ fn what_is_added_to_a_budget_is_listed_and_taken_back() {
         ),
         (
             &["--budget", "monthly", "--amount", "1USD", "--for", "399d"],
-            "--until: is too far away: nothing lasts longer than 366 days",
+            "what is added to monthly ends with its period, at TIME: say no later time, or none",
         ),
     ] {
         let said = with(more);

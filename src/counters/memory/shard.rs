@@ -74,7 +74,7 @@ impl Shard {
         let mut counters = read(slot, hashes.names(charges), rules, now);
         if !self.holds.contains_key(&hold) {
             if let Some(refusal) = judge(charges, &counters, now) {
-                slot.adopt(hashes.names(charges), &counters);
+                slot.adopt(&self.hasher, hashes.names(charges), &counters, now);
                 return Decision::Refused(refusal, standings(&counters, now));
             }
             let lease = (hold, now + reservation.lease_ttl);
@@ -159,7 +159,7 @@ impl Shard {
                 slot.charge(&self.hasher, charge, counter);
             }
         } else {
-            slot.adopt(names(), &counters);
+            slot.adopt(&self.hasher, names(), &counters, now);
         }
         toll::paid(taken, &toll.charges, &counters, now)
     }

@@ -137,15 +137,26 @@ impl Slot {
     /// were, and none would pass when it was told to.
     pub(super) fn adopt<'n>(
         &mut self,
+        hasher: &RandomState,
         names: impl Iterator<Item = Name<'n>>,
         counters: &[Counter],
+        now: UnixMillis,
     ) {
         for (name, counter) in names.zip(counters) {
             let Some(stored) = self.stored(name, counter) else {
+                // What this window leaves is carried on: a call that was told to wait
+                // for that must find it.
+                if let Counter::Fixed { window, .. } = counter
+                    && window.carries()
+                {
+                    self.cells.put(hasher, name, State::Fixed(*window));
+                }
                 continue;
             };
             match (stored, counter) {
-                (State::Fixed(stored), Counter::Fixed { window, .. }) if !window.at_rest() => {
+                (State::Fixed(stored), Counter::Fixed { window, .. })
+                    if !window.at_rest() || window.carries() && !stored.is_kept(now) =>
+                {
                     *stored = *window;
                 }
                 (State::Window(stored), Counter::Window { window, .. })

@@ -47,6 +47,8 @@ repeat
       local due = p3 == 0 and now + p2 or now < p2 and p2 or p3
       if p3 ~= 0 and now >= p3 then return { 3, now } end
       if not fend or now >= fend or count == 0 and p3 == 0 then
+        -- What it leaves is carried on, from no window before it.
+        adopted = nth and not (number and now - fend < CARRIED_KEPT_MS)
         if nth and due == p3 then nth = nth + 1 end
         --:carry
         fend, count, kind, carried, number = due, 0, p4, into, nth

@@ -206,7 +206,14 @@ fn after(entries: &[Entry], turns: &Turns) -> Option<Window> {
             }
             Move::Refused => {
                 let open = stored.filter(|w| w.goes_on(rule, *at) && w.count > 0);
-                stored = open.map(|w| Window::at(Some(w), turns, *at)).or(stored);
+                // What it leaves is carried on, though nothing was taken from it.
+                let known = stored.filter(|window| at - window.end < KNOWN_FOR);
+                let begun = turns.rollover.map(|_| Window::at(None, turns, *at));
+                let begun = begun.filter(|_| known.is_none());
+                stored = open
+                    .map(|w| Window::at(Some(w), turns, *at))
+                    .or(begun)
+                    .or(stored);
             }
             Move::Expire { .. } | Move::Renew { .. } | Move::Read => {}
         }
