@@ -5,6 +5,7 @@
 //! key or like an address with a password in it ([`shown`]).
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub const PROBLEMS_MAX: usize = 200;
 const SHOWN_CHARS_MAX: usize = 64;
 
 /// A line and a column of the file, both from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     pub line: u32,
     pub column: u32,
@@ -186,6 +187,8 @@ pub struct Findings {
 #[derive(Debug, Default)]
 struct Bounded {
     list: Vec<Problem>,
+    /// Of those that are listed: a file may have a million problems.
+    places: HashSet<Place>,
     unlisted: usize,
 }
 
@@ -193,13 +196,15 @@ impl Bounded {
     /// One place says a thing once, though several plans have it from there.
     fn push(&mut self, at: &At, text: String) {
         let same = |known: &Problem| known.place == at.place && known.text == text;
-        if at.place.is_some() && self.list.iter().any(same) {
+        let known = at.place.is_some_and(|place| self.places.contains(&place));
+        if known && self.list.iter().any(same) {
             return;
         }
         if self.list.len() >= PROBLEMS_MAX {
             self.unlisted = self.unlisted.saturating_add(1);
             return;
         }
+        self.places.extend(at.place);
         self.list.push(Problem {
             place: at.place,
             path: at.path.to_string(),
@@ -228,7 +233,9 @@ impl Findings {
     }
 
     pub fn into_problems(self, file_name: &str) -> Problems {
-        let Bounded { mut list, unlisted } = self.problems.into_inner();
+        let Bounded {
+            mut list, unlisted, ..
+        } = self.problems.into_inner();
         list.sort_by_key(|problem| problem.place);
         Problems {
             file_name: file_name.to_owned(),
@@ -239,7 +246,9 @@ impl Findings {
 
     /// The warnings, one line each.
     pub fn into_warnings(self, file_name: &str) -> Vec<String> {
-        let Bounded { mut list, unlisted } = self.warnings.into_inner();
+        let Bounded {
+            mut list, unlisted, ..
+        } = self.warnings.into_inner();
         list.sort_by_key(|warning| warning.place);
         let mut lines: Vec<String> = list.iter().map(|w| line(file_name, w)).collect();
         if unlisted > 0 {
