@@ -88,10 +88,12 @@ impl Admission<'_> {
             throttle(&mut shared, terms, share);
         }
         charges.extend(consent.charges);
+        let mut actions = told.actions;
+        actions.extend(consent.actions);
         let is_shared = !shared.is_empty();
         let deciding = Deciding {
             call: OpenCall {
-                actions: told.actions,
+                actions,
                 rate_headers: told.headers,
                 ..self.open_call(who, terms.plan(), model, Planned::default(), is_shared)
             },

@@ -641,9 +641,13 @@ fn a_head_asks_for_approval_and_is_warned_and_throttled() {
         let passed = matches!(reply, Some(Reply::RequestHeaders { .. }));
         assert_eq!(passed, passes, "{reply:?}");
     }
-    let charges = &world.asked.last().unwrap().charges;
-    let names: Vec<&str> = charges.iter().map(|charge| &*charge.limit.name).collect();
+    let asked = world.asked.last().unwrap();
+    let names: Vec<&str> = asked.charges.iter().map(|c| &*c.limit.name).collect();
     assert_eq!(names, ["roomy", "throttled:roomy", "grant:g1"]);
+    // Its row tells the grant, which is used up after a loss of counters too.
+    let call: Value = serde_json::from_str(&asked.context).unwrap();
+    let actions = call["actions"].as_array().unwrap();
+    assert!(actions.contains(&json!("ask:grant=g1")), "{actions:?}");
     assert_eq!(world.now, NOON, "it waits for nothing");
     assert!(matches!(world.notices.last(), Some(Notice::Approval(_))));
 }
