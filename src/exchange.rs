@@ -41,6 +41,7 @@ mod planning;
 pub mod prompt;
 mod reading;
 mod recall;
+mod routing;
 mod rules_told;
 mod throttle;
 mod told;

@@ -37,6 +37,8 @@ pub(super) struct CallWanted {
     /// What its head says besides; `host` is whom it is for.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// The name of the route that Envoy chooses for it.
+    envoy_route: Option<String>,
     /// The address that it comes from.
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
@@ -92,7 +94,8 @@ pub(super) async fn explain(
         wanted.headers,
         wanted.address,
         body.into_bytes(),
-    );
+    )
+    .by_envoy_route(wanted.envoy_route);
     let told = driver
         .explain(question)
         .await

@@ -56,6 +56,9 @@ pub struct ExplainArgs {
     /// A header of the request, as in "x-weir-task: classify"; may be repeated.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The name of the route that Envoy chooses for the request.
+    #[arg(long, value_name = "NAME")]
+    envoy_route: Option<String>,
     /// The address that the request comes from.
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
@@ -159,7 +162,8 @@ impl ExplainArgs {
             None => State::default(),
         };
         let by = self.caller.whom()?;
-        let question = Question::new(by.clone(), &self.path, self.headers()?, self.address, body);
+        let question = Question::new(by.clone(), &self.path, self.headers()?, self.address, body)
+            .by_envoy_route(self.envoy_route.clone());
         let offline = Offline::of(policy(path, outside)?)?;
         let tenant = self.caller.tenant.as_deref();
         if let Some(unknown) = tenant.and_then(|tenant| offline.unknown(tenant)) {
@@ -190,7 +194,7 @@ impl ExplainArgs {
         Ok(json!({
             "key": key, "tenant": tenant, "project": project, "environment": environment,
             "user": user, "labels": self.caller.labels()?, "path": self.path,
-            "headers": headers, "address": self.address, "request": request,
+            "headers": headers, "envoy_route": self.envoy_route, "address": self.address, "request": request,
         }))
     }
 

@@ -62,6 +62,8 @@ pub struct Given {
 #[derive(Debug, Clone, PartialEq)]
 pub struct When {
     pub path: String,
+    /// The name of the route that Envoy chooses for it.
+    pub envoy_route: Option<String>,
     pub headers: BTreeMap<String, String>,
     pub body: Value,
 }
@@ -191,10 +193,14 @@ fn given_of(item: &Item) -> Option<Given> {
 }
 
 fn when_of(item: &Item) -> Option<When> {
-    let fields = item.fields(&["path", "headers", "body"])?;
+    let fields = item.fields(&["path", "envoy_route", "headers", "body"])?;
     let path = match fields.optional("path") {
         Some(item) => item.text()?.value,
         None => USUAL_PATH.to_owned(),
+    };
+    let envoy_route = match fields.optional("envoy_route") {
+        Some(item) => item.text().map(|text| Some(text.value)),
+        None => Some(None),
     };
     let headers = headers(&fields);
     let body = fields.required("body", "what is asked for, as in { model: gpt-4o }")?;
@@ -203,6 +209,7 @@ fn when_of(item: &Item) -> Option<When> {
     }
     Some(When {
         path,
+        envoy_route: envoy_route?,
         headers: headers?,
         body: body.to_json(),
     })
@@ -296,8 +303,8 @@ mod tests {
             "config: weir.yaml\ncases:\n  - name: near the end\n    given: { tenant: acme, user: \
              ada, labels: { team: red }, budgets: { monthly: { used: 0.85 }, daily: { taken: 2.5 \
              USD } }, limits: { rpm: { used: 3 } }, time: 2026-11-16T12:00:00Z, grants: [ { rule: \
-             ask, models: gpt-4o, calls: 3 } ], failures: { gpt-4o: 0.9 } }\n    when: { headers: \
-             { X-Weir-Task: classify }, body: { model: gpt-4o, max_tokens: 1000 } }\n    expect: { \
+             ask, models: gpt-4o, calls: 3 } ], failures: { gpt-4o: 0.9 } }\n    when: { envoy_route: \
+             batch, headers: { X-Weir-Task: classify }, body: { model: gpt-4o, max_tokens: 1000 } }\n    expect: { \
              verdict: downgraded, model: gpt-4o-mini, status: 200, headers: { X-A: b }, \
              max_tokens: 200, delay: 750ms, actions: [ \"economy:downgrade\" ] }\n",
             "cases.yaml",
@@ -317,6 +324,7 @@ mod tests {
         assert_eq!(given.state.failures["gpt-4o"], 900);
         assert_eq!(given.state.grants[0].allowance, Allowance::Calls(3));
         assert_eq!(when.path, USUAL_PATH);
+        assert_eq!(when.envoy_route.as_deref(), Some("batch"));
         assert_eq!(when.headers["x-weir-task"], "classify");
         assert_eq!(when.body["max_tokens"], 1000);
         assert_eq!(expect.delay, Some(Millis(750)));

@@ -102,6 +102,7 @@ impl OwnLimits {
             told_prices: &HashSet::new(),
             plans: None,
             headers: None,
+            routes: None,
         };
         limits_of_key(written, &known, findings)
     }

@@ -73,7 +73,7 @@ pub struct Raw {
     pub limits: Option<Located<Vec<limits::RawLimit>>>,
     /// Whether `limits`, but not each of them, was left out or could be read.
     pub limits_are_read: bool,
-    pub routes: Option<Located<Vec<routes::RawRoute>>>,
+    pub routes: Option<Located<Vec<Option<routes::RawRoute>>>>,
     /// Of the rate limit service.
     pub domains: Option<Located<Vec<descriptors::RawDomain>>>,
     pub server: RawServer,

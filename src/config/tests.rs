@@ -4,9 +4,10 @@ use super::outside::Given;
 use super::*;
 use crate::identity::Pepper;
 use crate::identity::Principal;
+use crate::identity::scopes::Pattern;
 use crate::identity::source::Source;
 use crate::limits::{Algorithm, Scope, Unit};
-use crate::policy::route::{Host, Route};
+use crate::policy::route::{EnvoyRoute, Host, Route};
 use crate::policy::{OutputField, Vocabulary};
 use crate::protocol::Dialect;
 use crate::units::UnixMillis;
@@ -669,7 +670,9 @@ fn routes_are_read_in_order() {
     let routes = "routes:
   - { host: \"*.OpenAI.azure.com\", unknown_endpoints: pass }
   - { host: api.anthropic.com, path: /anthropic/, dialect: anthropic, upgrades: allow }
-  - {}
+  - { name: batch, envoy_route: httproute/llm/batch/* }
+  - { envoy_route: '*-night', path: /v1 }
+  - { name: rest }
 ";
     let text = GOOD.replace("plans:\n", &format!("{routes}plans:\n"));
     let config = load(&text, "weir.yaml", &outside()).unwrap();
@@ -686,7 +689,22 @@ fn routes_are_read_in_order() {
             allow_upgrades: true,
             ..Route::default()
         },
-        Route::default(),
+        Route {
+            name: Some("batch".into()),
+            envoy_route: Some(EnvoyRoute::Named(
+                Pattern::new("httproute/llm/batch/*").unwrap(),
+            )),
+            ..Route::default()
+        },
+        Route {
+            envoy_route: Some(EnvoyRoute::Ending("-night".into())),
+            path: Some("/v1".into()),
+            ..Route::default()
+        },
+        Route {
+            name: Some("rest".into()),
+            ..Route::default()
+        },
     ];
     assert_eq!(*config.snapshot.routes, expected);
     let many = format!("routes:\n{}plans:\n", "  - {}\n".repeat(65));

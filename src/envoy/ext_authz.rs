@@ -32,6 +32,10 @@ use tonic::{Code, Request, Response, Status};
 /// Source: Envoy's documentation of `with_request_body`.
 const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
 
+/// Under which key of `check_settings.context_extensions` a route of Envoy's tells
+/// its name.
+const ROUTE_EXTENSION: &str = "route";
+
 /// The service.
 #[derive(Clone)]
 pub struct ExtAuthz {
@@ -56,8 +60,10 @@ impl Authorization for ExtAuthz {
         if self.readiness.is_draining() {
             return Err(Status::unavailable("weir is shutting down"));
         }
-        let attributes = request.into_inner().attributes.unwrap_or_default();
+        let mut attributes = request.into_inner().attributes.unwrap_or_default();
         let peer = peer_of(&attributes);
+        // Of the filter's configuration alone: no client writes there.
+        let envoy_route = attributes.context_extensions.remove(ROUTE_EXTENSION);
         let http = attributes.request.and_then(|request| request.http);
         let missing = || Status::invalid_argument("a check needs attributes.request.http");
         let mut http = http.ok_or_else(missing)?;
@@ -71,6 +77,7 @@ impl Authorization for ExtAuthz {
             head: RequestHead {
                 headers,
                 peer,
+                envoy_route,
                 end: false,
                 judged: None,
             },

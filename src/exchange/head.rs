@@ -4,6 +4,7 @@ use super::admit::Refused;
 use super::credentials;
 use super::identify::{Known, entitle, identify, is_credential};
 use super::message::{HeaderEdits, Headers, Judged, RequestHead};
+use super::routing::{is_chosen_without_a_client, route};
 use super::{Settings, guardrails, hints};
 use crate::identity::source::Caller;
 use crate::identity::table::Account;
@@ -48,6 +49,8 @@ pub(super) struct Identified {
     pub upgrade: bool,
     /// The path as it goes on, where it names the model.
     pub sent_path: Option<String>,
+    /// The name of the configuration's route that fits it.
+    pub route: Option<Arc<str>>,
     /// What conditions may see of the head.
     pub hints: Hints,
     pub started_at: UnixMillis,
@@ -136,7 +139,8 @@ pub(super) fn judge(
             "a value is not UTF-8, or holds a NUL",
         )));
     }
-    let route = route(&head.headers, snapshot);
+    is_chosen_without_a_client(head, snapshot).map_err(anonymous)?;
+    let route = route(head, snapshot);
     let found = identify(head, route, snapshot, settings, now).map_err(anonymous)?;
     let Known { principal, by_key } = found;
     let refused = |denial, endpoint| Refused::new(denial, Some(&principal), endpoint, now);
@@ -172,6 +176,7 @@ pub(super) fn judge(
         upgrade,
         sent_path: sent_path(&head.headers, &edits, path_model.is_some()),
         path_model,
+        route: route.and_then(|route| route.name.clone()),
         hints: hints::of(&head.headers, snapshot),
         started_at: now,
         traceparent,
@@ -192,23 +197,12 @@ fn sent_path(headers: &Headers, edits: &HeaderEdits, wanted: bool) -> Option<Str
 pub(super) fn form(head: &RequestHead, snapshot: &Snapshot, settings: Settings) -> Form {
     let path = single(&head.headers, ":path").ok().flatten().unwrap_or("");
     let guess = Form::of_head(path, head.headers.iter().map(|(name, _)| name.as_str()));
-    let said = route(&head.headers, snapshot).and_then(|route| route.dialect);
+    let said = route(head, snapshot).and_then(|route| route.dialect);
     Form {
         dialect: said.unwrap_or(guess.dialect),
         quota_status: settings.quota_status,
         ..guess
     }
-}
-
-/// What is configured for where the call goes.
-fn route<'s>(headers: &Headers, snapshot: &'s Snapshot) -> Option<&'s Route> {
-    if snapshot.routes.is_empty() {
-        return None;
-    }
-    let (path, _) = split_path(headers);
-    let host = single(headers, ":authority").ok().flatten().unwrap_or("");
-    let mut routes = snapshot.routes.iter();
-    routes.find(|route| route.fits(host, path))
 }
 
 fn asks_for_upgrade(headers: &Headers) -> bool {

@@ -26,6 +26,9 @@ pub struct RequestHead {
     /// There is no body.
     pub end: bool,
     pub peer: Peer,
+    /// The name of the route that the gateway chose, as it tells itself: no client
+    /// can say.
+    pub envoy_route: Option<String>,
     /// What ext_authz has found already.
     pub judged: Option<Judged>,
 }
@@ -40,6 +43,10 @@ pub struct Peer {
     /// it keeps them under.
     pub tokens: Option<Value>,
 }
+
+/// By which headers weir tells the gateway where a call goes: a client's own copies
+/// say nothing.
+pub const ROUTING_HEADERS: [&str; 2] = ["x-weir-cluster", "x-weir-model"];
 
 /// In which headers of its answer ext_authz says whom it has found, over HTTP: a
 /// key's name, or a caller as JSON.

@@ -121,6 +121,7 @@ impl Admission<'_> {
         let request = Request {
             model: who.path_model.as_deref().unwrap_or(&model.name).into(),
             hints: who.hints.clone(),
+            route: who.route.clone(),
             seen: Seen::Head,
             ..Request::default()
         };
@@ -159,7 +160,10 @@ impl Admission<'_> {
 
     /// By limits, a call that says nothing.
     fn charges_of_head(&self, who: &Identified, terms: Terms, model: &Model) -> Charges {
-        let request = Request::default();
+        let request = Request {
+            route: who.route.clone(),
+            ..Request::default()
+        };
         let facts = self.facts_of_head(who, terms, model, &request);
         let shared = policy::charges(&*self.snapshot.shared, &facts);
         let mut charges = policy::charges_of(terms, &facts);

@@ -1,7 +1,7 @@
 //! A call that the ledger has, made once more: by what its row tells, in place of
 //! its head and body.
 //!
-//! A row doesn't hold what a call said of itself: its headers, metadata, tools and
+//! A row doesn't hold by which route a call came, nor what it said of itself: its headers, metadata, tools and
 //! images have no value for conditions. Its input is as many tokens as it had; the
 //! most that it could produce, what was held for it.
 
@@ -59,6 +59,7 @@ impl Exchange {
             content: Content::default(),
             upgrade: false,
             sent_path: None,
+            route: None,
             hints: Hints::default(),
             started_at: now,
             traceparent: None,

@@ -62,6 +62,7 @@ pub(super) async fn check(
             headers,
             // Of the caller nothing is known but what it sent.
             peer: Peer::default(),
+            envoy_route: None,
             end: false,
             judged: None,
         },

@@ -18,8 +18,8 @@ mod spelt;
 
 pub use moment::Moment;
 pub use names::{
-    Names, Needs, is_of_headers, names_models, names_plans, names_providers, names_tiers,
-    needs_price, words_of,
+    Names, Needs, is_of_headers, names_models, names_plans, names_providers, names_routes,
+    names_tiers, needs_price, words_of,
 };
 pub use spelt::{is_in_rows, spelt, told};
 
@@ -48,6 +48,8 @@ pub struct Request {
     pub tools: Vec<String>,
     pub metadata: Vec<(String, String)>,
     pub hints: Hints,
+    /// The name of the configuration's route that fits it.
+    pub route: Option<Arc<str>>,
     pub seen: Seen,
 }
 
@@ -255,6 +257,7 @@ impl condition::Facts for Named<'_, '_> {
             Fact::BodyBytes => int(request.body_bytes),
             Fact::Task => Value::Text(request.task()),
             Fact::Latency => Value::Text(request.latency()),
+            Fact::Route => text(request.route.as_ref()),
             Fact::ModelName => Value::Text(&call.model.name),
             Fact::Tier => text(call.model.tier.as_ref()),
             Fact::Provider => text(call.model.provider.as_ref()),

@@ -298,7 +298,7 @@ async fn workloads_of_a_mesh_are_known_by_their_certificates() {
         envoy_edits: vec![
             ("    - filters:\n", &*tls.leak()),
             (
-                "request_attributes: [ source.address ]",
+                "request_attributes: [ source.address, xds.route_name ]",
                 "request_attributes: [ source.address, connection.uri_san_peer_certificate ]",
             ),
         ],

@@ -26,10 +26,10 @@ const VIRTUAL: &str = "  auto: { choose: [ { when: 'request.task == \"classify\"
 
 /// A route for the cluster that a rule chooses.
 const ROUTE: (&str, &str) = (
-    "              - match: { prefix: / }",
+    "              - name: llm\n",
     "              - match: { prefix: /, headers: [ { name: x-weir-cluster, string_match: { exact: cheap } } ] }\n                \
      route: { cluster: provider, timeout: 600s }\n                response_headers_to_add: [ { header: { key: x-went-to, value: cheap } } ]\n              \
-     - match: { prefix: / }",
+     - name: llm\n",
 );
 
 #[tokio::test]

@@ -597,11 +597,13 @@ fn what_a_body_would_say_holds_for_no_head() {
         ("model.tier != \"premium\"", false),
         ("request.model != \"big\"", false),
         ("request.endpoint != \"/v1/chat/completions\"", true),
+        ("request.route == \"files\"", true),
+        ("request.route == \"\"", false),
         ("time.hour == 12", true),
         ("limit.roomy.remaining > 0", false),
     ] {
         let mut world = World::of(&format!(
-            "routes: [ {{ path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: r, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
+            "routes: [ {{ name: files, path: /v1/files, unknown_endpoints: pass }} ]\nplans: {{ team: {{ {ROOMY}, policies: [ {{ name: r, when: '{when}', then: {{ block: true }} }} ] }} }}\n{TENANTS}"
         ));
         let reply = world.head("ada", "GET", "/v1/files");
         let refused = matches!(reply, Some(Reply::Refuse { .. }));

@@ -293,3 +293,24 @@ fn what_is_wrong_is_said() {
     let told = json(&site, &["--tenant", "globex"]);
     assert_eq!(told["verdict"]["is"], json!(["no_plan"]));
 }
+
+/// Of a call that comes by a route of Envoy's.
+#[test]
+fn a_call_is_judged_by_the_route_that_envoy_would_choose() {
+    let config = CONFIG.replace(
+        "      - { name: slow,",
+        "      - { name: nights, when: 'request.route == \"batch\"', then: { block: true } }\n      - { name: slow,",
+    ) + "routes: [ { name: batch, envoy_route: '*/batch' }, { dialect: anthropic, envoy_route: claude } ]\n";
+    let site = Site::new(&[("weir.yaml", &*config), ("call.json", CALL)]);
+    let told = |more: &[&str]| json(&site, &[&["--tenant", "acme"], more].concat());
+    let decided = |told: &Value| told["verdict"]["decision"].clone();
+    assert_eq!(decided(&told(&[])), "allowed");
+    let batch = told(&["--envoy-route", "ns/batch"]);
+    assert_eq!(decided(&batch), "refused");
+    assert_eq!(batch["verdict"]["by"], "nights");
+    let rules = batch["rules"].as_array().unwrap();
+    let nights = rules.iter().find(|rule| rule["name"] == "nights").unwrap();
+    assert_eq!(nights["facts"]["request.route"], "batch");
+    let claude = told(&["--envoy-route", "claude"]);
+    assert_eq!(claude["verdict"]["answer"]["status"], 404, "{claude:#}");
+}

@@ -109,7 +109,8 @@ fn judged(case: &Case, offline: &Offline) -> anyhow::Result<Vec<String>> {
     let when = &case.when;
     let headers = when.headers.clone();
     let body = when.body.to_string().into_bytes();
-    let question = Question::new(by.clone(), &when.path, headers, None, body);
+    let question = Question::new(by.clone(), &when.path, headers, None, body)
+        .by_envoy_route(when.envoy_route.clone());
     let told = offline.explain(&by, question, &case.given.state)?;
     Ok(differences(&case.expect, &told))
 }

@@ -7,6 +7,8 @@ use crate::protocol::Dialect;
 
 #[derive(Debug)]
 pub struct RawRoute {
+    pub name: Option<Located<std::sync::Arc<str>>>,
+    pub envoy_route: Option<Located<String>>,
     pub host: Option<Located<String>>,
     pub path: Option<Located<String>>,
     pub environment: Option<Located<std::sync::Arc<str>>>,
@@ -26,9 +28,10 @@ const DIALECTS: [(&str, Dialect); 6] = [
     ("ollama", Dialect::Ollama),
 ];
 
-pub fn routes(top: &Fields) -> Option<Located<Vec<RawRoute>>> {
+/// One that can't be read is `None`.
+pub fn routes(top: &Fields) -> Option<Located<Vec<Option<RawRoute>>>> {
     let item = top.optional("routes")?;
-    let routes = item.list()?.iter().filter_map(route).collect();
+    let routes = item.list()?.iter().map(route).collect();
     Some(Located {
         value: routes,
         at: item.at,
@@ -37,6 +40,8 @@ pub fn routes(top: &Fields) -> Option<Located<Vec<RawRoute>>> {
 
 fn route(item: &Item) -> Option<RawRoute> {
     let fields = item.fields(&[
+        "name",
+        "envoy_route",
         "host",
         "path",
         "environment",
@@ -52,6 +57,8 @@ fn route(item: &Item) -> Option<RawRoute> {
     let unknown = word("unknown_endpoints", &[("refuse", false), ("pass", true)]);
     let upgrades = word("upgrades", &[("refuse", false), ("allow", true)]);
     Some(RawRoute {
+        name: fields.optional("name").and_then(|item| item.name()),
+        envoy_route: fields.optional("envoy_route").and_then(|item| item.text()),
         host: fields.optional("host").and_then(|item| item.text()),
         path: fields.optional("path").and_then(|item| item.text()),
         credentials: fields.optional("credentials").map(|item| places(&item)),

@@ -6,7 +6,9 @@ use super::{Block, Form, access, block, def, limits, opt, req};
 pub static ROUTES: Form = Form::List(&ROUTE);
 static ROUTE: Form = Form::Block(&ROUTE_BLOCK);
 #[rustfmt::skip]
-static ROUTE_BLOCK: Block = block("known_route", "What is known of calls by their host and path.", &[
+static ROUTE_BLOCK: Block = block("known_route", "What is known of calls by where they go: all that is said must fit.", &[
+    opt("name", &NAME, "none", "What conditions see as `request.route`; unique."),
+    opt("envoy_route", &TEXT, "any", "The name of the route that Envoy chose, or with one `*` where names begin (`httproute/default/chat/*`) or end (`*-batch`). Envoy tells it in the attribute `xds.route_name` (`request_attributes` of ext_proc), and to ext_authz as `route` in `context_extensions`; where it doesn't, this fits no call."),
     opt("host", &TEXT, "any", "`api.openai.com`, or `*.openai.azure.com`; without a port."),
     opt("path", &TEXT, "any", "This path and all below it, as `/anthropic`."),
     opt("environment", &NAME, "none", "What the route is for: keys with `scopes.environments` that lack it are refused."),

@@ -1,7 +1,7 @@
 //! Tenants and the keys that call on their account.
 
 use super::plans::Policy;
-use super::{ledger, own_limits};
+use super::{ledger, own_limits, routes};
 use crate::config::Outside;
 use crate::config::problem::{At, Findings, did_you_mean, looks_like_key, shown};
 use crate::config::raw::{self, Raw, RawKey, RawTenant};
@@ -76,8 +76,9 @@ pub fn accounts(
     };
     let sources = sources(raw, &tenants, findings);
     let written = all(keys, &tenants, findings);
-    let headers = raw.condition_headers.as_deref();
-    let own_limits = own_limits::of_keys(keys, policy, &tenants, headers, findings);
+    let routes = routes::names(raw);
+    let asked = (raw.condition_headers.as_deref(), routes.as_ref());
+    let own_limits = own_limits::of_keys(keys, policy, &tenants, asked, findings);
     if !may_be_stored {
         warn_of_idle_tenants(raw, keys, findings);
     }

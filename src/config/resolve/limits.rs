@@ -40,6 +40,8 @@ pub struct Known<'r> {
     /// Headers that conditions see; `None` where they couldn't be read, or that isn't
     /// looked at.
     pub headers: Option<&'r [Arc<str>]>,
+    /// Names of routes; `None` where they couldn't be read, or that isn't looked at.
+    pub routes: Option<&'r HashSet<&'r str>>,
 }
 
 /// One limit of a plan, which is each tenant's own; `None` after a problem.
@@ -70,6 +72,7 @@ pub fn of_descriptors(raw: &RawLimit, findings: &Findings) -> Option<Limit> {
         told_prices: &HashSet::new(),
         plans: None,
         headers: None,
+        routes: None,
     };
     resolve(raw, &known, findings).map(|limit| Limit::clone(&limit.limit))
 }

@@ -89,7 +89,7 @@ pub fn of_keys(
     keys: &[RawKey],
     policy: Option<&Policy>,
     tenants: &Tenants,
-    headers: Option<&[Arc<str>]>,
+    (headers, routes): (Option<&[Arc<str>]>, Option<&HashSet<&str>>),
     findings: &Findings,
 ) -> Option<ByName<Arc<[PlanLimit]>>> {
     let models: Option<Vec<Model>> = policy.map(|policy| {
@@ -102,6 +102,7 @@ pub fn of_keys(
         told_prices: &HashSet::new(),
         plans: plans.as_ref(),
         headers,
+        routes,
     };
     let mut all = Some(ByName::default());
     for key in keys {

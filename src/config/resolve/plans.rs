@@ -6,7 +6,7 @@ use super::extends::{Chain, Plans};
 use super::limits::{self, Known};
 use super::models::{self, Models};
 use super::rules::{self, Words};
-use super::{tenants, virtual_models};
+use super::{routes, tenants, virtual_models};
 use crate::config::outside::Outside;
 use crate::config::problem::{At, Findings};
 use crate::config::raw::budgets::RawBudget;
@@ -59,11 +59,13 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
     } = models::resolve(raw, outside, findings);
     let written_plans = raw_plans.map_or(&[][..], |plans| &plans.value);
     let plan_names = written_plans.iter().map(|raw| &*raw.name.value).collect();
+    let route_names = routes::names(raw);
     let known = Known {
         models: models.as_deref(),
         told_prices: &told_prices,
         plans: raw_plans.map(|_| &plan_names),
         headers: raw.condition_headers.as_deref(),
+        routes: route_names.as_ref(),
     };
     let written = raw.models.as_ref().map_or(&[][..], |models| &models.value);
     let called: HashSet<&str> = written.iter().map(|raw| &*raw.name.value).collect();
@@ -77,9 +79,8 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         is_below: false,
         findings,
     };
-    let by_name: Plans = raw_plans
+    let by_name: Plans = written_plans
         .iter()
-        .flat_map(|plans| &plans.value)
         .map(|raw| (&*raw.name.value, raw))
         .collect();
     let plans = all(raw, &by_name, &unbounded, &ground);
@@ -92,8 +93,7 @@ pub fn resolve(raw: &Raw, outside: &dyn Outside, findings: &Findings) -> Option<
         called: &called,
         names: &names,
     };
-    let raw_models = raw.models.as_ref().map_or(&[][..], |models| &models.value);
-    let virtual_models = virtual_models::virtual_models(raw_models, &words, findings);
+    let virtual_models = virtual_models::virtual_models(written, &words, findings);
     let shared = top.iter().map(|(_, limit)| limit);
     let shared = shared.filter(|l| l.limit.scope.is_shared());
     let models = models?

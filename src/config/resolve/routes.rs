@@ -1,10 +1,12 @@
-//! Routes: which hosts and paths they are for.
+//! Routes: which hosts, paths and routes of Envoy's they are for, and their names.
 
 use crate::config::problem::{Findings, shown};
 use crate::config::raw::Raw;
 use crate::config::raw::routes::RawRoute;
 use crate::config::reader::Located;
-use crate::policy::route::{Host, ROUTES_MAX, Route};
+use crate::identity::scopes::Pattern;
+use crate::policy::route::{EnvoyRoute, Host, ROUTES_MAX, Route};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// `None` after a problem.
@@ -20,14 +22,44 @@ pub fn resolve(raw: &Raw, findings: &Findings) -> Option<Vec<Route>> {
         findings.problem(&written.at, text);
         return None;
     }
-    let routes = written.value.iter().map(|raw| route(raw, findings));
-    routes.collect::<Vec<_>>().into_iter().collect()
+    let routes = written.value.iter();
+    let routes = routes.map(|raw| raw.as_ref().and_then(|raw| route(raw, findings)));
+    let routes = routes.collect::<Vec<_>>();
+    let are_named_once = names_once(&written.value, findings);
+    let routes = routes.into_iter().collect();
+    are_named_once.then_some(routes)?
+}
+
+/// The names that conditions may ask for; `None` where some can't be read.
+pub fn names(raw: &Raw) -> Option<HashSet<&str>> {
+    let all = raw.routes.as_ref().map_or(&[][..], |routes| &routes.value);
+    all.iter().all(Option::is_some).then(|| {
+        let named = all.iter().flatten().filter_map(|raw| raw.name.as_ref());
+        named.map(|name| &*name.value).collect()
+    })
+}
+
+fn names_once(all: &[Option<RawRoute>], findings: &Findings) -> bool {
+    let mut first = HashMap::new();
+    let mut once = true;
+    for name in all.iter().flatten().filter_map(|raw| raw.name.as_ref()) {
+        if let Some(earlier) = first.insert(&*name.value, &name.at) {
+            let text = format!("{} is {} already", earlier.path, shown(&name.value));
+            findings.problem(&name.at, text);
+            once = false;
+        }
+    }
+    once
 }
 
 fn route(raw: &RawRoute, findings: &Findings) -> Option<Route> {
     let host = raw.host.as_ref().map(|text| host(text, findings));
     let path = raw.path.as_ref().map(|text| path(text, findings));
+    let envoy_route = raw.envoy_route.as_ref();
+    let envoy_route = envoy_route.map(|text| of_envoy(text, findings));
     Some(Route {
+        name: raw.name.as_ref().map(|name| Arc::clone(&name.value)),
+        envoy_route: optional(envoy_route)?,
         host: optional(host)?,
         path: optional(path)?,
         credentials: optional(raw.credentials.clone())?.map(Arc::new),
@@ -64,6 +96,23 @@ fn host(text: &Located<String>, findings: &Findings) -> Option<Host> {
         true => Host::Under(Arc::from(format!(".{name}"))),
         false => Host::Is(Arc::from(name)),
     })
+}
+
+/// By a name of Envoy's, or where it begins or ends.
+fn of_envoy(text: &Located<String>, findings: &Findings) -> Option<EnvoyRoute> {
+    let value = &text.value;
+    let ending = value.strip_prefix('*').filter(|end| !end.is_empty());
+    let pattern = match ending {
+        Some(end) if !end.contains('*') => Some(EnvoyRoute::Ending(end.into())),
+        Some(_) => None,
+        None => Pattern::new(value).ok().map(EnvoyRoute::Named),
+    };
+    if pattern.is_none() {
+        let rule = "must be the name of a route of Envoy's, or with one * the beginning or the \
+                    end of names, as httproute/default/chat/*";
+        findings.problem(&text.at, format!("{rule} (got {})", shown(value)));
+    }
+    pattern
 }
 
 fn path(text: &Located<String>, findings: &Findings) -> Option<Arc<str>> {

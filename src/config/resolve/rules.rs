@@ -133,6 +133,8 @@ impl<'r> Words<'r> {
             ("model of provider", known.providers())
         } else if facts::names_plans(field) {
             ("plan", known.plans?.clone())
+        } else if facts::names_routes(field) {
+            ("route", known.routes?.clone())
         } else {
             facts::words_of(field)?
         })

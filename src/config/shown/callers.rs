@@ -4,7 +4,7 @@ use crate::expressions::Expression;
 use crate::identity::Scopes;
 use crate::identity::scopes::Pattern;
 use crate::identity::source::{Caller, Mapping, Places, Source, Trusted};
-use crate::policy::route::{Host, Route};
+use crate::policy::route::{EnvoyRoute, Host, Route};
 use serde_json::{Map, Value, json};
 
 pub(super) fn of_route(route: &Route) -> Value {
@@ -12,7 +12,13 @@ pub(super) fn of_route(route: &Route) -> Value {
         Host::Is(name) => name.to_string(),
         Host::Under(suffix) => format!("*{suffix}"),
     });
+    let envoy_route = route.envoy_route.as_ref().map(|name| match name {
+        EnvoyRoute::Named(pattern) => pattern.as_str().to_owned(),
+        EnvoyRoute::Ending(end) => format!("*{end}"),
+    });
     json!({
+        "name": route.name.as_deref(),
+        "envoy_route": envoy_route,
         "host": host,
         "path": route.path.as_deref(),
         "environment": route.environment.as_deref(),

@@ -287,6 +287,7 @@ fn what_is_shown_is_in_the_words_of_the_file() {
 routes:
   - { host: \"*.azure.com\", credentials: [ api-key, x-acme-key ] }
   - { path: /raw, unknown_endpoints: pass, upgrades: allow, dialect: openai }
+  - { name: batch, envoy_route: '*-batch' }
 rate_limit_service:
   domains:
     edge:
@@ -314,9 +315,13 @@ rate_limit_service:
         ("/routes/0/host", json!("*.azure.com")),
         ("/routes/0/credentials", json!(["api-key", "x-acme-key"])),
         ("/routes/0/unknown_endpoints", json!("refuse")),
+        ("/routes/2/name", json!("batch")),
+        ("/routes/2/envoy_route", json!("*-batch")),
         (
             "/routes/1",
             json!({
+                "name": null,
+                "envoy_route": null,
                 "host": null,
                 "path": "/raw",
                 "environment": null,

@@ -39,6 +39,7 @@ tenants:
     projects: { app: { plan: base, environments: [prod] } }
     environments: { dev: { allow: { models: [small] } } }
     users: { ada: { guardrails: { tools_max: 2 } } }
+routes: [{ name: batch, envoy_route: batch }, { name: chat }, {}]
 "#;
 
 /// What the words in capitals stand for.
@@ -397,6 +398,12 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ]),
     ("WHEN", "has(request.headers.priority)", &[
         r#"30:29: plans.team.policies[0].when: there is no header "priority" in conditions.headers"#,
+    ]),
+    ("WHEN", "request.route == 'bach'", &[
+        r#"30:29: plans.team.policies[0].when: there is no route "bach"; did you mean "batch"?"#,
+    ]),
+    ("WHEN", "request.route in ['batch', 'chit', '']", &[
+        r#"30:29: plans.team.policies[0].when: there is no route "chit"; did you mean "chat"?"#,
     ]),
     ("WHEN", "principal.plan == 'teem'", &[
         r#"30:29: plans.team.policies[0].when: there is no plan "teem"; did you mean "team"?"#,

@@ -377,6 +377,16 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         r#"16:38: routes[1].path: must begin with a slash, and have no query and no wildcard: it is for all paths below it (got "v1")"#,
         r#"16:52: routes[2].path: must begin with a slash, and have no query and no wildcard: it is for all paths below it (got "/v1?x")"#,
     ]),
+    ("plans:\n", "routes: [ { envoy_route: \"*-batch*\" }, { envoy_route: \"**\" }, { envoy_route: \"a*b\" }, { envoy_route: \"\" } ]\nplans:\n", &[
+        r#"16:26: routes[0].envoy_route: must be the name of a route of Envoy's, or with one * the beginning or the end of names, as httproute/default/chat/* (got "*-batch*")"#,
+        r#"16:55: routes[1].envoy_route: must be the name of a route of Envoy's, or with one * the beginning or the end of names, as httproute/default/chat/* (got "**")"#,
+        r#"16:78: routes[2].envoy_route: must be the name of a route of Envoy's, or with one * the beginning or the end of names, as httproute/default/chat/* (got "a*b")"#,
+        "16:102: routes[3].envoy_route: must have 1 to 4096 bytes and no control characters",
+    ]),
+    ("plans:\n", "routes: [ { name: a }, { name: b, path: x }, { name: a } ]\nplans:\n", &[
+        r#"16:41: routes[1].path: must begin with a slash, and have no query and no wildcard: it is for all paths below it (got "x")"#,
+        r#"16:54: routes[2].name: routes[0].name is "a" already"#,
+    ]),
     ("plans:\n", "routes: [ { dialect: anthropics }, { unknown_endpoints: allow }, { upgrades: pass } ]\nplans:\n", &[
         r#"16:22: routes[0].dialect: must be one of openai, anthropic, gemini, bedrock, cohere, ollama (got "anthropics"); did you mean "anthropic"?"#,
         r#"16:57: routes[1].unknown_endpoints: must be one of refuse, pass (got "allow")"#,

@@ -45,6 +45,7 @@ identity:
 models: {{ gpt-4o: {{ max_output_tokens: 9 }}, gpt-5: {{ max_output_tokens: 9 }} }}
 plans: {{ team: {{ limits: [ {{ per: tenant, unit: requests, amount: 3, every: 24h }} ] }} }}
 tenants: {{ acme: {{ plan: team }}, guests: {{ plan: team }} }}
+routes: [ {{ name: other, envoy_route: other, dialect: anthropic }} ]
 "#
     );
     let config = load(&yaml, "weir.yaml", &Outside);

@@ -38,6 +38,11 @@ fn http(path: &str, headers: &[(&str, &str)], raw: bool) -> HttpRequest {
 }
 
 async fn answer(service: &ExtAuthz, http: HttpRequest) -> HttpResponse {
+    answer_by(service, http, None).await
+}
+
+/// The same by a route of Envoy's that tells its name.
+async fn answer_by(service: &ExtAuthz, http: HttpRequest, route: Option<&str>) -> HttpResponse {
     let request = attribute_context::Request {
         http: Some(http),
         ..Default::default()
@@ -45,6 +50,10 @@ async fn answer(service: &ExtAuthz, http: HttpRequest) -> HttpResponse {
     let request = CheckRequest {
         attributes: Some(AttributeContext {
             request: Some(request),
+            context_extensions: route
+                .map(|name| ("route".to_owned(), name.to_owned()))
+                .into_iter()
+                .collect(),
             ..AttributeContext::default()
         }),
     };
@@ -195,5 +204,30 @@ async fn keys_in_the_query_are_removed_by_the_names_that_they_have() {
     match answer(&service, http(&path, &[], true)).await {
         HttpResponse::OkResponse(ok) => assert_eq!(ok.query_parameters_to_remove, ["key"]),
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_envoys_route_comes_in_the_context_and_in_no_header() {
+    let service = service(false);
+    let key = format!("Bearer {KEY}");
+    let key = ("authorization", &*key);
+    let forged = [key, ("route", "other"), ("x-route", "other")];
+    // Only the route `other` knows the endpoints of Anthropic alone: see the driver.
+    for (route, headers, status) in [
+        (None, &[key][..], 200),
+        (None, &forged, 200),
+        (Some("llm"), &forged, 200),
+        (Some("other"), &[key], 404),
+        (Some("other"), &forged, 404),
+    ] {
+        for raw in [true, false] {
+            let told = match answer_by(&service, http(CHAT, headers, raw), route).await {
+                HttpResponse::OkResponse(_) => 200,
+                HttpResponse::DeniedResponse(denied) => denied.status.unwrap().code,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(told, status, "{route:?} {headers:?}");
+        }
     }
 }

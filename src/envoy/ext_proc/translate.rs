@@ -4,7 +4,7 @@ use super::phase::Kind;
 use crate::envoy::headers::{header_map, set};
 use crate::envoy::structs::{nested, number, number_of, object, text, text_of};
 use crate::envoy::{METADATA_NAMESPACE, peer};
-use crate::exchange::message::{Headers, Peer};
+use crate::exchange::message::{Headers, Peer, ROUTING_HEADERS};
 use crate::exchange::{Event, HeaderEdits, Metadata, Origin, Reply, RequestHead, ResponseHead};
 use crate::protocol::denial::Rendered;
 use crate::units::Millis;
@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::service::ext_proc::v3::{
     ImmediateResponse, ProcessingRequest, ProcessingResponse, TrailersResponse, body_mutation,
 };
 use envoy_types::pb::envoy::r#type::v3::HttpStatus;
-use envoy_types::pb::google::protobuf::{Duration, Struct};
+use envoy_types::pb::google::protobuf::{Duration, Struct, value::Kind as ValueKind};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -39,7 +39,7 @@ pub(super) fn sends_whole_bodies(request: &ProcessingRequest) -> Option<bool> {
 pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(Kind, Event)> {
     let ProcessingRequest {
         metadata_context,
-        attributes,
+        mut attributes,
         request,
         ..
     } = request;
@@ -47,6 +47,7 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
         Request::RequestHeaders(message) => {
             let head = RequestHead {
                 peer: peer(&attributes, metadata_context.as_ref()),
+                envoy_route: envoy_route(&mut attributes),
                 judged: peer::judged(metadata_context.as_ref()),
                 end: message.end_of_stream,
                 headers: headers(message),
@@ -101,6 +102,16 @@ fn peer(attributes: &HashMap<String, Struct>, metadata: Option<&EnvoyMetadata>) 
         address: address.map(|address: SocketAddr| address.ip()),
         name: name.filter(|name| !name.is_empty()).map(str::to_owned),
         tokens: peer::tokens(metadata),
+    }
+}
+
+/// The name of the route that Envoy chose, moved out of `xds.route_name` where the
+/// configuration asks for that.
+fn envoy_route(attributes: &mut HashMap<String, Struct>) -> Option<String> {
+    let object = attributes.get_mut(ATTRIBUTES_NAMESPACE)?;
+    match object.fields.remove("xds.route_name")?.kind? {
+        ValueKind::StringValue(name) => Some(name),
+        _ => None,
     }
 }
 
@@ -249,8 +260,12 @@ fn headers_alone() -> ProcessingMode {
 
 fn headers_response(edits: HeaderEdits) -> HeadersResponse {
     let unchanged = edits.remove.is_empty() && edits.set.is_empty();
+    // Envoy may have chosen its route by them.
+    let is_own = |name: &String| ROUTING_HEADERS.contains(&name.as_str());
+    let is_routed_anew = edits.remove.iter().any(is_own);
     HeadersResponse {
         response: (!unchanged).then(|| CommonResponse {
+            clear_route_cache: is_routed_anew,
             header_mutation: Some(mutation(edits)),
             ..CommonResponse::default()
         }),

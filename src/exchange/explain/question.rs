@@ -88,6 +88,7 @@ impl Question {
                     address,
                     ..Peer::default()
                 },
+                envoy_route: None,
                 judged: Some(match whom {
                     Whom::Key(name) => Judged::Key(name),
                     Whom::Caller(caller) => Judged::Caller(Box::new(caller)),
@@ -95,5 +96,12 @@ impl Question {
             },
             body,
         }
+    }
+
+    /// The same, where Envoy chose the route of this name.
+    #[must_use]
+    pub fn by_envoy_route(mut self, name: Option<String>) -> Self {
+        self.head.envoy_route = name;
+        self
     }
 }

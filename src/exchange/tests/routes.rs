@@ -1,8 +1,12 @@
 //! Calls that pass unread, and routes that say whose form calls have.
 
 use super::*;
+use crate::expressions::condition::Condition;
+use crate::identity::scopes::Pattern;
 use crate::limits::Decision;
-use crate::policy::route::{Host, Route};
+use crate::policy::facts::Names;
+use crate::policy::route::{EnvoyRoute, Host, Route};
+use crate::policy::rule::{Action, Block, Rule, Rules};
 use crate::protocol::Dialect;
 
 fn exchange_with(role: Role, routes: Vec<Route>) -> Exchange {
@@ -264,6 +268,116 @@ fn a_route_says_whose_form_its_calls_have() {
         matches!(step.reply, Some(Reply::RequestHeaders { .. })),
         "{step:?}"
     );
+}
+
+/// By the name of Envoy's own route: its dialect, and what conditions see.
+#[test]
+fn a_route_of_envoys_says_whose_form_its_calls_have_and_conditions_see_its_name() {
+    let named = |name: &str| Some(EnvoyRoute::Named(Pattern::new(name).unwrap()));
+    let routes = || {
+        vec![
+            Route {
+                name: Some("batch".into()),
+                envoy_route: named("batch-*"),
+                dialect: Some(Dialect::Anthropic),
+                ..Route::default()
+            },
+            Route {
+                envoy_route: named("bare"),
+                ..Route::default()
+            },
+            Route {
+                name: Some("rest".into()),
+                ..Route::default()
+            },
+        ]
+    };
+    let seen = |wanted: &str, path: &str, route: Option<&str>, forged: &[(&str, &str)]| {
+        let mut exchange = exchange_with(Role::Full, routes());
+        let snapshot = Arc::make_mut(&mut exchange.snapshot);
+        let plan = Arc::make_mut(&mut snapshot.plans).get_mut("team").unwrap();
+        let when = format!("request.route == {wanted:?}");
+        let rule = Rule {
+            name: "stop".into(),
+            when: Some(Condition::compile(&when, &Names::default()).unwrap()),
+            needs_counters: false,
+            then: vec![Action::Block(Block {
+                status: 403,
+                code: None,
+                message: None,
+            })],
+            mode: Mode::Enforce,
+        };
+        Arc::make_mut(plan).rules = Rules::new(vec![rule], Arc::default());
+        let mut head = request_head(path);
+        head.envoy_route = route.map(str::to_owned);
+        head.headers.extend(headers(forged));
+        let step = exchange.step(Event::RequestHeaders(head), NOW);
+        if matches!(step.reply, Some(Reply::Refuse { .. })) {
+            return records(&[step])[0].refusal.as_deref().unwrap().to_owned();
+        }
+        let step = exchange.step(body(chat(r#","max_tokens":5"#)), NOW);
+        match step.reply {
+            Some(Reply::Refuse { .. }) => {
+                records(&[step])[0].refusal.as_deref().unwrap().to_owned()
+            }
+            _ => "reserved".to_owned(),
+        }
+    };
+    const OPENAI: &str = "/v1/chat/completions";
+    const MESSAGES: &str = "/v1/messages";
+    for (wanted, path, route, decided) in [
+        ("batch", MESSAGES, Some("batch-1"), "blocked"),
+        ("rest", MESSAGES, Some("batch-1"), "reserved"),
+        ("batch", OPENAI, Some("batch-1"), "unknown_endpoint"),
+        // What has no name, and what fits nothing, is seen as an empty text.
+        ("", OPENAI, Some("bare"), "blocked"),
+        ("rest", OPENAI, Some("bare"), "reserved"),
+        // An entry that asks for a route fits no call whose route isn't told.
+        ("rest", OPENAI, Some("elsewhere"), "blocked"),
+        ("rest", OPENAI, Some(""), "blocked"),
+        ("rest", OPENAI, None, "blocked"),
+        ("batch", OPENAI, None, "reserved"),
+    ] {
+        let forged = [
+            ("xds.route_name", "batch-1"),
+            ("x-weir-route", "batch-1"),
+            ("route", "batch-1"),
+        ];
+        for forged in [&[][..], &forged] {
+            assert_eq!(
+                seen(wanted, path, route, forged),
+                decided,
+                "{wanted} {path} {route:?}"
+            );
+        }
+    }
+}
+
+/// Envoy may have chosen by it, and chooses anew without it.
+#[test]
+fn a_client_that_sets_what_routes_go_by_is_refused_where_they_are_known_by_name() {
+    for (envoy_route, status) in [(None, None), (Some("batch"), Some(400))] {
+        for name in ["x-weir-cluster", "x-weir-model"] {
+            let routes = vec![Route {
+                envoy_route: envoy_route.map(|name| EnvoyRoute::Named(Pattern::new(name).unwrap())),
+                ..Route::default()
+            }];
+            let mut exchange = exchange_with(Role::Full, routes);
+            let mut head = request_head("/v1/chat/completions");
+            head.headers.push((name.to_owned(), b"cheap".to_vec()));
+            let step = exchange.step(Event::RequestHeaders(head), NOW);
+            match (&step.reply, status) {
+                (Some(Reply::RequestHeaders { edits, .. }), None) => {
+                    assert!(edits.remove.iter().any(|removed| removed == name));
+                }
+                (Some(Reply::Refuse { rendered, .. }), Some(status)) => {
+                    assert_eq!(rendered.status, status, "{name}");
+                }
+                other => panic!("{name} {envoy_route:?}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Ask {
             tools: facts.tool_names.clone(),
             metadata: facts.metadata.clone(),
             hints: who.hints.clone(),
+            route: who.route.clone(),
             seen: Seen::Whole,
         };
         Self {

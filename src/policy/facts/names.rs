@@ -42,6 +42,7 @@ pub(super) enum Fact {
     Tools,
     Task,
     Latency,
+    Route,
     Headers,
     Metadata,
     ModelName,
@@ -82,6 +83,7 @@ pub(super) const FACTS: &[(&[&str], Kind, Fact)] = &[
     (&["request", "tools"], Kind::Texts, Fact::Tools),
     (&["request", "task"], Kind::Text, Fact::Task),
     (&["request", "latency"], Kind::Text, Fact::Latency),
+    (&["request", "route"], Kind::Text, Fact::Route),
     (&["request", "headers"], Kind::Map, Fact::Headers),
     (&["request", "metadata"], Kind::Map, Fact::Metadata),
     (&["metadata"], Kind::Map, Fact::Metadata),
@@ -265,6 +267,11 @@ pub fn names_providers(field: Field) -> bool {
 /// Whether a field holds names of plans.
 pub fn names_plans(field: Field) -> bool {
     fact(field.0) == Some(Fact::Plan)
+}
+
+/// Whether a field holds names of routes.
+pub fn names_routes(field: Field) -> bool {
+    fact(field.0) == Some(Fact::Route)
 }
 
 /// Whether a field has a value only for models that have a price.

@@ -62,6 +62,7 @@ impl Fact {
                 | Fact::Tools
                 | Fact::Task
                 | Fact::Latency
+                | Fact::Route
                 | Fact::Headers
                 | Fact::Metadata
         )

@@ -3,7 +3,8 @@
 //!
 //! Behind a byte of choices an input is lines: `name: value` is a header, `:path`
 //! and `:method` too; a line that begins with `{` holds a verified token's claims,
-//! one that begins with `!` the URI of the peer's certificate.
+//! one that begins with `!` the URI of the peer's certificate, one that begins with
+//! `>` the name of the route that the gateway chose.
 
 use super::{choices, expanded};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,9 @@ use weir::identity::source::{
 use weir::identity::table::{Account, Key};
 use weir::identity::{KeyRing, KeyTable, Pepper, format};
 use weir::limits::HoldId;
+use weir::policy::route::{EnvoyRoute, Route};
 use weir::policy::{Plan, Snapshot, Sources};
+use weir::protocol::Dialect;
 use weir::tokens::Counting;
 use weir::units::{Millis, UnixMillis};
 
@@ -56,6 +59,7 @@ pub fn check(data: &[u8]) {
     };
     match door.judge(check, NOW) {
         Judgement::Passed(passed) => {
+            by_its_route(&head);
             who_is_known(&passed.judged, &head);
             for (name, _) in &head.headers {
                 let never = NEVER_SENT_ON.contains(&name.as_str()) || name.starts_with("x-weir-");
@@ -75,6 +79,18 @@ pub fn check(data: &[u8]) {
         Judgement::Counts(_) => panic!("nothing is counted here"),
     }
     keys(rest);
+}
+
+/// By the gateway's route `claude*` nothing passes but Anthropic's, and by no other does
+/// anything that is said in the gateway's own headers.
+fn by_its_route(head: &RequestHead) {
+    let of = |wanted: &str| head.headers.iter().find(|(name, _)| name == wanted);
+    assert!(of("x-weir-cluster").is_none() && of("x-weir-model").is_none());
+    let by_claude = |name: &String| name.starts_with("claude");
+    if head.envoy_route.as_ref().is_some_and(by_claude) {
+        let path = of(":path").map(|(_, path)| String::from_utf8_lossy(path));
+        assert!(path.is_some_and(|path| path.contains("/messages")));
+    }
 }
 
 /// A key was brought, or somebody verified who it is, whose name is a name.
@@ -136,12 +152,14 @@ fn head(text: &[u8], choice: u8) -> RequestHead {
         },
         ..Peer::default()
     };
+    let mut envoy_route = None;
     for line in text.split(|byte| *byte == b'\n') {
         match line {
             [b'{', ..] => {
                 let claims: Option<serde_json::Value> = serde_json::from_slice(line).ok();
                 peer.tokens = claims.map(|claims| serde_json::json!({ "claims": claims }));
             }
+            [b'>', name @ ..] => envoy_route = String::from_utf8(name.to_vec()).ok(),
             [b'!', uri @ ..] => peer.name = std::str::from_utf8(uri).ok().map(str::to_owned),
             line => {
                 let mut colons = line.iter().enumerate().skip(1);
@@ -157,6 +175,7 @@ fn head(text: &[u8], choice: u8) -> RequestHead {
     RequestHead {
         headers,
         peer,
+        envoy_route,
         ..RequestHead::default()
     }
 }
@@ -206,6 +225,12 @@ fn snapshot() -> &'static Snapshot {
             sources: Sources(sources().into()),
             tenants: Arc::new(tenants.into_iter().collect()),
             plans: Arc::new([("team".into(), Arc::new(plan))].into_iter().collect()),
+            routes: [Route {
+                envoy_route: Some(EnvoyRoute::Named(Pattern::new("claude*").unwrap())),
+                dialect: Some(Dialect::Anthropic),
+                ..Route::default()
+            }]
+            .into(),
             ..Snapshot::default()
         }
     })

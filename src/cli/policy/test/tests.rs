@@ -53,6 +53,22 @@ fn cases_that_are_as_expected_pass() {
 }
 
 #[test]
+fn a_case_names_the_route_that_envoy_chooses() {
+    let config = CONFIG.replace(
+        "      - { name: slow,",
+        "      - { name: nights, when: 'request.route == \"batch\"', then: { block: true } }\n      - { name: slow,",
+    ) + "routes: [ { name: batch, envoy_route: '*/batch' } ]\n";
+    let cases = format!(
+        "config: weir.yaml\ncases:\n  - name: by night\n    given: {{ tenant: acme }}\n    when: {{ \
+         envoy_route: ns/batch, body: {BODY} }}\n    expect: {{ verdict: blocked, rule: nights }}\n  - \
+         name: by another\n    given: {{ tenant: acme }}\n    when: {{ envoy_route: ns/chat, body: \
+         {BODY} }}\n    expect: {{ verdict: allowed }}\n"
+    );
+    let (ran, out) = ran(&cases, &config).unwrap();
+    assert_eq!((ran.cases, ran.failed), (2, 0), "{out}");
+}
+
+#[test]
 fn what_differs_is_told() {
     let cases = format!(
         "config: weir.yaml\ncases:\n  - name: wrong\n    given: {{ tenant: acme }}\n    when: {{ \
