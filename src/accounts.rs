@@ -71,14 +71,17 @@ const TABLES: Tables = Tables {
     version_table: "accounts_version",
     versions: &[
         Version {
+            oldest: 1,
             sqlite: include_str!("accounts/migrations/0001_accounts.sqlite.sql"),
             postgres: include_str!("accounts/migrations/0001_accounts.postgres.sql"),
         },
         Version {
+            oldest: 2,
             sqlite: include_str!("accounts/migrations/0002_approvals.sqlite.sql"),
             postgres: include_str!("accounts/migrations/0002_approvals.postgres.sql"),
         },
         Version {
+            oldest: 3,
             sqlite: include_str!("accounts/migrations/0003_alerts.sqlite.sql"),
             postgres: include_str!("accounts/migrations/0003_alerts.postgres.sql"),
         },

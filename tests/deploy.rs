@@ -26,4 +26,6 @@ mod reference;
 mod rendering;
 #[path = "deploy/rig.rs"]
 mod rig;
+#[path = "deploy/rollback.rs"]
+mod rollback;
 mod support;

@@ -25,6 +25,7 @@ on_each_ledger!(
     what_was_set_aside_is_dropped_with_its_chain,
     several_open_it_at_once,
     a_newer_ledger_is_left_alone,
+    a_newer_ledger_that_older_programs_know_is_used,
     an_older_ledger_keeps_its_chains,
     what_was_set_aside_is_taken_once_when_it_fits,
 );
@@ -559,6 +560,40 @@ async fn what_was_set_aside_is_taken_once_when_it_fits(ledger: Ledger) {
         ledger.store.verify(&chains[0]).await.unwrap(),
         Ok(chain.last)
     );
+}
+
+/// A release that is taken back goes on where the newer one says that it can.
+async fn a_newer_ledger_that_older_programs_know_is_used(ledger: Ledger) {
+    ledger.raw("INSERT INTO ledger_version VALUES (5)").await;
+    ledger
+        .raw("INSERT INTO ledger_version_oldest VALUES (5, 4)")
+        .await;
+    ledger
+        .raw("ALTER TABLE calls ADD COLUMN of_tomorrow INT")
+        .await;
+    let mut store = Store::open(&ledger.config).await.unwrap();
+    let mut dice = Dice(23);
+    let mut chain = Chain::new(&mut dice);
+    let rows = chain.calls(&mut dice, MARCH, 10);
+    store.deliver(&rows).await.unwrap();
+    let reading = Store::open_to_read(&ledger.config).await.unwrap();
+    let chains = reading.chains().await.unwrap();
+    assert_eq!(reading.verify(&chains[0]).await.unwrap(), Ok(chain.last));
+    // What came between them counts too, and one that says nothing is for its own.
+    ledger.raw("INSERT INTO ledger_version VALUES (6)").await;
+    for opened in [
+        Store::open(&ledger.config).await,
+        Store::open_to_read(&ledger.config).await,
+    ] {
+        match opened {
+            Err(StoreError::Newer { found: 6, known: 4 }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    ledger
+        .raw("INSERT INTO ledger_version_oldest VALUES (6, 5)")
+        .await;
+    assert!(Store::open(&ledger.config).await.is_err());
 }
 
 async fn a_newer_ledger_is_left_alone(ledger: Ledger) {
