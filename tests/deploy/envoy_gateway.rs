@@ -137,7 +137,7 @@ fn ext_procs(policy: &Value) -> Vec<Value> {
         let ((request, request_body), (response, response_body)) = (side("request"), side("response"));
         let mut config = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
-            "grpc_service": { "envoy_grpc": { "cluster_name": format!("envoyextensionpolicy/{path}/extproc/{index}"), "authority": WEIR_HOST } },
+            "grpc_service": { "envoy_grpc": { "cluster_name": format!("envoyextensionpolicy/{path}/extproc/{index}"), "authority": WEIR_HOST }, "timeout": "10s" },
             "failure_mode_allow": one["failOpen"],
             "message_timeout": seconds(&one["messageTimeout"]),
             "processing_mode": {

@@ -177,6 +177,11 @@ async fn start(name: &str, context: &str) -> (Rendered, Rig) {
 /// What must hold wherever weir is attached: metered exactly, limited in the API's
 /// own words, and strangers turned away.
 pub async fn is_limited_and_metered(rig: &Rig, host: &str) {
+    calls_bring(rig, host, None).await;
+}
+
+/// The same, and what calls bring to the provider as their key.
+async fn calls_bring(rig: &Rig, host: &str, credential: Option<&str>) {
     let answer = rig.send(rig.chat(host, "/v1/chat/completions", &[])).await;
     assert_eq!(answer.status, 200, "{answer:?}\n{}", rig.envoy.tail());
     assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("2"));
@@ -215,7 +220,8 @@ pub async fn is_limited_and_metered(rig: &Rig, host: &str) {
     let log = rig.provider.log();
     assert_eq!(log.len(), 3);
     for received in log {
-        assert_eq!(received.header("authorization"), None, "the key stays here");
+        let brought = received.header("authorization");
+        assert_eq!(brought, credential, "the caller's key stays here");
         assert_eq!(received.body["max_tokens"], 100);
     }
 }
@@ -231,8 +237,14 @@ async fn fails_closed(rig: &mut Rig, host: &str) {
 
 #[tokio::test]
 async fn at_a_gateway_with_authorization_and_access_log() {
-    let (_, mut rig) = start("istio-gateway", "GATEWAY").await;
-    is_limited_and_metered(&rig, "llm.example.com").await;
+    let (rendered, mut rig) = start("istio-gateway", "GATEWAY").await;
+    let key = format!("Bearer {}", rig::credential(0));
+    calls_bring(&rig, "llm.example.com", Some(&key)).await;
+    let patch = yaml(&rendered.data("weir-istio", "deployment"));
+    let variables = &patch["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert_eq!(variables[0]["name"], "WEIR_CREDENTIAL_0");
+    let source = &variables[0]["valueFrom"]["secretKeyRef"];
+    assert_eq!(*source, json!({ "name": "provider-keys", "key": "openai" }));
     let log = rig.access_log(5).await;
     assert_eq!(log[0]["weir_outcome"], "exact", "{log:?}");
     assert_eq!(log[0]["total_tokens"], 15, "{log:?}");

@@ -236,6 +236,8 @@ fn start_weir(places: &Places) -> Process {
 
 fn start_envoy(places: &Places) -> Process {
     let mut command = Command::new(envoy_binary());
+    // As the chart's patch takes them from a Secret.
+    command.envs((0..2).map(|index| (format!("WEIR_CREDENTIAL_{index}"), credential(index))));
     command.arg("-c").arg(places.path("envoy.yaml")).args([
         "--use-dynamic-base-id",
         "--concurrency",
@@ -246,6 +248,11 @@ fn start_envoy(places: &Places) -> Process {
         "50",
     ]);
     Process::start("envoy", command, places.dir.path())
+}
+
+/// A provider's key.
+pub fn credential(index: usize) -> String {
+    format!("key-{index}-of-the-provider")
 }
 
 /// What every call in these tests is judged by: three requests a minute for the

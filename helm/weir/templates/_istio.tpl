@@ -24,17 +24,31 @@ meshConfig:
 {{- define "weir.gatewayPatch" -}}
 spec:
   template:
+    {{- $sidecar := eq .Values.mode "sidecar" }}
+    {{- if $sidecar }}
     metadata:
       annotations:
         checksum/weir: {{ include "weir.restartChecksum" . }}
+    {{- end }}
     spec:
+      {{- if $sidecar }}
       terminationGracePeriodSeconds: {{ include "weir.graceSeconds" . }}
       initContainers:
         - {{ include "weir.container" (dict "root" . "sidecar" true) | nindent 10 | trim }}
+      {{- end }}
       containers:
         - name: istio-proxy
+          {{- with .Values.attach.istio.credentials }}
+          env:
+            {{- range $index, $credential := . }}
+            - name: WEIR_CREDENTIAL_{{ $index }}
+              valueFrom: { secretKeyRef: { name: {{ .secret }}, key: {{ .key }} } }
+            {{- end }}
+          {{- end }}
+          {{- if $sidecar }}
           volumeMounts:
             - { name: weir-socket, mountPath: /run/weir }
       volumes:
         {{- include "weir.volumes" . | nindent 8 }}
+          {{- end }}
 {{- end -}}
