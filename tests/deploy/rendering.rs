@@ -64,9 +64,9 @@ fn their_definitions_take_each_custom_object() {
         fs::write(&path, &rendered.text).unwrap();
         files.push(path);
     }
-    for path in crate::kustomize::built(dir.path()) {
-        files.push(path);
-    }
+    files.extend(crate::kustomize::built(dir.path()));
+    let examples = fs::read_dir(root().join("k8s/examples")).unwrap();
+    files.extend(examples.map(|file| file.unwrap().path()));
     let output = Command::new(root().join("target/venv/bin/python3"))
         .arg(checker)
         .arg("--envoy")
