@@ -21,6 +21,7 @@ mod reload;
 pub mod replay;
 pub mod reports;
 mod shutdown;
+mod signals;
 mod vocabularies;
 
 pub use reload::Origin;
@@ -44,6 +45,7 @@ use grpc::Grpc;
 use keys::Following;
 use learned::Keeper;
 use ledger::Ledger;
+use signals::Signals;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +58,16 @@ const UPKEEP_ENDS_MAX: Duration = Duration::from_secs(2);
 /// Serves until told to stop; returns when everything is settled and closed. The
 /// configuration is read anew from where it came from, as that changes.
 pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&config))
+        .thread_name("weir-data")
+        .enable_all()
+        .build()
+        .context("can't start the data runtime")?;
+    let (listener, signals) = {
+        let _within = runtime.enter();
+        signals::listen().context("can't wait for signals")?
+    };
     let readiness = Arc::new(Readiness::default());
     let metrics = Arc::new(Metrics::new());
     let admin = AdminThread::start(&config, origin, &metrics, &readiness)?;
@@ -64,13 +76,23 @@ pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
         Some(ledger) => Some(Ledger::start(ledger, &metrics, &readiness)?),
         None => None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(&config))
-        .thread_name("weir-data")
-        .enable_all()
-        .build()
-        .context("can't start the data runtime")?;
-    let served = runtime.block_on(run(config, &admin, ledger.as_mut(), metrics, readiness));
+    let run = run(
+        config,
+        &admin,
+        ledger.as_mut(),
+        metrics,
+        Arc::clone(&readiness),
+        signals,
+    );
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = run => served,
+            signal = listener.pass_on(&readiness) => {
+                tracing::info!(signal, "told to stop before it was ready");
+                Ok(())
+            }
+        }
+    });
     // What is still running is waiting on peers that are gone.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     if let Some(ledger) = ledger {
@@ -96,6 +118,7 @@ async fn run(
     ledger: Option<&mut Ledger>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    mut signals: Signals,
 ) -> anyhow::Result<()> {
     let counters = connect(&config.counters).await?;
     let spool = ledger.as_ref().map(|ledger| ledger.spool());
@@ -128,7 +151,7 @@ async fn run(
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let outcome = tokio::select! {
-        signal = shutdown::signalled() => signal.context("can't wait for signals"),
+        signal = signals.next() => Ok(signal),
         () = failed.cancelled() => Err(anyhow::anyhow!("the ledger's disk failed")),
         _ = &mut upkeep => Err(anyhow::anyhow!("the upkeep ended by itself")),
         ended = grpc.ended() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself"))),

@@ -4,22 +4,11 @@ use super::grpc::Grpc;
 use crate::driver::Driver;
 use crate::telemetry::readiness::Readiness;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long cut sessions may take to settle, and the store to answer what it
 /// has not answered before and to be told what it missed.
 const CUT_SETTLES_MAX: Duration = Duration::from_secs(5);
-
-/// Resolves at SIGTERM or SIGINT; says which.
-pub(super) async fn signalled() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
-}
 
 /// Lets open calls end, cuts those that take longer than `drain_timeout`, and
 /// stops the servers.

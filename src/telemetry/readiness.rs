@@ -66,6 +66,10 @@ impl Readiness {
         self.started.store(true, Ordering::Release);
     }
 
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
     /// The process is going down: no new calls. There is no way back.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
@@ -109,7 +113,7 @@ impl Readiness {
     pub fn checks(&self) -> [Check; 5] {
         let check = |name, ok| Check { name, ok };
         [
-            check("started", self.started.load(Ordering::Acquire)),
+            check("started", self.has_started()),
             check("not_draining", !self.is_draining()),
             check("counters", self.counters.load(Ordering::Acquire)),
             check("ledger", self.ledger.load(Ordering::Acquire)),
