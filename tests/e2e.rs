@@ -42,6 +42,8 @@ mod failures;
 mod health;
 #[path = "e2e/identities.rs"]
 mod identities;
+#[path = "e2e/image.rs"]
+mod image;
 #[path = "e2e/keys.rs"]
 mod keys;
 #[path = "e2e/kills.rs"]

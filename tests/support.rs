@@ -9,6 +9,7 @@ pub mod books;
 pub mod canaries;
 pub mod client;
 pub mod dice;
+pub mod image;
 pub mod link;
 pub mod postgres;
 pub mod process;

@@ -78,6 +78,11 @@ impl Readiness {
         self.tell();
     }
 
+    /// Whether everything is wired and listening.
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
     /// The process is going down: calls should go elsewhere, though those that come
     /// are still taken. There is no way back.
     pub fn set_leaving(&self) {
@@ -153,7 +158,7 @@ impl Readiness {
     pub fn checks(&self) -> [Check; 5] {
         let check = |name, ok| Check { name, ok };
         [
-            check("started", self.started.load(Ordering::Acquire)),
+            check("started", self.has_started()),
             check("not_draining", !self.leaving.load(Ordering::Acquire)),
             check("counters", self.counters.load(Ordering::Acquire)),
             check("ledger", self.ledger.load(Ordering::Acquire)),

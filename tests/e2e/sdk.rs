@@ -10,7 +10,7 @@ use weir::exchange::event::{Known, Outcome};
 use weir::protocol::Endpoint;
 
 /// The interpreter of the environment that Envoy was installed into.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     if own.is_file() {
         return own;

@@ -1,5 +1,6 @@
 //! A child process with its output in files, killed when dropped.
 
+use super::image::children;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 pub struct Process {
     name: String,
     child: Child,
+    /// The child only waits for the process that is meant, its own child.
+    within: bool,
     pub stdout: PathBuf,
     pub stderr: PathBuf,
 }
@@ -33,13 +36,27 @@ impl Process {
         Self {
             name: name.to_owned(),
             child,
+            within: false,
             stdout,
             stderr,
         }
     }
 
+    /// The same of a command that starts one process, waits for it, and ends as it
+    /// does, as `unshare --fork` makes the first process of a namespace: from then on
+    /// that one is meant.
+    pub fn start_within(name: &str, command: Command, dir: &Path) -> Self {
+        let mut process = Self::start(name, command, dir);
+        process.within = true;
+        process
+    }
+
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        let own = self.child.id();
+        match self.within {
+            true => children(own).first().copied().unwrap_or(own),
+            false => own,
+        }
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -48,15 +65,18 @@ impl Process {
 
     /// Kills it at once, as a crash would.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
+        if self.within && self.is_running() {
+            // A death is not passed on: the user has changed since it was asked for.
+            let _ = signal("KILL", self.pid());
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 
     /// Asks it to stop.
     pub fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(sent.success());
+        assert!(signal("TERM", self.pid()));
     }
 
     /// Whether it ended, and how.
@@ -81,6 +101,12 @@ impl Process {
             tail(&self.stderr)
         )
     }
+}
+
+fn signal(name: &str, pid: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args(["-s", name, &pid.to_string()]);
+    kill.status().unwrap().success()
 }
 
 impl Drop for Process {

@@ -4,6 +4,7 @@
 use super::books::AUDIT;
 use super::canaries::{Canaries, bodies};
 use super::client::{self, Answer, Open};
+use super::image;
 use super::link::Link;
 use super::process::Process;
 use super::provider::Provider;
@@ -18,7 +19,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use weir::exchange::UsageEvent;
@@ -83,6 +84,11 @@ pub struct Setup {
     pub grpc: String,
     /// Files in the stack's own folder: where, and what they hold.
     pub files: Vec<(&'static str, String)>,
+    /// weir is the first process of an image with this root. Its own folder there is
+    /// the stack's, so `grpc` should name the socket `/run/weir/weir.sock`.
+    pub root: Option<Arc<image::Root>>,
+    /// What weir calls the machine that Redis is on.
+    pub redis_host: &'static str,
 }
 
 impl Default for Setup {
@@ -108,6 +114,8 @@ impl Default for Setup {
             redis_keeps: false,
             grpc: "\"unix:DIR/weir.sock\", \"127.0.0.1:GRPC\"".to_owned(),
             files: Vec::new(),
+            root: None,
+            redis_host: "127.0.0.1",
         }
     }
 }
@@ -161,8 +169,9 @@ impl Stack {
                 if setup.link {
                     address = link.insert(Link::start(address).await).address;
                 }
-                let more = setup.redis;
-                let counters = format!("{{ redis: {{ url: \"redis://{address}\", {more} }} }}");
+                let (more, host, port_seen) = (setup.redis, setup.redis_host, address.port());
+                let counters =
+                    format!("{{ redis: {{ url: \"redis://{host}:{port_seen}\", {more} }} }}");
                 (Some((redis, port)), counters)
             }
         };
@@ -174,10 +183,10 @@ impl Stack {
         }
         fs::write(
             dir.path().join("weir.yaml"),
-            weir_yaml(&setup, dir.path(), &ports, &counters),
+            weir_yaml(&setup, seen_by_weir(&setup, dir.path()), &ports, &counters),
         )
         .unwrap();
-        let weir = start_weir(dir.path(), &setup.faults);
+        let weir = start_own_weir(&setup, dir.path());
         let envoy = start_envoy(&setup, dir.path(), &ports, provider.address);
         let mut stack = Self {
             provider,
@@ -254,7 +263,7 @@ impl Stack {
 
     /// Starts weir anew, and doesn't wait for it.
     pub fn start_weir_anew(&mut self) {
-        self.weir = start_weir(self.dir.path(), &self.setup.faults);
+        self.weir = start_own_weir(&self.setup, self.dir.path());
     }
 
     /// Starts weir anew on the same configuration.
@@ -265,7 +274,7 @@ impl Stack {
         if self.setup.engine == Engine::Memory {
             self.counting_since_ms = unix_ms();
         }
-        self.weir = start_weir(self.dir.path(), &self.setup.faults);
+        self.weir = start_own_weir(&self.setup, self.dir.path());
         self.ready().await;
     }
 
@@ -311,7 +320,7 @@ impl Stack {
     /// Starts weir anew, as a supervisor does: it may not come up.
     pub fn start_weir(&mut self) {
         self.was_killed = true;
-        self.weir = start_weir(self.dir.path(), &self.setup.faults);
+        self.weir = start_own_weir(&self.setup, self.dir.path());
     }
 
     /// Whether weir says so; false where there is none.
@@ -582,15 +591,38 @@ pub const TOKEN_KEY: &[u8] = b"a secret that tokens are signed with in tests";
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
+/// The stack's folder, as its weir knows it.
+fn seen_by_weir<'d>(setup: &Setup, dir: &'d Path) -> &'d Path {
+    match setup.root {
+        Some(_) => Path::new(image::INSIDE),
+        None => dir,
+    }
+}
+
+fn start_own_weir(setup: &Setup, dir: &Path) -> Process {
+    match &setup.root {
+        Some(root) => {
+            let command = with_secrets(root.first_process(dir), &setup.faults);
+            Process::start_within("weir", command, dir)
+        }
+        None => start_weir(dir, &setup.faults),
+    }
+}
+
 fn start_weir(dir: &Path, faults: &str) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
-        .arg(dir.join("weir.yaml"))
+        .arg(dir.join("weir.yaml"));
+    Process::start("weir", with_secrets(command, faults), dir)
+}
+
+fn with_secrets(mut command: Command, faults: &str) -> Command {
+    command
         .env("FAILPOINTS", faults)
         .env("WEIR_PEPPER", PEPPER)
         .env("WEIR_ADMIN_TOKEN", ADMIN_TOKEN);
-    Process::start("weir", command, dir)
+    command
 }
 
 /// Beside the test's own program: `target/<profile>/weir`.
