@@ -2,7 +2,7 @@
 //! for, its patches applied to them, and run.
 
 use crate::chart::{NAMESPACE, Rendered, case, render};
-use crate::istio::is_limited_and_metered;
+use crate::istio::{is_barred, is_limited_and_metered};
 use crate::rig::{self, Places, Rig, WEIR_HOST, bootstrap, merge, provider_cluster};
 use serde_json::{Value, json};
 use weir::exchange::event::Outcome;
@@ -10,20 +10,24 @@ use weir::exchange::event::Outcome;
 /// An HCM as Envoy Gateway makes it of a Gateway and its HTTPRoutes. ext_proc and
 /// ext_authz are off but where a policy's route switches them on.
 fn manager(rendered: &Rendered) -> Value {
-    let mut routes: Vec<Value> = [
-        ("status", "/status/"),
-        ("embeddings", "/embeddings/"),
-        ("llm", "/"),
-    ]
-    .into_iter()
-    .map(|(name, prefix)| {
-        json!({
-            "name": format!("httproute/{}/{name}/rule/0/match/0/*", policy_namespace(rendered)),
-            "match": { "prefix": prefix },
-            "route": { "cluster": "provider", "timeout": "600s" },
+    // HTTPRoute, which of its rules, and the path that it matches.
+    let rules = [
+        ("status", 0, "/status/"),
+        ("embeddings", 0, "/embeddings/"),
+        ("llm", 1, "/barred/"),
+        ("llm", 0, "/"),
+    ];
+    let namespace = policy_namespace(rendered);
+    let mut routes: Vec<Value> = rules
+        .into_iter()
+        .map(|(name, rule, prefix)| {
+            json!({
+                "name": format!("httproute/{namespace}/{name}/rule/{rule}/match/0/*"),
+                "match": { "prefix": prefix },
+                "route": { "cluster": "provider", "timeout": "600s" },
+            })
         })
-    })
-    .collect();
+        .collect();
     let mut filters = Vec::new();
     if let Some(policy) = rendered.find("SecurityPolicy", "weir") {
         let filter = ext_authz(policy);
@@ -36,9 +40,6 @@ fn manager(rendered: &Rendered) -> Value {
         filters.push(filter);
     }
     filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } }));
-    for route in &mut routes {
-        route.as_object_mut().unwrap().remove("of");
-    }
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "front",
@@ -66,6 +67,20 @@ fn manager(rendered: &Rendered) -> Value {
         let spec = &traffic["spec"];
         assert_eq!(spec["path"]["escapedSlashesAction"], "KeepUnchanged");
         manager["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED".into();
+        let removed = spec["headers"]["earlyRequestHeaders"]["remove"]
+            .as_array()
+            .unwrap();
+        let removed: Vec<_> = removed
+            .iter()
+            .map(|name| json!({ "remove": name }))
+            .collect();
+        manager["early_header_mutation_extensions"] = json!([ {
+            "name": "envoy.http.early_header_mutation.header_mutation",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                "mutations": removed,
+            },
+        } ]);
         let timeout = &spec["timeout"]["http"];
         manager["stream_idle_timeout"] = timeout["streamIdleTimeout"].clone();
         manager["request_timeout"] = timeout["requestReceivedTimeout"].clone();
@@ -352,6 +367,7 @@ async fn by_route_with_authorization_and_access_log() {
     let status = rig.chat("gateway", "/status/v1/chat/completions", &[]);
     assert_eq!(rig.send(status).await.status, 200);
     assert_eq!(rig.rows(5).await.len(), 5);
+    is_barred(&rig, "gateway").await;
 }
 
 #[tokio::test]

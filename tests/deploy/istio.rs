@@ -14,6 +14,7 @@ fn manager(access_log: Option<&Value>) -> Value {
     let routes = [
         route("health", "/health/"),
         route("embeddings", "/embeddings/"),
+        route("barred", "/barred/"),
         route("llm", "/"),
     ];
     let other = route("other", "/");
@@ -226,6 +227,20 @@ async fn calls_bring(rig: &Rig, host: &str, credential: Option<&str>) {
     }
 }
 
+/// A route's own policy, though the client asks Envoy for another route by weir's own
+/// headers.
+pub async fn is_barred(rig: &Rig, host: &str) {
+    let before = rig.provider.received();
+    let forged = [("x-weir-cluster", "provider"), ("x-weir-model", "gpt-4o")];
+    for headers in [&forged[..], &[]] {
+        let request = rig.chat(host, "/barred/v1/chat/completions", headers);
+        let answer = rig.send(request).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(answer.text().contains("Not by this route."), "{answer:?}");
+    }
+    assert_eq!(rig.provider.received(), before);
+}
+
 /// Without weir nothing passes, in the single profile and through the door.
 async fn fails_closed(rig: &mut Rig, host: &str) {
     let before = rig.provider.received();
@@ -254,6 +269,7 @@ async fn at_a_gateway_with_authorization_and_access_log() {
     let health = rig.chat("llm.example.com", "/health/v1/chat/completions", &[]);
     assert_eq!(rig.send(health).await.status, 200);
     assert_eq!(rig.rows(5).await.len(), 5);
+    is_barred(&rig, "llm.example.com").await;
     fails_closed(&mut rig, "llm.example.com").await;
 }
 

@@ -256,7 +256,7 @@ pub fn credential(index: usize) -> String {
 }
 
 /// What every call in these tests is judged by: three requests a minute for the
-/// tenant, and rows in a file.
+/// tenant, one route by which nothing passes, and rows in a file.
 pub fn config() -> String {
     let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
     format!(
@@ -271,7 +271,13 @@ config:
     team:
       limits: [ {{ per: tenant, unit: requests, amount: 3, every: 1h }}, {{ per: tenant, unit: tokens, amount: 100k, every: 1h }} ]
       output: {{ max_tokens: {{ default: 100, cap: 1000 }} }}
+      policies:
+        - {{ name: barred, when: 'request.route in ["by-istio", "by-envoy-gateway"]', then: {{ block: {{ message: Not by this route. }} }} }}
   tenants: {{ acme: {{ plan: team }} }}
+  # As Istio and as Envoy Gateway name the route that tests call by /barred/.
+  routes:
+    - {{ name: by-istio, envoy_route: barred }}
+    - {{ name: by-envoy-gateway, envoy_route: "httproute/apps/llm/rule/1/*" }}
 "#,
         pepper.digest(KEY.as_bytes())
     )

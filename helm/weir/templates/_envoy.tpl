@@ -89,6 +89,15 @@ metadata_options:
   receiving_namespaces: { untyped: [ weir ] }
 {{- end -}}
 
+{{/* No client chooses a route by the headers that weir sets. */}}
+{{- define "weir.ownHeaders" -}}
+early_header_mutation_extensions:
+- name: envoy.http.early_header_mutation.header_mutation
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
+    mutations: [ { remove: x-weir-cluster }, { remove: x-weir-model } ]
+{{- end -}}
+
 {{/* HTTP/2 to weir, and room for as many streams as calls are open. */}}
 {{- define "weir.clusterOptions" -}}
 connect_timeout: 1s

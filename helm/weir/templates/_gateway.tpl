@@ -32,6 +32,7 @@ static_resources:
           request_timeout: 120s
           use_remote_address: true
           xff_num_trusted_hops: {{ .Values.gateway.trustedHops }}
+          {{- include "weir.ownHeaders" . | nindent 10 }}
           skip_xff_append: true
           normalize_path: true
           merge_slashes: true
