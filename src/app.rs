@@ -1,18 +1,20 @@
 //! Wiring: from a configuration to a running process and back down.
 //!
 //! Runtimes of their own, so that a slow scrape never slows a call: the data runtime
-//! serves Envoy; the admin runtime, on a thread of its own, serves health,
+//! serves Envoy; the admin runtime, on a thread of its own, serves health for probes,
 //! readiness and metrics, carries traces out, and has the configuration read anew. The ledger has two threads of
 //! its own, one that writes its spool and one that carries its rows out; keys that
 //! are kept in its database are followed on another, and alerts are sent from one more.
 //!
-//! Going down: readiness and gRPC health turn first, new streams are refused,
-//! open calls have `drain_timeout` to end, what is left is settled and cut,
-//! and the ledger is closed last.
+//! Going down: readiness and gRPC health turn first; new streams are still taken for
+//! `shutdown_delay`, in which those who spread calls look elsewhere, then refused;
+//! open calls have `drain_timeout` to end, what is left is settled and cut, and the
+//! ledger is closed last.
 
 mod admin_thread;
 mod alerts;
 mod grpc;
+mod health;
 pub mod keys;
 mod learned;
 mod ledger;
@@ -26,7 +28,7 @@ mod vocabularies;
 pub use reload::Origin;
 
 use crate::config::{
-    Config, CountersConfig, ExtAuthzLimits, RedisServers, Secret, UpstreamAuthorization,
+    Config, CountersConfig, ExtAuthzLimits, RedisServers, Secret, Server, UpstreamAuthorization,
 };
 use crate::counters::Counters;
 use crate::counters::memory::Memory;
@@ -44,6 +46,7 @@ use grpc::Grpc;
 use keys::Following;
 use learned::Keeper;
 use ledger::Ledger;
+use shutdown::Signals;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,17 +128,7 @@ async fn run(
         .await?;
     let mut upkeep = start_upkeep(&driver, &readiness, holds.renew_every, keeper, &stop);
     admin.tell_of(&driver);
-    readiness.set_started();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    let outcome = tokio::select! {
-        signal = shutdown::signalled() => signal.context("can't wait for signals"),
-        () = failed.cancelled() => Err(anyhow::anyhow!("the ledger's disk failed")),
-        _ = &mut upkeep => Err(anyhow::anyhow!("the upkeep ended by itself")),
-        ended = grpc.ended() => Err(ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself"))),
-    };
-    if let Ok(signal) = &outcome {
-        tracing::info!(signal, "draining");
-    }
+    let outcome = going(&readiness, &failed, &mut upkeep, &mut grpc, server).await;
     let drain_max = server.drain_timeout.into();
     shutdown::drain(&driver, &readiness, &mut grpc, &stop, drain_max).await;
     if !upkeep.is_finished() {
@@ -143,7 +136,48 @@ async fn run(
         let _ = tokio::time::timeout(UPKEEP_ENDS_MAX, upkeep).await;
     }
     close(&driver, keys, alerts).await;
-    outcome.map(|_| ())
+    outcome
+}
+
+/// Until the process is told to stop and has gone on for as long as it must then, or
+/// can't go on.
+async fn going(
+    readiness: &Readiness,
+    failed: &CancellationToken,
+    upkeep: &mut JoinHandle<()>,
+    grpc: &mut Grpc,
+    server: Server,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("can't wait for signals")?;
+    readiness.set_started();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let mut broken = std::pin::pin!(async {
+        tokio::select! {
+            () = failed.cancelled() => anyhow::anyhow!("the ledger's disk failed"),
+            _ = upkeep => anyhow::anyhow!("the upkeep ended by itself"),
+            ended = grpc.ended() => ended.err().unwrap_or_else(|| anyhow::anyhow!("a server ended by itself")),
+        }
+    });
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        error = &mut broken => return Err(error),
+    };
+    readiness.set_leaving();
+    let delay: Duration = server.shutdown_delay.into();
+    if !delay.is_zero() {
+        tracing::info!(
+            signal,
+            ?delay,
+            "going down: calls are still taken, and should go elsewhere"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            signal = signals.next() => tracing::info!(signal, "going down without waiting longer"),
+            error = broken => return Err(error),
+        }
+    }
+    tracing::info!(signal, "draining");
+    Ok(())
 }
 
 async fn close(driver: &Driver, keys: Option<keys::Keys>, alerts: Option<Alerts>) {

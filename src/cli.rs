@@ -1,7 +1,7 @@
 //! The command line: `weir serve`, `weir check`, `weir keys`, `weir tokens`,
 //! `weir approvals`, `weir budgets`, `weir alerts`, `weir audit`, `weir config`,
-//! `weir limits`, `weir usage`, `weir explain`, `weir policy`, `weir ledger`,
-//! `weir import`, `weir meter`, `weir prices`.
+//! `weir health`, `weir limits`, `weir usage`, `weir explain`, `weir policy`,
+//! `weir ledger`, `weir import`, `weir meter`, `weir prices`.
 
 pub mod alerts;
 pub mod approvals;
@@ -10,6 +10,7 @@ pub mod budgets;
 pub mod check;
 pub mod config;
 pub mod explain;
+pub mod health;
 pub mod import;
 pub mod keys;
 pub mod lasting;
@@ -73,6 +74,9 @@ enum Command {
     /// See what a configuration may say, start from an example, or have a running weir
     /// read its own anew.
     Config(config::ConfigArgs),
+    /// Ask a running weir whether new calls should be sent to it. Exit code 0 while
+    /// they should, 1 while not, 2 where nobody says.
+    Health(health::HealthArgs),
     /// See how a tenant's limits stand in a running weir, reset them, or rebuild what
     /// its counter store lost.
     Limits(limits::LimitsArgs),
@@ -105,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Alerts(args) => alerts::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -275,7 +275,10 @@ pub struct Holds {
 pub struct Server {
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
-    /// How long open calls may take to finish when weir is told to stop.
+    /// How long new calls are still taken when weir is told to stop, while its health
+    /// sends them elsewhere.
+    pub shutdown_delay: Millis,
+    /// How long open calls may take to finish after that.
     pub drain_timeout: Millis,
     /// Threads that serve Envoy; `None`: half of the cores, at least one.
     pub workers: Option<NonZeroUsize>,

@@ -34,15 +34,15 @@
 //! |    | [`counters`] | the store of counters and holds: memory, Redis |
 //! |    | [`accounts`] | keys, admin tokens, approvals, grants, top-ups and alerts in the ledger's database, and what was done to them |
 //! |    | [`ledger`] | what money is billed from: the spool, its relays, their sinks; reports, re-rating |
-//! |    | [`telemetry`] | metrics, traces, logs, readiness |
+//! |    | [`telemetry`] | metrics, traces, logs, readiness: whether all is well, whether new calls should come |
 //! | L5 | [`driver`] | carries out what an exchange asks for, by itself where the store is away; what the store lost comes back from the ledger |
 //! |    | [`webhooks`] | alerts on their way out |
 //! |    | [`transport`] | how connections come in: Unix sockets, TCP, TLS that follows its files |
 //! | L6 | [`envoy`] | ext_proc, ext_authz and the rate limit service: the only code that knows Envoy's protobuf |
 //! |    | [`http_authz`] | ext_authz over HTTP, for gateways that don't speak gRPC |
 //! |    | [`admin`] | health, readiness, metrics, and the API of operators over HTTP: limits, explanations, reports, keys, tokens, approvals, budgets, alerts, the configuration, who did what |
-//! | L7 | [`app`] | wiring, start, drain; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
-//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `limits`, `usage`, `explain`, `policy`, `ledger`, `import`, `meter`, `prices` |
+//! | L7 | [`app`] | wiring, start, drain; gRPC health; alerts told once; the configuration read anew as it changes; another try of what sinks set aside |
+//! | L8 | [`cli`] | `serve`, `check`, `keys`, `tokens`, `approvals`, `budgets`, `alerts`, `audit`, `config`, `health`, `limits`, `usage`, `explain`, `policy`, `ledger`, `import`, `meter`, `prices` |
 //!
 //! # Invariants
 //! - **L0 to L3 are pure.** Time, ids, randomness and the results of effects

@@ -145,11 +145,11 @@ const HOUSE: House = House {
         },
         Owner {
             dependency: "tonic",
-            modules: &["envoy", "app", "ledger", "transport"],
+            modules: &["envoy", "app", "cli", "ledger", "transport"],
         },
         Owner {
             dependency: "tonic_health",
-            modules: &["app"],
+            modules: &["app", "cli"],
         },
         Owner {
             dependency: "tonic_reflection",

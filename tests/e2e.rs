@@ -38,6 +38,8 @@ mod encodings;
 mod explain;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/health.rs"]
+mod health;
 #[path = "e2e/identities.rs"]
 mod identities;
 #[path = "e2e/keys.rs"]

@@ -1,6 +1,7 @@
 //! The admin runtime: one thread of its own for probes, scrapes and traces, from
 //! which the configuration is read anew.
 
+use super::health;
 use super::keys;
 use super::reload::{Origin, Reloader};
 use super::reports::database;
@@ -9,12 +10,12 @@ use crate::admin::{
     self, Access, AccountsApi, AdminState, AlertsApi, ConfigurationApi, LimitsApi, ReloadApi,
     UsageApi,
 };
-use crate::config::{Config, Process, Secret};
+use crate::config::{Address, Config, Process, Secret};
 use crate::driver::Driver;
 use crate::telemetry::metrics::{Listener, Metrics};
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
-use crate::transport::{Follow, Incoming};
+use crate::transport::{Follow, Incoming, TransportError};
 use anyhow::Context;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -46,16 +47,12 @@ impl AdminThread {
             .enable_all()
             .build()
             .context("can't start the admin runtime")?;
-        let address = &config.listen.admin;
-        let incoming = runtime
-            .block_on(Incoming::open(address, Listener::Admin, &Process, metrics))
+        let (incoming, follow) = open(&runtime, &config.listen.admin, Listener::Admin, metrics)
             .context("listen.admin")?;
-        let follow = Follow::new(
-            incoming.tls().cloned().into_iter().collect(),
-            Listener::Admin,
-            Arc::new(Process),
-            Arc::clone(metrics),
-        );
+        let health = config.listen.health.as_ref();
+        let health = health.map(|address| open(&runtime, address, Listener::Health, metrics));
+        let health = health.transpose().context("listen.health")?;
+        let health = tell_health(health, Arc::clone(readiness));
         let traces = traces(config, metrics, &runtime)?;
         let driver = Arc::default();
         let withdrawals = keys::withdrawals(config)?;
@@ -77,6 +74,7 @@ impl AdminThread {
                         () = serve => {}
                         () = follow.run() => {}
                         () = reloader.run() => {}
+                        () = health => {}
                     }
                 });
                 // A report may still be made, or a configuration read; nobody waits
@@ -117,6 +115,29 @@ impl AdminThread {
         if self.thread.join().is_err() {
             tracing::error!("the admin thread failed");
         }
+    }
+}
+
+/// An address, and what follows its certificates.
+fn open(
+    runtime: &Runtime,
+    address: &Address,
+    listener: Listener,
+    metrics: &Arc<Metrics>,
+) -> Result<(Incoming, Follow), TransportError> {
+    let incoming = runtime.block_on(Incoming::open(address, listener, &Process, metrics))?;
+    let tls = incoming.tls().cloned().into_iter().collect();
+    let follow = Follow::new(tls, listener, Arc::new(Process), Arc::clone(metrics));
+    Ok((incoming, follow))
+}
+
+/// For as long as it is waited for, where it is asked for.
+async fn tell_health(health: Option<(Incoming, Follow)>, readiness: Arc<Readiness>) {
+    match health {
+        Some((incoming, follow)) => {
+            tokio::join!(health::serve_alone(incoming, readiness), follow.run());
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The gRPC side: Envoy's services, health and reflection, on each address.
 
+use super::health::Health;
 use crate::config::{Address, Listen, Process};
 use crate::driver::Driver;
 use crate::envoy::descriptors::ENVOY_SERVICES;
@@ -16,7 +17,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic_health::server::HealthReporter;
 
 /// HTTP/2 windows: a stream's holds a long prompt without waiting for the
 /// receiver, a connection's holds many of them (Envoy keeps few connections).
@@ -30,7 +30,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The servers, one for each address, and what follows their certificates.
 pub(super) struct Grpc {
     servers: JoinSet<Result<(), tonic::transport::Error>>,
-    health: HealthReporter,
 }
 
 impl Grpc {
@@ -42,10 +41,6 @@ impl Grpc {
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(ENVOY_SERVICES)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -55,7 +50,7 @@ impl Grpc {
             .add_service(ExtProc::server(Arc::clone(driver), Arc::clone(readiness)))
             .add_service(ExtAuthz::server(Arc::clone(driver), Arc::clone(readiness)))
             .add_service(RateLimits::server(Arc::clone(driver)))
-            .add_service(health_service)
+            .add_service(Health::server(readiness))
             .add_service(reflection);
         let (mut servers, mut tls) = (JoinSet::new(), Vec::new());
         for (index, address) in addresses.iter().enumerate() {
@@ -72,7 +67,7 @@ impl Grpc {
             follow.run().await;
             Ok(())
         });
-        Ok(Self { servers, health })
+        Ok(Self { servers })
     }
 
     /// Serves ext_authz over HTTP beside them, where that is asked for: it is as
@@ -104,13 +99,6 @@ impl Grpc {
             Ok(())
         });
         Ok(())
-    }
-
-    /// Tells health checkers to look elsewhere.
-    pub async fn not_serving(&self) {
-        self.health
-            .set_service_status("", tonic_health::ServingStatus::NotServing)
-            .await;
     }
 
     /// Resolves when a server ends; none does before it is told to.

@@ -4,21 +4,35 @@ use super::grpc::Grpc;
 use crate::driver::Driver;
 use crate::telemetry::readiness::Readiness;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long cut sessions may take to settle, and the store to answer what it
 /// has not answered before and to be told what it missed.
 const CUT_SETTLES_MAX: Duration = Duration::from_secs(5);
 
-/// Resolves at SIGTERM or SIGINT; says which.
-pub(super) async fn signalled() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// What asks the process to end.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on none is lost.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next SIGTERM or SIGINT; says which.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 /// Lets open calls end, cuts those that take longer than `drain_timeout`, and
@@ -31,7 +45,6 @@ pub(super) async fn drain(
     drain_timeout: Duration,
 ) {
     readiness.set_draining();
-    grpc.not_serving().await;
     if tokio::time::timeout(drain_timeout, driver.idle())
         .await
         .is_err()

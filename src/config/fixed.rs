@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where what is kept stands in what is [`Shown`]. Of each, all that lies below.
-const KEPT: [&str; 13] = [
+pub const KEPT: [&str; 14] = [
     "listen.grpc",
     "listen.admin",
     "listen.http_authz",
+    "listen.health",
     "counters",
     "ledger",
     "alerts",

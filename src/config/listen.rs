@@ -18,6 +18,8 @@ pub struct Listen {
     pub admin_token: Option<Secret>,
     /// For ext_authz over HTTP; `None`: nowhere.
     pub http_authz: Option<Address>,
+    /// For gRPC health alone; `None`: only beside Envoy's services.
+    pub health: Option<Address>,
 }
 
 /// An address to listen at.

@@ -96,6 +96,7 @@ pub struct RawHolds {
 #[derive(Debug, Default)]
 pub struct RawServer {
     pub body_bytes_max: Option<Located<u64>>,
+    pub shutdown_delay: Option<Located<Millis>>,
     pub drain_timeout: Option<Located<Millis>>,
     pub workers: Option<Located<u64>>,
     pub upstream_authorization: Option<UpstreamAuthorization>,
@@ -233,6 +234,7 @@ fn tokens(top: &Fields) -> Option<Located<String>> {
 fn server(top: &Fields) -> Option<RawServer> {
     let fields = top.optional("server")?.fields(&[
         "body_bytes_max",
+        "shutdown_delay",
         "drain_timeout",
         "workers",
         "upstream_authorization",
@@ -257,6 +259,9 @@ fn server(top: &Fields) -> Option<RawServer> {
         body_bytes_max: fields
             .optional("body_bytes_max")
             .and_then(|item| item.size_bytes(1_024..=BODY_BYTES_MAX)),
+        shutdown_delay: fields
+            .optional("shutdown_delay")
+            .and_then(|item| item.span(0..=60 * MINUTE_MS)),
         drain_timeout: fields
             .optional("drain_timeout")
             .and_then(|item| item.span(0..=60 * MINUTE_MS)),

@@ -106,6 +106,7 @@ fn server(raw: RawServer) -> Option<Server> {
                 .map_or(BODY_BYTES_DEFAULT, |size| size.value),
         )
         .ok()?,
+        shutdown_delay: raw.shutdown_delay.map_or(Millis(0), |span| span.value),
         drain_timeout: raw
             .drain_timeout
             .map_or(DRAIN_TIMEOUT_DEFAULT, |span| span.value),

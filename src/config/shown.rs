@@ -157,6 +157,7 @@ fn of_identity(snapshot: &Snapshot, secrets: &mut Secrets) -> Map<String, Value>
 fn of_server(server: &Server) -> Value {
     json!({
         "body_bytes_max": server.body_bytes_max,
+        "shutdown_delay_ms": server.shutdown_delay.0,
         "drain_timeout_ms": server.drain_timeout.0,
         "workers": server.workers,
         "upstream_authorization": match server.upstream_authorization {

@@ -94,6 +94,7 @@ fn the_example_loads_as_it_reads() {
             admin: plain("127.0.0.1:9090"),
             admin_token: None,
             http_authz: None,
+            health: None,
         }
     );
     assert_eq!(config.counters, CountersConfig::Memory);
@@ -228,6 +229,7 @@ fn the_shortest_file_gets_the_defaults() {
         config.server,
         Server {
             body_bytes_max: 10 << 20,
+            shutdown_delay: Millis(0),
             drain_timeout: Millis(30_000),
             ietf_rate_limit_headers: false,
             quota_status: None,

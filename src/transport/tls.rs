@@ -127,7 +127,7 @@ impl Files {
             _ => None,
         };
         let alpn: &[u8] = match listener {
-            Listener::Grpc => b"h2",
+            Listener::Grpc | Listener::Health => b"h2",
             Listener::Admin | Listener::HttpAuthz => b"http/1.1",
         };
         let config =

@@ -4,8 +4,12 @@ use super::calls::hello;
 use crate::support::client;
 use crate::support::stack::{KEY, Setup, Stack, weir_binary};
 use crate::support::until;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use weir::exchange::event::Outcome;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -32,10 +36,18 @@ async fn admin_pages_answer() {
     stack.settle_the_books().await;
 }
 
+/// What gRPC health says of a service at an address.
+pub async fn check(address: SocketAddr, service: &str) -> Result<ServingStatus, tonic::Code> {
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap();
+    let mut client = HealthClient::new(endpoint.connect_lazy());
+    let service = service.to_owned();
+    let answer = client.check(HealthCheckRequest { service }).await;
+    let answer = answer.map_err(|status| status.code())?;
+    Ok(answer.into_inner().status())
+}
+
 #[tokio::test]
 async fn grpc_health_and_reflection_answer() {
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_client::HealthClient;
     use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
@@ -43,11 +55,7 @@ async fn grpc_health_and_reflection_answer() {
     let stack = Stack::start(Setup::default()).await;
     let endpoint = tonic::transport::Endpoint::new(format!("http://{}", stack.grpc)).unwrap();
     let channel = endpoint.connect().await.unwrap();
-    let health = HealthClient::new(channel.clone())
-        .check(HealthCheckRequest::default())
-        .await
-        .unwrap();
-    assert_eq!(health.into_inner().status, 1, "SERVING");
+    assert_eq!(check(stack.grpc, "").await, Ok(ServingStatus::Serving));
 
     let ask = |message| ServerReflectionRequest {
         host: String::new(),

@@ -1,8 +1,8 @@
-//! How a running weir's admin address is reached: by TCP or a Unix socket, with
-//! TLS where the configuration says so.
+//! How an address of a running weir is reached: by TCP or a Unix socket, with TLS
+//! where the configuration says so, or the command line.
 
 use crate::certificates::{self, Authorities, CertificateError, Chain, Key, Pair};
-use crate::config::{Address, Config, Outside, TLS_FILE_BYTES_MAX};
+use crate::config::{Address, Config, Outside, TLS_FILE_BYTES_MAX, TcpSocket};
 use anyhow::{Context, bail};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -23,9 +23,16 @@ pub(in crate::cli) struct Where {
     /// Where weir's admin port is reached, if not where the configuration says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
-    /// Who vouches for weir's certificate, as PEM, where listen.admin has TLS.
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Who is believed over TLS, and what is shown.
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct Trust {
+    /// Who vouches for weir's certificate, as PEM, where its address has TLS.
     #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     /// The name in weir's certificate, if it isn't the address.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
@@ -45,14 +52,16 @@ pub(in crate::cli) struct Reach {
 
 enum Place {
     Unix(PathBuf),
-    Tcp(SocketAddr),
+    /// The host without brackets, and the port.
+    Tcp(String, u16),
 }
 
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
-            Place::Tcp(address) => write!(f, "{address}"),
+            Place::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Place::Tcp(host, port) => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -64,39 +73,83 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Reach {
     pub fn new(asked: &Where, config: &Config, outside: &dyn Outside) -> anyhow::Result<Self> {
-        let socket = match (&config.listen.admin, asked.admin) {
-            (Address::Unix(socket), None) => {
-                return Ok(Self {
-                    place: Place::Unix(socket.path.clone()),
-                    tls: None,
-                });
-            }
+        let at = "listen.admin";
+        let address = match (&config.listen.admin, asked.admin) {
             (Address::Unix(_), Some(_)) => {
                 bail!("listen.admin is a Unix socket: leave out --admin")
             }
-            (Address::Tcp(socket), _) => socket,
+            (Address::Tcp(socket), Some(address)) => Address::Tcp(TcpSocket {
+                address,
+                ..socket.clone()
+            }),
+            (address, None) => address.clone(),
         };
-        let mut address = asked.admin.unwrap_or(socket.address);
-        if address.port() == 0 {
+        if matches!(&address, Address::Tcp(socket) if socket.address.port() == 0) {
             bail!("listen.admin takes any free port: say which it is with --admin");
         }
-        if address.ip().is_unspecified() {
-            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Self::listened(&address, at, &asked.trust, b"http/1.1", outside)
+    }
+
+    /// To an address as a configuration has it, `at` which place there; `alpn` is what
+    /// is spoken within TLS.
+    pub fn listened(
+        address: &Address,
+        at: &str,
+        trust: &Trust,
+        alpn: &[u8],
+        outside: &dyn Outside,
+    ) -> anyhow::Result<Self> {
+        let socket = match address {
+            Address::Unix(socket) => return Ok(Self::unix(&socket.path)),
+            Address::Tcp(socket) => socket,
+        };
+        let mut ip = socket.address.ip();
+        if ip.is_unspecified() {
+            ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         }
-        let tls = socket.tls.is_some();
-        let tls = tls.then(|| tls_to(address, asked, outside));
+        let host = ip.to_string();
+        let tls = match socket.tls.is_some() {
+            true if trust.ca.is_none() => {
+                bail!("{at} has TLS: say with --ca who vouches for its certificate")
+            }
+            true => trust.tls_to(&host, alpn, outside)?,
+            false => None,
+        };
         Ok(Self {
-            place: Place::Tcp(address),
-            tls: tls.transpose()?,
+            place: Place::Tcp(host, socket.address.port()),
+            tls,
+        })
+    }
+
+    pub fn unix(path: &Path) -> Self {
+        Self {
+            place: Place::Unix(path.to_owned()),
+            tls: None,
+        }
+    }
+
+    /// By TLS where it is said who vouches for it.
+    pub fn tcp(
+        host: &str,
+        port: u16,
+        trust: &Trust,
+        alpn: &[u8],
+        outside: &dyn Outside,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            place: Place::Tcp(host.to_owned(), port),
+            tls: trust.tls_to(host, alpn, outside)?,
         })
     }
 
     pub async fn connect(&self) -> anyhow::Result<TokioIo<Box<dyn Io>>> {
         let io: Box<dyn Io> = match (&self.place, &self.tls) {
             (Place::Unix(path), _) => Box::new(UnixStream::connect(path).await?),
-            (Place::Tcp(address), None) => Box::new(TcpStream::connect(address).await?),
-            (Place::Tcp(address), Some((tls, name))) => {
-                let stream = TcpStream::connect(address).await?;
+            (Place::Tcp(host, port), None) => {
+                Box::new(TcpStream::connect((host.as_str(), *port)).await?)
+            }
+            (Place::Tcp(host, port), Some((tls, name))) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 Box::new(tls.connect(name.clone(), stream).await?)
             }
         };
@@ -104,29 +157,33 @@ impl Reach {
     }
 }
 
-fn tls_to(
-    address: SocketAddr,
-    asked: &Where,
-    outside: &dyn Outside,
-) -> anyhow::Result<(TlsConnector, ServerName<'static>)> {
-    let Some(ca) = &asked.ca else {
-        bail!("listen.admin has TLS: say with --ca who vouches for its certificate");
-    };
-    let ca = read(ca, Authorities::read, outside)?;
-    let pair = match (&asked.cert, &asked.key) {
-        (Some(cert), Some(key)) => {
-            let chain = read(cert, Chain::read, outside)?;
-            let pair = Pair::new(chain, read(key, Key::read, outside)?);
-            Some(pair.with_context(|| key.display().to_string())?)
-        }
-        _ => None,
-    };
-    let name = match &asked.server_name {
-        Some(name) => ServerName::try_from(name.clone()).context("--server-name")?,
-        None => ServerName::from(address.ip()),
-    };
-    let config = certificates::client_config(&ca, pair.as_ref(), b"http/1.1")?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+impl Trust {
+    /// `None` where nobody vouches for the other side: then there is no TLS.
+    fn tls_to(
+        &self,
+        host: &str,
+        alpn: &[u8],
+        outside: &dyn Outside,
+    ) -> anyhow::Result<Option<(TlsConnector, ServerName<'static>)>> {
+        let Some(ca) = &self.ca else {
+            return Ok(None);
+        };
+        let ca = read(ca, Authorities::read, outside)?;
+        let pair = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let chain = read(cert, Chain::read, outside)?;
+                let pair = Pair::new(chain, read(key, Key::read, outside)?);
+                Some(pair.with_context(|| key.display().to_string())?)
+            }
+            _ => None,
+        };
+        let name = match &self.server_name {
+            Some(name) => ServerName::try_from(name.clone()).context("--server-name")?,
+            None => ServerName::try_from(host.to_owned()).context("the name of the server")?,
+        };
+        let config = certificates::client_config(&ca, pair.as_ref(), alpn)?;
+        Ok(Some((TlsConnector::from(Arc::new(config)), name)))
+    }
 }
 
 fn read<T>(

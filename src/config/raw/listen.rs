@@ -11,6 +11,7 @@ pub struct RawListen {
     pub admin: Option<RawAddress>,
     pub admin_token: Option<Located<SecretSource>>,
     pub http_authz: Option<RawAddress>,
+    pub health: Option<RawAddress>,
     pub allow_remote: bool,
 }
 
@@ -39,7 +40,14 @@ pub struct RawTls {
 pub fn listen(top: &Fields) -> Option<RawListen> {
     let fields = top
         .required("listen", "where Envoy reaches weir")?
-        .fields(&["grpc", "admin", "admin_token", "http_authz", "allow_remote"])?;
+        .fields(&[
+            "grpc",
+            "admin",
+            "admin_token",
+            "http_authz",
+            "health",
+            "allow_remote",
+        ])?;
     let grpc = fields
         .required("grpc", "\"unix:/path\" or \"host:port\", or a list of them")
         .and_then(|item| {
@@ -55,6 +63,7 @@ pub fn listen(top: &Fields) -> Option<RawListen> {
         http_authz: fields
             .optional("http_authz")
             .and_then(|item| address(&item)),
+        health: fields.optional("health").and_then(|item| address(&item)),
         admin_token: fields
             .optional("admin_token")
             .and_then(|item| secret_source(&item)),

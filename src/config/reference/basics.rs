@@ -34,6 +34,7 @@ static LISTEN: Block = block("listen", "Where Envoy reaches weir. Addresses are 
     def("admin", &ADDRESS, "127.0.0.1:9090", "Health, metrics and the admin API, over HTTP."),
     opt("admin_token", &SECRET, "nobody is known by it", "Who brings it, 16 to 1024 visible characters, may see and reset limits."),
     opt("http_authz", &ADDRESS, "not served", "ext_authz over HTTP, for gateways that don't speak gRPC."),
+    opt("health", &ADDRESS, "only `grpc` tells it", "gRPC health alone (`grpc.health.v1`), as for Kubernetes' probes, from the process' first moment on. The service `\"\"` says whether new calls should come here, `live` whether the process runs. It tells nothing else and takes nothing in, so it may be any TCP address, without `allow_remote`."),
     def("allow_remote", &BOOLEAN, "false", "Allow TCP addresses that are not loopback without `tls.client_ca`. Who reaches the gRPC port can speak as Envoy."),
 ]);
 
@@ -102,7 +103,8 @@ static HOLDS: Block = block("holds", "Each from 10ms to 1d; `lease_ttl` at least
 #[rustfmt::skip]
 static SERVER: Block = block("server", "How calls are taken.", &[
     def("body_bytes_max", &SIZE, "10MiB", "Larger request bodies get 413, compressed ones too that expand to more; 1KiB to 256MiB."),
-    def("drain_timeout", &SPAN, "30s", "How long open calls may take to finish at SIGTERM, 0s to 1h."),
+    def("shutdown_delay", &SPAN, "0s", "How long weir goes on taking new calls after SIGTERM or SIGINT, while its health says that they should go elsewhere; 0s to 1h. A second signal ends it."),
+    def("drain_timeout", &SPAN, "30s", "How long open calls may take to finish at SIGTERM, behind `shutdown_delay`, 0s to 1h."),
     opt("workers", &AMOUNT, "half of the cores", "Threads that serve Envoy, 1 to 1024."),
     def("upstream_authorization", &Form::Words(&["strip", "keep"]), "strip", "Whether the caller's `Authorization` goes on to the provider."),
     def("ietf_rate_limit_headers", &BOOLEAN, "false", "Answers carry `RateLimit-Policy` and `RateLimit` besides `x-ratelimit-*`."),

@@ -49,31 +49,15 @@ impl Taken {
 
 pub(super) fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings) -> Option<Listen> {
     let surroundings = Surroundings {
-        allow_remote: raw.allow_remote,
+        reached_by: match raw.allow_remote {
+            true => ReachedBy::Allowed,
+            false => ReachedBy::ThisMachine,
+        },
         outside,
         findings,
     };
     let mut seen = HashSet::new();
-    let mut grpc = Vec::new();
-    let written = raw.grpc?;
-    if written.value.is_empty() {
-        findings.problem(&written.at, "must have at least one address");
-    }
-    for raw in &written.value {
-        let Some(address) = surroundings.address(raw) else {
-            continue;
-        };
-        // Any free port may be asked for once: a second is hardly meant.
-        let place = Taken::of(&address);
-        let again = match &address {
-            Address::Tcp(socket) if place.is_none() => !seen.insert(Taken::Port(socket.address)),
-            _ => place.is_some_and(|place| !seen.insert(place)),
-        };
-        match again {
-            false => grpc.push(address),
-            true => report(raw, "is listed twice", findings),
-        }
-    }
+    let grpc = surroundings.for_envoy(&mut seen, &raw.grpc?);
     let admin = match &raw.admin {
         None => Address::Tcp(TcpSocket {
             address: ADMIN_DEFAULT,
@@ -89,7 +73,13 @@ pub(super) fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings)
     };
     seen.extend(Taken::of(&admin));
     let http_authz = raw.http_authz.as_ref();
-    let http_authz = http_authz.map(|raw| surroundings.apart_from(&seen, raw));
+    let http_authz = http_authz.map(|raw| surroundings.apart_from(&mut seen, raw));
+    let surroundings = Surroundings {
+        reached_by: ReachedBy::Anyone,
+        ..surroundings
+    };
+    let health = raw.health.as_ref();
+    let health = health.map(|raw| surroundings.apart_from(&mut seen, raw));
     let admin_token = match &raw.admin_token {
         None => None,
         Some(source) => {
@@ -103,6 +93,7 @@ pub(super) fn listen(raw: RawListen, outside: &dyn Outside, findings: &Findings)
         admin,
         admin_token,
         http_authz: super::where_set(http_authz)?,
+        health: super::where_set(health)?,
     })
 }
 
@@ -112,9 +103,21 @@ fn report(raw: &RawAddress, text: &str, findings: &Findings) {
     }
 }
 
+/// Who may reach an address, besides whom its certificates let in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReachedBy {
+    /// Who is there could speak as Envoy, or as an operator.
+    ThisMachine,
+    /// The same, from wherever the configuration allows it.
+    Allowed,
+    /// It tells a state, and takes nothing in.
+    Anyone,
+}
+
 /// What addresses are judged by.
+#[derive(Clone, Copy)]
 struct Surroundings<'a> {
-    allow_remote: bool,
+    reached_by: ReachedBy,
     outside: &'a dyn Outside,
     findings: &'a Findings,
 }
@@ -125,10 +128,41 @@ impl Surroundings<'_> {
         None
     }
 
+    /// Those of `listen.grpc` that can be listened at.
+    fn for_envoy(
+        &self,
+        seen: &mut HashSet<Taken>,
+        written: &Located<Vec<RawAddress>>,
+    ) -> Vec<Address> {
+        let mut grpc = Vec::new();
+        if written.value.is_empty() {
+            let findings = self.findings;
+            findings.problem(&written.at, "must have at least one address");
+        }
+        for raw in &written.value {
+            let Some(address) = self.address(raw) else {
+                continue;
+            };
+            // Any free port may be asked for once: a second is hardly meant.
+            let place = Taken::of(&address);
+            let again = match &address {
+                Address::Tcp(socket) if place.is_none() => {
+                    !seen.insert(Taken::Port(socket.address))
+                }
+                _ => place.is_some_and(|place| !seen.insert(place)),
+            };
+            match again {
+                false => grpc.push(address),
+                true => report(raw, "is listed twice", self.findings),
+            }
+        }
+        grpc
+    }
+
     /// One that nobody listens at yet.
-    fn apart_from(&self, seen: &HashSet<Taken>, raw: &RawAddress) -> Option<Address> {
+    fn apart_from(&self, seen: &mut HashSet<Taken>, raw: &RawAddress) -> Option<Address> {
         let address = self.address(raw)?;
-        if Taken::of(&address).is_some_and(|place| seen.contains(&place)) {
+        if Taken::of(&address).is_some_and(|place| !seen.insert(place)) {
             report(raw, "is listened at already", self.findings);
         }
         Some(address)
@@ -169,7 +203,7 @@ impl Surroundings<'_> {
         let mode = u32::from_str_radix(&text.value, 8).ok();
         match mode.filter(|mode| octal && *mode <= 0o777) {
             Some(mode) => {
-                if mode & OTHERS_WRITE != 0 {
+                if mode & OTHERS_WRITE != 0 && self.reached_by != ReachedBy::Anyone {
                     let warning = "lets every user of this machine connect: whoever reaches the \
                                    socket could speak as Envoy";
                     self.findings.warning(&text.at, warning);
@@ -241,7 +275,8 @@ impl Surroundings<'_> {
         let settings = settings.map(|raw| tls(raw, self.outside, self.findings));
         // Clients that are verified may come from anywhere.
         let verified = raw.tls.as_ref().is_some_and(|tls| tls.has_client_ca);
-        let address = self.socket_address(text, self.allow_remote || verified)?;
+        let anywhere = verified || self.reached_by != ReachedBy::ThisMachine;
+        let address = self.socket_address(text, anywhere)?;
         Some(Address::Tcp(TcpSocket {
             address,
             tls: super::where_set(settings)?,

@@ -10,6 +10,7 @@ pub(super) fn of_listen(listen: &Listen, secrets: &mut Secrets) -> Value {
         "admin": of_address(&listen.admin),
         "admin_token": secrets.hide("listen.admin_token", listen.admin_token.as_ref()),
         "http_authz": listen.http_authz.as_ref().map(of_address),
+        "health": listen.health.as_ref().map(of_address),
     })
 }
 

@@ -96,6 +96,30 @@ fn long_forms_say_who_may_connect() {
     );
 }
 
+/// It tells a state to whoever asks, so it may be asked from anywhere.
+#[test]
+fn health_is_told_to_anyone() {
+    let listen = "  grpc: 'unix:/s'\n  health: ";
+    let config = loaded(&format!("{listen}'0.0.0.0:50052'")).unwrap();
+    assert_eq!(config.listen.health, Some(plain("0.0.0.0:50052")));
+    let socket = format!("{listen}{{ address: 'unix:/h', mode: '0666' }}");
+    let config = loaded(&socket).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert!(
+        loaded(&format!(
+            "{listen}{{ address: '[::]:1', tls: {{ {TLS} }} }}"
+        ))
+        .is_ok()
+    );
+    // The others are as they were.
+    let both = format!("{listen}'0.0.0.0:50052'\n  http_authz: '0.0.0.0:50053'");
+    let problems = loaded(&both).unwrap_err().to_string();
+    assert!(
+        problems.contains("listen.http_authz: is not a loopback address"),
+        "{problems}"
+    );
+}
+
 /// `{ address: ADDRESS, REST }` and all that is said of it.
 #[rustfmt::skip]
 const WRONG: &[(&str, &str, &[&str])] = &[

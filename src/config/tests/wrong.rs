@@ -410,6 +410,18 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  http_authz: \"0.0.0.0:9192\"", &[
         r#"4:15: listen.http_authz: is not a loopback address: whoever reaches it could speak as Envoy; use a Unix socket or 127.0.0.1, verify clients by tls.client_ca, or set listen.allow_remote: true (got "0.0.0.0:9192")"#,
     ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  health: \"127.0.0.1:9090\"", &[
+        "4:11: listen.health: is listened at already",
+    ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  http_authz: \"127.0.0.1:9192\"\n  health: \"127.0.0.1:9192\"", &[
+        "5:11: listen.health: is listened at already",
+    ]),
+    (r#""127.0.0.1:9090""#, "\"127.0.0.1:9090\"\n  health: \"weir.example:50052\"", &[
+        r#"4:11: listen.health: must be "unix:/path" or an IP address and a port, as in 127.0.0.1:9000 (got "weir.example:50052")"#,
+    ]),
+    ("plans:\n", "server: { shutdown_delay: 2h }\nplans:\n", &[
+        "16:27: server.shutdown_delay: must be at most 1h (got 2h)",
+    ]),
     ("FILE", "- a", &[
         "1:1: must be a mapping (got a list)",
     ]),

@@ -85,11 +85,17 @@ pub enum Listener {
     Grpc,
     Admin,
     HttpAuthz,
+    Health,
 }
 
 impl Label for Listener {
     const NAME: &'static str = "listener";
-    const ALL: &'static [Self] = &[Listener::Grpc, Listener::Admin, Listener::HttpAuthz];
+    const ALL: &'static [Self] = &[
+        Listener::Grpc,
+        Listener::Admin,
+        Listener::HttpAuthz,
+        Listener::Health,
+    ];
     fn value(self) -> &'static str {
         self.as_str()
     }
@@ -101,6 +107,7 @@ impl Listener {
             Listener::Grpc => "grpc",
             Listener::Admin => "admin",
             Listener::HttpAuthz => "http_authz",
+            Listener::Health => "health",
         }
     }
 }

@@ -1,0 +1,183 @@
+{{/* weir.yaml: what the values say, and what the chart knows better. */}}
+
+{{/* Seconds of a span as "30s", "10m", "1h"; fails for others. */}}
+{{- define "weir.seconds" -}}
+{{- $span := toString .span -}}
+{{- $number := regexFind "^[0-9]+" $span -}}
+{{- $unit := trimPrefix $number $span -}}
+{{- if eq $unit "s" -}}{{ $number }}
+{{- else if eq $unit "m" -}}{{ mul (int64 $number) 60 }}
+{{- else if eq $unit "h" -}}{{ mul (int64 $number) 3600 }}
+{{- else -}}{{ fail (printf "%s: write it in whole seconds, minutes or hours, as 600s or 10m (got %s)" .at $span) }}
+{{- end -}}
+{{- end -}}
+
+{{- define "weir.drainSeconds" -}}
+{{- $server := .Values.config.server | default dict -}}
+{{- with $server.drain_timeout -}}
+{{- include "weir.seconds" (dict "span" . "at" "config.server.drain_timeout") -}}
+{{- else -}}
+{{- add (int64 .Values.longestCallSeconds) 10 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* preStop, drain, and the 13s that settling may add, with some room. */}}
+{{- define "weir.graceSeconds" -}}
+{{- $needed := add (int64 .Values.preStopSeconds) (int64 (include "weir.drainSeconds" .)) 20 -}}
+{{- with (int64 .Values.terminationGracePeriodSeconds) -}}
+{{- if lt . $needed -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is less than preStopSeconds, the drain and settling need together: at least %d, or 0" . $needed) -}}
+{{- end -}}
+{{- . -}}
+{{- else -}}
+{{- $needed -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "weir.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $listen := deepCopy ($config.listen | default dict) -}}
+{{- if not (hasKey $listen "grpc") -}}
+{{- if eq .Values.mode "sidecar" -}}
+{{- $_ := set $listen "grpc" (dict "address" "unix:/run/weir/weir.sock" "mode" "0666") -}}
+{{- else -}}
+{{- $address := printf "%s:50051" .Values.bindAddress -}}
+{{- if .Values.tls.existingSecret -}}
+{{- $tls := dict "cert" "/etc/weir/tls/tls.crt" "key" "/etc/weir/tls/tls.key" -}}
+{{- if .Values.tls.clientCertificates -}}
+{{- $_ := set $tls "client_ca" "/etc/weir/tls/ca.crt" -}}
+{{- with .Values.tls.clientNames -}}{{- $_ := set $tls "client_names" . -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $listen "grpc" (dict "address" $address "tls" $tls) -}}
+{{- else -}}
+{{- $_ := set $listen "grpc" $address -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasKey $listen "health") -}}
+{{- $_ := set $listen "health" (printf "%s:50052" .Values.bindAddress) -}}
+{{- end -}}
+{{- if not (hasKey $listen "admin") -}}
+{{- $_ := set $listen "admin" (printf "%s:9090" .Values.bindAddress) -}}
+{{- end -}}
+{{- if not (hasKey $listen "allow_remote") -}}
+{{- $_ := set $listen "allow_remote" true -}}
+{{- end -}}
+{{- $_ := set $config "listen" $listen -}}
+{{- $identity := deepCopy ($config.identity | default dict) -}}
+{{- if not (hasKey $identity "pepper") -}}
+{{- $_ := set $identity "pepper" (dict "file" "/etc/weir/secrets/pepper") -}}
+{{- end -}}
+{{- $_ := set $config "identity" $identity -}}
+{{- if not (and (hasKey $config "ledger") (eq (kindOf $config.ledger) "invalid")) -}}
+{{- $ledger := deepCopy ($config.ledger | default dict) -}}
+{{- if not (hasKey $ledger "path") -}}
+{{- $_ := set $ledger "path" "/var/lib/weir/ledger" -}}
+{{- end -}}
+{{- if and .Values.postgresql.enabled (not (hasKey $ledger "postgres")) -}}
+{{- $_ := set $ledger "postgres" (dict "url" (dict "env" "WEIR_POSTGRES_URL")) -}}
+{{- end -}}
+{{- $_ := set $config "ledger" $ledger -}}
+{{- end -}}
+{{- if and .Values.redis.enabled (not (hasKey $config "counters")) -}}
+{{- $_ := set $config "counters" (dict "redis" (dict "url" (printf "redis://%s-redis:6379" .Release.Name) "password" (dict "file" "/etc/weir/secrets/redis-password"))) -}}
+{{- end -}}
+{{- $server := deepCopy ($config.server | default dict) -}}
+{{- $_ := set $server "drain_timeout" (printf "%ss" (include "weir.drainSeconds" .)) -}}
+{{- $_ := set $config "server" $server -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* What takes effect at a start only (weir names these fields when they change while
+     it runs): pods are replaced for these, and for nothing else of weir.yaml. */}}
+{{- define "weir.restartChecksum" -}}
+{{- $config := include "weir.config" . | fromYaml -}}
+{{- $kept := pick $config "counters" "ledger" "alerts" "holds" "server" -}}
+{{- $_ := set $kept "listen" (omit $config.listen "admin_token") -}}
+{{- $_ := set $kept "identity" (pick $config.identity "stale_max" "trust_ext_authz") -}}
+{{- $telemetry := $config.telemetry | default dict -}}
+{{- $_ := set $kept "telemetry" (dict "otlp" $telemetry.otlp "format" (dig "log" "format" "" $telemetry)) -}}
+{{- $_ := set $kept "tokens" (pick ($config.tokens | default dict) "learned_path") -}}
+{{- toJson $kept | sha256sum -}}
+{{- end -}}
+
+{{/* Fails for what can be read and installed, and would not work. */}}
+{{- define "weir.checks" -}}
+{{- $ownPods := include "weir.ownPods" . -}}
+{{- $config := .Values.config -}}
+{{- if not .Values.existingSecret -}}
+{{- if not (dig "pepper" "" ($config.identity | default dict)) -}}
+{{- fail "existingSecret: name a Secret with the key pepper (kubectl create secret generic weir --from-literal=pepper=$(openssl rand -hex 32)), or say config.identity.pepper" -}}
+{{- end -}}
+{{- end -}}
+{{- range $section := list "models" "plans" "tenants" -}}
+{{- if not (index $config $section) -}}
+{{- fail (printf "config.%s: needs at least one; `weir config example team` prints a whole file to begin with" $section) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $key := dict "redis" "redis-password" "postgresql" "postgres-password" -}}
+{{- $part := index $.Values $name -}}
+{{- if and $part.enabled (or (not $part.existingSecret) (ne $part.existingSecret $.Values.existingSecret)) -}}
+{{- fail (printf "%s.existingSecret: name the same Secret as existingSecret, with the key %s beside the others" $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $several := or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled (eq .Values.mode "daemonset") (not $ownPods) -}}
+{{- if and $several (not .Values.allowUnshared) -}}
+{{- if not (or .Values.redis.enabled (dig "counters" "redis" "" $config)) -}}
+{{- fail "config.counters.redis: several weirs need a Redis to count together (or redis.enabled, or allowUnshared: true, where each grants every limit anew)" -}}
+{{- end -}}
+{{- if not (or .Values.postgresql.enabled (dig "ledger" "postgres" "" $config)) -}}
+{{- fail "config.ledger.postgres: several weirs need a PostgreSQL to share keys, grants and the ledger (or postgresql.enabled, or allowUnshared: true, where these are each one's own)" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.mode "daemonset") (eq .Values.spool.type "persistentVolumeClaim") -}}
+{{- fail "spool.type: a DaemonSet has no claims of its own: hostPath or emptyDir" -}}
+{{- end -}}
+{{- if and (not $ownPods) (eq .Values.spool.type "persistentVolumeClaim") -}}
+{{- fail "spool.type: a gateway's pods have no claims of their own: emptyDir" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (ne .Values.mode "deployment") -}}
+{{- fail "autoscaling.enabled: only in mode deployment; in others weir is as many as its gateways or nodes are" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (not (or .Values.autoscaling.cpu .Values.autoscaling.openCalls)) -}}
+{{- fail "autoscaling: set cpu or openCalls" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") .Values.attach.istio.targetRefs .Values.attach.istio.workloadSelector -}}
+{{- fail "attach.istio: targetRefs or workloadSelector, not both" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") (not .Values.attach.istio.targetRefs) (not .Values.attach.istio.workloadSelector) -}}
+{{- fail "attach.istio: name targetRefs or a workloadSelector; without either every Envoy of the namespace would ask weir" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") (eq .Values.attach.istio.context "waypoint") (not .Values.attach.istio.targetRefs) -}}
+{{- fail "attach.istio.targetRefs: name the waypoint" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") .Values.attach.istio.routes.optIn (not .Values.attach.istio.routes.include) -}}
+{{- fail "attach.istio.routes.include: with optIn no route would pass weir; name some" -}}
+{{- end -}}
+{{- if and .Values.tls.existingSecret (eq .Values.mode "sidecar") -}}
+{{- fail "tls.existingSecret: in mode sidecar gateways use a Unix socket, which has no TLS" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") .Values.tls.existingSecret -}}
+{{- fail "tls.existingSecret: in a mesh leave TLS to Istio; weir's pods join it by its injection" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.type "istio") (eq .Values.mode "sidecar") .Values.attach.istio.authorization.enabled -}}
+{{- fail "attach.istio.authorization.enabled: in mode sidecar there is no service that Istio could ask; ext_proc judges callers by itself" -}}
+{{- end -}}
+{{- if eq .Values.attach.type "envoyGateway" -}}
+{{- if not .Values.attach.envoyGateway.targetRefs -}}
+{{- fail "attach.envoyGateway.targetRefs: name HTTPRoutes or Gateways" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.profile "split") (not .Values.attach.envoyGateway.patch.enabled) -}}
+{{- fail "attach.profile: split needs attach.envoyGateway.patch.enabled, as Envoy Gateway's own policies can't tell the door from the meter" -}}
+{{- end -}}
+{{- if and .Values.attach.envoyGateway.patch.enabled (not .Values.attach.envoyGateway.patch.listeners) -}}
+{{- fail "attach.envoyGateway.patch.listeners: name the listeners, as { gateway: eg, listener: http }" -}}
+{{- end -}}
+{{- if and (eq .Values.mode "sidecar") (not .Values.attach.envoyGateway.envoyProxy.enabled) -}}
+{{- fail "attach.envoyGateway.envoyProxy.enabled: in mode sidecar it is what puts weir into the gateway's pods" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.mode "sidecar") (eq .Values.attach.type "none") (not .Values.gateway.providers) -}}
+{{- fail "gateway.providers: where the chart's own Envoy sends calls" -}}
+{{- end -}}
+{{- end -}}
