@@ -128,7 +128,7 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(process::Process));
+        registry.register_collector(Box::<process::Process>::default());
         let metrics = registry.sub_registry_with_prefix("weir");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         metrics.register("build", "The build that runs", build);

@@ -11,14 +11,20 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::fs;
+use std::sync::OnceLock;
 
 /// Clock ticks of `/proc` in a second: Linux tells them in this unit whatever its own
 /// is (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What is asked of the process at each scrape.
-#[derive(Debug)]
-pub(super) struct Process;
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    /// Asked once: the machine's start, which it is counted from, is told anew to the
+    /// second, and a process that seems to have begun anew has restarted to its
+    /// operators.
+    started_at_seconds: OnceLock<f64>,
+}
 
 /// As `/proc` has it. Floats, as they are for Prometheus: nothing is billed by them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +48,10 @@ impl Collector for Process {
         };
         let counter = ConstCounter::new(found.cpu_seconds);
         tell("process_cpu_seconds", "Processor time used", &counter)?;
-        let started = ConstGauge::new(found.started_at_seconds);
+        let started_at = self
+            .started_at_seconds
+            .get_or_init(|| found.started_at_seconds);
+        let started = ConstGauge::new(*started_at);
         tell(
             "process_start_time_seconds",
             "When it began, as Unix time",

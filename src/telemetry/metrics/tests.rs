@@ -122,7 +122,7 @@ fn every_series_is_there_before_anything_happens_and_none_comes_later() {
     after.sort();
     assert_eq!(before, after);
     // Each of the endpoints has its calls by outcome and its histogram.
-    let most = 205 + Endpoint::ALL.len() * 20;
+    let most = 215 + Endpoint::ALL.len() * 20;
     assert!(before.len() < most, "{} series", before.len());
 }
 
@@ -160,6 +160,86 @@ fn what_is_left_of_the_list_is_shown_too() {
         assert_value(&metrics, series, expected);
     }
     assert!(metrics.encode().ends_with("# EOF\n"));
+}
+
+/// Whatever refuses a call has a label of its own.
+#[test]
+fn every_reason_of_a_refusal_is_told_apart() {
+    use crate::protocol::denial::{
+        BLOCKED_STATUS, Credential, Denial, EncodingFault, Entitlement, PolicyDenial, PolicyKind,
+        RateUnit, Scope,
+    };
+    let policy = |kind| {
+        Denial::Policy(Box::new(PolicyDenial {
+            kind,
+            rule: "rule".into(),
+            message: String::new(),
+        }))
+    };
+    let scopes = [
+        Scope::Model,
+        Scope::Endpoint,
+        Scope::Address,
+        Scope::Environment,
+        Scope::Plan,
+        Scope::Limits,
+    ];
+    let encodings = [
+        EncodingFault::Unsupported,
+        EncodingFault::Malformed,
+        EncodingFault::Expands,
+    ];
+    let whats = [
+        Entitlement::Model,
+        Entitlement::Endpoint,
+        Entitlement::Tool,
+        Entitlement::Tier,
+    ];
+    let units = [
+        RateUnit::Requests,
+        RateUnit::InputTokens,
+        RateUnit::OutputTokens,
+        RateUnit::Tokens,
+        RateUnit::Cost,
+        RateUnit::Concurrency,
+    ];
+    let mut denials = vec![
+        Denial::Unauthenticated(Credential::Missing),
+        Denial::BadHeader("NUL"),
+        Denial::UnknownEndpoint,
+        Denial::BadQuery,
+        Denial::Upgrade,
+        Denial::MethodNotAllowed,
+        Denial::UnsupportedMediaType { form: false },
+        Denial::BodyTooLarge { bytes_max: 1 },
+        Denial::Body(crate::protocol::BodyError {
+            message: "no".into(),
+            param: None,
+        }),
+        Denial::UnknownModel,
+        Denial::KeysUnavailable,
+        Denial::Unmetered,
+        Denial::LimitsUnavailable,
+        policy(PolicyKind::Blocked {
+            status: BLOCKED_STATUS,
+            code: None,
+        }),
+        policy(PolicyKind::NeedsApproval {
+            request_id: String::new(),
+            approvers: None,
+            denied_by: None,
+        }),
+        policy(PolicyKind::Throttled { retry_after_ms: 1 }),
+        policy(PolicyKind::Guardrail { param: None }),
+    ];
+    denials.extend(scopes.map(Denial::OutOfScope));
+    denials.extend(encodings.map(Denial::Encoding));
+    denials.extend(whats.map(|what| policy(PolicyKind::NotEntitled { what })));
+    let reasons = denials.iter().map(Denial::reason);
+    for reason in reasons.chain(units.map(RateUnit::as_str)) {
+        let label = RefusalReason::of(Some(reason));
+        assert_ne!(label, RefusalReason::OTHER, "{reason}");
+    }
 }
 
 /// The labels of refusals are those that refusals give themselves.
