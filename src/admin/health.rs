@@ -46,6 +46,7 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))
 )]
 pub(super) async fn scrape(State(state): State<AdminState>) -> Response {
+    state.metrics.parts(&state.readiness.checks());
     let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
     ([(header::CONTENT_TYPE, kind)], state.metrics.encode()).into_response()
 }

@@ -1,6 +1,7 @@
 //! The ledger: its spool, the relays that carry its rows out on a thread of
 //! their own, and what an earlier process left open in it.
 
+mod measure;
 mod postgres;
 mod retention;
 
@@ -18,9 +19,10 @@ use crate::ledger::spool::{
 };
 use crate::ledger::store::{Store, StoreConfig};
 use crate::limits::HoldId;
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use anyhow::Context;
+use measure::Counting;
 use postgres::Postgres;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,14 +66,17 @@ impl Ledger {
             .build()
             .context("can't start the ledger's runtime")?;
         let stop = CancellationToken::new();
+        let watch = Arc::new(Counting::of(metrics));
         let relays = Relays {
             config,
             spool: &spool,
-            watch: Arc::new(Counting(Arc::clone(metrics))),
+            watch: Arc::clone(&watch),
             stop: &stop,
             runtime: &runtime,
         };
-        let (relays, upkeep) = relays.start()?;
+        let (relays, mut upkeep) = relays.start()?;
+        let measured = measure::measure(spool.size(), config.spool_bytes_max, watch);
+        upkeep.spawn_on(measured, runtime.handle());
         let thread = std::thread::Builder::new()
             .name("weir-ledger".into())
             .spawn(move || {
@@ -267,29 +272,5 @@ impl Relays<'_> {
         let relay = Relay::new(reader, sink, watch, self.stop.clone());
         relays.spawn_on(relay.run(), self.runtime.handle());
         Ok(())
-    }
-}
-
-/// Counts what relays do.
-struct Counting(Arc<Metrics>);
-
-impl Watch for Counting {
-    fn delivered(&self, sink: &'static str, rows: usize) {
-        if let Some(sink) = metrics::Sink::of(sink) {
-            self.0
-                .ledger_delivered(sink, u64::try_from(rows).unwrap_or(u64::MAX));
-        }
-    }
-
-    fn set_aside(&self, sink: &'static str) {
-        if let Some(sink) = metrics::Sink::of(sink) {
-            self.0.ledger_set_aside(sink);
-        }
-    }
-
-    fn away(&self, sink: &'static str, why: Option<&str>) {
-        if let Some(sink) = metrics::Sink::of(sink) {
-            self.0.ledger_sink_away(sink, why.is_some());
-        }
     }
 }

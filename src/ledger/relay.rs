@@ -9,7 +9,8 @@
 use super::faults::die;
 use super::row::Row;
 use super::sink::{BATCH_ROWS_MAX, Sink, SinkError};
-use super::spool::{Position, Reader, Relayed};
+use super::spool::{Position, Reader, Relayed, SpoolError};
+use crate::units::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,17 @@ use tokio_util::sync::CancellationToken;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
+/// After so long without rows none waits.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// What is told of a relay, for metrics and logs.
 pub trait Watch: Send + Sync {
     /// Rows that the sink has taken.
     fn delivered(&self, sink: &'static str, rows: usize);
+
+    /// When the call of the oldest row ended that the sink was offered and has not
+    /// taken; `None` where none waits. Told at each batch.
+    fn offered(&self, sink: &'static str, oldest: Option<UnixMillis>);
 
     /// A row was set aside.
     fn set_aside(&self, sink: &'static str);
@@ -69,7 +77,7 @@ impl<S: Sink> Relay<S> {
     async fn deliver_all(&mut self) {
         let mut pause = PAUSE_MIN;
         loop {
-            match self.reader.next(BATCH_ROWS_MAX).await {
+            match self.next().await {
                 Ok(Some(relayed)) => {
                     self.deliver(relayed).await;
                     pause = PAUSE_MIN;
@@ -81,6 +89,23 @@ impl<S: Sink> Relay<S> {
                 }
             }
         }
+    }
+
+    /// The next rows; that none waits is told once none has come for a moment.
+    async fn next(&mut self) -> Result<Option<Relayed>, SpoolError> {
+        let next = tokio::time::timeout(QUIET, self.reader.next(BATCH_ROWS_MAX)).await;
+        let relayed = match next {
+            Ok(relayed) => relayed?,
+            Err(_) => {
+                self.watch.offered(self.sink.name(), None);
+                self.reader.next(BATCH_ROWS_MAX).await?
+            }
+        };
+        if let Some(Relayed { rows, .. }) = &relayed {
+            let oldest = rows.iter().map(|row| row.event.ended_at_ms).min();
+            self.watch.offered(self.sink.name(), oldest);
+        }
+        Ok(relayed)
     }
 
     /// Returns when all rows are taken or set aside, in their order: what a sink

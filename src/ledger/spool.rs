@@ -355,12 +355,28 @@ impl Spool {
         }
     }
 
+    /// How large it is, for whoever watches it; the spool may be closed meanwhile.
+    pub fn size(&self) -> Size {
+        Size(Arc::clone(&self.queue))
+    }
+
     /// A relay's way through the rows, from where it last was.
     ///
     /// # Errors
     /// [`SpoolError::File`].
     pub fn reader(&self, sink: &'static str) -> Result<Reader, SpoolError> {
         Reader::open(&self.path, sink, Arc::clone(&self.queue))
+    }
+}
+
+/// How large a spool is.
+#[derive(Debug, Clone)]
+pub struct Size(Arc<Queue>);
+
+impl Size {
+    /// What all segments have on disk, as of the last batch.
+    pub fn bytes(&self) -> u64 {
+        self.0.size_bytes()
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `weir_shadow_refusals_total` | | calls let through, by the rate limit service too, that a limit in shadow mode would have refused |
 //! | `weir_rate_limit_requests_total` | `code` | requests that the rate limit service answered |
 //! | `weir_tokens_total` | `kind`, `known` | tokens of settled calls; the cached and reasoning kinds are parts of the input and the output |
+//! | `weir_cost_nanodollars_total` | | what settled calls cost |
 //! | `weir_decision_seconds` | | from a request's body, or a request to the rate limit service, to its decision |
 //! | `weir_call_seconds` | `endpoint` | from a call's head to its end, calls let through only |
 //! | `weir_open_calls` | | streams from Envoy that are open |
@@ -20,6 +21,8 @@
 //! | `weir_ledger_rows_total` | `sink` | rows of the ledger that a sink has taken |
 //! | `weir_ledger_set_aside_total` | `sink` | rows that a sink will never take, set aside |
 //! | `weir_ledger_sink_away` | `sink` | 1 while a sink takes nothing |
+//! | `weir_ledger_sink_lag_seconds` | `sink` | how old the oldest row is that a sink has been offered and not taken; 0 where none waits |
+//! | `weir_ledger_spool_bytes`, `weir_ledger_spool_bytes_max` | | what the spool has on disk, and `spool_bytes_max`: no call is admitted beyond it |
 //! | `weir_ledger_lost_bytes_total` | | bytes of the spool that the disk lost, found at the start |
 //! | `weir_key_uses_total` | `kind` | keys presented that are to be used no more: ended, replaced, of the pepper before |
 //! | `weir_stored_keys` | | keys that are kept in the ledger's database, as far as is known |
@@ -34,6 +37,8 @@
 //! | `weir_tls_files_refused` | `listener` | 1 while files of certificates hold what can't be used, so older ones still are; only where TLS is configured |
 //! | `weir_tls_reloads_total` | `listener`, `outcome` | changes of certificates' files, taken and refused |
 //! | `weir_tls_handshake_failures_total` | `listener`, `reason` | TLS handshakes that came to nothing |
+//! | `weir_part_ready` | `part` | 1 while a part of what `/readyz` tells is as it should be; weir takes calls where all are |
+//! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds` | | of the process, as Prometheus' own libraries name them; Linux alone |
 //! | `weir_build_info` | `version` | always 1 |
 //!
 //! Labels come from fixed sets: no model, tenant, limit name or path of a
@@ -47,6 +52,8 @@ mod config;
 mod keys;
 mod labels;
 mod ledger;
+mod process;
+mod ready;
 mod tls;
 
 pub use alerts::AlertOutcome;
@@ -64,6 +71,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use ready::Part;
 use std::time::Duration;
 
 /// What [`Metrics::encode`] writes, for the `content-type` of a scrape.
@@ -88,6 +96,8 @@ pub struct Metrics {
     calls: ByTwo<EndpointLabel, Outcome, Counter>,
     refusals: By<RefusalReason, Counter>,
     shadow_refusals: Counter,
+    cost: Counter,
+    parts: By<Part, Gauge>,
     rate_limit_requests: By<RateLimitCode, Counter>,
     tokens: ByTwo<TokenKind, KnownLabel, Counter>,
     decision_seconds: Histogram,
@@ -100,11 +110,7 @@ pub struct Metrics {
     sidecars: Gauge,
     local_admissions: Counter,
     local_refusals: Counter,
-    ledger_errors: Counter,
-    ledger_rows: By<Sink, Counter>,
-    ledger_set_aside: By<Sink, Counter>,
-    ledger_sink_away: By<Sink, Gauge>,
-    ledger_lost_bytes: Counter,
+    ledger: ledger::LedgerMetrics,
     keys: keys::KeyMetrics,
     approvals_asked: By<Asked, Counter>,
     alerts: By<AlertOutcome, Counter>,
@@ -121,8 +127,9 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("weir");
-        let metrics = &mut registry;
+        let mut registry = Registry::default();
+        registry.register_collector(Box::<process::Process>::default());
+        let metrics = registry.sub_registry_with_prefix("weir");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         metrics.register("build", "The build that runs", build);
         Self {
@@ -138,6 +145,18 @@ impl Metrics {
                 "shadow_refusals",
                 "Calls that a limit in shadow mode would have refused",
                 Counter::default(),
+            ),
+            cost: plain(
+                metrics,
+                "cost_nanodollars",
+                "What settled calls cost",
+                Counter::default(),
+            ),
+            parts: By::register(
+                metrics,
+                "part_ready",
+                "Whether a part of the process is as it should be",
+                Gauge::default,
             ),
             rate_limit_requests: By::register(
                 metrics,
@@ -211,36 +230,7 @@ impl Metrics {
                 "Calls that this sidecar refused alone",
                 Counter::default(),
             ),
-            ledger_errors: plain(
-                metrics,
-                "ledger_errors",
-                "Calls and events that the ledger did not take",
-                Counter::default(),
-            ),
-            ledger_rows: By::register(
-                metrics,
-                "ledger_rows",
-                "Rows that a sink of the ledger has taken",
-                Counter::default,
-            ),
-            ledger_set_aside: By::register(
-                metrics,
-                "ledger_set_aside",
-                "Rows that a sink of the ledger will never take",
-                Counter::default,
-            ),
-            ledger_sink_away: By::register(
-                metrics,
-                "ledger_sink_away",
-                "Whether a sink of the ledger takes nothing",
-                Gauge::default,
-            ),
-            ledger_lost_bytes: plain(
-                metrics,
-                "ledger_lost_bytes",
-                "Bytes of the spool that the disk lost",
-                Counter::default(),
-            ),
+            ledger: ledger::LedgerMetrics::register(metrics),
             keys: keys::KeyMetrics::register(metrics),
             approvals_asked: By::register(
                 metrics,
@@ -282,6 +272,7 @@ impl Metrics {
         if !event.would_refuse.is_empty() {
             self.shadow_refusals.inc();
         }
+        self.cost.inc_by(event.cost_nanos.unwrap_or(0));
         let took: Duration = event.ended_at_ms.since(event.started_at_ms).into();
         if let Some(seconds) = self.call_seconds.get(endpoint) {
             seconds.observe(took.as_secs_f64());

@@ -65,10 +65,14 @@ impl Sink for Fake {
 }
 
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+struct Told(Mutex<Vec<String>>, Mutex<Vec<Option<UnixMillis>>>);
 
 impl Watch for Told {
     fn delivered(&self, _: &'static str, _: usize) {}
+
+    fn offered(&self, _: &'static str, oldest: Option<UnixMillis>) {
+        self.1.lock().unwrap().push(oldest);
+    }
 
     fn set_aside(&self, _: &'static str) {
         self.0.lock().unwrap().push("set aside".into());
@@ -152,6 +156,38 @@ async fn every_row_is_taken_once_whatever_the_sink_answers() {
     let told = told.0.lock().unwrap().join(", ");
     let expected = "it is away, there, set aside, it is away, there, set aside";
     assert_eq!(told, expected);
+}
+
+/// As long as a sink takes nothing, since when; and that nothing waits where it has all.
+#[tokio::test]
+async fn how_long_the_oldest_row_waits_is_told_until_none_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fake, told) = (Fake::default(), Arc::new(Told::default()));
+    fake.0.lock().unwrap().next = VecDeque::from([Next::Away, Next::Away]);
+    let spool = spool_of(folder.path(), 0..3).await;
+    spool.flush().await.unwrap();
+    let (reader, stop) = (spool.reader("test").unwrap(), CancellationToken::new());
+    let watch = Arc::clone(&told);
+    let running = tokio::spawn(Relay::new(reader, fake.clone(), watch, stop.clone()).run());
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while told.1.lock().unwrap().last() != Some(&None) {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let seen = told.1.lock().unwrap().clone();
+    assert_eq!(seen[0], Some(UnixMillis(2)), "the end of the first call");
+    assert_eq!(fake.0.lock().unwrap().rows.len(), 3);
+    // The next that comes is told of again.
+    let before = told.1.lock().unwrap().len();
+    spool.outcome(&event(3)).await.unwrap();
+    spool.flush().await.unwrap();
+    while told.1.lock().unwrap().len() <= before {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(told.1.lock().unwrap()[before], Some(UnixMillis(2)));
+    stop.cancel();
+    running.await.unwrap();
 }
 
 /// What a power cut leaves of positions: the last one that was synced. Another

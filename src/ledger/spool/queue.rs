@@ -5,6 +5,7 @@ use super::batch::{Batch, Entry, Standing, Waiter};
 use super::position::Position;
 use super::{SpoolError, WAIT_MAX};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
@@ -24,6 +25,8 @@ pub(super) struct Queue {
     /// Wakes callers that wait for room or the end.
     progress: Notify,
     synced: watch::Sender<Synced>,
+    /// What all segments have on disk.
+    size_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +93,7 @@ impl Default for Queue {
             work: Condvar::new(),
             progress: Notify::new(),
             synced: watch::Sender::new(Synced::default()),
+            size_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -277,6 +281,15 @@ impl Queue {
         drop(state);
         self.progress.notify_waiters();
         self.synced.send_modify(|synced| synced.ended = true);
+    }
+
+    /// All segments have so many bytes on disk.
+    pub(super) fn grown(&self, bytes: u64) {
+        self.size_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn publish(&self, upto: Position) {

@@ -190,7 +190,12 @@ async fn a_spool_whose_sink_is_behind_admits_no_call_and_loses_no_row() {
         assert!(written < 1_000);
     };
     assert!(matches!(refused, SpoolError::Full), "{refused}");
-    assert!(matches!(told.recv().unwrap(), Health::Behind { .. }));
+    let told_bytes = match told.recv().unwrap() {
+        Health::Behind { bytes } => bytes,
+        other => panic!("{other:?}"),
+    };
+    let size = spool.size();
+    assert!(size.bytes() >= told_bytes && told_bytes > small.bytes_max);
     for n in written + 1..written + 50 {
         spool.outcome(&event(n)).await.unwrap();
     }
@@ -201,6 +206,7 @@ async fn a_spool_whose_sink_is_behind_admits_no_call_and_loses_no_row() {
         reader.commit(relayed.upto).unwrap();
     }
     assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(Health::Well));
+    assert!((1..=small.bytes_max).contains(&size.bytes()));
     spool.intent(id(5_000), b"call").await.unwrap();
 }
 

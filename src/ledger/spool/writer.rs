@@ -357,6 +357,7 @@ impl Writer {
     fn tidy(&mut self) {
         self.remove_read();
         let bytes = self.sealed.values().sum::<u64>() + self.len;
+        self.queue.grown(bytes);
         if bytes > self.config.bytes_max {
             self.queue.stand(Standing::Full);
             if !matches!(self.health, Health::Behind { .. }) {

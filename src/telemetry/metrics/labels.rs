@@ -226,6 +226,16 @@ impl Label for RefusalReason {
         Self("endpoint_not_allowed"),
         Self("address_not_allowed"),
         Self("environment_not_allowed"),
+        Self("tool_not_allowed"),
+        Self("tier_not_allowed"),
+        Self("bad_query"),
+        Self("upgrade"),
+        Self("malformed_encoding"),
+        Self("body_expands"),
+        Self("blocked"),
+        Self("approval_required"),
+        Self("throttled"),
+        Self("guardrail"),
     ];
     fn value(self) -> &'static str {
         self.0
