@@ -242,6 +242,11 @@ impl Exchange {
 
     fn on_request_headers(&mut self, head: RequestHead, now: UnixMillis) -> Step {
         self.form = head::form(&head, &self.snapshot, self.settings);
+        // Refused before it leaves: nobody would see what it used.
+        if self.role == Role::Full && head.answer_unseen {
+            let refused = admit::Refused::new(Denial::Unmetered, None, None, now);
+            return admit::refuse(*refused, self.form, self.hold, now);
+        }
         match head::judge(&head, &self.snapshot, self.settings, now) {
             Ok((who, edits)) if who.passes_unread() => {
                 let judged = self.admission(self.hold).unread(who, edits);

@@ -75,6 +75,7 @@ impl Authorization for ExtAuthz {
         let check = Check {
             body: body(&headers, bytes),
             head: RequestHead {
+                answer_unseen: false,
                 headers,
                 peer,
                 envoy_route,

@@ -31,6 +31,8 @@ pub struct RequestHead {
     pub envoy_route: Option<String>,
     /// What ext_authz has found already.
     pub judged: Option<Judged>,
+    /// The gateway said that this stream will show nothing of the answer's body.
+    pub answer_unseen: bool,
 }
 
 /// Who the gateway was called by, as it knows itself: no client can say.

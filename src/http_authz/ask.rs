@@ -59,6 +59,7 @@ pub(super) async fn check(
     };
     let check = Check {
         head: RequestHead {
+            answer_unseen: false,
             headers,
             // Of the caller nothing is known but what it sent.
             peer: Peer::default(),

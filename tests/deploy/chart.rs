@@ -58,7 +58,9 @@ impl Rendered {
 pub fn ask(verb: &str, mut request: Value) -> Value {
     request["verb"] = verb.into();
     request["chart"] = chart().display().to_string().into();
-    request["release"] = RELEASE.into();
+    if request["release"].is_null() {
+        request["release"] = RELEASE.into();
+    }
     request["namespace"] = NAMESPACE.into();
     let mut child = Command::new(root().join("target/venv/bin/python3"))
         .arg(root().join("tests/deploy/chart.py"))

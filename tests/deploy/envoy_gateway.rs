@@ -65,8 +65,18 @@ fn manager(rendered: &Rendered) -> Value {
     }
     if let Some(traffic) = rendered.find("ClientTrafficPolicy", "weir-eg") {
         let spec = &traffic["spec"];
-        assert_eq!(spec["path"]["escapedSlashesAction"], "KeepUnchanged");
-        manager["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED".into();
+        if spec["path"]["escapedSlashesAction"] == "KeepUnchanged" {
+            manager["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED".into();
+        }
+        // What is of a Gateway stands beside it.
+        let proxy = rendered
+            .objects
+            .iter()
+            .find(|object| object["kind"] == "EnvoyProxy");
+        if let Some(proxy) = proxy {
+            let beside = &traffic["metadata"]["namespace"];
+            assert_eq!(proxy["metadata"]["namespace"], *beside);
+        }
         let removed = spec["headers"]["earlyRequestHeaders"]["remove"]
             .as_array()
             .unwrap();
@@ -320,7 +330,8 @@ fn translated(rendered: &Rendered, places: &Places) -> Value {
     }
     if let Some(patches) = rendered.find("EnvoyPatchPolicy", "weir-eg-http") {
         for patch in patches["spec"]["jsonPatches"].as_array().unwrap() {
-            assert_eq!(patch["name"], format!("{namespace}/eg/http"));
+            let gateways = patches["metadata"]["namespace"].as_str().unwrap();
+            assert_eq!(patch["name"], format!("{gateways}/eg/http"));
             apply(listener, &patch["operation"]);
         }
     }

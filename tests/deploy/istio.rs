@@ -17,14 +17,14 @@ fn manager(access_log: Option<&Value>) -> Value {
         route("barred", "/barred/"),
         route("llm", "/"),
     ];
-    let other = route("other", "/");
+    let others = [route("health", "/health/"), route("other", "/")];
     let mut manager = json!({
         "@type": HCM,
         "stat_prefix": "front",
         "use_remote_address": true,
         "route_config": { "name": "http.8443", "virtual_hosts": [
             { "name": "llm.example.com:443", "domains": ["llm.example.com"], "routes": routes },
-            { "name": "other.example.com:443", "domains": ["*"], "routes": [other] },
+            { "name": "other.example.com:443", "domains": ["*"], "routes": others },
         ] },
         "http_filters": [
             { "name": "envoy.filters.http.router", "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } },
@@ -64,7 +64,7 @@ fn service_cluster(rendered: &Rendered, places: &Places) -> Value {
 
 /// A provider of the mesh, as the chart's fragment of Istio's values has it.
 fn mesh_provider(rendered: &Rendered, name: &Value) -> Value {
-    let mesh = yaml(&rendered.data("weir-istio", "mesh.yaml"));
+    let mesh = yaml(&rendered.data("weir-mesh", "mesh.yaml"));
     let providers = mesh["meshConfig"]["extensionProviders"].as_array().unwrap();
     let provider = providers.iter().find(|provider| provider["name"] == *name);
     provider.unwrap_or_else(|| panic!("no {name}")).clone()
@@ -110,13 +110,28 @@ fn pilot(rendered: &Rendered, context: &str, places: &Places) -> Value {
     }
     let mut listener = json!({});
     let filter = rendered.get("EnvoyFilter", "weir");
+    let annotation = &filter["metadata"]["annotations"]["envoyfilter.istio.io/referenced-services"];
+    match rendered.find("Service", "weir") {
+        // Proxies that aren't told of every service are told of this one.
+        Some(_) => assert_eq!(annotation, WEIR_HOST),
+        None => assert!(annotation.is_null()),
+    }
     for patch in filter["spec"]["configPatches"].as_array().unwrap() {
         assert_eq!(patch["match"]["context"], context);
         let (matched, value) = (&patch["match"], &patch["patch"]["value"]);
         let operation = patch["patch"]["operation"].as_str().unwrap();
-        match (patch["applyTo"].as_str().unwrap(), operation) {
+        // What Istio's own patches of waypoints can't be for.
+        let apply_to = patch["applyTo"].as_str().unwrap();
+        assert_eq!(matched["waypoint"].is_object(), context == "WAYPOINT");
+        assert!(context != "WAYPOINT" || apply_to != "LISTENER");
+        match (apply_to, operation) {
             ("CLUSTER", "ADD") => clusters.push(value.clone()),
-            ("LISTENER", "MERGE") => merge(&mut listener, value),
+            ("LISTENER", "MERGE") => {
+                // Inbound the one listener has a port of its own.
+                let port = &matched["listener"]["portNumber"];
+                assert!(port.is_null() || context != "SIDECAR_INBOUND", "{matched}");
+                merge(&mut listener, value);
+            }
             ("NETWORK_FILTER", "MERGE") => {
                 let mut value = value["typed_config"].clone();
                 assert_eq!(value["@type"], HCM);
@@ -124,7 +139,10 @@ fn pilot(rendered: &Rendered, context: &str, places: &Places) -> Value {
                 merge(&mut manager, &value);
             }
             ("HTTP_FILTER", "INSERT_BEFORE") => {
-                let before = &matched["listener"]["filterChain"]["filter"]["subFilter"]["name"];
+                let before = match context {
+                    "WAYPOINT" => &matched["waypoint"]["filter"]["subFilter"]["name"],
+                    _ => &matched["listener"]["filterChain"]["filter"]["subFilter"]["name"],
+                };
                 let filters = manager["http_filters"].as_array_mut().unwrap();
                 let at = filters.iter().position(|filter| filter["name"] == *before);
                 filters.insert(at.unwrap(), value.clone());
@@ -251,25 +269,37 @@ async fn fails_closed(rig: &mut Rig, host: &str) {
 }
 
 #[tokio::test]
-async fn at_a_gateway_with_authorization_and_access_log() {
+async fn at_a_gateway_with_the_providers_keys() {
     let (rendered, mut rig) = start("istio-gateway", "GATEWAY").await;
     let key = format!("Bearer {}", rig::credential(0));
     calls_bring(&rig, "llm.example.com", Some(&key)).await;
-    let patch = yaml(&rendered.data("weir-istio", "deployment"));
+    let patch = yaml(&rendered.data("weir-gateway", "deployment"));
     let variables = &patch["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!(variables[0]["name"], "WEIR_CREDENTIAL_0");
     let source = &variables[0]["valueFrom"]["secretKeyRef"];
     assert_eq!(*source, json!({ "name": "provider-keys", "key": "openai" }));
+    // A route that is excluded passes by: neither refused, though the limit is used
+    // up, nor a row.
+    let health = rig.chat("llm.example.com", "/health/v1/chat/completions", &[]);
+    assert_eq!(rig.send(health).await.status, 200);
+    assert_eq!(rig.rows(5).await.len(), 5);
+    // Another's route of the same name isn't excluded, and brings no key.
+    let before = rig.provider.received();
+    let other = rig.chat("other.example.com", "/health/v1/chat/completions", &[]);
+    assert_eq!(rig.send(other).await.status, 429);
+    assert_eq!(rig.provider.received(), before);
+    is_barred(&rig, "llm.example.com").await;
+    fails_closed(&mut rig, "llm.example.com").await;
+}
+
+#[tokio::test]
+async fn at_a_gateway_with_authorization_and_access_log() {
+    let (_, mut rig) = start("istio-gateway-authorized", "GATEWAY").await;
+    is_limited_and_metered(&rig, "llm.example.com").await;
     let log = rig.access_log(5).await;
     assert_eq!(log[0]["weir_outcome"], "exact", "{log:?}");
     assert_eq!(log[0]["total_tokens"], 15, "{log:?}");
     assert_eq!(log[0]["weir_tenant"], "acme", "{log:?}");
-    // A route that is excluded passes by: neither refused, though the limit is used
-    // up, nor a row. (Its caller is judged all the same.)
-    let health = rig.chat("llm.example.com", "/health/v1/chat/completions", &[]);
-    assert_eq!(rig.send(health).await.status, 200);
-    assert_eq!(rig.rows(5).await.len(), 5);
-    is_barred(&rig, "llm.example.com").await;
     fails_closed(&mut rig, "llm.example.com").await;
 }
 
@@ -319,7 +349,7 @@ async fn in_the_gateways_own_pod() {
     is_limited_and_metered(&rig, "llm.example.com").await;
     fails_closed(&mut rig, "llm.example.com").await;
     // The patch mounts the same socket into both containers.
-    let patch = yaml(&rendered.data("weir-istio", "deployment"));
+    let patch = yaml(&rendered.data("weir-gateway", "deployment"));
     let pod = &patch["spec"]["template"]["spec"];
     let of = |container: &Value| {
         let mounts = container["volumeMounts"].as_array().unwrap().clone();
@@ -337,7 +367,7 @@ async fn before_a_workload_where_calls_leave_and_at_a_waypoint() {
     for (name, context) in [
         ("istio-inbound", "SIDECAR_INBOUND"),
         ("istio-outbound", "SIDECAR_OUTBOUND"),
-        ("istio-waypoint", "SIDECAR_INBOUND"),
+        ("istio-waypoint", "WAYPOINT"),
     ] {
         let (_, mut rig) = start(name, context).await;
         is_limited_and_metered(&rig, "llm.example.com").await;

@@ -120,9 +120,12 @@ fn on_base(base: &Rendered, rendered: &Rendered) -> BTreeMap<String, String> {
         kustomization.push_str("patches:\n");
     }
     for text in changed {
+        let object = yaml(&text);
+        let of = |value: &Value| value.as_str().unwrap().to_lowercase();
         let name = format!(
-            "{}.yaml",
-            yaml(&text)["kind"].as_str().unwrap().to_lowercase()
+            "{}-{}.yaml",
+            of(&object["kind"]),
+            of(&object["metadata"]["name"])
         );
         writeln!(kustomization, "  - path: {name}").unwrap();
         assert!(files.insert(name, text).is_none());

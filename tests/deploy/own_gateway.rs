@@ -40,9 +40,9 @@ async fn start(values: &str) -> Rig {
     let data = rendered.get("ConfigMap", "weir-envoy")["data"].clone();
     Rig::start(&rendered.weir_yaml(), |places| {
         let envoy = places.dir.path().join("envoy");
-        fs::create_dir_all(envoy.join("credentials/provider-keys")).unwrap();
+        fs::create_dir_all(envoy.join("credentials/0")).unwrap();
         // As the Secret is mounted.
-        fs::write(envoy.join("credentials/provider-keys/fake"), "the provider's own key").unwrap();
+        fs::write(envoy.join("credentials/0/fake"), "the provider's own key").unwrap();
         fs::create_dir(envoy.join("tls")).unwrap();
         for file in ["tls.crt", "tls.key"] {
             let from = places.dir.path().join("etc/tls").join(file);
@@ -163,10 +163,10 @@ fn envoy_takes_every_bootstrap() {
         // What the Secrets hold.
         crate::rig::mounted(dir.path());
         fs::rename(dir.path().join("etc/tls"), dir.path().join("tls")).unwrap();
-        fs::create_dir_all(dir.path().join("credentials/provider-keys")).unwrap();
-        for key in ["openai", "anthropic"] {
-            let path = dir.path().join("credentials/provider-keys").join(key);
-            fs::write(path, "Bearer a").unwrap();
+        for (index, key) in ["anthropic", "openai"].into_iter().enumerate() {
+            let folder = dir.path().join(format!("credentials/{index}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(key), "Bearer a").unwrap();
         }
         validate(dir.path(), texts["envoy.yaml"].as_str().unwrap(), name);
         seen += 1;

@@ -122,6 +122,22 @@ fn wrong_values_are_refused_with_their_place() {
             "gateway: { providers: [ { name: a } ] }",
             "at '/gateway/providers/0': missing property 'host'",
         ),
+        (
+            "attach: { istio: { routes: { exclude: [ { name: health } ] } } }",
+            "at '/attach/istio/routes/exclude/0': missing property 'vhost'",
+        ),
+        (
+            "attach: { istio: { credentials: [ { name: llm, secret: a, key: b } ] } }",
+            "at '/attach/istio/credentials/0': missing property 'vhost'",
+        ),
+        (
+            "attach: { istio: { targetRefs: [ { name: \"a } ], x: [ \" } ] } }",
+            "at '/attach/istio/targetRefs/0/name'",
+        ),
+        (
+            "gateway: { providers: [ { name: a, host: a, credential: { header: 'x y', secret: a, key: b } } ] }",
+            "at '/gateway/providers/0/credential/header'",
+        ),
         ("tls: { existingSecret: Weir }", "at '/tls/existingSecret'"),
         (
             "monitoring: { podMonitor: { enabled: 'yes' } }",
@@ -186,6 +202,66 @@ fn values_that_would_not_work_are_refused_with_what_would() {
             "attach.istio.routes.include: with optIn no route would pass weir",
         ),
         (
+            "config: { listen: { grpc: \"0.0.0.0:6000\" } }",
+            "config.listen.grpc: the chart says where weir listens",
+        ),
+        (
+            "config: { counters: { redis: { url: \"redis://:hunter2@redis:6379\" } } }",
+            "config.counters.redis: a password would stand in a ConfigMap",
+        ),
+        (
+            "extraConfigFiles: { weir.yaml: a }",
+            "extraConfigFiles: weir.yaml is what config says",
+        ),
+        (
+            "podLabels: { app.kubernetes.io/name: a }",
+            "podLabels: app.kubernetes.io/name is what the chart finds its pods by",
+        ),
+        (
+            "attach: { messageTimeout: 40s }",
+            "attach.maxMessageTimeout: is less than messageTimeout",
+        ),
+        (
+            "allowUnshared: true\nautoscaling: { enabled: true, minReplicas: 5, maxReplicas: 2 }",
+            "autoscaling.maxReplicas: is less than minReplicas",
+        ),
+        (
+            "spool: { type: hostPath }",
+            "spool.type: hostPath is for mode daemonset",
+        ),
+        (
+            "networkPolicy: { enabled: true }",
+            "networkPolicy.gateways: name who may reach the gRPC port",
+        ),
+        (
+            "mode: sidecar\nallowUnshared: true\nnetworkPolicy: { enabled: true }\nattach: { type: istio, istio: { targetRefs: [ { name: a } ] } }",
+            "networkPolicy.enabled: the pods are the gateway's",
+        ),
+        (
+            "service: { type: LoadBalancer }",
+            "service.type: who reaches the gRPC port can speak as Envoy",
+        ),
+        (
+            "mode: sidecar\nallowUnshared: true\nattach: { type: istio, istio: { targetRefs: [ { name: a } ], namespace: elsewhere } }",
+            "attach.istio.namespace: in mode sidecar the release's own",
+        ),
+        (
+            "attach: { type: istio, istio: { context: sidecarOutbound, workloadSelector: { app: a }, authorization: { enabled: true } } }",
+            "attach.istio.authorization.enabled: Istio judges what comes in alone",
+        ),
+        (
+            "attach: { type: envoyGateway, envoyGateway: { targetRefs: [ { name: a } ] } }\ntls: { existingSecret: a }",
+            "tls.clientSecret: name the certificate that gateways show",
+        ),
+        (
+            "mode: sidecar\ngateway: { providers: [ { name: weir, host: a } ] }",
+            "gateway.providers: there is a cluster of the name weir already",
+        ),
+        (
+            "mode: sidecar\ngateway: { port: 9090, providers: [ { name: a, host: a } ] }",
+            "gateway.port: weir or Envoy's own pages are there",
+        ),
+        (
             "mode: sidecar\nallowUnshared: true\nattach: { type: istio, istio: { targetRefs: [ { name: a } ], authorization: { enabled: true } } }",
             "attach.istio.authorization.enabled: in mode sidecar there is no service",
         ),
@@ -218,7 +294,11 @@ fn values_that_would_not_work_are_refused_with_what_would() {
         // The first two have nothing else.
         let values = match index {
             0 | 1 => more.to_owned(),
-            _ => format!("{minimal}\n{more}"),
+            // Of two `config` in one file only one would count.
+            _ => match more.strip_prefix("config: { ") {
+                Some(fields) => format!("{minimal}\n  {}\n", fields.strip_suffix(" }").unwrap()),
+                None => format!("{minimal}\n{more}"),
+            },
         };
         let error = try_render(&values).expect_err(more);
         assert!(error.contains(expected), "{more}:\n{error}");
@@ -251,8 +331,7 @@ fn only_what_takes_effect_at_a_start_replaces_pods() {
         "conditions: { headers: [ x-team ] }",
     ];
     let kept = [
-        "listen: { http_authz: \"0.0.0.0:9192\" }",
-        "listen: { admin: \"0.0.0.0:9091\" }",
+        "listen: { allow_remote: false }",
         "counters: { redis: { url: \"redis://a:6379\" } }",
         "ledger: { durability: relaxed }",
         "alerts: { webhooks: [ { name: ops, form: json, url: \"https://a.example\", secret: { file: a } } ] }",
@@ -367,6 +446,51 @@ fn pods_have_the_time_that_the_longest_call_takes() {
     }
 }
 
+/// Names of releases that are no names of services, long ones, and those of digits.
+#[test]
+fn names_fit_whatever_the_release_is_called() {
+    let mut values = case("everything");
+    values.push_str("\ncommonLabels: {}\n");
+    let values = values.replacen("commonLabels: { cost-center: '42' }\n", "", 1);
+    let long = "a".repeat(53);
+    for release in ["my.weir", "1weir", "123", long.as_str()] {
+        let request = json!({ "values": values, "release": release });
+        let answer = ask("render", request);
+        assert!(answer["error"].is_null(), "{release}: {answer}");
+        let objects = answer["objects"].as_array().unwrap();
+        for object in objects {
+            let name = object["metadata"]["name"].as_str().unwrap();
+            let is_plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            let plain = name.bytes().all(is_plain) && name.as_bytes()[0].is_ascii_lowercase();
+            let is_server = object["kind"] == "Service" || object["kind"] == "StatefulSet";
+            if is_server && !name.ends_with("-redis") && !name.ends_with("-postgresql") {
+                assert!(plain, "{release}: {name}");
+            }
+            if is_server {
+                assert!(name.len() <= 52 && name.is_ascii(), "{release}: {name}");
+            }
+        }
+        let checked = json!({ "objects": objects, "kubernetes": ["1.34.0"] });
+        assert_eq!(ask("validate", checked)["found"], json!([]), "{release}");
+    }
+}
+
+/// A Gateway's parameters may have these keys alone; Istio refuses all with another.
+#[test]
+fn a_gateways_parameters_are_what_istio_takes() {
+    let mut seen = 0;
+    for (name, rendered) in rendered() {
+        if let Some(parameters) = rendered.find("ConfigMap", "weir-gateway") {
+            let keys: Vec<_> = parameters["data"].as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["deployment"], "{name}");
+            assert!(rendered.notes.contains("weir-gateway"), "{name}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
 /// Else calls would be sent to whatever else runs beside weir.
 #[test]
 fn a_service_finds_weirs_pods_alone() {
@@ -396,7 +520,8 @@ fn a_service_finds_weirs_pods_alone() {
             let own = service["metadata"]["name"]
                 .as_str()
                 .unwrap()
-                .trim_end_matches("-pods");
+                .trim_end_matches("-pods")
+                .trim_end_matches("-admin");
             assert_eq!(found, [own], "{name}");
             services += 1;
         }

@@ -37,6 +37,9 @@
 {{- define "weir.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $listen := deepCopy ($config.listen | default dict) -}}
+{{- if .Values.httpAuthz -}}
+{{- $_ := set $listen "http_authz" (printf "%s:9192" .Values.bindAddress) -}}
+{{- end -}}
 {{- if not (hasKey $listen "grpc") -}}
 {{- if eq .Values.mode "sidecar" -}}
 {{- $_ := set $listen "grpc" (dict "address" "unix:/run/weir/weir.sock" "mode" "0666") -}}
@@ -80,7 +83,7 @@
 {{- $_ := set $config "ledger" $ledger -}}
 {{- end -}}
 {{- if and .Values.redis.enabled (not (hasKey $config "counters")) -}}
-{{- $_ := set $config "counters" (dict "redis" (dict "url" (printf "redis://%s-redis:6379" .Release.Name) "password" (dict "file" "/etc/weir/secrets/redis-password"))) -}}
+{{- $_ := set $config "counters" (dict "redis" (dict "url" (printf "redis://%s:6379" (include "weir.trialServer" (dict "root" . "name" "redis"))) "password" (dict "file" "/etc/weir/secrets/redis-password"))) -}}
 {{- end -}}
 {{- $server := deepCopy ($config.server | default dict) -}}
 {{- $_ := set $server "drain_timeout" (printf "%ss" (include "weir.drainSeconds" .)) -}}
@@ -121,6 +124,45 @@
 {{- fail (printf "%s.existingSecret: name the same Secret as existingSecret, with the key %s beside the others" $name $key) -}}
 {{- end -}}
 {{- end -}}
+{{- range $field := list "grpc" "health" "admin" "http_authz" -}}
+{{- if hasKey ($config.listen | default dict) $field -}}
+{{- fail (printf "config.listen.%s: the chart says where weir listens, as probes, services and policies must fit: see mode, bindAddress, tls, httpAuthz" $field) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "rediss?://[^/@\"]*:[^/@\"]+@" (toJson (dig "counters" "redis" dict $config)) -}}
+{{- fail "config.counters.redis: a password would stand in a ConfigMap: say password: { file: /etc/weir/secrets/redis-password }" -}}
+{{- end -}}
+{{- if hasKey .Values.extraConfigFiles "weir.yaml" -}}
+{{- fail "extraConfigFiles: weir.yaml is what config says" -}}
+{{- end -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
+{{- if or (hasKey $.Values.podLabels $label) (hasKey $.Values.commonLabels $label) -}}
+{{- fail (printf "podLabels: %s is what the chart finds its pods by" $label) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (float64 (trimSuffix "s" .Values.attach.messageTimeout)) (float64 (trimSuffix "s" .Values.attach.maxMessageTimeout)) -}}
+{{- fail "attach.maxMessageTimeout: is less than messageTimeout" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail "autoscaling.maxReplicas: is less than minReplicas" -}}
+{{- end -}}
+{{- if and (eq .Values.spool.type "hostPath") (ne .Values.mode "daemonset") -}}
+{{- fail "spool.type: hostPath is for mode daemonset: two weirs of one node can't share a folder" -}}
+{{- end -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- if not $ownPods -}}
+{{- fail "networkPolicy.enabled: the pods are the gateway's, and so are its policies" -}}
+{{- end -}}
+{{- if and (ne .Values.mode "sidecar") (not .Values.networkPolicy.gateways) -}}
+{{- fail "networkPolicy.gateways: name who may reach the gRPC port; else nobody does" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne .Values.mode "sidecar") (ne .Values.service.type "ClusterIP") (not (and .Values.tls.existingSecret .Values.tls.clientCertificates)) -}}
+{{- fail "service.type: who reaches the gRPC port can speak as Envoy: beyond the cluster only with tls.existingSecret and clientCertificates" -}}
+{{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled (not $ownPods) (not .Values.monitoring.podMonitor.selector) -}}
+{{- fail "monitoring.podMonitor.selector: name the labels of the gateway's pods" -}}
+{{- end -}}
 {{- $several := or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled (eq .Values.mode "daemonset") (not $ownPods) -}}
 {{- if and $several (not .Values.allowUnshared) -}}
 {{- if not (or .Values.redis.enabled (dig "counters" "redis" "" $config)) -}}
@@ -160,6 +202,17 @@
 {{- if and (eq .Values.attach.type "istio") .Values.tls.existingSecret -}}
 {{- fail "tls.existingSecret: in a mesh leave TLS to Istio; weir's pods join it by its injection" -}}
 {{- end -}}
+{{- if eq .Values.attach.type "istio" -}}
+{{- if and (eq .Values.mode "sidecar") .Values.attach.istio.namespace (ne .Values.attach.istio.namespace .Release.Namespace) -}}
+{{- fail "attach.istio.namespace: in mode sidecar the release's own, as the gateway's pods mount its ConfigMap and Secret" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.istio.context "sidecarOutbound") .Values.attach.istio.authorization.enabled -}}
+{{- fail "attach.istio.authorization.enabled: Istio judges what comes in alone; where calls leave, ext_proc judges callers by itself" -}}
+{{- end -}}
+{{- if and (eq .Values.attach.istio.context "waypoint") (or (eq .Values.mode "sidecar") .Values.attach.istio.credentials) -}}
+{{- fail "attach.istio.context: a waypoint's pods are Istio's own: mode deployment, and no credentials" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq .Values.attach.type "istio") (eq .Values.mode "sidecar") .Values.attach.istio.authorization.enabled -}}
 {{- fail "attach.istio.authorization.enabled: in mode sidecar there is no service that Istio could ask; ext_proc judges callers by itself" -}}
 {{- end -}}
@@ -173,9 +226,22 @@
 {{- if and .Values.attach.envoyGateway.patch.enabled (not .Values.attach.envoyGateway.patch.listeners) -}}
 {{- fail "attach.envoyGateway.patch.listeners: name the listeners, as { gateway: eg, listener: http }" -}}
 {{- end -}}
+{{- if and .Values.tls.existingSecret .Values.tls.clientCertificates (not .Values.tls.clientSecret) -}}
+{{- fail "tls.clientSecret: name the certificate that gateways show, or set clientCertificates: false" -}}
+{{- end -}}
 {{- if and (eq .Values.mode "sidecar") (not .Values.attach.envoyGateway.envoyProxy.enabled) -}}
 {{- fail "attach.envoyGateway.envoyProxy.enabled: in mode sidecar it is what puts weir into the gateway's pods" -}}
 {{- end -}}
+{{- end -}}
+{{- $names := list "weir" -}}
+{{- range .Values.gateway.providers -}}
+{{- if has .name $names -}}
+{{- fail (printf "gateway.providers: there is a cluster of the name %s already" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- if has (int .Values.gateway.port) (list 9090 9192 9901 50051 50052) -}}
+{{- fail "gateway.port: weir or Envoy's own pages are there" -}}
 {{- end -}}
 {{- if and (eq .Values.mode "sidecar") (eq .Values.attach.type "none") (not .Values.gateway.providers) -}}
 {{- fail "gateway.providers: where the chart's own Envoy sends calls" -}}

@@ -75,18 +75,18 @@ static_resources:
               routes:
               {{- range .Values.gateway.providers }}
               # Where a rule chooses this provider.
-              - name: {{ .name }}-chosen
+              - name: {{ printf "%s-chosen" .name | quote }}
                 match: { prefix: /, headers: [ { name: x-weir-cluster, string_match: { exact: {{ .name | quote }} } } ] }
                 route: { cluster: {{ .name | quote }}, timeout: {{ $.Values.longestCallSeconds }}s, host_rewrite_literal: {{ .host | quote }} }
               {{- end }}
               {{- range .Values.gateway.providers }}
-              - name: {{ .name }}
+              - name: {{ .name | quote }}
                 match: { prefix: {{ .prefix | default "/" | quote }} }
                 route: { cluster: {{ .name | quote }}, timeout: {{ $.Values.longestCallSeconds }}s, host_rewrite_literal: {{ .host | quote }} }
               {{- end }}
   clusters:
   - {{ include "weir.socketCluster" . | nindent 4 | trim }}
-  {{- range .Values.gateway.providers }}
+  {{- range $index, $provider := .Values.gateway.providers }}
   - name: {{ .name | quote }}
     type: STRICT_DNS
     connect_timeout: 5s
@@ -126,8 +126,8 @@ static_resources:
                   sds_config:
                     resource_api_version: V3
                     path_config_source:
-                      path: /etc/envoy/credential-{{ .secret }}-{{ .key }}.yaml
-                      watched_directory: { path: /etc/envoy/credentials/{{ .secret }} }
+                      path: /etc/envoy/credential-{{ $index }}.yaml
+                      watched_directory: { path: /etc/envoy/credentials/{{ $index }} }
         - name: envoy.filters.http.upstream_codec
           typed_config:
             "@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
@@ -142,7 +142,7 @@ resources:
   name: credential
   generic_secret:
     secret:
-      filename: /etc/envoy/credentials/{{ .secret }}/{{ .key }}
+      filename: /etc/envoy/credentials/{{ .index }}/{{ .key }}
 {{- end -}}
 
 {{/* And its own certificate. */}}
@@ -206,8 +206,13 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 volumeMounts:
   - { name: envoy-config, mountPath: /etc/envoy, readOnly: true }
-  {{- range include "weir.credentialSecrets" . | fromJsonArray }}
-  - { name: credentials-{{ . }}, mountPath: /etc/envoy/credentials/{{ . }}, readOnly: true }
+  {{- range $index, $provider := .Values.gateway.providers }}
+  {{- if .credential }}
+  - { name: credentials-{{ $index }}, mountPath: /etc/envoy/credentials/{{ $index }}, readOnly: true }
+  {{- end }}
+  {{- end }}
+  {{- with .Values.gateway.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- if .Values.gateway.tlsSecret }}
   - { name: envoy-tls, mountPath: /etc/envoy/tls, readOnly: true }
@@ -215,28 +220,25 @@ volumeMounts:
   - { name: weir-socket, mountPath: /run/weir }
 {{- end -}}
 
-{{- define "weir.credentialSecrets" -}}
-{{- $names := list -}}
-{{- range .Values.gateway.providers -}}
-{{- with .credential -}}{{- $names = append $names .secret -}}{{- end -}}
-{{- end -}}
-{{- $names | uniq | toJson -}}
-{{- end -}}
-
 {{- define "weir.envoyVolumes" -}}
 - name: envoy-config
   configMap:
     name: {{ include "weir.fullname" . }}-envoy
-{{- range include "weir.credentialSecrets" . | fromJsonArray }}
-- name: credentials-{{ . }}
+{{- range $index, $provider := .Values.gateway.providers }}
+{{- with .credential }}
+- name: credentials-{{ $index }}
   secret:
-    secretName: {{ . }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- with .Values.gateway.tlsSecret }}
 - name: envoy-tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- end -}}

@@ -4,19 +4,29 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A Service's name: letters, digits and dashes, a letter first; short enough for what
+     is appended to it, and for the pods of a StatefulSet. */}}
 {{- define "weir.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains (include "weir.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "weir.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = .Release.Name -}}
+{{- if not (contains (include "weir.name" .) .Release.Name) -}}
+{{- $name = printf "%s-%s" .Release.Name (include "weir.name" .) -}}
 {{- end -}}
+{{- end -}}
+{{- $name = regexReplaceAll "[^a-z0-9-]+" (lower $name) "-" -}}
+{{- if regexMatch "^[^a-z]" $name -}}{{- $name = printf "weir-%s" (trimPrefix "-" $name) -}}{{- end -}}
+{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The trial servers' services, as their charts name them. */}}
+{{- define "weir.trialServer" -}}
+{{- printf "%s-%s" (regexReplaceAll "[^a-z0-9-]+" (lower .root.Release.Name) "-" | trunc 40 | trimSuffix "-") .name -}}
 {{- end -}}
 
 {{- define "weir.selector" -}}
-app.kubernetes.io/name: {{ include "weir.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "weir.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "weir.labels" -}}
@@ -66,7 +76,7 @@ annotations:
 
 {{/* The host by which others in the cluster reach the service. */}}
 {{- define "weir.host" -}}
-{{- printf "%s.%s.svc.cluster.local" (include "weir.fullname" .) .Release.Namespace -}}
+{{- printf "%s.%s.svc.%s" (include "weir.fullname" .) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
 
 {{/* Whether the chart runs weir's pods itself ("true"), or they are a gateway's. */}}

@@ -11,7 +11,7 @@ args: [serve, --config, /etc/weir/weir.yaml]
 {{- $env := $root.Values.extraEnv }}
 {{- if $root.Values.postgresql.enabled }}
 {{- $password := dict "name" "POSTGRES_PASSWORD" "valueFrom" (dict "secretKeyRef" (dict "name" $root.Values.existingSecret "key" "postgres-password")) }}
-{{- $url := dict "name" "WEIR_POSTGRES_URL" "value" (printf "postgres://weir:$(POSTGRES_PASSWORD)@%s-postgresql:5432/weir" $root.Release.Name) }}
+{{- $url := dict "name" "WEIR_POSTGRES_URL" "value" (printf "postgres://weir:$(POSTGRES_PASSWORD)@%s:5432/weir" (include "weir.trialServer" (dict "root" $root "name" "postgresql"))) }}
 {{- $env = concat (list $password $url) $env }}
 {{- end }}
 {{- with $env }}
@@ -25,6 +25,9 @@ envFrom:
 ports:
   {{- if ne $root.Values.mode "sidecar" }}
   - { name: grpc, containerPort: 50051 }
+  {{- end }}
+  {{- if $root.Values.httpAuthz }}
+  - { name: http-authz, containerPort: 9192 }
   {{- end }}
   - { name: grpc-health, containerPort: 50052 }
   - { name: http-admin, containerPort: 9090 }
@@ -82,7 +85,7 @@ volumeMounts:
 {{- with .Values.existingSecret }}
 - name: weir-secrets
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     # Readable by the group, which fsGroup makes weir's, or by all in a pod that
     # isn't the chart's; weir alone mounts it.
     defaultMode: {{ ternary "0440" "0444" (eq (include "weir.ownPods" $) "true") }}
@@ -90,7 +93,7 @@ volumeMounts:
 {{- with .Values.tls.existingSecret }}
 - name: weir-tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if eq .Values.spool.type "emptyDir" }}
@@ -98,7 +101,7 @@ volumeMounts:
   emptyDir: { sizeLimit: {{ .Values.spool.size }} }
 {{- else if eq .Values.spool.type "hostPath" }}
 - name: weir-data
-  hostPath: { path: {{ .Values.spool.hostPath }}, type: DirectoryOrCreate }
+  hostPath: { path: {{ .Values.spool.hostPath | quote }}, type: DirectoryOrCreate }
 {{- end }}
 {{- if eq .Values.mode "sidecar" }}
 - name: weir-socket
@@ -107,6 +110,11 @@ volumeMounts:
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* How an injected proxy of Istio's ends. */}}
+{{- define "weir.proxyEnds" -}}
+{{- dict "proxyMetadata" (dict "EXIT_ON_ZERO_ACTIVE_CONNECTIONS" "true" "MINIMUM_DRAIN_DURATION" (printf "%ds" (int .Values.preStopSeconds))) | toJson -}}
 {{- end -}}
 
 {{/* The pods of the chart's own workload. */}}
@@ -125,14 +133,14 @@ metadata:
     checksum/envoy: {{ include "weir.bootstrap" . | sha256sum }}
     {{- end }}
     {{- if and (eq .Values.attach.type "istio") (ne .Values.mode "sidecar") }}
-    # Istio's proxy in these pods, where it is injected, ends after weir.
-    proxy.istio.io/config: '{ "terminationDrainDuration": "{{ include "weir.graceSeconds" . }}s" }'
+    # Istio's proxy in these pods, where it is injected, ends when its calls have.
+    proxy.istio.io/config: {{ include "weir.proxyEnds" . | quote }}
     {{- end }}
     {{- with mergeOverwrite (deepCopy .Values.commonAnnotations) .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "weir.serviceAccountName" . }}
+  serviceAccountName: {{ include "weir.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "weir.graceSeconds" . }}
@@ -148,7 +156,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:

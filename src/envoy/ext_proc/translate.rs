@@ -34,9 +34,17 @@ pub(super) fn sends_whole_bodies(request: &ProcessingRequest) -> Option<bool> {
     Some(modes.request_body_mode() == BodySendMode::Buffered)
 }
 
+/// Whether the first message's stream is shown nothing of the answer's body: right for
+/// the door of the split profile alone. What older gateways don't tell is not known.
+fn answer_unseen(request: &ProcessingRequest) -> bool {
+    let modes = request.protocol_config.as_ref();
+    modes.is_some_and(|modes| modes.response_body_mode() == BodySendMode::None)
+}
+
 /// The event of a message, and its kind. `None`: it carries none (flow control
 /// alone).
 pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(Kind, Event)> {
+    let answer_unseen = answer_unseen(&request);
     let ProcessingRequest {
         metadata_context,
         mut attributes,
@@ -49,6 +57,7 @@ pub(super) fn event(request: ProcessingRequest, whole_bodies: bool) -> Option<(K
                 peer: peer(&attributes, metadata_context.as_ref()),
                 envoy_route: envoy_route(&mut attributes),
                 judged: peer::judged(metadata_context.as_ref()),
+                answer_unseen,
                 end: message.end_of_stream,
                 headers: headers(message),
             };

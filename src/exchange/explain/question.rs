@@ -82,6 +82,7 @@ impl Question {
         }
         Self {
             head: RequestHead {
+                answer_unseen: false,
                 headers: all,
                 end: false,
                 peer: Peer {

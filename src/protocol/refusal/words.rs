@@ -196,8 +196,8 @@ fn words(denial: &Denial, dialect: Dialect) -> (Fault, String) {
         ),
         Denial::Unmetered => (
             Fault::Unmetered,
-            "This gateway is set up wrongly: its request_body_mode must be BUFFERED, so that \
-             calls can be metered.",
+            "This gateway is set up wrongly: its request_body_mode must be BUFFERED and its \
+             response_body_mode STREAMED, so that calls can be metered.",
         ),
         Denial::KeysUnavailable => (Fault::Unavailable, KEYS_UNAVAILABLE),
         Denial::LimitsUnavailable => (
