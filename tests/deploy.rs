@@ -18,6 +18,8 @@ mod envoy_gateway;
 mod istio;
 #[path = "deploy/kustomize.rs"]
 mod kustomize;
+#[path = "deploy/observability.rs"]
+mod observability;
 #[path = "deploy/own_gateway.rs"]
 mod own_gateway;
 #[path = "deploy/reference.rs"]
