@@ -413,6 +413,26 @@ async fn all_of_a_gateway_but_one_in_the_split_profile() {
     assert!(open.rest().await.1);
 }
 
+/// Patches are off in Envoy Gateway as it comes, and one that names another listener
+/// counts for nothing: nobody knows then which filter is the door.
+#[tokio::test]
+async fn a_split_profile_whose_patch_does_not_apply_lets_nothing_out() {
+    let mut rendered = render(&rig::with_config(&case("envoy-gateway-split")));
+    let is_patch = |object: &Value| object["kind"] == "EnvoyPatchPolicy";
+    rendered.objects.retain(|object| !is_patch(object));
+    let rig = Rig::start(&rendered.weir_yaml(), |places| {
+        translated(&rendered, places)
+    })
+    .await;
+    let answer = rig
+        .send(rig.chat("gateway", "/v1/chat/completions", &[]))
+        .await;
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(answer.text().contains("set up wrongly"), "{answer:?}");
+    assert_eq!(rig.provider.received(), 0);
+    assert_eq!(rig.rows(1).await[0].outcome, Outcome::Refused);
+}
+
 #[tokio::test]
 async fn in_envoys_own_pods_and_over_tls() {
     for name in ["envoy-gateway-same-pod", "envoy-gateway-tls"] {

@@ -228,6 +228,20 @@ fn heads_that_are_refused() {
     }
 }
 
+/// The door alone needs to see nothing of answers: for it there is a meter.
+#[test]
+fn a_stream_that_would_see_no_answer_is_refused_before_the_call_leaves() {
+    let unseen = || RequestHead {
+        answer_unseen: true,
+        ..request_head("/v1/chat/completions")
+    };
+    let step = exchange(Role::Full).step(Event::RequestHeaders(unseen()), NOW);
+    assert_eq!(refusal(&step), (500, "unmetered".to_owned()));
+    assert_eq!(records(&[step]).len(), 1);
+    let step = exchange(Role::Door).step(Event::RequestHeaders(unseen()), NOW);
+    assert!(matches!(step.reply, Some(Reply::RequestHeaders { .. })));
+}
+
 #[test]
 fn heads_that_pass() {
     for head in [
