@@ -2,7 +2,7 @@
 //! for, its patches applied to them, and run.
 
 use crate::chart::{NAMESPACE, Rendered, case, render};
-use crate::istio::{is_barred, is_limited_and_metered};
+use crate::istio::{answers_outlive_weir, is_barred, is_limited_and_metered};
 use crate::rig::{self, Places, Rig, WEIR_HOST, bootstrap, merge, provider_cluster};
 use serde_json::{Value, json};
 use weir::exchange::event::Outcome;
@@ -386,31 +386,7 @@ async fn all_of_a_gateway_but_one_in_the_split_profile() {
     let (_, mut rig) = start("envoy-gateway-split").await;
     let status = rig.chat("gateway", "/status/v1/chat/completions", &[]);
     assert_eq!(rig.send(status).await.status, 200);
-    for path in ["/v1/chat/completions", "/embeddings/v1/chat/completions"] {
-        let answer = rig.send(rig.chat("gateway", path, &[])).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-    let rows = rig.rows(2).await;
-    assert!(
-        rows.iter().all(|row| row.outcome == Outcome::Exact),
-        "{rows:?}"
-    );
-    let held = [
-        ("stream", "yes"),
-        ("x-fake-gate", "rest"),
-        ("x-fake-gate-after", "1"),
-    ];
-    let mut open = rig
-        .open(rig.chat("gateway", "/v1/chat/completions", &held))
-        .await;
-    open.chunk().await.unwrap().unwrap();
-    rig.weir.kill();
-    let answer = rig
-        .send(rig.chat("gateway", "/v1/chat/completions", &[]))
-        .await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    rig.provider.open_gate("rest");
-    assert!(open.rest().await.1);
+    answers_outlive_weir(&mut rig, "gateway").await;
 }
 
 /// Patches are off in Envoy Gateway as it comes, and one that names another listener

@@ -259,6 +259,31 @@ pub async fn is_barred(rig: &Rig, host: &str) {
     assert_eq!(rig.provider.received(), before);
 }
 
+/// The split profile's promise: calls by two routes are metered; an answer under way
+/// outlives weir, and new calls don't pass.
+pub async fn answers_outlive_weir(rig: &mut Rig, host: &str) {
+    for path in ["/v1/chat/completions", "/embeddings/v1/chat/completions"] {
+        let answer = rig.send(rig.chat(host, path, &[])).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let rows = rig.rows(2).await;
+    assert!(
+        rows.iter().all(|row| row.outcome == Outcome::Exact),
+        "{rows:?}"
+    );
+    let held = [
+        ("stream", "yes"),
+        ("x-fake-gate", "rest"),
+        ("x-fake-gate-after", "1"),
+    ];
+    let request = rig.chat(host, "/v1/chat/completions", &held);
+    let mut open = rig.open(request).await;
+    open.chunk().await.unwrap().unwrap();
+    fails_closed(rig, host).await;
+    rig.provider.open_gate("rest");
+    assert!(open.rest().await.1, "the answer was cut");
+}
+
 /// Without weir nothing passes, in the single profile and through the door.
 async fn fails_closed(rig: &mut Rig, host: &str) {
     let before = rig.provider.received();
@@ -318,29 +343,7 @@ async fn where_only_named_routes_pass_weir_in_the_split_profile() {
     let before = rig.provider.received();
     assert_eq!(before, 1);
     // Named by virtual host and name, and by name alone.
-    for path in ["/v1/chat/completions", "/embeddings/v1/chat/completions"] {
-        let answer = rig.send(rig.chat("llm.example.com", path, &[])).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-    let rows = rig.rows(2).await;
-    assert!(
-        rows.iter().all(|row| row.outcome == Outcome::Exact),
-        "{rows:?}"
-    );
-    // An answer under way outlives weir; new calls don't pass.
-    let held = [
-        ("stream", "yes"),
-        ("x-fake-gate", "rest"),
-        ("x-fake-gate-after", "1"),
-    ];
-    let mut open = rig
-        .open(rig.chat("llm.example.com", "/v1/chat/completions", &held))
-        .await;
-    open.chunk().await.unwrap().unwrap();
-    fails_closed(&mut rig, "llm.example.com").await;
-    rig.provider.open_gate("rest");
-    let (_, whole) = open.rest().await;
-    assert!(whole);
+    answers_outlive_weir(&mut rig, "llm.example.com").await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use crate::support::{authority::Authority, free_port, until};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -189,37 +190,33 @@ impl Rig {
 
     /// weir's rows once there are so many.
     pub async fn rows(&self, count: usize) -> Vec<UsageEvent> {
-        let path = self.places.path("data/usage.jsonl");
-        let what = format!("{count} rows");
-        until(&what, SOON, || {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            let rows: Vec<UsageEvent> = whole
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect();
-            async move { (rows.len() >= count).then_some(rows) }
-        })
-        .await
+        lines(&self.places.path("data/usage.jsonl"), count).await
     }
 
     /// Envoy's access log once it has so many lines.
     pub async fn access_log(&self, count: usize) -> Vec<Value> {
-        let what = format!("{count} lines of the access log");
-        until(&what, SOON, || {
-            let text = fs::read_to_string(&self.envoy.stdout).unwrap_or_default();
-            let lines: Vec<Value> = text
-                .lines()
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .collect();
-            async move { (lines.len() >= count).then_some(lines) }
-        })
-        .await
+        lines(&self.envoy.stdout, count).await
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
         self.places.path(name)
     }
+}
+
+/// What stands in a file, a line each, once there are so many.
+async fn lines<T: DeserializeOwned>(path: &Path, count: usize) -> Vec<T> {
+    let what = format!("{count} lines of {}", path.display());
+    until(&what, SOON, || {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        // One that is still being written has no end yet.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let read: Vec<T> = whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        async move { (read.len() >= count).then_some(read) }
+    })
+    .await
 }
 
 pub fn loopback(port: u16) -> SocketAddr {
