@@ -6,15 +6,20 @@ use super::remote::{self, PING_MAX, Server};
 use crate::units::Millis;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How long SQLite waits for another's transaction: many batches.
 const LOCK_TIMEOUT: Millis = Millis(5_000);
+/// Between two tries to get a new file alone, which is had for milliseconds.
+const SWITCH_PAUSE: Duration = Duration::from_millis(10);
+/// Another has locked what is needed.
+const SQLITE_BUSY: u32 = 5;
 /// One writes at a time anyhow; the others read.
 const SQLITE_CONNECTIONS_MAX: u32 = 4;
 
@@ -108,7 +113,6 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(LOCK_TIMEOUT.into())
         // 32 MiB of pages: the upper levels of the indexes of many rows.
@@ -116,10 +120,44 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         // Pages of the log before it is moved into the file: 16 MiB.
         .pragma("wal_autocheckpoint", "4096")
         .disable_statement_logging();
+    write_ahead(&options).await?;
     let pool = SqlitePoolOptions::new()
         .max_connections(SQLITE_CONNECTIONS_MAX)
         .acquire_timeout(LOCK_TIMEOUT.into());
     Ok(Pool::Sqlite(pool.connect_with(options).await?))
+}
+
+/// Gives the file its write-ahead log, which it keeps. A file that has none yet must
+/// be had alone for that, and SQLite doesn't wait for it: whoever finds another there,
+/// who may want the same, is turned away at once, whatever the timeout
+/// ([`SQLITE_BUSY`](https://www.sqlite.org/rescode.html#busy)). So it is asked again.
+async fn write_ahead(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
+    let switch = async {
+        loop {
+            let switched = match options.connect().await {
+                Ok(connection) => connection.close().await,
+                Err(error) => Err(error),
+            };
+            match switched {
+                Err(error) if is_busy(&error) => tokio::time::sleep(SWITCH_PAUSE).await,
+                switched => return switched,
+            }
+        }
+    };
+    match tokio::time::timeout(LOCK_TIMEOUT.into(), switch).await {
+        Ok(switched) => Ok(switched?),
+        Err(_) => Err(StoreError::Away(
+            "others have locked the new file".to_owned(),
+        )),
+    }
+}
+
+/// The result code, or an extended one, whose last byte it is.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 async fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {

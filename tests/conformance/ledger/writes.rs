@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::link::Link;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use std::time::Duration;
 use weir::ledger::sink::SinkError;
 use weir::ledger::store::measure::Measure;
@@ -478,6 +480,31 @@ async fn several_open_it_at_once(ledger: Ledger) {
     }
     let store = Store::open(&config).await.unwrap();
     assert_eq!(store.chains().await.unwrap().len(), 6);
+}
+
+/// A file that has no write-ahead log yet must be had alone to get one, and SQLite
+/// turns away at once whoever finds another there.
+#[tokio::test]
+async fn a_new_file_that_another_writes_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut writer = options.connect().await.unwrap();
+    for statement in ["CREATE TABLE other (n)", "BEGIN IMMEDIATE"] {
+        sqlx::query(statement).execute(&mut writer).await.unwrap();
+    }
+    let config = StoreConfig::Sqlite { path };
+    let mut opening = std::pin::pin!(Store::open(&config));
+    let soon = tokio::time::timeout(Duration::from_millis(300), &mut opening).await;
+    assert!(
+        soon.is_err(),
+        "it waits: {:?}",
+        soon.map(|store| store.map(drop))
+    );
+    sqlx::query("COMMIT").execute(&mut writer).await.unwrap();
+    opening.await.unwrap();
 }
 
 /// Columns that came later are absent in rows from before, so their hashes stay.
