@@ -134,6 +134,10 @@ pub struct Stack {
     pub admin: SocketAddr,
     /// weir's gRPC port, besides its Unix socket.
     pub grpc: SocketAddr,
+    /// Where Envoy looks for another weir, in configurations with two.
+    pub grpc_beside: SocketAddr,
+    /// Envoy's own admin pages.
+    pub envoy_admin: SocketAddr,
     pub dir: TempDir,
     pub(super) setup: Setup,
     /// Since when the counters have counted: Unix time in milliseconds.
@@ -188,6 +192,8 @@ impl Stack {
             front: loopback(ports.front),
             admin: loopback(ports.admin),
             grpc: loopback(ports.grpc),
+            grpc_beside: loopback(ports.grpc_beside),
+            envoy_admin: loopback(ports.envoy_admin),
             dir,
             setup,
             counting_since_ms: 0,
@@ -467,6 +473,7 @@ struct Ports {
     envoy_admin: u16,
     admin: u16,
     grpc: u16,
+    grpc_beside: u16,
     http_authz: u16,
 }
 
@@ -477,6 +484,7 @@ impl Ports {
             envoy_admin: free_port(),
             admin: free_port(),
             grpc: free_port(),
+            grpc_beside: free_port(),
             http_authz: free_port(),
         }
     }
@@ -582,7 +590,7 @@ pub const TOKEN_KEY: &[u8] = b"a secret that tokens are signed with in tests";
 /// What `weir limits` brings.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
-fn start_weir(dir: &Path, faults: &str) -> Process {
+pub(super) fn start_weir(dir: &Path, faults: &str) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
@@ -651,6 +659,8 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         assert!(text.contains(&from), "{} has no {from:?}", setup.envoy);
         text = text.replace(&from, &to);
     }
+    // Tests may bring it in.
+    text = text.replace("port_value: 9291 ", &port(ports.grpc_beside));
     let config = dir.join("envoy.yaml");
     fs::write(&config, text).unwrap();
     let mut command = Command::new(envoy_binary());
