@@ -74,6 +74,8 @@ mod receivers;
 mod refusals;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/replicas.rs"]
+mod replicas;
 #[path = "e2e/routes.rs"]
 mod routes;
 #[path = "e2e/sdk.rs"]

@@ -14,6 +14,7 @@ pub mod link;
 pub mod postgres;
 pub mod process;
 pub mod provider;
+pub mod replicas;
 pub mod stack;
 
 use std::future::Future;

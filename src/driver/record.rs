@@ -148,6 +148,18 @@ impl Recorder {
         }
     }
 
+    /// Ends the note of a call that isn't let through, before its caller hears so: its
+    /// row is nothing to wait for, but a process that dies then would find the call
+    /// open, and charge for what was refused.
+    pub(super) async fn not_let_through(&self, hold: HoldId) {
+        let Some(ledger) = &self.ledger else {
+            return;
+        };
+        if let Err(error) = ledger.end_intent(hold).await {
+            tracing::debug!(%error, id = %hold, "a refused call stays open in the ledger for now");
+        }
+    }
+
     pub(super) fn opened(&self) {
         self.metrics.call_opened();
     }

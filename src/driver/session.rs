@@ -160,6 +160,9 @@ impl Session {
         };
         driver.recorder.decided(started.elapsed());
         die("die::decided");
+        if noted && !matches!(decision, Ok(Decision::Admitted(_))) {
+            driver.recorder.not_let_through(reservation.hold).await;
+        }
         match decision {
             // A call that can't be accounted for is not let through.
             Ok(decision @ Decision::Admitted(_)) => Event::Decided(noted.then_some(decision)),

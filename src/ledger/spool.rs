@@ -317,6 +317,17 @@ impl Spool {
         self.queue.push(&Entry::Dropped { id }).await
     }
 
+    /// The same, and returns once that is written: whoever is killed then doesn't find
+    /// it open.
+    ///
+    /// # Errors
+    /// [`SpoolError::Slow`] after [`WAIT_MAX`], and as [`Spool::outcome`].
+    pub async fn end_intent(&self, id: HoldId) -> Result<(), SpoolError> {
+        self.queue
+            .push_and_wait(&Entry::Dropped { id }, false)
+            .await
+    }
+
     /// Returns once all that was pushed before is on disk.
     ///
     /// # Errors

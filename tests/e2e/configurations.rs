@@ -29,7 +29,7 @@ fn no_configuration_believes_callers_about_their_address() {
         assert_eq!(of_its_own, text.matches("stat_prefix:").count(), "{path:?}");
         seen += of_its_own;
     }
-    assert_eq!(seen, 9);
+    assert_eq!(seen, 10);
 }
 
 /// The same calls give the same books, whichever way weir is attached.

@@ -4,6 +4,7 @@
 
 use super::calls::hello;
 use super::failures::half_answered;
+use crate::support::books::was_sent;
 use crate::support::link::Link;
 use crate::support::stack::{AMPLE, Engine, Setup, Stack};
 use crate::support::until;
@@ -275,6 +276,32 @@ async fn slots_and_holds_of_1000_streams_are_back_in_time_after_kill_9() {
         .iter()
         .filter(|event| event.outcome == Outcome::Estimated);
     assert_eq!(estimated.count(), STREAMS);
+}
+
+/// A call is noted while Redis is asked; one that is refused is over when its caller
+/// hears so, whatever becomes of its row.
+#[tokio::test]
+async fn what_was_refused_is_not_charged_though_weir_dies_then() {
+    let mut stack = Stack::start(Setup {
+        engine: Engine::Redis,
+        limits: "[ { per: tenant, unit: concurrency, amount: 1 } ]".into(),
+        more: "holds: { ttl: 2s, lease_ttl: 1s, renew_every: 200ms }".into(),
+        // Slow enough to die before a row is written.
+        faults: "spool::write=sleep(100)".into(),
+        ..Setup::default()
+    })
+    .await;
+    let open = half_answered(&stack).await;
+    assert_eq!(status(&stack).await, 429);
+    stack.kill_weir();
+    drop(open);
+    stack.let_fail("");
+    stack.restart_weir().await;
+    stack.provider.open_gate("rest");
+    let events = stack.log_and_events_agree().await;
+    let sent = events.iter().filter(|event| was_sent(event));
+    let sent: Vec<_> = sent.map(|event| (event.outcome, event.stream)).collect();
+    assert_eq!(sent, [(Outcome::Estimated, true)], "the other was refused");
 }
 
 /// It answers, but takes no writes: as bad as away.

@@ -43,7 +43,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -176,7 +176,9 @@ impl Provider {
     }
 
     fn finish(&self, index: usize) {
-        self.log.lock().unwrap()[index].finished = true;
+        let call = &mut self.log.lock().unwrap()[index];
+        call.finished = true;
+        call.finished_at = Some(Instant::now());
     }
 
     fn stream(&self, index: usize, received: Received, stream: Stream) -> Response<Body> {

@@ -142,6 +142,10 @@ pub struct Stack {
     pub admin: SocketAddr,
     /// weir's gRPC port, besides its Unix socket.
     pub grpc: SocketAddr,
+    /// Where Envoy looks for another weir, in configurations with two.
+    pub grpc_beside: SocketAddr,
+    /// Envoy's own admin pages.
+    pub envoy_admin: SocketAddr,
     pub dir: TempDir,
     pub(super) setup: Setup,
     /// Since when the counters have counted: Unix time in milliseconds.
@@ -197,6 +201,8 @@ impl Stack {
             front: loopback(ports.front),
             admin: loopback(ports.admin),
             grpc: loopback(ports.grpc),
+            grpc_beside: loopback(ports.grpc_beside),
+            envoy_admin: loopback(ports.envoy_admin),
             dir,
             setup,
             counting_since_ms: 0,
@@ -476,6 +482,7 @@ struct Ports {
     envoy_admin: u16,
     admin: u16,
     grpc: u16,
+    grpc_beside: u16,
     http_authz: u16,
 }
 
@@ -486,6 +493,7 @@ impl Ports {
             envoy_admin: free_port(),
             admin: free_port(),
             grpc: free_port(),
+            grpc_beside: free_port(),
             http_authz: free_port(),
         }
     }
@@ -609,7 +617,7 @@ fn start_own_weir(setup: &Setup, dir: &Path) -> Process {
     }
 }
 
-fn start_weir(dir: &Path, faults: &str) -> Process {
+pub(super) fn start_weir(dir: &Path, faults: &str) -> Process {
     let mut command = Command::new(weir_binary());
     command
         .args(["serve", "--config"])
@@ -683,6 +691,8 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         assert!(text.contains(&from), "{} has no {from:?}", setup.envoy);
         text = text.replace(&from, &to);
     }
+    // Tests may bring it in.
+    text = text.replace("port_value: 9291 ", &port(ports.grpc_beside));
     let config = dir.join("envoy.yaml");
     fs::write(&config, text).unwrap();
     let mut command = Command::new(envoy_binary());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long SQLite waits for another's transaction: many batches.
 const LOCK_TIMEOUT: Millis = Millis(5_000);
@@ -133,18 +133,23 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
 /// ([`SQLITE_BUSY`](https://www.sqlite.org/rescode.html#busy)). So it is asked again.
 async fn write_ahead(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     let options = options.clone().journal_mode(SqliteJournalMode::Wal);
-    let until = Instant::now() + Duration::from(LOCK_TIMEOUT);
-    loop {
-        let switched = match options.connect().await {
-            Ok(connection) => connection.close().await,
-            Err(error) => Err(error),
-        };
-        match switched {
-            Err(error) if is_busy(&error) && Instant::now() < until => {
-                tokio::time::sleep(SWITCH_PAUSE).await;
+    let switch = async {
+        loop {
+            let switched = match options.connect().await {
+                Ok(connection) => connection.close().await,
+                Err(error) => Err(error),
+            };
+            match switched {
+                Err(error) if is_busy(&error) => tokio::time::sleep(SWITCH_PAUSE).await,
+                switched => return switched,
             }
-            switched => return Ok(switched?),
         }
+    };
+    match tokio::time::timeout(LOCK_TIMEOUT.into(), switch).await {
+        Ok(switched) => Ok(switched?),
+        Err(_) => Err(StoreError::Away(
+            "others have locked the new file".to_owned(),
+        )),
     }
 }
 

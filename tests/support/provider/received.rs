@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use serde_json::Value;
+use std::time::Instant;
 
 /// One call as the provider saw it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,9 @@ pub struct Received {
     pub sent: Vec<u8>,
     /// The whole answer was handed to the connection.
     pub finished: bool,
+    /// When it came, and when that was so.
+    pub came_at: Instant,
+    pub finished_at: Option<Instant>,
     pub status: u16,
 }
 
@@ -46,6 +50,8 @@ impl Received {
             chunks_sent: 0,
             sent: Vec::new(),
             finished: false,
+            came_at: Instant::now(),
+            finished_at: None,
             status: 200,
         }
     }
