@@ -184,12 +184,14 @@ fn the_commands_that_alerts_and_dashboards_name_exist() {
 /// One series of a scrape or of a rule: its name and its labels.
 type Series = BTreeMap<String, String>;
 
+/// Labels, and the values where these are fixed.
+type Matchers = Vec<(String, Vec<String>)>;
+
 /// What an expression speaks of.
 #[derive(Debug, Default)]
 struct Spoken {
-    /// Each metric with the labels that it is chosen by, and the values where these
-    /// are fixed.
-    metrics: Vec<(String, Vec<(String, Vec<String>)>)>,
+    /// Each metric with the labels that it is chosen by.
+    metrics: Vec<(String, Matchers)>,
     /// Labels that are grouped or joined by.
     by: BTreeSet<String>,
 }
@@ -234,7 +236,7 @@ fn spoken(expression: &str) -> Spoken {
     spoken
 }
 
-fn matchers(list: &str) -> Vec<(String, Vec<String>)> {
+fn matchers(list: &str) -> Matchers {
     let mut found = Vec::new();
     let mut rest = list;
     while let Some((name, behind)) = rest.split_once(['=', '!']) {
@@ -512,7 +514,7 @@ fn dashboards_are_whole() {
                 let expr = text(target, "expr");
                 let chosen = spoken(expr).metrics;
                 // Of process metrics, those of weirs alone.
-                let is_of_variables = |(metric, chosen): &(String, Vec<(String, Vec<String>)>)| {
+                let is_of_variables = |(metric, chosen): &(String, Matchers)| {
                     let by: Vec<&str> = chosen.iter().map(|(label, _)| label.as_str()).collect();
                     by.starts_with(&["namespace", "job", "pod"]) || metric == "weir_build_info"
                 };
