@@ -7,16 +7,32 @@ message_timeout: {{ .Values.attach.messageTimeout }}
 max_message_timeout: {{ .Values.attach.maxMessageTimeout }}
 {{- end -}}
 
+{{/* Where weir is asked: in the same pod, or as a service of several. */}}
+{{- define "weir.service" -}}
+{{- if contains "|" .cluster -}}
+# Else the cluster's name would be the authority, and HTTP/2 has no place for its bars.
+envoy_grpc: { cluster_name: {{ .cluster | quote }}, authority: {{ include "weir.host" .root }} }
+# One that isn't there, or refuses as it is going down, has done nothing for the call:
+# another is asked.
+retry_policy:
+  num_retries: 2
+  retry_on: connect-failure,refused-stream,unavailable
+  retry_back_off: { base_interval: 0.01s, max_interval: 0.05s }
+  retry_host_predicate:
+  - name: envoy.retry_host_predicates.previous_hosts
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+  host_selection_retry_max_attempts: 3
+{{- else -}}
+envoy_grpc: { cluster_name: {{ .cluster | quote }} }
+{{- end -}}
+{{- end -}}
+
 {{/* The whole call in one filter; (dict "root" . "cluster" "...") */}}
 {{- define "weir.single" -}}
 "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
 grpc_service:
-  {{- if contains "|" .cluster }}
-  # Else the cluster's name would be the authority, and HTTP/2 has no place for its bars.
-  envoy_grpc: { cluster_name: {{ .cluster | quote }}, authority: {{ include "weir.host" .root }} }
-  {{- else }}
-  envoy_grpc: { cluster_name: {{ .cluster | quote }} }
-  {{- end }}
+  {{- include "weir.service" . | nindent 2 }}
 # Without weir nothing passes: an unmetered call is never free.
 failure_mode_allow: false
 status_on_error: { code: ServiceUnavailable }
@@ -39,12 +55,7 @@ metadata_options:
 {{- define "weir.meter" -}}
 "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
 grpc_service:
-  {{- if contains "|" .cluster }}
-  # Else the cluster's name would be the authority, and HTTP/2 has no place for its bars.
-  envoy_grpc: { cluster_name: {{ .cluster | quote }}, authority: {{ include "weir.host" .root }} }
-  {{- else }}
-  envoy_grpc: { cluster_name: {{ .cluster | quote }} }
-  {{- end }}
+  {{- include "weir.service" . | nindent 2 }}
   initial_metadata: [ { key: x-weir-role, value: meter } ]
 failure_mode_allow: true
 {{ include "weir.timeouts" .root }}
@@ -66,12 +77,7 @@ metadata_options:
 {{- define "weir.door" -}}
 "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
 grpc_service:
-  {{- if contains "|" .cluster }}
-  # Else the cluster's name would be the authority, and HTTP/2 has no place for its bars.
-  envoy_grpc: { cluster_name: {{ .cluster | quote }}, authority: {{ include "weir.host" .root }} }
-  {{- else }}
-  envoy_grpc: { cluster_name: {{ .cluster | quote }} }
-  {{- end }}
+  {{- include "weir.service" . | nindent 2 }}
   initial_metadata: [ { key: x-weir-role, value: door } ]
 failure_mode_allow: false
 status_on_error: { code: ServiceUnavailable }
