@@ -14,9 +14,9 @@ fn streamed() -> Value {
 }
 
 /// Else whoever calls chooses the address that keys and gateways are judged by (see
-/// `identities`).
+/// `identities`), or Envoy's route (see `routes`).
 #[test]
-fn no_configuration_believes_callers_about_their_address() {
+fn no_configuration_believes_callers_about_their_address_or_route() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy");
     let mut seen = 0;
     for file in std::fs::read_dir(folder).unwrap() {
@@ -27,6 +27,12 @@ fn no_configuration_believes_callers_about_their_address() {
         let text = std::fs::read_to_string(&path).unwrap();
         let of_its_own = text.matches("  use_remote_address: true\n").count();
         assert_eq!(of_its_own, text.matches("stat_prefix:").count(), "{path:?}");
+        if text.contains("ExternalProcessor\n") {
+            let told = "  request_attributes: [ source.address, xds.route_name ]\n";
+            assert_eq!(text.matches(told).count(), 1, "{path:?}");
+            let removed = "mutations: [ { remove: x-weir-cluster }, { remove: x-weir-model } ]\n";
+            assert_eq!(text.matches(removed).count(), 1, "{path:?}");
+        }
         seen += of_its_own;
     }
     assert_eq!(seen, 10);
