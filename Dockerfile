@@ -37,6 +37,5 @@ USER 65532:65532
 # gRPC, health, admin and metrics.
 EXPOSE 50051 50052 9090
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/weir", "health", "--config", "/etc/weir/weir.yaml"]
 ENTRYPOINT ["/weir"]
 CMD ["serve", "--config", "/etc/weir/weir.yaml"]

@@ -27,6 +27,7 @@ mod signals;
 mod vocabularies;
 
 pub use reload::Origin;
+pub use signals::Hearing;
 
 use crate::config::{
     Config, CountersConfig, ExtAuthzLimits, RedisServers, Secret, Server, UpstreamAuthorization,
@@ -59,18 +60,18 @@ const UPKEEP_ENDS_MAX: Duration = Duration::from_secs(2);
 
 /// Serves until told to stop; returns when everything is settled and closed. The
 /// configuration is read anew from where it came from, as that changes.
-pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
+pub fn serve(config: Config, origin: Origin, hearing: Hearing) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&config))
         .thread_name("weir-data")
         .enable_all()
         .build()
         .context("can't start the data runtime")?;
-    let (listener, signals) = {
-        let _within = runtime.enter();
-        signals::listen().context("can't wait for signals")?
-    };
-    let readiness = Arc::new(Readiness::default());
+    let Hearing {
+        readiness,
+        early,
+        signals,
+    } = hearing;
     let metrics = Arc::new(Metrics::new());
     let admin = AdminThread::start(&config, origin, &metrics, &readiness)?;
     let ledger = config.ledger.as_ref();
@@ -89,7 +90,7 @@ pub fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         tokio::select! {
             served = run => served,
-            signal = listener.pass_on(&readiness) => {
+            Ok(signal) = early => {
                 tracing::info!(signal, "told to stop before it was ready");
                 Ok(())
             }

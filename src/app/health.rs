@@ -10,7 +10,8 @@
 //! before anything is connected to until all is closed, and isn't slowed by calls: it
 //! is of the admin runtime. It takes nothing in and tells nothing else, so whoever
 //! reaches it can learn no more than a state; at most [`CONNECTIONS_MAX`] are open
-//! there, and where more come, the oldest gives way.
+//! there, [`OF_ONE_PEER_MAX`] of one address. Where more come, the oldest of whoever has
+//! most gives way: nobody takes another's place, a prober's above all.
 //!
 //! Left to others: when to serve (`telemetry::readiness`), how connections come in
 //! (`transport`).
@@ -22,6 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,9 @@ const LIVE: &str = "live";
 
 /// A node's kubelet opens one for each probe, some load balancers keep one each.
 pub(super) const CONNECTIONS_MAX: usize = 128;
+
+/// Some kubelets and balancers ask at the same time from one address.
+pub(super) const OF_ONE_PEER_MAX: usize = 32;
 
 /// A prober asks one thing at a time; who watches keeps one open for each service.
 const STREAMS_MAX: u32 = 16;
@@ -127,19 +132,41 @@ fn lasting(state: HealthCheckResponse) -> States {
 pub(super) async fn serve_alone(mut incoming: Incoming, readiness: Arc<Readiness>) -> Infallible {
     let server = Health::server(&readiness);
     let mut connections = JoinSet::new();
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    let mut open = OpenConnections::default();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             connection = incoming.next() => {
-                open.retain(|connection| !connection.is_finished());
-                if open.len() >= CONNECTIONS_MAX
-                    && let Some(oldest) = open.pop_front()
-                {
-                    oldest.abort();
-                }
-                open.push_back(connections.spawn(serve_one(connection, server.clone())));
+                let peer = connection.peer();
+                open.make_room(peer);
+                let served = connections.spawn(serve_one(connection, server.clone()));
+                open.0.push_back((peer, served));
             }
+        }
+    }
+}
+
+/// Who is connected, the oldest first.
+#[derive(Debug, Default)]
+struct OpenConnections(VecDeque<(Option<IpAddr>, AbortHandle)>);
+
+impl OpenConnections {
+    /// For one more of `peer`.
+    fn make_room(&mut self, peer: Option<IpAddr>) {
+        self.0.retain(|(_, connection)| !connection.is_finished());
+        let of = |peer| self.0.iter().filter(|(other, _)| *other == peer).count();
+        let gives_way = match of(peer) >= OF_ONE_PEER_MAX {
+            true => Some(peer),
+            false if self.0.len() < CONNECTIONS_MAX => None,
+            false => {
+                let peers = self.0.iter().map(|(peer, _)| *peer);
+                peers.max_by_key(|peer| of(*peer))
+            }
+        };
+        let Some(peer) = gives_way else { return };
+        let oldest = self.0.iter().position(|(other, _)| *other == peer);
+        if let Some((_, oldest)) = oldest.and_then(|at| self.0.remove(at)) {
+            oldest.abort();
         }
     }
 }

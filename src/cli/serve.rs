@@ -1,6 +1,6 @@
 //! `weir serve`: load the configuration, set up logging, run.
 
-use crate::app::{self, Origin};
+use crate::app::{self, Hearing, Origin};
 use crate::config::{self, Watched};
 use crate::ledger::faults;
 use crate::telemetry::logs;
@@ -10,6 +10,13 @@ use std::process::ExitCode;
 /// Serves until told to stop. A wrong configuration is reported as `weir check`
 /// reports it.
 pub(super) fn run(path: &Path) -> ExitCode {
+    let hearing = match Hearing::begin() {
+        Ok(hearing) => hearing,
+        Err(error) => {
+            eprintln!("weir: can't wait for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let watched = Watched::default();
     let config = match config::load_file(path, &watched) {
         Ok(config) => config,
@@ -38,7 +45,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         watched,
         level: Some(level),
     };
-    match app::serve(config, origin) {
+    match app::serve(config, origin, hearing) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The whole chain: what failed, and why.

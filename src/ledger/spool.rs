@@ -100,11 +100,13 @@ mod queue;
 mod reader;
 mod recovery;
 mod segment;
+mod size;
 pub mod survey;
 mod writer;
 
 pub use position::Position;
 pub use reader::{Reader, Relayed};
+pub use size::Size;
 pub use writer::Health;
 
 use super::row::ChainId;
@@ -368,7 +370,7 @@ impl Spool {
 
     /// How large it is, for whoever watches it; the spool may be closed meanwhile.
     pub fn size(&self) -> Size {
-        Size(Arc::clone(&self.queue))
+        Size::of(&self.queue)
     }
 
     /// A relay's way through the rows, from where it last was.
@@ -377,17 +379,6 @@ impl Spool {
     /// [`SpoolError::File`].
     pub fn reader(&self, sink: &'static str) -> Result<Reader, SpoolError> {
         Reader::open(&self.path, sink, Arc::clone(&self.queue))
-    }
-}
-
-/// How large a spool is.
-#[derive(Debug, Clone)]
-pub struct Size(Arc<Queue>);
-
-impl Size {
-    /// What all segments have on disk, as of the last batch.
-    pub fn bytes(&self) -> u64 {
-        self.0.size_bytes()
     }
 }
 

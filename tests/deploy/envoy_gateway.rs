@@ -174,6 +174,20 @@ fn ext_procs(policy: &Value) -> Vec<Value> {
                 "receiving_namespaces": { "untyped": one["metadata"]["writableNamespaces"] },
             },
         });
+        let retry = &one["backendSettings"]["retry"];
+        if retry.is_object() {
+            let triggers = retry["retryOn"]["triggers"].as_array().unwrap();
+            let triggers: Vec<&str> = triggers.iter().map(|on| on.as_str().unwrap()).collect();
+            let back_off = &retry["perRetry"]["backOff"];
+            config["grpc_service"]["retry_policy"] = json!({
+                "num_retries": retry["numRetries"],
+                "retry_on": triggers.join(","),
+                "retry_back_off": {
+                    "base_interval": seconds(&back_off["baseInterval"]),
+                    "max_interval": seconds(&back_off["maxInterval"]),
+                },
+            });
+        }
         if let Some(code) = one["statusOnError"].as_u64() {
             config["status_on_error"] = json!({ "code": code });
         }

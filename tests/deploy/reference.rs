@@ -1,9 +1,12 @@
 //! The table of values in the chart's README: made from the comments of
 //! `values.yaml`, so that it says what they do.
 
-use crate::chart::{chart, held};
+use crate::chart::{case, chart, held, render};
+use crate::rig;
+use crate::support::stack::weir_binary;
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 
 const BEGIN: &str = "<!-- values -->\n";
 const END: &str = "<!-- /values -->\n";
@@ -70,4 +73,48 @@ fn the_readme_lists_every_value() {
     let table = table(&values);
     assert!(table.lines().count() > 80, "{table}");
     held(&path, &format!("{before}{BEGIN}{table}{END}{after}"));
+}
+
+/// The values that the guides tell to write: each is installed as it stands there, over
+/// a configuration with a Redis and a PostgreSQL, and weir reads what comes of it.
+#[test]
+fn the_guides_values_can_be_installed() {
+    let readme = fs::read_to_string(chart().join("README.md")).unwrap();
+    let begin = readme.find("cat > values.yaml <<'EOF'\n").unwrap();
+    let whole = readme[begin..].split("EOF").nth(1).unwrap();
+    let whole = whole.trim_start_matches("'\n").to_owned();
+    let shared = case("shared").replace("replicas: 2\n", "");
+    let mut seen = vec![(whole, "StatefulSet")];
+    for block in readme.split("```yaml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        let indent = block.len() - block.trim_start_matches(' ').len();
+        let lines = block.lines().map(|line| line.get(indent..).unwrap_or(""));
+        let values: Vec<&str> = lines.collect();
+        let values = values.join("\n");
+        if values.starts_with("apiVersion:") {
+            continue;
+        }
+        let kind = match values.contains("envoyGateway") {
+            true => "EnvoyExtensionPolicy",
+            false if values.contains("istio") => "EnvoyFilter",
+            false => "Deployment",
+        };
+        seen.push((format!("{values}\n{shared}"), kind));
+    }
+    assert_eq!(seen.len(), 4);
+    for (values, kind) in seen {
+        let rendered = render(&values);
+        let there = rendered.objects.iter().any(|object| object["kind"] == kind);
+        assert!(there, "{values}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weir.yaml");
+        fs::write(&path, rig::local(&rendered.weir_yaml(), dir.path())).unwrap();
+        let mut check = Command::new(weir_binary());
+        let output = check
+            .args(["check", "--config"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{values}\n{output:?}");
+    }
 }

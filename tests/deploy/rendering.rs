@@ -175,14 +175,14 @@ fn values_that_would_not_work_are_refused_with_what_would() {
         ),
         (
             "terminationGracePeriodSeconds: 30",
-            "terminationGracePeriodSeconds: 30 is less than preStopSeconds, the drain and settling need together: at least 645, or 0",
+            "terminationGracePeriodSeconds: 30 is less than preStopSeconds, shutdown_delay, the drain and settling need together: at least 645, or 0",
         ),
         (
             "mode: daemonset\nallowUnshared: true\nspool: { type: persistentVolumeClaim }",
             "spool.type: a DaemonSet has no claims of its own",
         ),
         (
-            "mode: daemonset\nallowUnshared: true\nautoscaling: { enabled: true }",
+            "mode: daemonset\nallowUnshared: true\nspool: { type: hostPath }\nautoscaling: { enabled: true }",
             "autoscaling.enabled: only in mode deployment",
         ),
         (
@@ -295,10 +295,12 @@ fn values_that_would_not_work_are_refused_with_what_would() {
         let values = match index {
             0 | 1 => more.to_owned(),
             // Of two `config` in one file only one would count.
-            _ => match more.strip_prefix("config: { ") {
-                Some(fields) => format!("{minimal}\n  {}\n", fields.strip_suffix(" }").unwrap()),
-                None => format!("{minimal}\n{more}"),
-            },
+            // A gateway's pods have no claims.
+            _ if more.contains("mode: sidecar") && !more.contains("spool:") => joined(
+                &minimal,
+                &format!("{more}\nspool: {{ type: emptyDir }}\nallowEphemeralLedger: true"),
+            ),
+            _ => joined(&minimal, more),
         };
         let error = try_render(&values).expect_err(more);
         assert!(error.contains(expected), "{more}:\n{error}");
@@ -311,13 +313,30 @@ fn values_that_would_not_work_are_refused_with_what_would() {
     );
 }
 
+/// Values on top of others: of two fields of one name in a file only one would count.
+fn joined(values: &str, more: &str) -> String {
+    let mut joined = values.to_owned();
+    for line in more.lines() {
+        if let Some(fields) = line.strip_prefix("config: { ") {
+            joined.push_str(&format!("  {}\n", fields.strip_suffix(" }").unwrap()));
+        }
+    }
+    for line in more.lines().filter(|line| !line.starts_with("config:")) {
+        let field = line.split(':').next().unwrap();
+        let other = |held: &&str| held.split(':').next() != Some(field);
+        let kept: Vec<&str> = joined.lines().filter(other).collect();
+        joined = format!("{}\n{line}\n", kept.join("\n"));
+    }
+    joined
+}
+
 /// Hot reload would be for nothing if each change replaced the pods; and a change
 /// that counts only at a start would be for nothing if none did.
 #[test]
 fn only_what_takes_effect_at_a_start_replaces_pods() {
     let values = case("minimal");
     let checksum = |rendered: &Rendered| {
-        let workload = rendered.get("Deployment", "weir");
+        let workload = rendered.get("StatefulSet", "weir");
         let checksum = &workload["spec"]["template"]["metadata"]["annotations"]["checksum/restart"];
         checksum.as_str().unwrap().to_owned()
     };
@@ -424,7 +443,10 @@ fn every_container_is_locked_down() {
 fn pods_have_the_time_that_the_longest_call_takes() {
     for (name, rendered) in rendered() {
         let config = crate::rig::yaml(&rendered.weir_yaml());
-        let drain = config["server"]["drain_timeout"].as_str().unwrap();
+        let server = &config["server"];
+        let delay = server["shutdown_delay"].as_str().unwrap_or("0s");
+        let delay: u64 = delay.strip_suffix('s').unwrap().parse().unwrap();
+        let drain = server["drain_timeout"].as_str().unwrap();
         let drain = match drain.strip_suffix('m') {
             Some(minutes) => minutes.parse::<u64>().unwrap() * 60,
             None => drain.strip_suffix('s').unwrap().parse().unwrap(),
@@ -435,7 +457,7 @@ fn pods_have_the_time_that_the_longest_call_takes() {
             let Some(grace) = pod["terminationGracePeriodSeconds"].as_u64() else {
                 continue;
             };
-            assert!(grace >= 15 + drain + 13, "{name}: {grace}");
+            assert!(grace >= 15 + delay + drain + 13, "{name}: {grace}");
             let first = match pod["initContainers"].as_array() {
                 // A native sidecar ends after its gateway: that is who waits.
                 Some(_) => &pod["containers"][0]["lifecycle"]["preStop"]["exec"],

@@ -255,6 +255,7 @@ async fn a_bodys_beginning_is_never_judged() {
             ext_proc::ProcessingRequest {
                 protocol_config: mode.map(|mode| ext_proc::ProtocolConfiguration {
                     request_body_mode: mode.into(),
+                    response_body_mode: BodySendMode::Streamed.into(),
                     ..ext_proc::ProtocolConfiguration::default()
                 }),
                 request: Some(request),

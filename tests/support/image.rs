@@ -154,30 +154,6 @@ impl Root {
         self.run(own, &dockerfile, &command)
     }
 
-    /// Asks after the first process's health as an engine does: by another process
-    /// beside it.
-    pub fn health(first: u32) -> Command {
-        let dockerfile = Dockerfile::read();
-        let (_, command) = dockerfile.only("HEALTHCHECK").split_once("CMD ").unwrap();
-        let command: Vec<String> = serde_json::from_str(command).unwrap();
-        let (user, group) = dockerfile.only("USER").split_once(':').unwrap();
-        let mut asked = Command::new("nsenter");
-        asked
-            .args([
-                "--target",
-                &first.to_string(),
-                "--mount",
-                "--pid",
-                "--root",
-                "--wd",
-            ])
-            .args(["--setuid", user, "--setgid", group])
-            .args(command)
-            .env_clear()
-            .envs(dockerfile.environment());
-        asked
-    }
-
     fn run(&self, own: &Path, dockerfile: &Dockerfile, command: &[String]) -> Command {
         const SET_UP: &str = "
             set -eu

@@ -12,6 +12,15 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Bytes of a size as weir or Kubernetes writes it. */}}
+{{- define "weir.bytes" -}}
+{{- $size := toString .size | replace "_" "" -}}
+{{- $number := regexFind "^[0-9]+" $size -}}
+{{- $unit := trimPrefix $number $size | trimSuffix "B" -}}
+{{- $factors := dict "" 1 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
+{{- mul (int64 $number) (int64 (get $factors $unit | default 1)) -}}
+{{- end -}}
+
 {{- define "weir.drainSeconds" -}}
 {{- $server := .Values.config.server | default dict -}}
 {{- with $server.drain_timeout -}}
@@ -21,12 +30,17 @@
 {{- end -}}
 {{- end -}}
 
-{{/* preStop, drain, and the 13s that settling may add, with some room. */}}
+{{- define "weir.delaySeconds" -}}
+{{- $server := .Values.config.server | default dict -}}
+{{- include "weir.seconds" (dict "span" ($server.shutdown_delay | default "0s") "at" "config.server.shutdown_delay") -}}
+{{- end -}}
+
+{{/* preStop, the delay, the drain, and the 13s that settling may add, with some room. */}}
 {{- define "weir.graceSeconds" -}}
-{{- $needed := add (int64 .Values.preStopSeconds) (int64 (include "weir.drainSeconds" .)) 20 -}}
+{{- $needed := add (int64 .Values.preStopSeconds) (int64 (include "weir.delaySeconds" .)) (int64 (include "weir.drainSeconds" .)) 20 -}}
 {{- with (int64 .Values.terminationGracePeriodSeconds) -}}
 {{- if lt . $needed -}}
-{{- fail (printf "terminationGracePeriodSeconds: %d is less than preStopSeconds, the drain and settling need together: at least %d, or 0" . $needed) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is less than preStopSeconds, shutdown_delay, the drain and settling need together: at least %d, or 0" . $needed) -}}
 {{- end -}}
 {{- . -}}
 {{- else -}}
@@ -124,6 +138,46 @@
 {{- fail (printf "%s.existingSecret: name the same Secret as existingSecret, with the key %s beside the others" $name $key) -}}
 {{- end -}}
 {{- end -}}
+{{- range $field, $seconds := dict "drain_timeout" (include "weir.drainSeconds" .) "shutdown_delay" (include "weir.delaySeconds" .) -}}
+{{- if gt (int64 $seconds) 3600 -}}
+{{- fail (printf "config.server.%s: at most 1h" $field) -}}
+{{- end -}}
+{{- end -}}
+{{- $ledger := $config.ledger | default dict -}}
+{{- $sinks := pick $ledger "postgres" "file" "otlp" "cloudevents" -}}
+{{- $sqlite := or (hasKey $ledger "sqlite") (not (or $sinks .Values.postgresql.enabled)) -}}
+{{- if and $sqlite (eq .Values.spool.type "emptyDir") (not .Values.allowEphemeralLedger) -}}
+{{- fail "config.ledger.postgres: without it keys, grants and rows are in a SQLite database, and on an emptyDir they are lost with the pod, at each upgrade too: spool.type: persistentVolumeClaim (or hostPath), a PostgreSQL, or allowEphemeralLedger: true" -}}
+{{- end -}}
+{{- $body := include "weir.bytes" (dict "size" (dig "server" "body_bytes_max" "10MiB" $config)) -}}
+{{- if gt (int64 $body) (int64 .Values.attach.bufferBytes) -}}
+{{- fail "attach.bufferBytes: is less than config.server.body_bytes_max, so Envoy would refuse (413) what weir takes" -}}
+{{- end -}}
+{{- $spool := include "weir.bytes" (dict "size" (dig "spool_bytes_max" "4GiB" $ledger)) -}}
+{{- if and (ne .Values.spool.type "hostPath") (gt (int64 $spool) (int64 (include "weir.bytes" (dict "size" .Values.spool.size)))) -}}
+{{- fail "spool.size: is less than config.ledger.spool_bytes_max (4 GiB where it isn't said), so the pod would be evicted, or the disk full, before weir stops" -}}
+{{- end -}}
+{{- if and .Values.httpAuthz (eq .Values.mode "sidecar") -}}
+{{- fail "httpAuthz: in mode sidecar nobody but the pod's own Envoy asks weir" -}}
+{{- end -}}
+{{- if not $ownPods -}}
+{{- range $field := list "podLabels" "podAnnotations" "extraContainers" "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
+{{- if index $.Values $field -}}
+{{- fail (printf "%s: the pods are the gateway's: set it there" $field) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{- fail "replicas: weirs are as many as the gateway's pods" -}}
+{{- end -}}
+{{- if .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring.serviceMonitor.enabled: there is no service in a gateway's pods: podMonitor, with a selector" -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.extraConfigFiles -}}
+{{- if or (not (regexMatch "^[-._a-zA-Z0-9]+$" $name)) (has $name (list "secrets" "tls")) -}}
+{{- fail (printf "extraConfigFiles: %s is no name for a file there" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $field := list "grpc" "health" "admin" "http_authz" -}}
 {{- if hasKey ($config.listen | default dict) $field -}}
 {{- fail (printf "config.listen.%s: the chart says where weir listens, as probes, services and policies must fit: see mode, bindAddress, tls, httpAuthz" $field) -}}
@@ -208,6 +262,13 @@
 {{- end -}}
 {{- if and (eq .Values.attach.istio.context "sidecarOutbound") .Values.attach.istio.authorization.enabled -}}
 {{- fail "attach.istio.authorization.enabled: Istio judges what comes in alone; where calls leave, ext_proc judges callers by itself" -}}
+{{- end -}}
+{{- if eq .Values.attach.istio.context "waypoint" -}}
+{{- $vhosts := 0 -}}
+{{- range .Values.attach.istio.routes.include -}}{{- if .vhost -}}{{- $vhosts = 1 -}}{{- end -}}{{- end -}}
+{{- if or $vhosts .Values.attach.istio.routes.exclude -}}
+{{- fail "attach.istio.routes: at a waypoint routes are known by name alone, most of them as default: no exclude, and no vhost" -}}
+{{- end -}}
 {{- end -}}
 {{- if and (eq .Values.attach.istio.context "waypoint") (or (eq .Values.mode "sidecar") .Values.attach.istio.credentials) -}}
 {{- fail "attach.istio.context: a waypoint's pods are Istio's own: mode deployment, and no credentials" -}}

@@ -10,6 +10,12 @@ backendSettings:
   # Each call in flight is one stream; the default bound is 1024.
   circuitBreaker: { maxConnections: 1024, maxPendingRequests: 100000, maxParallelRequests: 100000 }
   connection: { bufferLimit: {{ int64 .Values.attach.bufferBytes }} }
+  # One that isn't there, or refuses as it is going down, has done nothing for the call:
+  # another is asked.
+  retry:
+    numRetries: 2
+    retryOn: { triggers: [ connect-failure, refused-stream, unavailable ] }
+    perRetry: { backOff: { baseInterval: 10ms, maxInterval: 50ms } }
   # A weir that hangs is noticed, and its calls fail closed.
   http2: { connectionKeepalive: { interval: 30s, timeout: 5s } }
 {{- end -}}

@@ -92,6 +92,10 @@ spec:
     spec:
       {{- if $sidecar }}
       terminationGracePeriodSeconds: {{ include "weir.graceSeconds" . }}
+      {{- with .Values.image.pullSecrets }}
+      imagePullSecrets:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       initContainers:
         - {{ include "weir.container" (dict "root" . "sidecar" true) | nindent 10 | trim }}
       {{- end }}

@@ -105,7 +105,7 @@ async fn the_oldest_gives_way() {
     let mut first = client(address);
     assert_eq!(check(&mut first, "live").await, Ok(ServingStatus::Serving));
     let mut silent = Vec::new();
-    for _ in 0..CONNECTIONS_MAX + 10 {
+    for _ in 0..OF_ONE_PEER_MAX + 10 {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
     let mut last = client(address);
@@ -121,4 +121,34 @@ async fn the_oldest_gives_way() {
     assert!(ended(&mut silent[0], SOON).await);
     let newest = silent.last_mut().unwrap();
     assert!(!ended(newest, Duration::from_millis(50)).await);
+}
+
+/// One that floods loses its own connections, and nobody else any.
+#[tokio::test]
+async fn nobody_takes_the_place_of_another() {
+    let mut open = OpenConnections::default();
+    let mut connections = JoinSet::new();
+    let peer = |last: u8| Some(IpAddr::from([10, 0, 0, last]));
+    let mut come = |open: &mut OpenConnections, last| {
+        open.make_room(peer(last));
+        let connection = connections.spawn(std::future::pending::<()>());
+        open.0.push_back((peer(last), connection));
+    };
+    come(&mut open, 1);
+    for _ in 0..1000 {
+        come(&mut open, 2);
+    }
+    let of = |open: &OpenConnections, last| {
+        let all = open.0.iter();
+        all.filter(|(other, _)| *other == peer(last)).count()
+    };
+    assert_eq!((of(&open, 1), of(&open, 2)), (1, OF_ONE_PEER_MAX));
+    // And from many addresses: who has fewest stays.
+    for last in 3..200 {
+        for _ in 0..3 {
+            come(&mut open, last);
+        }
+    }
+    assert_eq!(open.0.len(), CONNECTIONS_MAX);
+    assert_eq!(of(&open, 1), 1);
 }

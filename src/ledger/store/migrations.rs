@@ -129,7 +129,7 @@ pub async fn migrate(pool: &Pool, tables: &Tables) -> Result<(), StoreError> {
             .bind(Value::Int(version))
             .and(", ")
             .bind(Value::Int(scripts.oldest))
-            .and(")");
+            .and(") ON CONFLICT (version) DO UPDATE SET oldest = excluded.oldest");
         tx.execute(told).await?;
     }
     tx.commit().await
