@@ -90,8 +90,12 @@ async fn calls_go_to_both_and_limits_hold_in_sum() {
     assert_eq!(passed(&at_once(&all, 4, &body, &bob).await), 0);
     let rows = all.books_agree(0).await;
     assert_eq!((rows.len(), tokens(&rows, "bob")), (70, 3_000));
-    let [one, two] = all.calls_of_each();
-    assert!(one.min(two) > 5, "{one} and {two}");
+    // Whichever is quicker lets more through; both were asked.
+    until("each to have been asked of many", SOON, || async {
+        let [one, two] = all.asked_of_each();
+        (one.min(two) > 50).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -190,6 +190,11 @@ impl Replicas {
         })
     }
 
+    /// How many calls each was asked about, those that it refused too.
+    pub fn asked_of_each(&self) -> [usize; 2] {
+        ["", SECOND].map(|name| self.stack.events_beside(name).len())
+    }
+
     /// What PostgreSQL holds of calls that were let through.
     pub async fn rows(&self) -> Vec<Row> {
         type Columns = (String, String, String, String, i64, i64, i64);
