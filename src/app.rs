@@ -79,14 +79,7 @@ pub fn serve(config: Config, origin: Origin, hearing: Hearing) -> anyhow::Result
         Some(ledger) => Some(Ledger::start(ledger, &metrics, &readiness)?),
         None => None,
     };
-    let run = run(
-        config,
-        &admin,
-        ledger.as_mut(),
-        metrics,
-        Arc::clone(&readiness),
-        signals,
-    );
+    let run = run(config, &admin, ledger.as_mut(), metrics, readiness, signals);
     let served = runtime.block_on(async {
         tokio::select! {
             served = run => served,

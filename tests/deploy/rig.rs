@@ -5,7 +5,7 @@
 use crate::support::client::{self, Answer};
 use crate::support::process::Process;
 use crate::support::provider::Provider;
-use crate::support::stack::{KEY, PEPPER, envoy_binary, weir_binary};
+use crate::support::stack::{KEY, PEPPER, envoy_command, weir_binary};
 use crate::support::{authority::Authority, free_port, until};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -232,18 +232,9 @@ fn start_weir(places: &Places) -> Process {
 }
 
 fn start_envoy(places: &Places) -> Process {
-    let mut command = Command::new(envoy_binary());
+    let mut command = envoy_command(&places.path("envoy.yaml"));
     // As the chart's patch takes them from a Secret.
     command.envs((0..2).map(|index| (format!("WEIR_CREDENTIAL_{index}"), credential(index))));
-    command.arg("-c").arg(places.path("envoy.yaml")).args([
-        "--use-dynamic-base-id",
-        "--concurrency",
-        "1",
-        "--log-level",
-        "warn",
-        "--file-flush-interval-msec",
-        "50",
-    ]);
     Process::start("envoy", command, places.dir.path())
 }
 

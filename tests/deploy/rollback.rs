@@ -66,11 +66,7 @@ async fn an_older_weir_goes_on_with_newer_tables_where_it_may() {
 
 /// How it ended, once it has.
 async fn ended(stack: &mut Stack, well: bool) {
-    let ended = until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    let ended = stack.weir.wait_for_end(SOON).await;
     assert_eq!(ended, well, "{}", stack.weir.tail());
 }
 

@@ -410,11 +410,7 @@ async fn a_stop_waits_for_settlements_and_records_what_goes_unanswered() {
         if redis_comes_back {
             stack.link.as_ref().unwrap().mend();
         }
-        until("weir to end", Duration::from_secs(20), || {
-            let ended = stack.weir.ended();
-            async move { ended }
-        })
-        .await;
+        stack.weir.wait_for_end(Duration::from_secs(20)).await;
         let events = stack.events();
         assert_eq!(events.len(), 1, "{events:?}");
         assert_eq!(events[0].outcome, Outcome::Exact);

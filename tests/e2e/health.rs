@@ -218,11 +218,7 @@ async fn calls_are_taken_while_their_senders_look_elsewhere() {
     stack.provider.open_gate("rest");
     let (text, whole) = open.rest().await;
     assert!(whole && text.ends_with("data: [DONE]\n\n"), "{text}");
-    let ended = until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    let ended = stack.weir.wait_for_end(SOON).await;
     assert!(ended, "it went well");
     stack.restart_weir().await;
     stack.settle_the_books().await;

@@ -563,11 +563,7 @@ async fn a_first_process_drains_at_sigterm_and_reaps_meanwhile() {
     stack.provider.open_gate("rest");
     let (text, whole) = open.rest().await;
     assert!(whole && text.ends_with("data: [DONE]\n\n"), "{text}");
-    let well = until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    let well = stack.weir.wait_for_end(SOON).await;
     assert!(well, "it ends with 0: {}", stack.weir.tail());
     let events = stack.events();
     assert_eq!(events.len(), 1);
@@ -610,11 +606,7 @@ async fn started_but_not_ready(name: &'static str) {
         .args(["-s", name, &first.to_string()])
         .status();
     assert!(sent.unwrap().success());
-    let well = until("weir to end", SOON, || {
-        let ended = weir.ended();
-        async move { ended }
-    })
-    .await;
+    let well = weir.wait_for_end(SOON).await;
     assert!(well, "{}", weir.tail());
     let tail = weir.tail();
     assert!(tail.contains("told to stop before it was ready"), "{tail}");

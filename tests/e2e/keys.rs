@@ -301,11 +301,7 @@ async fn a_fresh_weir_takes_keys_with_limits_of_their_own() {
     until_status(&stack, brought, 200).await;
     // On its way out weir tells when keys were used.
     stack.weir.terminate();
-    until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    stack.weir.wait_for_end(SOON).await;
     let said = keys(&stack, &["list", "--tenant", "initech", "--format", "json"]);
     let listed: Value = serde_json::from_str(&said.out).unwrap();
     let listed = listed.as_array().unwrap();

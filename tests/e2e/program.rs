@@ -109,11 +109,7 @@ async fn a_drain_lets_open_calls_end_and_takes_no_new_ones() {
     stack.provider.open_gate("rest");
     let (text, whole) = open.rest().await;
     assert!(whole && text.ends_with("data: [DONE]\n\n"), "{text}");
-    until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    stack.weir.wait_for_end(SOON).await;
     let events = std::fs::read_to_string(stack.dir.path().join("usage.jsonl")).unwrap();
     assert_eq!(events.lines().count(), 1);
     assert!(events.contains(r#""outcome":"exact""#), "{events}");
@@ -143,11 +139,7 @@ async fn a_drain_that_takes_too_long_settles_and_cuts() {
         !whole,
         "an unsettled stream is never ended as if it were whole: {text}"
     );
-    until("weir to end", SOON, || {
-        let ended = stack.weir.ended();
-        async move { ended }
-    })
-    .await;
+    stack.weir.wait_for_end(SOON).await;
     let events = stack.events();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].outcome, Outcome::Estimated);

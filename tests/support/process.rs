@@ -1,9 +1,11 @@
 //! A child process with its output in files, killed when dropped.
 
 use super::image::children;
+use super::until;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A process that this test started.
 pub struct Process {
@@ -85,6 +87,16 @@ impl Process {
             .try_wait()
             .unwrap()
             .map(|status| status.success())
+    }
+
+    /// Waits until it has ended by itself; whether it ended well.
+    pub async fn wait_for_end(&mut self, within: Duration) -> bool {
+        let what = format!("{} to end", self.name);
+        until(&what, within, || {
+            let ended = self.ended();
+            async move { ended }
+        })
+        .await
     }
 
     /// The end of what it wrote, for a failure's message.

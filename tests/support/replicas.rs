@@ -163,11 +163,7 @@ impl Replicas {
     /// Waits until one has ended by itself; whether it ended well.
     pub async fn ended(&mut self, index: usize) -> bool {
         let weir = self.weir(index);
-        until("a replica to end", SOON, || {
-            let ended = weir.ended();
-            async move { ended }
-        })
-        .await
+        weir.wait_for_end(SOON).await
     }
 
     /// What metrics of both say, added up.

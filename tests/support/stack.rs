@@ -695,6 +695,11 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
     text = text.replace("port_value: 9291 ", &port(ports.grpc_beside));
     let config = dir.join("envoy.yaml");
     fs::write(&config, text).unwrap();
+    Process::start("envoy", envoy_command(&config), dir)
+}
+
+/// The real Envoy with a configuration, beside others of this machine.
+pub fn envoy_command(config: &Path) -> Command {
     let mut command = Command::new(envoy_binary());
     command.arg("-c").arg(config).args([
         "--use-dynamic-base-id",
@@ -706,7 +711,7 @@ fn start_envoy(setup: &Setup, dir: &Path, ports: &Ports, provider: SocketAddr) -
         "--file-flush-interval-msec",
         "50",
     ]);
-    Process::start("envoy", command, dir)
+    command
 }
 
 /// `WEIR_ENVOY`, or what `make` installed.
